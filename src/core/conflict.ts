@@ -1,0 +1,118 @@
+/**
+ * Conflict names: what a losing file is called.
+ * Rules: R13. A function of its arguments alone, so that a retry, or another device, finds the same
+ * name.
+ */
+import type { Digest } from "./digest.ts";
+import type { NodeId } from "./identifier.ts";
+import { DEVICE_NAME_LENGTH_MAX, NAME_BYTES_MAX } from "./limits.ts";
+import { utf8LengthBytes } from "./path.ts";
+
+export interface ConflictNameSource {
+  /** The legal name that is lost. */
+  readonly name: string;
+  /** The device's name as a person chose it. */
+  readonly device: string;
+  /** The losing file's mtime; undefined for what has none. */
+  readonly mtimeNs: string | undefined;
+  /** The losing file's SHA-256, a symlink's target's SHA-256, a directory's node id. */
+  readonly hash6Source: Digest | NodeId;
+  /** 0 at first; the next one where the name is taken by other bytes. */
+  readonly attempt: number;
+}
+
+/** What comes behind the last dot is an extension only up to this length; else it is prose. */
+const EXTENSION_BYTES_MAX = 64;
+
+/** @returns a legal name: `name (conflict DEVICE YYYY-MM-DD HASH6).ext`, at most 255 bytes. */
+export function conflictName(source: ConflictNameSource): string {
+  const { stem, extension } = splitExtension(source.name);
+  const device = plainDeviceName(source.device);
+  const hash6 = source.hash6Source.slice(0, 6);
+  const retry = source.attempt === 0 ? "" : ` ${source.attempt + 1}`;
+  const mark = ` (conflict ${device} ${dateOf(source.mtimeNs)} ${hash6}${retry})`;
+  const suffix = mark + extension;
+  return cutToBytes(stem, NAME_BYTES_MAX - utf8LengthBytes(suffix)) + suffix;
+}
+
+/**
+ * The last dot begins the extension, unless only dots stand before it (".profile") or nothing
+ * behind it.
+ */
+function splitExtension(name: string): { stem: string; extension: string } {
+  const dot = name.lastIndexOf(".");
+  const extension = dot === -1 ? "" : name.slice(dot);
+  const isDotFile = /^\.*$/.test(name.slice(0, Math.max(dot, 0)));
+  if (isDotFile || extension === "." || utf8LengthBytes(extension) > EXTENSION_BYTES_MAX) {
+    return { stem: name, extension: "" };
+  }
+  return { stem: name.slice(0, dot), extension };
+}
+
+/** Control and format characters, lone surrogates, and what some file system or N3 refuses. */
+const UNFIT = /[\p{Cc}\p{Cf}\p{Cs}\uFFFE\uFFFF/\\:*?"<>|]/gu;
+
+function plainDeviceName(device: string): string {
+  const plain = device.replace(UNFIT, "-").trim();
+  const bounded = cutToBytes(plain, DEVICE_NAME_LENGTH_MAX).trim();
+  return bounded === "" ? "device" : bounded;
+}
+
+/**
+ * The longest beginning of the text that has at most that many bytes and ends between code points.
+ */
+function cutToBytes(text: string, lengthBytesMax: number): string {
+  if (utf8LengthBytes(text) <= lengthBytesMax) return text;
+  let lengthBytes = 0;
+  let end = 0;
+  for (const character of text) {
+    lengthBytes += utf8LengthBytes(character);
+    if (lengthBytes > lengthBytesMax) break;
+    end += character.length;
+  }
+  return text.slice(0, end);
+}
+
+const DAY_NS = 86_400n * 1_000_000_000n;
+/** Days from 0000-03-01, where an era of 400 years begins, to 1970-01-01. */
+const DAYS_TO_1970 = 719_468;
+const DAYS_PER_ERA = 146_097;
+/** 0000-01-01 and 9999-12-31: what four digits can say. */
+const DAY_MIN = -719_528;
+const DAY_MAX = 2_932_896;
+
+/**
+ * The UTC date of an mtime. Written out because core may not name Date.
+ * Source: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", civil_from_days.
+ */
+function dateOf(mtimeNs: string | undefined): string {
+  const day = Math.min(Math.max(dayOf(mtimeNs ?? "0"), DAY_MIN), DAY_MAX);
+  const shifted = day + DAYS_TO_1970;
+  const era = Math.floor(shifted / DAYS_PER_ERA);
+  const dayOfEra = shifted - era * DAYS_PER_ERA;
+  const yearOfEra = Math.floor(
+    (dayOfEra -
+      Math.floor(dayOfEra / 1_460) +
+      Math.floor(dayOfEra / 36_524) -
+      Math.floor(dayOfEra / 146_096)) /
+      365,
+  );
+  const dayOfYear =
+    dayOfEra - (365 * yearOfEra + Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100));
+  const monthFromMarch = Math.floor((5 * dayOfYear + 2) / 153);
+  const dayOfMonth = dayOfYear - Math.floor((153 * monthFromMarch + 2) / 5) + 1;
+  const month = monthFromMarch < 10 ? monthFromMarch + 3 : monthFromMarch - 9;
+  const year = yearOfEra + era * 400 + (month <= 2 ? 1 : 0);
+  return `${padded(year, 4)}-${padded(month, 2)}-${padded(dayOfMonth, 2)}`;
+}
+
+function dayOf(mtimeNs: string): number {
+  const ns = BigInt(mtimeNs);
+  // Division of bigints rounds towards zero; the evening before 1970 is day -1.
+  const day = ns / DAY_NS - (ns < 0n && ns % DAY_NS !== 0n ? 1n : 0n);
+  return Number(day);
+}
+
+function padded(value: number, length: number): string {
+  return String(value).padStart(length, "0");
+}

@@ -1,0 +1,53 @@
+/** SHA-256 digests: the names of chunks and manifests. The only core file that may name node:crypto. */
+import { createHash } from "node:crypto";
+import type { Brand } from "./brand.ts";
+import { assert, SyncedError } from "./error.ts";
+
+/** A SHA-256 digest as 64 lower-case hex digits. */
+export type Digest = Brand<string, "Digest">;
+
+const DIGEST = /^[0-9a-f]{64}$/;
+
+export function isDigest(value: string): value is Digest {
+  return DIGEST.test(value);
+}
+
+/** @throws {SyncedError} `invalid_hash` */
+export function parseDigest(value: string): Digest {
+  if (!isDigest(value)) {
+    throw new SyncedError("invalid_hash", `Cannot use "${value.slice(0, 80)}" as a digest: expected 64 lower-case hex digits`);
+  }
+  return value;
+}
+
+/** The digest's 32 bytes, as binary formats carry it. */
+export function digestToBytes(digest: Digest): Uint8Array {
+  return Uint8Array.fromHex(digest);
+}
+
+/** @param bytes exactly 32; any 32 bytes are a digest. */
+export function digestFromBytes(bytes: Uint8Array): Digest {
+  assert(bytes.length === 32, "a digest has 32 bytes");
+  return bytes.toHex() as Digest;
+}
+
+export function sha256(bytes: Uint8Array | string): Digest {
+  return createHash("sha256").update(bytes).digest("hex") as Digest;
+}
+
+/** A streaming SHA-256. `digest()` ends it. */
+export class Sha256 {
+  readonly #hash = createHash("sha256");
+
+  update(bytes: Uint8Array): this {
+    this.#hash.update(bytes);
+    return this;
+  }
+
+  digest(): Digest {
+    return this.#hash.digest("hex") as Digest;
+  }
+}
+
+/** The digest of no bytes: the content of every empty file, stored nowhere. */
+export const EMPTY_DIGEST = sha256("");

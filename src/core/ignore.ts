@@ -1,0 +1,234 @@
+/**
+ * IgnoreRules: which paths are not synced, as the folder's rules files say, with git's semantics.
+ * Rules: A6, A7, R15. Patterns are matched by the `ignore` package; this file gives it what it
+ * lacks: rules files at any depth, bounds, and paths of any legal name.
+ *
+ * Each directory with a rules file has one chain: all patterns that apply there, rewritten to the
+ * root, the deepest last, because the last match decides. The device's own rules come last of all:
+ * what a person keeps from syncing on one device, no rules file from another device can bring back.
+ */
+import ignore, { type Ignore } from "ignore";
+import { SyncedError } from "./error.ts";
+import {
+  IGNORE_FILE_BYTES_MAX,
+  IGNORE_GLOBSTARS_MAX,
+  IGNORE_PATTERN_LENGTH_MAX,
+  IGNORE_PATTERNS_MAX,
+} from "./limits.ts";
+import { parentPath, RESERVED_NAME, utf8LengthBytes } from "./path.ts";
+
+/** The name of a rules file; it is itself synced. */
+export const IGNORE_FILE = ".syncedignore";
+/** The rules of this device alone; its patterns are relative to the root. */
+export const DEVICE_IGNORE_FILE = `${RESERVED_NAME}/ignore`;
+
+/** A rules file as found: the directory that holds it ("" for the root), and its text. */
+export interface IgnoreFile {
+  readonly directory: string;
+  /** undefined where the file is gone. */
+  readonly text: string | undefined;
+}
+
+/** Patterns relative to the root, in the order in which they stand. */
+type Patterns = readonly string[];
+
+/** Immutable: every `with*` makes another. */
+export class IgnoreRules {
+  /** No rules but the one that `.synced` is not synced. */
+  static readonly none = new IgnoreRules(new Map(), []);
+
+  readonly #files: ReadonlyMap<string, Patterns>;
+  readonly #devicePatterns: Patterns;
+  /** By directory, made when first asked for, and handed on: compiling patterns is what costs. */
+  readonly #matchers: Map<string, Ignore>;
+  readonly #chains = new Map<string, Chain>();
+
+  private constructor(
+    files: ReadonlyMap<string, Patterns>,
+    devicePatterns: Patterns,
+    matchers = new Map<string, Ignore>(),
+  ) {
+    this.#files = files;
+    this.#devicePatterns = devicePatterns;
+    this.#matchers = matchers;
+  }
+
+  /**
+   * Replaces the rules file of one directory.
+   *
+   * @throws {SyncedError} `invalid_ignore_rules` when it is too large; these rules stay as they
+   * are.
+   */
+  withFile(directory: string, text: string | undefined): IgnoreRules {
+    return this.withFiles([{ directory, text }]);
+  }
+
+  /** Replaces many at once: a copy each would cost the square of their number. */
+  withFiles(replacements: Iterable<IgnoreFile>): IgnoreRules {
+    const files = new Map(this.#files);
+    const matchers = new Map(this.#matchers);
+    for (const { directory, text } of replacements) {
+      const patterns = text === undefined ? [] : parsePatterns(directory, text);
+      if (patterns.length === 0) files.delete(directory);
+      else files.set(directory, patterns);
+      for (const known of matchers.keys()) if (isWithin(known, directory)) matchers.delete(known);
+    }
+    return new IgnoreRules(files, this.#devicePatterns, matchers);
+  }
+
+  /**
+   * Replaces the rules of this device.
+   *
+   * @throws {SyncedError} `invalid_ignore_rules` when the text is too large.
+   */
+  withDeviceFile(text: string | undefined): IgnoreRules {
+    const patterns = text === undefined ? [] : parsePatterns("", text);
+    return new IgnoreRules(this.#files, patterns, new Map(this.#matchers));
+  }
+
+  /** True where only `.synced` is ignored. */
+  get isEmpty(): boolean {
+    return this.#files.size === 0 && this.#devicePatterns.length === 0;
+  }
+
+  /**
+   * @param path relative to the root, of legal names; never throws for others.
+   * @returns true where the path, or a directory above it, is ignored.
+   */
+  ignores(path: string, isDirectory: boolean): boolean {
+    if (isState(path)) return true;
+    if (this.isEmpty || path === "") return false;
+    return this.#chainAt(parentPath(path)).ignores(isDirectory ? `${path}/` : path);
+  }
+
+  #chainAt(directory: string): Chain {
+    const nearest = this.#nearestFile(directory);
+    let chain = this.#chains.get(nearest);
+    if (chain === undefined) {
+      chain = new Chain(matcherOf(this.#devicePatterns, this.#matcherAt(nearest)));
+      this.#chains.set(nearest, chain);
+    }
+    return chain;
+  }
+
+  /** Of the rules files from the root down to that directory. */
+  #matcherAt(directory: string): Ignore {
+    const known = this.#matchers.get(directory);
+    if (known !== undefined) return known;
+    const above =
+      directory === "" ? undefined : this.#matcherAt(this.#nearestFile(parentPath(directory)));
+    const matcher = matcherOf(this.#files.get(directory) ?? [], above);
+    this.#matchers.set(directory, matcher);
+    return matcher;
+  }
+
+  /** The nearest directory, from this one up, that has a rules file; else the root. */
+  #nearestFile(directory: string): string {
+    if (this.#files.size === 0) return "";
+    let nearest = directory;
+    while (nearest !== "" && !this.#files.has(nearest)) nearest = parentPath(nearest);
+    return nearest;
+  }
+}
+
+function isWithin(path: string, directory: string): boolean {
+  return directory === "" || path === directory || path.startsWith(`${directory}/`);
+}
+
+/** The state directory and what is below it, at any depth. */
+function isState(path: string): boolean {
+  if (!path.includes(RESERVED_NAME)) return false;
+  return path.split("/").includes(RESERVED_NAME);
+}
+
+/** The library remembers every path that it was asked for; a fresh copy forgets them. */
+const LOOKUPS_MAX = 10_000;
+
+/** One matcher whose memory stays bounded. */
+class Chain {
+  #matcher: Ignore;
+  #lookups = 0;
+
+  constructor(matcher: Ignore) {
+    this.#matcher = matcher;
+  }
+
+  ignores(path: string): boolean {
+    if (++this.#lookups > LOOKUPS_MAX) {
+      this.#lookups = 0;
+      this.#matcher = matcherOf([], this.#matcher);
+    }
+    return this.#matcher.ignores(path);
+  }
+}
+
+/** A matcher of the patterns, after those of `above`, whose compiled ones it shares. */
+function matcherOf(patterns: Patterns, above: Ignore | undefined): Ignore {
+  const matcher = emptyMatcher();
+  if (above !== undefined) matcher.add(above);
+  return matcher.add(patterns.map((pattern) => ({ pattern })));
+}
+
+/** Names keep their exact bytes, so case counts; odd paths are looked at instead of thrown back. */
+function emptyMatcher(): Ignore {
+  return ignore({ ignorecase: false, allowRelativePaths: true });
+}
+
+function parsePatterns(directory: string, text: string): Patterns {
+  if (text.length > IGNORE_FILE_BYTES_MAX || utf8LengthBytes(text) > IGNORE_FILE_BYTES_MAX) {
+    throw unusable(directory, `it has more than ${IGNORE_FILE_BYTES_MAX} bytes`);
+  }
+  const patterns: string[] = [];
+  for (const line of text.replace(/^\uFEFF/, "").split("\n")) {
+    const pattern = parsePattern(directory, line.replace(/\r$/, ""));
+    if (pattern !== undefined) patterns.push(pattern);
+  }
+  if (patterns.length > IGNORE_PATTERNS_MAX) {
+    throw unusable(directory, `it has more than ${IGNORE_PATTERNS_MAX} patterns`);
+  }
+  return patterns;
+}
+
+/** @returns the line's pattern relative to the root; undefined where it has none. */
+function parsePattern(directory: string, line: string): string | undefined {
+  if (line.startsWith("#")) return undefined;
+  const trimmed = trimTrailingSpaces(line);
+  const negation = trimmed.startsWith("!") ? "!" : "";
+  const body = trimmed.slice(negation.length);
+  if (body === "" || body === "/") return undefined;
+  if (body.length > IGNORE_PATTERN_LENGTH_MAX) {
+    throw unusable(directory, `a pattern has more than ${IGNORE_PATTERN_LENGTH_MAX} characters`);
+  }
+  if (body.split("**").length - 1 > IGNORE_GLOBSTARS_MAX) {
+    throw unusable(directory, `a pattern has more than ${IGNORE_GLOBSTARS_MAX} times "**"`);
+  }
+  if (directory === "") return trimmed;
+  // A slash before the end ties a pattern to its file's directory; others match at any depth below
+  // it.
+  const isAnchored = body.slice(0, -1).includes("/");
+  const below = isAnchored ? body.replace(/^\//, "") : `**/${body}`;
+  return `${negation}/${escapePattern(directory)}/${below}`;
+}
+
+/** As git does: a space behind a backslash stays, with all before it. */
+function trimTrailingSpaces(line: string): string {
+  let end = line.length;
+  while (line[end - 1] === " ") end--;
+  let backslashes = 0;
+  while (line[end - 1 - backslashes] === "\\") backslashes++;
+  const isEscaped = end < line.length && backslashes % 2 === 1;
+  return line.slice(0, isEscaped ? end + 1 : end);
+}
+
+function escapePattern(path: string): string {
+  return path.replace(/[\\*?[\]!# ]/g, "\\$&");
+}
+
+function unusable(directory: string, reason: string): SyncedError {
+  const path = directory === "" ? IGNORE_FILE : `${directory}/${IGNORE_FILE}`;
+  return new SyncedError(
+    "invalid_ignore_rules",
+    `Cannot use the rules in ${JSON.stringify(path)}: ${reason}`,
+    { path },
+  );
+}

@@ -1,0 +1,89 @@
+/**
+ * Ops: what a client proposes. Each names the versions it is based on (compare-and-set).
+ * Rules: O1-O9.
+ */
+import type { BatchId, DeviceId, NodeId, OpId } from "./identifier.ts";
+import type { Cursor } from "./event.ts";
+import type { ConflictOrigin, Content, Place, RemoteNode, Sequence } from "./node.ts";
+
+interface OpHeader {
+  readonly opId: OpId;
+  readonly node: NodeId;
+}
+
+/** A new node, or, with `base` = a tombstone's seq, the revival of that node: same id, same history. */
+export interface CreateOp extends OpHeader, Place {
+  readonly kind: "create";
+  readonly content: Content;
+  readonly base: Sequence;
+  readonly conflictOf?: ConflictOrigin;
+}
+
+export interface ModifyOp extends OpHeader {
+  readonly kind: "modify";
+  readonly content: Content;
+  readonly baseContent: Sequence;
+}
+
+/** Rename or reparent: one event however large the directory. */
+export interface MoveOp extends OpHeader, Place {
+  readonly kind: "move";
+  readonly basePlace: Sequence;
+}
+
+/** Per node, bottom-up: a directory with a live child is refused. */
+export interface DeleteOp extends OpHeader {
+  readonly kind: "delete";
+  readonly baseContent: Sequence;
+  readonly basePlace: Sequence;
+}
+
+export type Op = CreateOp | ModifyOp | MoveOp | DeleteOp;
+
+/** Accepted or refused as a whole; the tree must be valid at its end, not at each op. */
+export type Group = readonly Op[];
+
+export interface Batch {
+  readonly device: DeviceId;
+  readonly batch: BatchId;
+  /** Must lie on this log: after a restore, sequence numbers repeat. */
+  readonly cursor: Cursor;
+  readonly groups: readonly Group[];
+  readonly approval?: string;
+}
+
+export type GroupResult =
+  | { readonly status: "accepted"; /** One a op, in the group's order. */ readonly seqs: readonly Sequence[] }
+  | {
+      readonly status: "refused";
+      readonly code: RefusalCode;
+      readonly detail: string;
+      /** Index in the group of the op that was refused. */
+      readonly op: number;
+      /** The node's state now, where it exists. */
+      readonly current?: RemoteNode;
+    };
+
+export type RefusalCode =
+  | "version_conflict"
+  | "node_exists"
+  | "node_missing"
+  | "name_taken"
+  | "parent_missing"
+  | "parent_not_directory"
+  | "cycle"
+  | "directory_not_empty"
+  | "kind_change"
+  | "chunk_missing"
+  | "invalid_manifest"
+  | "invalid_path"
+  | "reserved_name"
+  | "path_too_long"
+  | "idempotency_key_reused";
+
+/** One result a group, in the batch's order; a refused group does not stop the later ones. */
+export interface BatchResult {
+  readonly results: readonly GroupResult[];
+  /** The log's head after the batch. */
+  readonly head: Sequence;
+}

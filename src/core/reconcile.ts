@@ -1,0 +1,399 @@
+/**
+ * Reconcile: the pure function of the three trees to a plan.
+ * Rules: R1-R15.
+ *
+ * 1. Merge each dirty node on its own (merge.ts). A node that is not dirty is the same in all three trees.
+ * 2. Repair what the merged nodes do to each other: a parent that would go while a child lives (R8), a cycle made
+ *    by two moves (R10), two nodes for one place (R9). After that the merged tree is a valid tree.
+ * 3. The plan is the difference: merged against local gives transitions, merged against remote gives ops. An op is
+ *    only made where local already equals merged in that respect (R12), so the log never runs ahead of the disk.
+ *
+ * It is run again after each round; it is done when every dirty node is settled.
+ */
+import { conflictName } from "./conflict.ts";
+import { sha256 } from "./digest.ts";
+import { assert } from "./error.ts";
+import { type NodeId, PARKING_ID, ROOT_ID } from "./identifier.ts";
+import { PATH_DEPTH_MAX } from "./limits.ts";
+import { mergeNode } from "./merge.ts";
+import {
+  type ConflictOrigin,
+  type LocalNode,
+  type NodeState,
+  type Place,
+  type RemoteNode,
+  type Sequence,
+  sameBytes,
+  sameContent,
+  samePlace,
+} from "./node.ts";
+import { orderTransitions } from "./order-transitions.ts";
+import { pathOf, type TreeView } from "./tree.ts";
+import type { Adoption, OpDraft, Plan, Transition } from "./transition.ts";
+
+export interface ReconcileInput {
+  readonly base: TreeView;
+  readonly local: TreeView<LocalNode>;
+  readonly remote: TreeView<RemoteNode>;
+  /** The remote row with its tombstone. */
+  remoteRow(id: NodeId): RemoteNode | undefined;
+  readonly dirty: readonly NodeId[];
+  /** Whether this device ignores that path. */
+  ignores(path: string, isDirectory: boolean): boolean;
+  /** This device's name, for conflict copies. */
+  readonly device: string;
+}
+
+export function reconcile(input: ReconcileInput): Plan {
+  const merged = new MergedTree(input);
+  merged.keepParents();
+  merged.undoCycles();
+  const adoptions = merged.separateNames();
+  if (adoptions.length > 0) {
+    return { adoptions, ops: new Map(), transitions: [], settled: [], skipped: [] };
+  }
+  return makePlan(input, merged);
+}
+
+/** The tree that both sides should become: the merged dirty nodes over everything that is not dirty. */
+class MergedTree implements TreeView {
+  readonly #input: ReconcileInput;
+  readonly #dirty = new Map<NodeId, NodeState | undefined>();
+  /** Dirty nodes by place: more than one is a collision to be separated. */
+  readonly #places = new Map<string, Set<NodeId>>();
+  readonly contentConflicts = new Set<NodeId>();
+  readonly conflictOrigins = new Map<NodeId, ConflictOrigin>();
+
+  constructor(input: ReconcileInput) {
+    this.#input = input;
+    for (const id of input.dirty) {
+      const merge = mergeNode({
+        base: input.base.get(id),
+        local: input.local.get(id),
+        remote: input.remote.get(id),
+      });
+      if (merge.contentConflict) this.contentConflicts.add(id);
+      this.#set(id, merge.state);
+    }
+  }
+
+  get(id: NodeId): NodeState | undefined {
+    if (this.#dirty.has(id)) return this.#dirty.get(id);
+    // Not dirty: all three trees agree, or the node is a remote one that is not materialised here.
+    return this.#input.base.get(id) ?? this.#input.remote.get(id);
+  }
+
+  child(parent: NodeId, name: string): NodeState | undefined {
+    const [first] = this.#occupants({ parent, name });
+    return first === undefined ? undefined : this.get(first);
+  }
+
+  children(parent: NodeId): readonly NodeState[] {
+    const result: NodeState[] = [];
+    for (const node of this.#dirty.values()) if (node?.parent === parent) result.push(node);
+    for (const node of this.#input.remote.children(parent)) {
+      if (!this.#dirty.has(node.id)) result.push(node);
+    }
+    return result;
+  }
+
+  ids(): Iterable<NodeId> {
+    return this.#dirty.keys();
+  }
+
+  /**
+   * R8: a directory lives while something beneath it lives. A child that lives has its place from a side on which
+   * the parent is live, so that side's state of the parent is there to be taken.
+   */
+  keepParents(): void {
+    for (const id of [...this.#dirty.keys()]) this.#keepParentsOf(id);
+  }
+
+  #keepParentsOf(id: NodeId): void {
+    let node = this.#dirty.get(id);
+    while (node !== undefined && node.parent !== ROOT_ID && this.get(node.parent) === undefined) {
+      const parent: NodeId = node.parent;
+      const kept =
+        this.#input.local.get(parent) ??
+        this.#input.remote.get(parent) ??
+        this.#input.remoteRow(parent);
+      assert(kept !== undefined, `the parent ${parent} of ${node.id} is in a tree`);
+      const state = unparked(kept, this.#input.base.get(parent) ?? this.#input.remoteRow(parent));
+      this.#set(parent, state);
+      node = state;
+    }
+  }
+
+  /**
+   * R10: each side's tree has no cycle, so a cycle has a place from either side in it. Undoing the local moves
+   * in it leaves places of the remote tree only.
+   */
+  undoCycles(): void {
+    for (const id of [...this.#dirty.keys()]) {
+      const node = this.#dirty.get(id);
+      const remote = this.#input.remote.get(id);
+      if (node === undefined || remote === undefined || samePlace(node, remote)) continue;
+      if (node.content.kind !== "directory" || !this.#isInCycle(id)) continue;
+      this.#set(id, { ...node, parent: remote.parent, name: remote.name });
+      this.#keepParentsOf(id);
+    }
+  }
+
+  #isInCycle(id: NodeId): boolean {
+    let current = this.get(id)?.parent;
+    for (let depth = 0; depth <= 2 * PATH_DEPTH_MAX; depth += 1) {
+      if (current === undefined || current === ROOT_ID) return false;
+      if (current === id) return true;
+      current = this.get(current)?.parent;
+    }
+    return true;
+  }
+
+  /** R9: two nodes for one place are one node, or the one that is not in the log there gets a conflict name. */
+  separateNames(): readonly Adoption[] {
+    const adoptions: Adoption[] = [];
+    for (const id of [...this.#dirty.keys()]) {
+      const node = this.#dirty.get(id);
+      if (node === undefined) continue;
+      const occupants = this.#occupants(node);
+      if (occupants.length < 2) continue;
+      const winner = this.#winner(node, occupants);
+      for (const loser of occupants) {
+        if (loser === winner) continue;
+        if (this.#isAdoptable(loser, winner)) {
+          adoptions.push({ local: loser, remote: winner });
+          this.#set(loser, undefined);
+        } else {
+          this.#giveConflictName(loser, winner);
+        }
+      }
+    }
+    return adoptions;
+  }
+
+  /** Whoever the log has there; else whoever is there in all trees; else the lowest id, on every device the same. */
+  #winner(place: Place, occupants: readonly NodeId[]): NodeId {
+    const inLog = occupants.find((id) => {
+      const remote = this.#input.remote.get(id);
+      return remote !== undefined && samePlace(remote, place);
+    });
+    const winner = inLog ?? [...occupants].sort()[0];
+    assert(winner !== undefined, "a place with a collision has an occupant");
+    return winner;
+  }
+
+  /**
+   * The disk's node is new to the log, the log's node is new to the disk, and a person would call them the same:
+   * nothing is transferred, only the id changes.
+   */
+  #isAdoptable(loser: NodeId, winner: NodeId): boolean {
+    const local = this.#input.local.get(loser);
+    const remote = this.#input.remote.get(winner);
+    return (
+      local !== undefined &&
+      remote !== undefined &&
+      this.#input.remote.get(loser) === undefined &&
+      this.#input.local.get(winner) === undefined &&
+      sameBytes(local.content, remote.content)
+    );
+  }
+
+  #giveConflictName(loser: NodeId, winner: NodeId): void {
+    const node = this.get(loser);
+    assert(node !== undefined, "a loser is live");
+    const name = this.freeConflictName(node);
+    this.#set(loser, { ...node, name });
+    this.conflictOrigins.set(loser, {
+      node: winner,
+      version: this.remoteVersion(winner),
+    });
+  }
+
+  /** R13: a function of the losing content, with a counter only where other bytes hold that name already. */
+  freeConflictName(node: NodeState): string {
+    for (let attempt = 0; ; attempt += 1) {
+      const name = conflictNameOf(node, this.#input.device, attempt);
+      if (this.#isFree({ parent: node.parent, name })) return name;
+    }
+  }
+
+  /** Reserves a name for bytes that have no node yet. */
+  conflictCopyName(losing: NodeState): string | undefined {
+    for (let attempt = 0; ; attempt += 1) {
+      const name = conflictNameOf(losing, this.#input.device, attempt);
+      const sibling = this.child(losing.parent, name);
+      if (sibling !== undefined && sameBytes(sibling.content, losing.content)) return undefined;
+      if (this.#isFree({ parent: losing.parent, name })) return name;
+    }
+  }
+
+  remoteVersion(id: NodeId): Sequence {
+    return this.#input.remote.get(id)?.contentVersion ?? 0;
+  }
+
+  #isFree(place: Place): boolean {
+    return (
+      this.#occupants(place).length === 0 &&
+      this.#input.local.child(place.parent, place.name) === undefined &&
+      this.#input.remote.child(place.parent, place.name) === undefined
+    );
+  }
+
+  #occupants(place: Place): readonly NodeId[] {
+    const result = [...(this.#places.get(placeKey(place)) ?? [])];
+    // What is not dirty is in the remote tree at the same place as in the others.
+    const still = this.#input.remote.child(place.parent, place.name);
+    if (still !== undefined && !this.#dirty.has(still.id)) result.push(still.id);
+    return result;
+  }
+
+  #set(id: NodeId, state: NodeState | undefined): void {
+    const before = this.#dirty.get(id);
+    if (before !== undefined) this.#places.get(placeKey(before))?.delete(id);
+    this.#dirty.set(id, state);
+    if (state === undefined) return;
+    const key = placeKey(state);
+    const ids = this.#places.get(key);
+    if (ids === undefined) this.#places.set(key, new Set([id]));
+    else ids.add(id);
+  }
+}
+
+function placeKey(place: Place): string {
+  return `${place.parent}/${place.name}`;
+}
+
+/** A parked node's own place is meaningless: the last agreed one stands for it. */
+function unparked(node: NodeState, agreed: NodeState | undefined): NodeState {
+  const parked = node.parent === PARKING_ID;
+  const place = parked ? (agreed ?? { parent: ROOT_ID, name: node.name }) : node;
+  return { id: node.id, parent: place.parent, name: place.name, content: node.content };
+}
+
+function conflictNameOf(node: NodeState, device: string, attempt: number): string {
+  const { content, id, name } = node;
+  switch (content.kind) {
+    case "file": {
+      const { mtimeNs, sha256: hash6Source } = content;
+      return conflictName({ name, device, mtimeNs, hash6Source, attempt });
+    }
+    case "symlink": {
+      const hash6Source = sha256(content.target);
+      return conflictName({ name, device, mtimeNs: undefined, hash6Source, attempt });
+    }
+    case "directory":
+      return conflictName({ name, device, mtimeNs: undefined, hash6Source: id, attempt });
+  }
+}
+
+/** The difference between the merged tree and each side. */
+function makePlan(input: ReconcileInput, merged: MergedTree): Plan {
+  const ops = new Map<NodeId, readonly OpDraft[]>();
+  const settled: NodeId[] = [];
+  const skipped = new Set<NodeId>();
+  const steps: Transition[] = [];
+  for (const id of merged.ids()) {
+    const target = merged.get(id);
+    const local = input.local.get(id);
+    const remote = input.remote.get(id);
+    if (target !== undefined && local === undefined && isSkipped(input, merged, target)) {
+      skipped.add(id);
+      continue;
+    }
+    const nodeSteps = transitionsOf(merged, { target, local });
+    const nodeOps = opsOf(input, { id, target, local, remote });
+    steps.push(...nodeSteps);
+    if (nodeOps.length > 0) ops.set(id, nodeOps);
+    if (nodeSteps.length === 0 && nodeOps.length === 0) settled.push(id);
+  }
+  return {
+    adoptions: [],
+    ops,
+    transitions: orderTransitions({ steps, local: input.local, merged }),
+    settled,
+    skipped: [...skipped],
+  };
+}
+
+/** R15: its path, or a directory above it that is not on this disk either, is ignored here. */
+function isSkipped(input: ReconcileInput, merged: MergedTree, target: NodeState): boolean {
+  const path = pathOf(merged, target.id);
+  assert(path !== undefined, "a merged node has a path");
+  return input.ignores(path, target.content.kind === "directory");
+}
+
+interface Difference {
+  readonly target: NodeState | undefined;
+  readonly local: LocalNode | undefined;
+}
+
+function transitionsOf(merged: MergedTree, { target, local }: Difference): readonly Transition[] {
+  if (local === undefined) return target === undefined ? [] : [{ kind: "create", node: target }];
+  if (target === undefined) return [{ kind: "delete", id: local.id, expected: local }];
+  const steps: Transition[] = [];
+  const { id, parent, name, content } = target;
+  if (!samePlace(local, target)) {
+    const conflictOf = merged.conflictOrigins.get(id);
+    const move: Transition = { kind: "move", id, parent, name, expected: local };
+    steps.push(conflictOf === undefined ? move : { ...move, conflictOf });
+  }
+  if (!sameContent(local.content, content)) {
+    assert(content.kind !== "directory", "directories have no content to change");
+    if (content.kind === "file" && sameBytes(local.content, content)) {
+      steps.push({ kind: "metadata", id, content, expected: local });
+    } else {
+      steps.push(replaceStep(merged, target, local));
+    }
+  }
+  return steps;
+}
+
+function replaceStep(merged: MergedTree, target: NodeState, local: LocalNode): Transition {
+  const { id, content } = target;
+  assert(content.kind !== "directory", "directories have no content to change");
+  const step: Transition = { kind: "replace", id, content, expected: local };
+  if (!merged.contentConflicts.has(id)) return step;
+  const losing = { ...target, content: local.content };
+  const name = merged.conflictCopyName(losing);
+  const version = merged.remoteVersion(id);
+  return name === undefined ? step : { ...step, conflict: { name, of: { node: id, version } } };
+}
+
+interface Proposal extends Difference {
+  readonly id: NodeId;
+  readonly remote: RemoteNode | undefined;
+}
+
+function opsOf(input: ReconcileInput, proposal: Proposal): readonly OpDraft[] {
+  const { id, target, local, remote } = proposal;
+  if (target === undefined) {
+    // R12: a node still on disk is deleted there first; that it is gone from the log already is then the reason.
+    if (remote === undefined || local !== undefined) return [];
+    const { contentVersion: baseContent, placeVersion: basePlace } = remote;
+    return [{ kind: "delete", node: id, baseContent, basePlace }];
+  }
+  if (local === undefined) return [];
+  const atPlace = samePlace(local, target);
+  const hasContent = sameContent(local.content, target.content);
+  if (remote === undefined) {
+    return atPlace && hasContent ? [createOp(input, target, local)] : [];
+  }
+  const ops: OpDraft[] = [];
+  const { parent, name, content } = target;
+  if (atPlace && !samePlace(remote, target)) {
+    ops.push({ kind: "move", node: id, parent, name, basePlace: remote.placeVersion });
+  }
+  if (hasContent && !sameContent(remote.content, target.content)) {
+    ops.push({ kind: "modify", node: id, content, baseContent: remote.contentVersion });
+  }
+  return ops;
+}
+
+function createOp(input: ReconcileInput, target: NodeState, local: LocalNode): OpDraft {
+  const tombstone = input.remoteRow(target.id);
+  const base =
+    tombstone === undefined ? 0 : Math.max(tombstone.contentVersion, tombstone.placeVersion);
+  const { id, parent, name, content } = target;
+  const op: OpDraft = { kind: "create", node: id, parent, name, content, base };
+  return local.conflictOf === undefined ? op : { ...op, conflictOf: local.conflictOf };
+}
