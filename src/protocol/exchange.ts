@@ -1,0 +1,267 @@
+/**
+ * One request and its answer over a Transport, from the client's side: time-outs, sizes, types,
+ * problems.
+ * Rules: H1, P3. Whatever goes wrong comes out as a `SyncedError` with a code that the engine
+ * knows.
+ */
+import { ERROR_KINDS, type ErrorCode, SyncedError } from "../core/error.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { Transport } from "../ports/transport.ts";
+import { parseJson } from "./json.ts";
+import { PROTOCOL_VERSION } from "./messages.ts";
+import { parseProblem } from "./parse-answer.ts";
+
+export interface ExchangeOptions {
+  readonly transport: Transport;
+  readonly clock: Clock;
+  /** Base URL without a trailing slash. */
+  readonly serverUrl: string;
+}
+
+export interface Outgoing {
+  readonly method: "GET" | "PUT" | "POST";
+  /** Begins with "/". */
+  readonly path: string;
+  readonly accept: string;
+  readonly token?: string;
+  readonly contentType?: string;
+  readonly body?: string | Uint8Array<ArrayBuffer>;
+  /** Without an answer's head, or without a next piece of its body, for so long, it is over. */
+  readonly idleMs: number;
+  readonly signal: AbortSignal;
+}
+
+/** A problem's body: a detail and a few numbers. */
+const PROBLEM_BYTES_MAX = 1024 * 1024;
+
+/** An answer whose head has been looked at; its body is read through `pieces`. */
+export interface Answer {
+  /** The body as it comes; ends the exchange when it is left early. */
+  pieces(): AsyncGenerator<Uint8Array, void, undefined>;
+}
+
+/**
+ * Sends a request.
+ *
+ * @param contentType that a good answer must have.
+ * @throws {SyncedError} `server_unreachable`, `unauthenticated`, `not_a_synced_server`,
+ * `protocol_violation`,
+ * or the code of the server's problem; an `AbortError` when the signal aborts
+ */
+export async function send(
+  options: ExchangeOptions,
+  outgoing: Outgoing,
+  contentType: string,
+): Promise<Answer> {
+  const { transport, clock, serverUrl } = options;
+  if (outgoing.signal.aborted) throw givenUp();
+  const ended = new AbortController();
+  const idle = new IdleGuard(clock, outgoing.idleMs, ended);
+  const stop = () => idle.giveUp();
+  outgoing.signal.addEventListener("abort", stop, { once: true });
+  const close = () => {
+    outgoing.signal.removeEventListener("abort", stop);
+    ended.abort();
+  };
+  const request = new Request(`${serverUrl}${outgoing.path}`, {
+    method: outgoing.method,
+    headers: requestHeaders(outgoing),
+    redirect: "error",
+    signal: ended.signal,
+    ...(outgoing.body === undefined ? undefined : { body: outgoing.body }),
+  });
+  try {
+    const response = await idle.wait(transport(request));
+    await checkHead(response, contentType, idle);
+    return { pieces: () => readPieces(response, idle, close) };
+  } catch (error) {
+    close();
+    throw error;
+  }
+}
+
+/** Sends a request and reads a whole JSON answer. */
+export async function sendForJson(
+  options: ExchangeOptions,
+  outgoing: Outgoing,
+  bytesMax: number,
+): Promise<unknown> {
+  const answer = await send(options, outgoing, "application/json");
+  const bytes = await collect(answer.pieces(), bytesMax);
+  return parseAnsweredJson(bytes);
+}
+
+/** @throws {SyncedError} `protocol_violation` */
+export function parseAnsweredJson(source: Uint8Array | string): unknown {
+  try {
+    return parseJson(source);
+  } catch (cause) {
+    throw new SyncedError("protocol_violation", "Cannot read the answer: it is not sound JSON", {
+      cause,
+    });
+  }
+}
+
+function requestHeaders(outgoing: Outgoing): Headers {
+  const headers = new Headers({
+    accept: `${outgoing.accept}, application/problem+json`,
+    "accept-encoding": "identity",
+    "synced-protocol": String(PROTOCOL_VERSION),
+  });
+  if (outgoing.token !== undefined) headers.set("authorization", `Bearer ${outgoing.token}`);
+  if (outgoing.contentType !== undefined) headers.set("content-type", outgoing.contentType);
+  return headers;
+}
+
+/**
+ * Ends the exchange when a step takes too long or the caller gives up; both leave nothing waiting.
+ */
+class IdleGuard {
+  readonly #clock: Clock;
+  readonly #idleMs: number;
+  readonly #ended: AbortController;
+  #step = new AbortController();
+  #isGivenUp = false;
+
+  constructor(clock: Clock, idleMs: number, ended: AbortController) {
+    this.#clock = clock;
+    this.#idleMs = idleMs;
+    this.#ended = ended;
+  }
+
+  giveUp(): void {
+    this.#isGivenUp = true;
+    this.#ended.abort();
+    this.#step.abort();
+  }
+
+  /** Waits for one step of the exchange, and names what ended it otherwise. */
+  async wait<Value>(step: Promise<Value>): Promise<Value> {
+    this.#step = new AbortController();
+    const late = this.#clock.sleep(this.#idleMs, this.#step.signal);
+    try {
+      const winner = await Promise.race([
+        step.then((value) => ({ value })),
+        late.then(() => undefined),
+      ]);
+      if (this.#isGivenUp) throw givenUp();
+      if (winner !== undefined) return winner.value;
+    } catch (error) {
+      throw this.#isGivenUp ? givenUp() : transportFailure(error);
+    } finally {
+      this.#step.abort();
+    }
+    this.#ended.abort();
+    const seconds = Math.round(this.#idleMs / 1000);
+    throw new SyncedError("server_unreachable", `No answer from the server for ${seconds} s`);
+  }
+}
+
+function givenUp(): DOMException {
+  return new DOMException("The request was given up", "AbortError");
+}
+
+function transportFailure(cause: unknown): SyncedError {
+  if (cause instanceof SyncedError) return cause;
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new SyncedError("server_unreachable", `Cannot reach the server: ${reason}`, { cause });
+}
+
+async function checkHead(response: Response, wanted: string, idle: IdleGuard): Promise<void> {
+  const encoding = response.headers.get("content-encoding");
+  if (encoding !== null && encoding !== "identity") {
+    // Never inflated: 300 KB may become 300 MB (B63).
+    throw new SyncedError("protocol_violation", "Cannot read the answer: it is compressed");
+  }
+  const type = mediaType(response);
+  if (response.ok && (response.status === 204 || type === wanted)) return;
+  if (!response.ok && type === "application/problem+json") {
+    const bytes = await collect(
+      readPieces(response, idle, () => undefined),
+      PROBLEM_BYTES_MAX,
+    );
+    const problem = parseProblem(parseAnsweredJson(bytes));
+    throw problemError(problem, response.status);
+  }
+  throw strangerError(response.status, type);
+}
+
+/**
+ * What the engine is told: only codes that it can do something about, the rest by class of status.
+ */
+function problemError(problem: SyncedError | undefined, status: number): SyncedError {
+  if (problem === undefined) return strangerError(status, "application/problem+json");
+  const code: ErrorCode = problem.code;
+  if (status >= 500 && code !== "storage_full" && code !== "chunk_corrupt") {
+    return new SyncedError("server_unreachable", `The server is in trouble: ${problem.message}`, {
+      cause: problem,
+    });
+  }
+  return problem;
+}
+
+/**
+ * An answer that no synced server gives: a proxy's error page, a captive portal, another program.
+ */
+function strangerError(status: number, type: string): SyncedError {
+  if (status >= 500 || status === 429 || status === 408) {
+    return new SyncedError(
+      "server_unreachable",
+      `The server or a proxy before it answered ${status}`,
+    );
+  }
+  if (status === 401 || status === 407) {
+    return new SyncedError("unauthenticated", ERROR_KINDS.unauthenticated.title);
+  }
+  const shown = type === "" ? "without a type" : `as ${type.slice(0, 80)}`;
+  return new SyncedError(
+    "not_a_synced_server",
+    `Cannot use the server: it answered ${status} ${shown}, which synced never does`,
+  );
+}
+
+function mediaType(response: Response): string {
+  const type = response.headers.get("content-type") ?? "";
+  return (type.split(";", 1)[0] ?? "").trim().toLowerCase();
+}
+
+async function* readPieces(
+  response: Response,
+  idle: IdleGuard,
+  close: () => void,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const reader = response.body?.getReader();
+  try {
+    while (reader !== undefined) {
+      const { done, value } = await idle.wait(reader.read());
+      if (done) return;
+      yield value;
+    }
+  } finally {
+    // Aborting the request lets go of the connection, also where the reader was left in the middle.
+    reader?.cancel().catch(() => undefined);
+    close();
+  }
+}
+
+/** @throws {SyncedError} `protocol_violation` beyond `bytesMax` (B62) */
+async function collect(pieces: AsyncIterable<Uint8Array>, bytesMax: number): Promise<Uint8Array> {
+  const kept: Uint8Array[] = [];
+  let total = 0;
+  for await (const piece of pieces) {
+    total += piece.length;
+    if (total > bytesMax) {
+      throw new SyncedError("protocol_violation", `The answer has more than ${bytesMax} bytes`);
+    }
+    kept.push(piece);
+  }
+  const [first] = kept;
+  if (kept.length === 1 && first !== undefined) return first;
+  const whole = new Uint8Array(total);
+  let offset = 0;
+  for (const piece of kept) {
+    whole.set(piece, offset);
+    offset += piece.length;
+  }
+  return whole;
+}

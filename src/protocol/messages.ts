@@ -1,0 +1,80 @@
+/**
+ * What crosses the wire under /v1, as types. Parsers for the untrusted direction live in
+ * `parse-request.ts` (server side) and `parse-answer.ts` (client side). Rules: H1-H20.
+ */
+import type { ChunkerProfile } from "../core/chunker.ts";
+import type { Digest } from "../core/digest.ts";
+import type { Cursor, ServedEvent } from "../core/event.ts";
+import type { DeviceId, Epoch, FolderName, NodeId, ServerId } from "../core/identifier.ts";
+import type { RemoteNode, Sequence } from "../core/node.ts";
+
+export const PROTOCOL_VERSION = 1;
+
+/** GET /v1/hello */
+export interface Hello {
+  readonly serverId: ServerId;
+  readonly protocol: number;
+  readonly features: readonly string[];
+  readonly limits: Readonly<Record<string, number>>;
+}
+
+/** PUT /v1/folders/{folder} and an element of GET /v1/folders */
+export interface FolderInfo {
+  readonly name: FolderName;
+  readonly epoch: Epoch;
+  readonly head: Sequence;
+  /** Hash of event `head`, or the genesis hash. */
+  readonly hash: Digest;
+  readonly chunker: ChunkerProfile;
+  readonly nameBytesMax: number;
+}
+
+export interface FolderCreation extends FolderInfo {
+  readonly created: boolean;
+}
+
+/** GET events?after= */
+export interface EventPage {
+  readonly epoch: Epoch;
+  readonly head: Sequence;
+  /** After `after`, ascending, ending at a group's end. */
+  readonly events: readonly ServedEvent[];
+  /** The seq to ask after next time. */
+  readonly next: Sequence;
+}
+
+/** GET tree?after= : live nodes by ascending node id, without the root. */
+export interface TreePage {
+  readonly epoch: Epoch;
+  /** The head when this page was read; the joiner replays events after the FIRST page's seq. */
+  readonly seq: Sequence;
+  readonly hash: Digest;
+  readonly nodes: readonly RemoteNode[];
+  /** undefined on the last page. */
+  readonly next?: NodeId;
+}
+
+/** PUT devices/{id} */
+export interface DeviceReport {
+  readonly name: string;
+  /** The cursor whose events are all applied on that device's disk. */
+  readonly applied: Cursor;
+}
+
+/** GET devices */
+export interface DeviceInfo extends DeviceReport {
+  readonly device: DeviceId;
+  readonly seenTime: string;
+}
+
+/** One object of a pack: a data chunk (depth 0) or a manifest object (depth 1 to 3). */
+export interface PackObject {
+  readonly depth: number;
+  readonly digest: Digest;
+  readonly bytes: Uint8Array;
+}
+
+/** What a live stream yields. */
+export type StreamMessage =
+  | { readonly kind: "event"; readonly event: ServedEvent }
+  | { readonly kind: "heartbeat" };

@@ -1,0 +1,219 @@
+/**
+ * Packs: many objects in one body. Each is 1 byte depth, 32 bytes digest, 4 bytes big-endian
+ * length, the bytes.
+ * Rules: C5, C6. Every bound is checked before anything is allocated for what an object claims, and
+ * every object's bytes are checked against its digest before it is handed out.
+ */
+import { digestFromBytes, digestToBytes, sha256 } from "../core/digest.ts";
+import { assert, SyncedError } from "../core/error.ts";
+import {
+  MANIFEST_DEPTH_MAX,
+  OBJECT_SIZE_BYTES_MAX,
+  OBJECTS_PER_REQUEST_MAX,
+  PACK_BYTES_MAX,
+} from "../core/limits.ts";
+import type { PackObject } from "./messages.ts";
+
+export const PACK_MEDIA_TYPE = "application/vnd.synced.pack";
+
+/** What one object adds to a pack beside its bytes. */
+export const PACK_HEADER_BYTES = 37;
+
+const LENGTH_OFFSET = 33;
+
+export interface PackLimits {
+  /** @default PACK_BYTES_MAX */
+  readonly packBytesMax?: number;
+  /** @default OBJECTS_PER_REQUEST_MAX */
+  readonly objectsMax?: number;
+}
+
+/** @returns the pack's length; compare with PACK_BYTES_MAX before encoding. */
+export function packLengthBytes(objects: readonly PackObject[]): number {
+  let lengthBytes = 0;
+  for (const object of objects) lengthBytes += PACK_HEADER_BYTES + object.bytes.length;
+  return lengthBytes;
+}
+
+/** The pack in pieces, headers and the objects' own bytes in turn: for streams, without a copy. */
+export function* packPieces(objects: Iterable<PackObject>): Generator<Uint8Array, void, undefined> {
+  for (const object of objects) {
+    yield packHeader(object);
+    yield object.bytes;
+  }
+}
+
+/** The pack in one piece. */
+export function encodePack(objects: readonly PackObject[]): Uint8Array<ArrayBuffer> {
+  const pack = new Uint8Array(packLengthBytes(objects));
+  let offset = 0;
+  for (const piece of packPieces(objects)) {
+    pack.set(piece, offset);
+    offset += piece.length;
+  }
+  return pack;
+}
+
+function packHeader(object: PackObject): Uint8Array {
+  const { depth, digest, bytes } = object;
+  assert(depth >= 0 && depth <= MANIFEST_DEPTH_MAX, "a packed object has a legal depth");
+  assert(bytes.length > 0 && bytes.length <= OBJECT_SIZE_BYTES_MAX, "a packed object is bounded");
+  const header = new Uint8Array(PACK_HEADER_BYTES);
+  header[0] = depth;
+  header.set(digestToBytes(digest), 1);
+  new DataView(header.buffer).setUint32(LENGTH_OFFSET, bytes.length);
+  return header;
+}
+
+/**
+ * Decodes a whole pack. The objects' bytes are views of `pack`.
+ *
+ * @throws {SyncedError} `invalid_chunk`, `hash_mismatch`, `body_too_large`
+ */
+export function decodePack(pack: Uint8Array, limits: PackLimits = {}): PackObject[] {
+  const decoder = new PackDecoder(limits);
+  const objects = [...decoder.push(pack)];
+  decoder.finish();
+  return objects;
+}
+
+/**
+ * Decodes a pack as it arrives. An object's bytes may be a view of a piece of the stream: copy what
+ * is kept.
+ *
+ * @throws {SyncedError} as `decodePack`; the stream is cancelled then, and where the caller stops
+ * early.
+ */
+export async function* decodePackStream(
+  stream: ReadableStream<Uint8Array>,
+  limits: PackLimits = {},
+): AsyncGenerator<PackObject, void, undefined> {
+  const decoder = new PackDecoder(limits);
+  const reader = stream.getReader();
+  let isDone = false;
+  try {
+    while (!isDone) {
+      const { done, value } = await reader.read();
+      isDone = done;
+      if (value !== undefined) yield* decoder.push(value);
+    }
+    decoder.finish();
+  } finally {
+    // The first error is the one to be seen; a stream that broke has nothing left to cancel.
+    if (!isDone) await reader.cancel().catch(() => undefined);
+    reader.releaseLock();
+  }
+}
+
+interface Header {
+  readonly depth: number;
+  readonly digest: PackObject["digest"];
+  readonly lengthBytes: number;
+}
+
+/** Takes a pack in pieces of any size. Holds at most one object. */
+export class PackDecoder {
+  readonly #packBytesMax: number;
+  readonly #objectsMax: number;
+  readonly #headerBytes = new Uint8Array(PACK_HEADER_BYTES);
+  #header: Header | undefined;
+  /** An object that came in more than one piece. */
+  #body: Uint8Array | undefined;
+  /** How much of the header, or of the body, is here. */
+  #filled = 0;
+  #packBytes = 0;
+  #objectCount = 0;
+
+  constructor(limits: PackLimits = {}) {
+    this.#packBytesMax = limits.packBytesMax ?? PACK_BYTES_MAX;
+    this.#objectsMax = limits.objectsMax ?? OBJECTS_PER_REQUEST_MAX;
+  }
+
+  /**
+   * Takes the next piece, to be read to its end before the next one is pushed.
+   *
+   * @throws {SyncedError} `invalid_chunk`, `hash_mismatch`, `body_too_large`; the decoder is then
+   * spent.
+   */
+  *push(piece: Uint8Array): Generator<PackObject, void, undefined> {
+    this.#packBytes += piece.length;
+    if (this.#packBytes > this.#packBytesMax) {
+      throw new SyncedError(
+        "body_too_large",
+        `Cannot take a pack over ${this.#packBytesMax} bytes`,
+      );
+    }
+    let offset = 0;
+    while (offset < piece.length) {
+      if (this.#header === undefined) {
+        offset += this.#takeHeader(piece, offset);
+        continue;
+      }
+      const wanted = this.#header.lengthBytes - this.#filled;
+      const part = piece.subarray(offset, offset + wanted);
+      offset += part.length;
+      const bytes = this.#takeBody(part, this.#header);
+      if (bytes !== undefined) yield this.#complete(this.#header, bytes);
+    }
+  }
+
+  /** @throws {SyncedError} `invalid_chunk` when the pack ends within an object. */
+  finish(): void {
+    if (this.#header !== undefined || this.#filled > 0) {
+      throw new SyncedError("invalid_chunk", "Cannot take the pack: it ends within an object");
+    }
+  }
+
+  /** @returns how many bytes it took. */
+  #takeHeader(piece: Uint8Array, offset: number): number {
+    const part = piece.subarray(offset, offset + PACK_HEADER_BYTES - this.#filled);
+    this.#headerBytes.set(part, this.#filled);
+    this.#filled += part.length;
+    if (this.#filled === PACK_HEADER_BYTES) {
+      this.#header = this.#parseHeader();
+      this.#filled = 0;
+    }
+    return part.length;
+  }
+
+  #parseHeader(): Header {
+    const bytes = this.#headerBytes;
+    const depth = bytes[0] ?? 0;
+    const digest = digestFromBytes(bytes.subarray(1, LENGTH_OFFSET));
+    const lengthBytes = new DataView(bytes.buffer).getUint32(LENGTH_OFFSET);
+    if (depth > MANIFEST_DEPTH_MAX || lengthBytes === 0) {
+      const finding = lengthBytes === 0 ? "it is empty" : `its depth is ${depth}`;
+      throw new SyncedError("invalid_chunk", `Cannot take object ${digest}: ${finding}`);
+    }
+    if (lengthBytes > OBJECT_SIZE_BYTES_MAX) {
+      throw new SyncedError("body_too_large", `Cannot take object ${digest}: ${lengthBytes} bytes`);
+    }
+    if (++this.#objectCount > this.#objectsMax) {
+      throw new SyncedError(
+        "body_too_large",
+        `Cannot take over ${this.#objectsMax} objects a pack`,
+      );
+    }
+    return { depth, digest, lengthBytes };
+  }
+
+  /** @returns the object's bytes once all are here. */
+  #takeBody(part: Uint8Array, header: Header): Uint8Array | undefined {
+    if (this.#filled === 0 && part.length === header.lengthBytes) return part;
+    this.#body ??= new Uint8Array(header.lengthBytes);
+    this.#body.set(part, this.#filled);
+    this.#filled += part.length;
+    return this.#filled === header.lengthBytes ? this.#body : undefined;
+  }
+
+  #complete(header: Header, bytes: Uint8Array): PackObject {
+    this.#header = undefined;
+    this.#body = undefined;
+    this.#filled = 0;
+    const { depth, digest } = header;
+    if (sha256(bytes) !== digest) {
+      throw new SyncedError("hash_mismatch", `Cannot take object ${digest}: its bytes differ`);
+    }
+    return { depth, digest, bytes };
+  }
+}

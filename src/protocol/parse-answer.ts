@@ -1,0 +1,334 @@
+/**
+ * The client's edge: what a server answered becomes core values, or `protocol_violation`. A server
+ * may be newer
+ * (unknown fields are passed over) but never chooses names, ids or sizes that the core would not
+ * accept.
+ * Rules: H5, H8, L1, L5, N1-N8.
+ */
+import { z } from "zod";
+import { type Digest, parseDigest } from "../core/digest.ts";
+import { assert, ERROR_KINDS, SyncedError } from "../core/error.ts";
+import type { EventKind, ServedEvent } from "../core/event.ts";
+import {
+  type BatchId,
+  type DeviceId,
+  type Epoch,
+  type NodeId,
+  type OpId,
+  parseFolderName,
+  parseId,
+  type ServerId,
+} from "../core/identifier.ts";
+import { INLINE_BYTES_MAX, OPS_PER_GROUP_MAX } from "../core/limits.ts";
+import type { RemoteNode } from "../core/node.ts";
+import type { Batch, BatchResult, GroupResult, RefusalCode } from "../core/op.ts";
+import { parseName } from "../core/path.ts";
+import type { EventPage, FolderCreation, Hello, TreePage } from "./messages.ts";
+import {
+  type Fields,
+  readApproval,
+  readConflictOrigin,
+  readContent,
+  readCount,
+  readDigest,
+  readFields,
+  readFlag,
+  readId,
+  readList,
+  readText,
+  readVersion,
+  refuse,
+} from "./shape.ts";
+
+/** Tolerant readers name no field. */
+const ANY_FIELDS: ReadonlySet<string> = new Set();
+const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
+/** Base64 of the largest inlined file. */
+const INLINE_LENGTH_MAX = Math.ceil(INLINE_BYTES_MAX / 3) * 4;
+
+const REFUSAL_CODES: ReadonlySet<string> = new Set<RefusalCode>([
+  "version_conflict",
+  "node_exists",
+  "node_missing",
+  "name_taken",
+  "parent_missing",
+  "parent_not_directory",
+  "cycle",
+  "directory_not_empty",
+  "kind_change",
+  "chunk_missing",
+  "invalid_manifest",
+  "invalid_path",
+  "reserved_name",
+  "path_too_long",
+  "idempotency_key_reused",
+]);
+
+const count = z.int().min(0);
+
+const helloSchema = z.object({
+  serverId: z.string().transform((text) => parseId<ServerId>(text)),
+  protocol: count,
+  features: z.array(z.string().max(64)).max(100),
+  limits: z.record(z.string().max(64), count),
+});
+
+const folderCreationSchema = z.object({
+  name: z.string().transform(parseFolderName),
+  epoch: z.string().transform((text) => parseId<Epoch>(text)),
+  head: count,
+  hash: z.string().transform(parseDigest),
+  chunker: z.object({
+    minBytes: count.min(1),
+    averageBytes: count.min(1),
+    maxBytes: count.min(1),
+  }),
+  nameBytesMax: count.min(1),
+  created: z.boolean(),
+});
+
+const problemSchema = z.object({
+  code: z.string().max(64),
+  detail: z.string().max(4096).exactOptional(),
+});
+
+/** GET /v1/hello. What is no hello at all is `not_a_synced_server`. */
+export function parseHello(value: unknown): Hello {
+  try {
+    return helloSchema.parse(value);
+  } catch (cause) {
+    throw new SyncedError(
+      "not_a_synced_server",
+      "Cannot use the server: its greeting is not that of synced",
+      { cause },
+    );
+  }
+}
+
+export function parseFolderCreation(value: unknown): FolderCreation {
+  return answered("the folder", () => folderCreationSchema.parse(value));
+}
+
+/**
+ * GET events. The caller checks the hash chain; here seqs ascend without a gap and the page ends at
+ * a group's end.
+ *
+ * @param bounds.limit what was asked for; a page may exceed it by one group.
+ */
+export function parseEventPage(
+  value: unknown,
+  bounds: { readonly after: number; readonly limit: number },
+): EventPage {
+  return answered("the page of events", () => {
+    const fields = readFields(value, "the page", ANY_FIELDS, "tolerant");
+    const list = readList(fields["events"], "events", bounds.limit + OPS_PER_GROUP_MAX);
+    const page: EventPage = {
+      epoch: readId<Epoch>(fields["epoch"], "epoch"),
+      head: readCount(fields["head"], "head"),
+      events: list.map(readEvent),
+      next: readCount(fields["next"], "next"),
+    };
+    let expected = bounds.after + 1;
+    for (const event of page.events) {
+      if (event.seq !== expected) throw refuse("invalid_cursor", "seq", `${expected}`);
+      expected++;
+    }
+    if (page.events.at(-1)?.groupEnd === false) {
+      throw refuse("malformed_json", "the last event", "the end of its group");
+    }
+    if (page.next !== expected - 1 || page.head < page.next) {
+      throw refuse("invalid_cursor", "next", `${expected - 1}, not beyond the head`);
+    }
+    return page;
+  });
+}
+
+/** One event of a live stream. */
+export function parseStreamedEvent(value: unknown): ServedEvent {
+  return answered("the event", () => readEvent(value));
+}
+
+/** GET tree. Ids ascend, so that a page cannot be served twice for ever. */
+export function parseTreePage(
+  value: unknown,
+  bounds: { readonly after?: NodeId; readonly limit: number },
+): TreePage {
+  return answered("the page of nodes", () => {
+    const fields = readFields(value, "the page", ANY_FIELDS, "tolerant");
+    const nodes = readList(fields["nodes"], "nodes", bounds.limit).map(readRemoteNode);
+    let last = bounds.after ?? "";
+    for (const node of nodes) {
+      if (node.id <= last) throw refuse("invalid_id", "id", `more than ${last}`);
+      last = node.id;
+    }
+    const page = {
+      epoch: readId<Epoch>(fields["epoch"], "epoch"),
+      seq: readCount(fields["seq"], "seq"),
+      hash: readDigest(fields["hash"], "hash"),
+      nodes,
+    };
+    const next = fields["next"];
+    if (next === undefined) return page;
+    if (next !== nodes.at(-1)?.id) throw refuse("invalid_id", "next", "the last node's id");
+    return { ...page, next: readId<NodeId>(next, "next") };
+  });
+}
+
+/** POST ops. One result a group; an accepted one has one seq an op. */
+export function parseBatchResult(value: unknown, batch: Batch): BatchResult {
+  return answered("the batch's result", () => {
+    const fields = readFields(value, "the result", ANY_FIELDS, "tolerant");
+    const list = readList(fields["results"], "results", batch.groups.length);
+    if (list.length !== batch.groups.length) {
+      throw refuse("malformed_json", "results", `${batch.groups.length} of them`);
+    }
+    return {
+      results: list.map((item, index) => readGroupResult(item, batch.groups[index]?.length ?? 0)),
+      head: readCount(fields["head"], "head"),
+    };
+  });
+}
+
+/** POST chunks/missing. @returns a subset of `asked`, nothing that was not asked for [B68]. */
+export function parseMissing(value: unknown, asked: readonly Digest[]): readonly Digest[] {
+  return answered("the list of missing objects", () => {
+    const fields = readFields(value, "the list", ANY_FIELDS, "tolerant");
+    const known = new Set<Digest>(asked);
+    const missing = readList(fields["missing"], "missing", asked.length).map((item) =>
+      readDigest(item, "a digest"),
+    );
+    for (const digest of missing) {
+      if (!known.has(digest)) throw refuse("invalid_hash", digest, "a digest that was asked for");
+    }
+    return missing;
+  });
+}
+
+/**
+ * The error that a problem+json body stands for.
+ *
+ * @returns undefined when the body is no problem, or has a code that this version does not know.
+ */
+export function parseProblem(value: unknown): SyncedError | undefined {
+  const result = problemSchema.safeParse(value);
+  if (!result.success) return undefined;
+  const code = Object.keys(ERROR_KINDS).find((known) => known === result.data.code);
+  if (!isErrorCode(code)) return undefined;
+  return new SyncedError(code, result.data.detail ?? ERROR_KINDS[code].title);
+}
+
+function isErrorCode(code: string | undefined): code is keyof typeof ERROR_KINDS {
+  return code !== undefined && Object.hasOwn(ERROR_KINDS, code);
+}
+
+function readEvent(value: unknown): ServedEvent {
+  const fields = readFields(value, "an event", ANY_FIELDS, "tolerant");
+  const seq = readCount(fields["seq"], "seq");
+  if (seq === 0) throw refuse("invalid_cursor", "seq", "at least 1");
+  const event: ServedEvent = {
+    seq,
+    time: readTime(fields["time"]),
+    device: readId<DeviceId>(fields["device"], "device"),
+    opId: readId<OpId>(fields["opId"], "opId"),
+    batch: readId<BatchId>(fields["batch"], "batch"),
+    groupEnd: readFlag(fields["groupEnd"], "groupEnd"),
+    kind: readEventKind(fields["kind"]),
+    node: readId<NodeId>(fields["node"], "node"),
+    parent: readId<NodeId>(fields["parent"], "parent"),
+    name: parseName(readText(fields["name"], "name")),
+    content: readContent(fields["content"], "tolerant"),
+    baseContent: readVersion(fields["baseContent"], "baseContent"),
+    basePlace: readVersion(fields["basePlace"], "basePlace"),
+    previousHash: readDigest(fields["previousHash"], "previousHash"),
+    hash: readDigest(fields["hash"], "hash"),
+    path: readText(fields["path"], "path"),
+  };
+  return { ...event, ...readOptionalFields(fields) };
+}
+
+/** Rare on an event, so the common one is copied once and has none of these keys. */
+function readOptionalFields(fields: Fields): Partial<ServedEvent> | undefined {
+  const { conflictOf, approval, from, inline } = fields;
+  if (
+    conflictOf === undefined &&
+    approval === undefined &&
+    from === undefined &&
+    inline === undefined
+  ) {
+    return undefined;
+  }
+  if (typeof inline === "string" && inline.length > INLINE_LENGTH_MAX) {
+    throw refuse("malformed_json", "inline", `at most ${INLINE_LENGTH_MAX} characters`);
+  }
+  return {
+    ...(conflictOf === undefined
+      ? undefined
+      : { conflictOf: readConflictOrigin(conflictOf, "tolerant") }),
+    ...(approval === undefined ? undefined : { approval: readApproval(approval) }),
+    ...(from === undefined ? undefined : { from: readText(from, "from") }),
+    ...(inline === undefined ? undefined : { inline: readText(inline, "inline") }),
+  };
+}
+
+function readTime(value: unknown): string {
+  const text = readText(value, "time");
+  if (!TIME.test(text)) throw refuse("malformed_json", "time", "RFC 3339 with milliseconds in UTC");
+  return text;
+}
+
+function readEventKind(value: unknown): EventKind {
+  if (value === "create" || value === "modify" || value === "move" || value === "delete") {
+    return value;
+  }
+  throw refuse("malformed_json", "kind", '"create", "modify", "move" or "delete"');
+}
+
+function readRemoteNode(value: unknown): RemoteNode {
+  const fields = readFields(value, "a node", ANY_FIELDS, "tolerant");
+  return {
+    id: readId<NodeId>(fields["id"], "id"),
+    parent: readId<NodeId>(fields["parent"], "parent"),
+    name: parseName(readText(fields["name"], "name")),
+    content: readContent(fields["content"], "tolerant"),
+    deleted: readFlag(fields["deleted"], "deleted"),
+    contentVersion: readVersion(fields["contentVersion"], "contentVersion"),
+    placeVersion: readVersion(fields["placeVersion"], "placeVersion"),
+  };
+}
+
+function readGroupResult(value: unknown, opCount: number): GroupResult {
+  const fields = readFields(value, "a result", ANY_FIELDS, "tolerant");
+  if (fields["status"] === "accepted") {
+    const seqs = readList(fields["seqs"], "seqs", opCount).map((item) => readCount(item, "a seq"));
+    if (seqs.length !== opCount) throw refuse("malformed_json", "seqs", `${opCount} of them`);
+    return { status: "accepted", seqs };
+  }
+  const code = fields["code"];
+  if (fields["status"] !== "refused" || !isRefusalCode(code)) {
+    throw refuse("malformed_json", "status", '"accepted", or "refused" with a known code');
+  }
+  assert(opCount > 0, "a posted group has an op");
+  const result = {
+    status: "refused" as const,
+    code,
+    detail: readText(fields["detail"], "detail").slice(0, 4096),
+    op: readCount(fields["op"], "op", "invalid_parameter", opCount - 1),
+  };
+  const current = fields["current"];
+  return current === undefined ? result : { ...result, current: readRemoteNode(current) };
+}
+
+function isRefusalCode(code: unknown): code is RefusalCode {
+  return typeof code === "string" && REFUSAL_CODES.has(code);
+}
+
+function answered<Answer>(what: string, read: () => Answer): Answer {
+  try {
+    return read();
+  } catch (cause) {
+    const reason = cause instanceof SyncedError ? cause.message : "its shape is wrong";
+    throw new SyncedError("protocol_violation", `Cannot use ${what} from the server: ${reason}`, {
+      cause,
+    });
+  }
+}

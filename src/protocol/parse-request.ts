@@ -1,0 +1,220 @@
+/**
+ * The server's edge: parsed JSON and query texts from strangers become core values, or a coded
+ * refusal.
+ * Rules: H8, N1-N8, O1-O5. Nothing here looks at the log; that is `decide`'s part.
+ */
+import type { Digest } from "../core/digest.ts";
+import { SyncedError } from "../core/error.ts";
+import type { Cursor } from "../core/event.ts";
+import type { BatchId, DeviceId, Epoch, NodeId, OpId } from "../core/identifier.ts";
+import {
+  DEVICE_NAME_LENGTH_MAX,
+  OBJECTS_PER_REQUEST_MAX,
+  OPS_PER_BATCH_MAX,
+  OPS_PER_GROUP_MAX,
+} from "../core/limits.ts";
+import type { Sequence } from "../core/node.ts";
+import type { Batch, Group, Op } from "../core/op.ts";
+import { parseName } from "../core/path.ts";
+import type { DeviceReport } from "./messages.ts";
+import {
+  type Fields,
+  readApproval,
+  readConflictOrigin,
+  readContent,
+  readCount,
+  readDigest,
+  readFields,
+  readId,
+  readList,
+  readText,
+  readVersion,
+  refuse,
+} from "./shape.ts";
+
+const BATCH_FIELDS: ReadonlySet<string> = new Set([
+  "device",
+  "batch",
+  "cursor",
+  "groups",
+  "approval",
+]);
+const CURSOR_FIELDS: ReadonlySet<string> = new Set(["epoch", "seq", "hash"]);
+const OP_FIELDS = ["opId", "node", "kind"];
+const CREATE_FIELDS: ReadonlySet<string> = new Set([
+  ...OP_FIELDS,
+  "parent",
+  "name",
+  "content",
+  "base",
+  "conflictOf",
+]);
+const MODIFY_FIELDS: ReadonlySet<string> = new Set([...OP_FIELDS, "content", "baseContent"]);
+const MOVE_FIELDS: ReadonlySet<string> = new Set([...OP_FIELDS, "parent", "name", "basePlace"]);
+const DELETE_FIELDS: ReadonlySet<string> = new Set([...OP_FIELDS, "baseContent", "basePlace"]);
+const DIGESTS_FIELDS: ReadonlySet<string> = new Set(["digests"]);
+const REPORT_FIELDS: ReadonlySet<string> = new Set(["name", "applied"]);
+
+const SEQUENCE = /^(0|[1-9][0-9]{0,15})$/;
+
+/** The body of POST ops. */
+export function parseBatch(value: unknown): Batch {
+  const fields = readFields(value, "the batch", BATCH_FIELDS, "strict");
+  const groups = parseGroups(fields["groups"]);
+  const batch = {
+    device: readId<DeviceId>(fields["device"], "device"),
+    batch: readId<BatchId>(fields["batch"], "batch"),
+    cursor: parseCursor(fields["cursor"]),
+    groups,
+  };
+  const approval = fields["approval"];
+  return approval === undefined ? batch : { ...batch, approval: readApproval(approval) };
+}
+
+function parseGroups(value: unknown): readonly Group[] {
+  const groups: Group[] = [];
+  const opIds = new Set<OpId>();
+  let opCount = 0;
+  for (const item of readList(value, "groups", OPS_PER_BATCH_MAX)) {
+    const list = readList(item, "a group", OPS_PER_GROUP_MAX);
+    if (list.length === 0) throw refuse("malformed_json", "a group", "at least one op");
+    opCount += list.length;
+    if (opCount > OPS_PER_BATCH_MAX) {
+      throw refuse("batch_too_large", "the batch", `at most ${OPS_PER_BATCH_MAX} ops`);
+    }
+    groups.push(list.map(parseOp));
+  }
+  for (const group of groups) for (const op of group) opIds.add(op.opId);
+  if (opIds.size !== opCount) {
+    throw new SyncedError("batch_conflict", "Cannot use the batch: it has the same op id twice");
+  }
+  return groups;
+}
+
+/** A cursor in a body. @throws {SyncedError} `invalid_cursor`, `invalid_id`, `invalid_hash` */
+export function parseCursor(value: unknown): Cursor {
+  const fields = readFields(value, "the cursor", CURSOR_FIELDS, "strict");
+  return {
+    epoch: readId<Epoch>(fields["epoch"], "cursor.epoch"),
+    seq: readCount(fields["seq"], "cursor.seq", "invalid_cursor"),
+    hash: readDigest(fields["hash"], "cursor.hash"),
+  };
+}
+
+function parseOp(value: unknown): Op {
+  const kind = typeof value === "object" && value !== null && "kind" in value ? value.kind : "";
+  switch (kind) {
+    case "create":
+      return parseCreate(readFields(value, "a create op", CREATE_FIELDS, "strict"));
+    case "modify": {
+      const fields = readFields(value, "a modify op", MODIFY_FIELDS, "strict");
+      return {
+        kind,
+        ...opHeader(fields),
+        content: readContent(fields["content"], "strict"),
+        baseContent: readVersion(fields["baseContent"], "baseContent"),
+      };
+    }
+    case "move": {
+      const fields = readFields(value, "a move op", MOVE_FIELDS, "strict");
+      return {
+        kind,
+        ...opHeader(fields),
+        ...place(fields),
+        basePlace: readVersion(fields["basePlace"], "basePlace"),
+      };
+    }
+    case "delete": {
+      const fields = readFields(value, "a delete op", DELETE_FIELDS, "strict");
+      return {
+        kind,
+        ...opHeader(fields),
+        baseContent: readVersion(fields["baseContent"], "baseContent"),
+        basePlace: readVersion(fields["basePlace"], "basePlace"),
+      };
+    }
+    default:
+      throw refuse("malformed_json", "an op's kind", '"create", "modify", "move" or "delete"');
+  }
+}
+
+function parseCreate(fields: Fields): Op {
+  const op = {
+    kind: "create" as const,
+    ...opHeader(fields),
+    ...place(fields),
+    content: readContent(fields["content"], "strict"),
+    base: readVersion(fields["base"], "base"),
+  };
+  const conflictOf = fields["conflictOf"];
+  if (conflictOf === undefined) return op;
+  return { ...op, conflictOf: readConflictOrigin(conflictOf, "strict") };
+}
+
+function opHeader(fields: Fields) {
+  return {
+    opId: readId<OpId>(fields["opId"], "opId"),
+    node: readId<NodeId>(fields["node"], "node"),
+  };
+}
+
+function place(fields: Fields) {
+  return {
+    parent: readId<NodeId>(fields["parent"], "parent"),
+    name: parseName(readText(fields["name"], "name")),
+  };
+}
+
+/** The body of POST chunks/missing and chunks/fetch: `{digests: [...]}`. */
+export function parseDigests(value: unknown): readonly Digest[] {
+  const fields = readFields(value, "the request", DIGESTS_FIELDS, "strict");
+  const list = readList(fields["digests"], "digests", OBJECTS_PER_REQUEST_MAX);
+  return list.map((item) => readDigest(item, "a digest"));
+}
+
+/** The body of PUT devices/{id}. */
+export function parseDeviceReport(value: unknown): DeviceReport {
+  const fields = readFields(value, "the report", REPORT_FIELDS, "strict");
+  return {
+    name: parseDeviceName(fields["name"]),
+    applied: parseCursor(fields["applied"]),
+  };
+}
+
+function parseDeviceName(value: unknown): string {
+  if (
+    typeof value !== "string" ||
+    value === "" ||
+    value.length > DEVICE_NAME_LENGTH_MAX ||
+    !value.isWellFormed()
+  ) {
+    throw refuse("invalid_parameter", "name", `1 to ${DEVICE_NAME_LENGTH_MAX} characters`);
+  }
+  return value;
+}
+
+/** The body of PUT folders/{folder}: nothing may be chosen yet. */
+export function parseFolderRequest(value: unknown): void {
+  readFields(value, "the folder", new Set(), "strict");
+}
+
+/**
+ * @throws {SyncedError} `invalid_cursor` unless it is a decimal up to 2^53 - 1 without leading
+ * zeros.
+ */
+export function parseSequenceText(text: string, what: string): Sequence {
+  const seq = Number(text);
+  if (!SEQUENCE.test(text) || !Number.isSafeInteger(seq)) {
+    throw refuse("invalid_cursor", what, "a whole number from 0 to 2^53 - 1 in decimal");
+  }
+  return seq;
+}
+
+/** @throws {SyncedError} `invalid_parameter` unless it is a decimal from 1 to `max`. */
+export function parseLimitText(text: string, max: number): number {
+  const limit = Number(text);
+  if (!SEQUENCE.test(text) || limit < 1 || limit > max) {
+    throw refuse("invalid_parameter", "limit", `a whole number from 1 to ${max}`);
+  }
+  return limit;
+}

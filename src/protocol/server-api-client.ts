@@ -1,0 +1,228 @@
+/**
+ * ServerApi over a Transport: one folder's routes, each answer checked before it is handed out.
+ * Rules: H1-H8, C5, G5. Without sockets or timers of its own, so that it runs over an in-process
+ * router as well.
+ */
+import type { Digest } from "../core/digest.ts";
+import { SyncedError } from "../core/error.ts";
+import type { FolderName } from "../core/identifier.ts";
+import {
+  HEARTBEAT_TIMEOUT_MS,
+  OBJECT_SIZE_BYTES_MAX,
+  OBJECTS_PER_REQUEST_MAX,
+} from "../core/limits.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { Transport } from "../ports/transport.ts";
+import { EventStreamDecoder } from "./event-stream.ts";
+import { type Answer, type Outgoing, parseAnsweredJson, send, sendForJson } from "./exchange.ts";
+import type { PackObject, StreamMessage } from "./messages.ts";
+import { encodePack, PACK_HEADER_BYTES, PACK_MEDIA_TYPE, PackDecoder } from "./pack.ts";
+import {
+  parseBatchResult,
+  parseEventPage,
+  parseFolderCreation,
+  parseHello,
+  parseMissing,
+  parseStreamedEvent,
+  parseTreePage,
+} from "./parse-answer.ts";
+import type { ServerApi } from "./server-api.ts";
+
+export interface ServerApiOptions {
+  readonly transport: Transport;
+  readonly clock: Clock;
+  /** Base URL of the server; may have a path where a proxy wants one. */
+  readonly serverUrl: string;
+  readonly folder: FolderName;
+  readonly token?: string;
+}
+
+const IDLE_MS = 60_000;
+/** The greeting decides whether there is a server at all. */
+const HELLO_IDLE_MS = 10_000;
+/** A thousand events with the longest paths and inlined files. */
+const PAGE_BYTES_MAX = 64 * 1024 * 1024;
+const SMALL_ANSWER_BYTES_MAX = 1024 * 1024;
+
+/** Makes no request. */
+export function createServerApi(options: ServerApiOptions): ServerApi {
+  const { transport, clock, folder, token } = options;
+  const exchange = { transport, clock, serverUrl: options.serverUrl.replace(/\/+$/, "") };
+  const base = `/v1/folders/${folder}`;
+
+  function outgoing(part: Partial<Outgoing> & Pick<Outgoing, "method" | "path" | "signal">) {
+    return {
+      accept: "application/json",
+      idleMs: IDLE_MS,
+      ...(token === undefined ? undefined : { token }),
+      ...part,
+    } satisfies Outgoing;
+  }
+  function postJson(path: string, value: unknown, signal: AbortSignal): Outgoing {
+    const body = JSON.stringify(value);
+    const contentType = "application/json";
+    return outgoing({ method: "POST", path: `${base}/${path}`, contentType, body, signal });
+  }
+
+  return {
+    async hello(signal) {
+      // The token stays here until the server's id is known to be the right one [G5].
+      const request: Outgoing = {
+        method: "GET",
+        path: "/v1/hello",
+        accept: "application/json",
+        idleMs: HELLO_IDLE_MS,
+        signal,
+      };
+      return parseHello(await sendForJson(exchange, request, SMALL_ANSWER_BYTES_MAX));
+    },
+
+    async createFolder(signal) {
+      const request = outgoing({ method: "PUT", path: base, signal });
+      const answer = parseFolderCreation(
+        await sendForJson(exchange, request, SMALL_ANSWER_BYTES_MAX),
+      );
+      if (answer.name !== folder) throw violation("the server created a folder of another name");
+      return answer;
+    },
+
+    async events({ after, limit }, signal) {
+      const path = `${base}/events?${cursorQuery(after)}&limit=${limit}&inline=1`;
+      const request = outgoing({ method: "GET", path, signal });
+      const page = await sendForJson(exchange, request, PAGE_BYTES_MAX);
+      return parseEventPage(page, { after: after.seq, limit });
+    },
+
+    async *stream({ after }, signal) {
+      const path = `${base}/events?${cursorQuery(after)}&inline=1`;
+      const accept = "text/event-stream";
+      const idleMs = HEARTBEAT_TIMEOUT_MS;
+      const request = outgoing({ method: "GET", path, accept, idleMs, signal });
+      try {
+        yield* streamMessages(await send(exchange, request, accept), after.seq);
+      } catch (error) {
+        if (!signal.aborted) throw error;
+        return;
+      }
+      if (!signal.aborted) {
+        throw new SyncedError("server_unreachable", "The server ended the event stream");
+      }
+    },
+
+    async postOps(batch, signal) {
+      const answer = await sendForJson(exchange, postJson("ops", batch, signal), PAGE_BYTES_MAX);
+      return parseBatchResult(answer, batch);
+    },
+
+    async missing(digests, signal) {
+      const request = postJson("chunks/missing", { digests }, signal);
+      return parseMissing(await sendForJson(exchange, request, PAGE_BYTES_MAX), digests);
+    },
+
+    async putObjects(objects, signal) {
+      const body = encodePack(objects);
+      const request = outgoing({
+        method: "POST",
+        path: `${base}/chunks`,
+        contentType: PACK_MEDIA_TYPE,
+        body,
+        signal,
+      });
+      await sendForJson(exchange, request, SMALL_ANSWER_BYTES_MAX);
+    },
+
+    async *fetchObjects(digests, signal) {
+      if (digests.length === 0) return;
+      const accept = PACK_MEDIA_TYPE;
+      const request = { ...postJson("chunks/fetch", { digests }, signal), accept };
+      yield* verifiedObjects(await send(exchange, request, PACK_MEDIA_TYPE), digests);
+    },
+
+    async tree(page, signal) {
+      const after = page.after === undefined ? "" : `&after=${page.after}`;
+      const path = `${base}/tree?limit=${page.limit}${after}`;
+      const request = outgoing({ method: "GET", path, signal });
+      return parseTreePage(await sendForJson(exchange, request, PAGE_BYTES_MAX), page);
+    },
+
+    async reportDevice(device, report, signal) {
+      const request = outgoing({
+        method: "PUT",
+        path: `${base}/devices/${device}`,
+        contentType: "application/json",
+        body: JSON.stringify(report),
+        signal,
+      });
+      const answer = await send(exchange, request, "application/json");
+      // Read to its end, so that the connection can be used again.
+      for await (const piece of answer.pieces()) void piece;
+    },
+  };
+}
+
+function cursorQuery(cursor: { epoch: string; seq: number; hash: string }): string {
+  return `after=${cursor.seq}&epoch=${cursor.epoch}&hash=${cursor.hash}`;
+}
+
+async function* streamMessages(
+  answer: Answer,
+  after: number,
+): AsyncGenerator<StreamMessage, void, undefined> {
+  const decoder = new EventStreamDecoder();
+  let expected = after + 1;
+  for await (const piece of answer.pieces()) {
+    for (const data of decoder.push(piece)) {
+      if (data === undefined) {
+        yield { kind: "heartbeat" };
+        continue;
+      }
+      const event = parseStreamedEvent(parseAnsweredJson(data));
+      if (event.seq !== expected) throw violation(`event ${event.seq} came instead of ${expected}`);
+      expected++;
+      yield { kind: "event", event };
+    }
+  }
+}
+
+/** Objects in the order asked for and no others, each with the bytes that its name says [C5]. */
+async function* verifiedObjects(
+  answer: Answer,
+  digests: readonly Digest[],
+): AsyncGenerator<PackObject, void, undefined> {
+  const decoder = new PackDecoder({
+    packBytesMax: digests.length * (PACK_HEADER_BYTES + OBJECT_SIZE_BYTES_MAX),
+    objectsMax: OBJECTS_PER_REQUEST_MAX,
+  });
+  let count = 0;
+  try {
+    for await (const piece of answer.pieces()) {
+      for (const object of decoder.push(piece)) {
+        if (object.digest !== digests[count]) {
+          throw violation(`it sent ${object.digest} instead of ${digests[count] ?? "an end"}`);
+        }
+        count++;
+        yield object;
+      }
+    }
+  } catch (error) {
+    if (!(error instanceof SyncedError) || !PACK_CODES.has(error.code)) throw error;
+    throw new SyncedError("protocol_violation", `Cannot read the pack: ${error.message}`, {
+      cause: error,
+    });
+  }
+  if (count !== digests.length) {
+    // A body without a length may end early and look whole (B62): the same request may do better.
+    throw new SyncedError("server_unreachable", "The server broke off while it sent objects");
+  }
+}
+
+/** How a pack that cannot be decoded fails. */
+const PACK_CODES: ReadonlySet<string> = new Set([
+  "invalid_chunk",
+  "hash_mismatch",
+  "body_too_large",
+]);
+
+function violation(reason: string): SyncedError {
+  return new SyncedError("protocol_violation", `Cannot use the answer: ${reason}`);
+}
