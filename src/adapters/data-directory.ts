@@ -1,0 +1,144 @@
+/**
+ * A server's data directory: made, locked against a second server, opened, closed.
+ * Rules: L1, O7, I44. Holds `format`, `lock`, `metadata.db`, `objects.db` and `objects/`.
+ *
+ * `lock` is an SQLite file held in an exclusive transaction: the kernel lets go of it with the process, however
+ * that ends.
+ */
+import {
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  writeSync,
+} from "node:fs";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { SyncedError } from "../core/error.ts";
+import type { ServerId } from "../core/identifier.ts";
+import type { MetadataStore } from "../ports/metadata-store.ts";
+import type { ObjectStore } from "../ports/object-store.ts";
+import { openDiskObjectStore } from "./disk-object-store.ts";
+import { openSqliteMetadataStore } from "./sqlite-metadata-store.ts";
+import { systemRandom } from "./system-random.ts";
+
+/** What this version reads and writes. */
+const FORMAT = 1;
+
+export interface DataDirectory {
+  readonly metadata: MetadataStore;
+  readonly objects: ObjectStore;
+  readonly serverId: ServerId;
+  /** Waits for writes under way, closes the stores and lets go of the lock. */
+  close(): Promise<void>;
+}
+
+/**
+ * Opens or creates a data directory; only its owner may enter it.
+ *
+ * @throws {SyncedError} `data_in_use`, `data_not_writable`, `data_newer` (nothing was written), `damage_found`
+ */
+export function openDataDirectory(path: string): DataDirectory {
+  const isNew = checkFormat(path);
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw notWritable(path, error);
+  }
+  const unlock = lock(path);
+  try {
+    if (isNew) writeFormat(path);
+    const metadata = openSqliteMetadataStore({
+      path: join(path, "metadata.db"),
+      newServerId: systemRandom.id<ServerId>(),
+    });
+    const objects = openDiskObjectStore({ directory: path });
+    // The names of the files that were just made, before anything is promised to be in them.
+    syncDirectory(path);
+    const close = async () => {
+      await objects.close();
+      await metadata.close();
+      unlock();
+    };
+    return { metadata, objects, serverId: metadata.serverId, close };
+  } catch (error) {
+    unlock();
+    throw error;
+  }
+}
+
+/** @returns true where the directory has no format yet, and so is new */
+function checkFormat(path: string): boolean {
+  let text: string;
+  try {
+    text = readFileSync(join(path, "format"), "utf8");
+  } catch (error) {
+    if (codeOf(error) === "ENOENT") return true;
+    throw notWritable(path, error);
+  }
+  const match = /^synced data ([1-9][0-9]{0,5})\n$/.exec(text);
+  if (match === null) {
+    const message = `Cannot use "${path}": its file "format" is not one of synced`;
+    throw new SyncedError("damage_found", message);
+  }
+  if (Number(match[1]) > FORMAT) {
+    const claim = `its format ${match[1]} is newer than ${FORMAT}; use a newer version`;
+    throw new SyncedError("data_newer", `Cannot use "${path}": ${claim}`);
+  }
+  return false;
+}
+
+/** Written under the lock and before any database: what follows it is of this format. */
+function writeFormat(path: string): void {
+  const temporary = join(path, "format.new");
+  try {
+    const file = openSync(temporary, "w", 0o600);
+    try {
+      writeSync(file, `synced data ${FORMAT}\n`);
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
+    }
+    renameSync(temporary, join(path, "format"));
+    syncDirectory(path);
+  } catch (error) {
+    throw notWritable(path, error);
+  }
+}
+
+function syncDirectory(path: string): void {
+  const directory = openSync(path, "r");
+  try {
+    fsyncSync(directory);
+  } finally {
+    closeSync(directory);
+  }
+}
+
+function lock(path: string): () => void {
+  let database: DatabaseSync | undefined;
+  try {
+    database = new DatabaseSync(join(path, "lock"));
+    database.exec("PRAGMA busy_timeout = 0; BEGIN EXCLUSIVE");
+    const held = database;
+    return () => held.close();
+  } catch (error) {
+    database?.close();
+    if (error instanceof Error && /database is locked/.test(error.message)) {
+      const message = `Cannot use "${path}": another server uses it`;
+      throw new SyncedError("data_in_use", message, { cause: error });
+    }
+    throw notWritable(path, error);
+  }
+}
+
+function notWritable(path: string, error: unknown): SyncedError {
+  const reason = error instanceof Error ? error.message : String(error);
+  return new SyncedError("data_not_writable", `Cannot use "${path}": ${reason}`, { cause: error });
+}
+
+function codeOf(error: unknown): string | undefined {
+  return error instanceof Error && "code" in error ? String(error.code) : undefined;
+}

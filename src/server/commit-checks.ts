@@ -1,0 +1,204 @@
+/**
+ * Why an op or a group is refused. Pure.
+ * Rules: N3, N4, N5, N6, C2, O2, O3, O6.
+ */
+import { EMPTY_DIGEST } from "../core/digest.ts";
+import { type NodeId, ROOT_ID } from "../core/identifier.ts";
+import { PATH_BYTES_MAX, PATH_DEPTH_MAX } from "../core/limits.ts";
+import type { FileContent, RemoteNode } from "../core/node.ts";
+import type { Group, Op, RefusalCode } from "../core/op.ts";
+import { checkName, utf8LengthBytes } from "../core/path.ts";
+import type { SubtreeExtent } from "../ports/metadata-store.ts";
+import type { Climb, WorkingTree } from "./working-tree.ts";
+
+export interface Problem {
+  readonly code: RefusalCode;
+  readonly detail: string;
+}
+
+export interface Refusal extends Problem {
+  /** Index in the group. */
+  readonly op: number;
+}
+
+/** Compare-and-set, kind and name of one op (O2), against its node as it is right before it. */
+export function checkOp(op: Op, current: RemoteNode | undefined): Problem | undefined {
+  if (op.node === ROOT_ID) return problem("invalid_path", op, "the root is never changed");
+  if (op.kind === "create" || op.kind === "move") {
+    const refusal = checkName(op.name);
+    const shown = JSON.stringify(op.name.slice(0, 255));
+    if (refusal !== undefined) return problem(refusal, op, `the name ${shown} is not legal`);
+  }
+  if (op.kind === "create") return checkCreate(op, current);
+  if (current === undefined) return problem("node_missing", op, "there is no such node");
+  if (current.deleted) {
+    return problem("version_conflict", op, `it was deleted by event ${current.contentVersion}`);
+  }
+  const { contentVersion, placeVersion } = current;
+  if (op.kind !== "move" && op.baseContent !== contentVersion) {
+    const claim = `its content version is ${contentVersion}, not ${op.baseContent}`;
+    return problem("version_conflict", op, claim);
+  }
+  if (op.kind !== "modify" && op.basePlace !== placeVersion) {
+    const claim = `its place version is ${placeVersion}, not ${op.basePlace}`;
+    return problem("version_conflict", op, claim);
+  }
+  if (op.kind === "modify" && op.content.kind !== current.content.kind) {
+    return problem("kind_change", op, `it is a ${current.content.kind} for life`);
+  }
+  return undefined;
+}
+
+function checkCreate(
+  op: Extract<Op, { kind: "create" }>,
+  current: RemoteNode | undefined,
+): Problem | undefined {
+  if (current === undefined) {
+    if (op.base === 0) return undefined;
+    return problem("node_missing", op, `there is no tombstone of event ${op.base}`);
+  }
+  if (!current.deleted) return problem("node_exists", op, "the node is alive");
+  if (op.base !== current.contentVersion) {
+    const claim = `its tombstone is event ${current.contentVersion}, not ${op.base}`;
+    return problem("version_conflict", op, claim);
+  }
+  if (op.content.kind !== current.content.kind) {
+    return problem("kind_change", op, `it is a ${current.content.kind} for life`);
+  }
+  return undefined;
+}
+
+/** @param objects sizes by `digest/depth` of what the folder knows (O6) */
+export function checkContent(
+  op: Op,
+  objects: ReadonlyMap<string, number>,
+): Problem | undefined {
+  if (op.kind === "move" || op.kind === "delete" || op.content.kind !== "file") return undefined;
+  const { content } = op;
+  if (!isSound(content)) {
+    return problem("invalid_manifest", op, "manifest, depth, size and SHA-256 contradict");
+  }
+  if (content.size === 0) return undefined;
+  const size = objects.get(`${content.manifest}/${content.depth}`);
+  if (size === undefined) {
+    const claim = `the folder does not have ${content.manifest} of depth ${content.depth}`;
+    return problem("chunk_missing", op, claim);
+  }
+  if (size !== content.size) {
+    return problem("invalid_manifest", op, `its chunks are ${size} bytes, not ${content.size}`);
+  }
+  return undefined;
+}
+
+/** C2: what is one chunk is named by its own bytes, and no bytes have no object. */
+function isSound({ manifest, depth, sha256, size }: FileContent): boolean {
+  if (depth === 0 && manifest !== sha256) return false;
+  const isEmpty = size === 0;
+  return isEmpty === (sha256 === EMPTY_DIGEST) && (!isEmpty || depth === 0);
+}
+
+/** What `checkGroupEnd` has to know beside the tree. */
+export interface GroupContext {
+  /** Where the node of each move and delete was before the group. */
+  readonly before: readonly (Climb | undefined)[];
+  readonly extents: ReadonlyMap<NodeId, SubtreeExtent>;
+}
+
+/** The tree's validity at the end of a group (O3). Only what the group's ops touched can have become invalid. */
+export function checkGroupEnd(
+  tree: WorkingTree,
+  group: Group,
+  context: GroupContext,
+): Refusal | undefined {
+  let deepened: number | undefined;
+  for (const [index, op] of group.entries()) {
+    const node = tree.get(op.node);
+    if (node === undefined || op.kind === "modify") continue;
+    if (node.deleted) {
+      if (node.content.kind !== "directory" || !tree.hasChildren(node.id)) continue;
+      return { ...problem("directory_not_empty", op, "it has live children"), op: index };
+    }
+    const found = checkPlace(tree, op, node);
+    if (found !== undefined) return { ...found, op: index };
+    // A created or revived directory has nothing below it but what the group itself puts there.
+    if (op.kind !== "move" || node.content.kind !== "directory") continue;
+    if (!isShallower(tree.climb(node), context.before[index])) deepened ??= index;
+  }
+  if (deepened === undefined) return undefined;
+  return checkDescendants(tree, group, { index: deepened, extents: context.extents });
+}
+
+function checkPlace(tree: WorkingTree, op: Op, node: RemoteNode): Problem | undefined {
+  const parent = node.parent === ROOT_ID ? undefined : tree.get(node.parent);
+  if (node.parent !== ROOT_ID) {
+    if (parent === undefined || parent.deleted) {
+      return problem("parent_missing", op, `there is no directory ${node.parent}`);
+    }
+    if (parent.content.kind !== "directory") {
+      return problem("parent_not_directory", op, `${node.parent} is a ${parent.content.kind}`);
+    }
+  }
+  const climb = tree.climb(node);
+  switch (climb.kind) {
+    case "cycle":
+      return problem("cycle", op, "the directory would contain itself");
+    case "missing":
+      return problem("parent_missing", op, "an ancestor is missing");
+    case "too_deep":
+      return problem("path_too_long", op, `it would be more than ${PATH_DEPTH_MAX} names deep`);
+    case "path":
+      if (tree.countAt(node) > 1) {
+        return problem("name_taken", op, `another node has the name ${JSON.stringify(node.name)}`);
+      }
+      return fits(climb, NO_EXTENT) ? undefined : tooLong(op);
+  }
+}
+
+/**
+ * A directory that got a longer path takes along all that is below it: what the batch itself put there, one by
+ * one, and what was there before by its measured extent.
+ */
+function checkDescendants(
+  tree: WorkingTree,
+  group: Group,
+  cause: { readonly index: number; readonly extents: GroupContext["extents"] },
+): Refusal | undefined {
+  const op = group[cause.index];
+  if (op === undefined) return undefined;
+  const moved = group.flatMap(({ node }) => tree.get(node) ?? []);
+  for (const node of [...moved, ...tree.touched()]) {
+    if (node.deleted) continue;
+    const climb = tree.climb(node);
+    const extent = cause.extents.get(node.id) ?? NO_EXTENT;
+    if (climb.kind !== "path" || !fits(climb, extent)) return { ...tooLong(op), op: cause.index };
+  }
+  return undefined;
+}
+
+const NO_EXTENT: SubtreeExtent = { depth: 0, pathBytes: 0 };
+
+function fits(
+  { path, depth }: Extract<Climb, { kind: "path" }>,
+  extent: SubtreeExtent,
+): boolean {
+  return (
+    depth + extent.depth <= PATH_DEPTH_MAX &&
+    utf8LengthBytes(path) + extent.pathBytes <= PATH_BYTES_MAX
+  );
+}
+
+/** True where nothing below can have got a longer or deeper path. */
+export function isShallower(after: Climb, before: Climb | undefined): boolean {
+  if (after.kind !== "path" || before?.kind !== "path") return false;
+  return (
+    after.depth <= before.depth && utf8LengthBytes(after.path) <= utf8LengthBytes(before.path)
+  );
+}
+
+function tooLong(op: Op): Problem {
+  return problem("path_too_long", op, `a path would be over ${PATH_BYTES_MAX} bytes or too deep`);
+}
+
+function problem(code: RefusalCode, op: Op, claim: string): Problem {
+  return { code, detail: `Cannot ${op.kind} node ${op.node}: ${claim}` };
+}

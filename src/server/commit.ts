@@ -1,0 +1,241 @@
+/**
+ * decide(): what becomes of batches, given exactly what they touch. Pure.
+ * Rules: O1-O6, O8, O9, L1-L5.
+ */
+import { eventHash, type HashedEvent, opBodyDigest } from "../core/canonical.ts";
+import type { Digest } from "../core/digest.ts";
+import { assert, SyncedError } from "../core/error.ts";
+import type { Cursor } from "../core/event.ts";
+import { foldEvent } from "../core/fold.ts";
+import type { NodeId } from "../core/identifier.ts";
+import type { Place, RemoteNode, Sequence } from "../core/node.ts";
+import type { Batch, BatchResult, Group, GroupResult, Op } from "../core/op.ts";
+import type { EventRecord, Loaded, OpKey, OpRecord, SubtreeExtent } from "../ports/metadata-store.ts";
+import { checkContent, checkGroupEnd, checkOp, type Refusal } from "./commit-checks.ts";
+import { type Climb, WorkingTree } from "./working-tree.ts";
+
+export interface Proposal {
+  readonly loaded: Loaded;
+  /** Of the directories that `movesToMeasure` names. */
+  readonly extents: ReadonlyMap<NodeId, SubtreeExtent>;
+  /** Decided one after another. */
+  readonly batches: readonly Batch[];
+  /** The time that the events get. */
+  readonly time: string;
+}
+
+export interface Decision {
+  /** One a batch; an error means that nothing of the batch was done. */
+  readonly results: readonly (BatchResult | SyncedError)[];
+  readonly events: readonly EventRecord[];
+  /** The last state of every node in `events`. */
+  readonly nodes: readonly RemoteNode[];
+}
+
+/** Decides each group of each batch in order, every one on top of those that were accepted before it. */
+export function decide(proposal: Proposal): Decision {
+  const deciding = new Deciding(proposal);
+  const results = proposal.batches.map((batch) => deciding.decideBatch(batch));
+  return { results, events: deciding.events, nodes: [...deciding.tree.touched()] };
+}
+
+/**
+ * Says whether a cursor lies on the log (O5).
+ *
+ * @param hash of the log's event `cursor.seq`; undefined where there is none
+ */
+export function checkCursor(
+  cursor: Cursor,
+  head: Cursor,
+  hash: Digest | undefined,
+): SyncedError | undefined {
+  if (cursor.epoch !== head.epoch) {
+    const claim = `epoch ${cursor.epoch} is not this log's ${head.epoch}`;
+    return new SyncedError("log_diverged", `Cannot use the cursor: its ${claim}`);
+  }
+  if (cursor.seq > head.seq) {
+    const claim = `seq ${cursor.seq} is beyond the head ${head.seq}`;
+    return new SyncedError("cursor_ahead", `Cannot use the cursor: its ${claim}`);
+  }
+  if (cursor.hash === hash) return undefined;
+  const claim = `event ${cursor.seq} has another hash than on this log`;
+  return new SyncedError("log_diverged", `Cannot use the cursor: its ${claim}`);
+}
+
+class Deciding {
+  readonly tree: WorkingTree;
+  readonly events: EventRecord[] = [];
+  readonly #loaded: Loaded;
+  readonly #extents: ReadonlyMap<NodeId, SubtreeExtent>;
+  readonly #time: string;
+  readonly #ops = new Map<string, OpRecord>();
+  /** Sizes by `digest/depth`. */
+  readonly #objects = new Map<string, number>();
+  #head: Sequence;
+  #hash: Digest;
+
+  constructor({ loaded, extents, time }: Proposal) {
+    this.tree = new WorkingTree(loaded);
+    this.#loaded = loaded;
+    this.#extents = extents;
+    this.#time = time;
+    for (const record of loaded.ops) this.#ops.set(opKey(record), record);
+    for (const { digest, depth, size } of loaded.objects) {
+      this.#objects.set(`${digest}/${depth}`, size);
+    }
+    this.#head = loaded.head.seq;
+    this.#hash = loaded.head.hash;
+  }
+
+  decideBatch(batch: Batch): BatchResult | SyncedError {
+    const { cursor } = batch;
+    const { head, hashes } = this.#loaded;
+    const refusal = checkCursor(cursor, head, hashes.get(cursor.seq));
+    if (refusal !== undefined) return refusal;
+    const results = batch.groups.map((group) => this.#decideGroup(batch, group));
+    return { results, head: this.#head };
+  }
+
+  #decideGroup(batch: Batch, group: Group): GroupResult {
+    const bodies = group.map(opBodyDigest);
+    const answered = this.#answerRetry(batch, group, bodies);
+    if (answered !== undefined) return answered;
+    const before = group.map((op) => pathBefore(this.tree, op));
+    const { drafts, refusal } = this.#apply(batch, group);
+    const found = refusal ?? checkGroupEnd(this.tree, group, { before, extents: this.#extents });
+    if (found !== undefined) {
+      this.tree.rollBack();
+      return this.#refuse(group, found);
+    }
+    const shown = drafts.map((draft, index) => shownPaths(this.tree, draft, before[index]));
+    this.tree.commit();
+    return this.#accept(drafts, shown, bodies);
+  }
+
+  /** A group that was accepted before gets its answer of then (O1). */
+  #answerRetry(batch: Batch, group: Group, bodies: readonly Digest[]): GroupResult | undefined {
+    const { device } = batch;
+    const seqs: Sequence[] = [];
+    const inGroup = new Set<string>();
+    for (const [index, { opId }] of group.entries()) {
+      const key = opKey({ device, opId });
+      const record = this.#ops.get(key);
+      const reused = inGroup.has(key) || (record !== undefined && record.body !== bodies[index]);
+      const partly = index > 0 && (record === undefined) !== (seqs.length === 0);
+      if (reused || partly) {
+        const detail = `Cannot commit op ${opId}: its id was used for another op or group`;
+        return this.#refuse(group, { code: "idempotency_key_reused", detail, op: index });
+      }
+      inGroup.add(key);
+      if (record !== undefined) seqs.push(record.seq);
+    }
+    return seqs.length === 0 ? undefined : { status: "accepted", seqs };
+  }
+
+  /** Applies op by op; what the tree is in between need not be valid (O3). */
+  #apply(batch: Batch, group: Group): { drafts: HashedEvent[]; refusal?: Refusal } {
+    const drafts: HashedEvent[] = [];
+    for (const [index, op] of group.entries()) {
+      const current = this.tree.get(op.node);
+      const problem = checkOp(op, current) ?? checkContent(op, this.#objects);
+      if (problem !== undefined) return { drafts, refusal: { ...problem, op: index } };
+      const draft: HashedEvent = {
+        seq: this.#head + 1 + index,
+        time: this.#time,
+        device: batch.device,
+        opId: op.opId,
+        batch: batch.batch,
+        groupEnd: index === group.length - 1,
+        kind: op.kind,
+        node: op.node,
+        ...stateAfter(op, current),
+        ...(op.kind === "create" && op.conflictOf !== undefined
+          ? { conflictOf: op.conflictOf }
+          : {}),
+        ...(batch.approval === undefined ? {} : { approval: batch.approval }),
+      };
+      drafts.push(draft);
+      this.tree.put(foldEvent({ ...draft, previousHash: this.#hash, hash: this.#hash }));
+    }
+    return { drafts };
+  }
+
+  #accept(
+    drafts: readonly HashedEvent[],
+    shown: readonly ShownPaths[],
+    bodies: readonly Digest[],
+  ): GroupResult {
+    const seqs: Sequence[] = [];
+    for (const [index, draft] of drafts.entries()) {
+      const hash = eventHash(this.#hash, draft);
+      const body = bodies[index];
+      assert(body !== undefined, "every op has a body digest");
+      const event = { ...draft, previousHash: this.#hash, hash, path: "", ...shown[index] };
+      this.events.push({ event, body });
+      const { device, opId, seq } = draft;
+      this.#ops.set(opKey(draft), { device, opId, seq, body });
+      seqs.push(seq);
+      this.#hash = hash;
+      this.#head = seq;
+    }
+    return { status: "accepted", seqs };
+  }
+
+  #refuse(group: Group, { code, detail, op }: Refusal): GroupResult {
+    const id = group[op]?.node;
+    const current = id === undefined ? undefined : this.tree.get(id);
+    const answer = { status: "refused", code, detail, op } as const;
+    return current === undefined ? answer : { ...answer, current };
+  }
+}
+
+interface ShownPaths {
+  readonly path: string;
+  readonly from?: string;
+}
+
+function opKey({ device, opId }: OpKey): string {
+  return `${device}/${opId}`;
+}
+
+/** Place, content and bases after an op that `checkOp` let through. */
+function stateAfter(
+  op: Op,
+  current: RemoteNode | undefined,
+): Place & Pick<HashedEvent, "content" | "baseContent" | "basePlace"> {
+  if (op.kind === "create") {
+    const { parent, name, content, base } = op;
+    return { parent, name, content, baseContent: base, basePlace: base };
+  }
+  assert(current !== undefined, "an op that is not a create has a node");
+  const { parent, name, content, contentVersion, placeVersion } = current;
+  const bases = { baseContent: contentVersion, basePlace: placeVersion };
+  switch (op.kind) {
+    case "modify":
+      return { parent, name, content: op.content, ...bases };
+    case "move":
+      return { parent: op.parent, name: op.name, content, ...bases };
+    case "delete":
+      return { parent, name, content, ...bases };
+  }
+}
+
+/** The path that people knew before the group; parents may move or go within it. */
+function pathBefore(tree: WorkingTree, op: Op): Climb | undefined {
+  if (op.kind !== "move" && op.kind !== "delete") return undefined;
+  const node = tree.get(op.node);
+  return node === undefined || node.deleted ? undefined : tree.climb(node);
+}
+
+function shownPaths(
+  tree: WorkingTree,
+  draft: HashedEvent,
+  before: Climb | undefined,
+): ShownPaths {
+  const from = before?.kind === "path" ? before.path : undefined;
+  if (draft.kind === "delete" && from !== undefined) return { path: from };
+  const node = tree.get(draft.node);
+  const after = node === undefined ? undefined : tree.climb(node);
+  const path = after?.kind === "path" ? after.path : draft.name;
+  return draft.kind === "move" && from !== undefined ? { path, from } : { path };
+}

@@ -1,0 +1,126 @@
+/**
+ * One folder's queue of batches. What waits is decided together and appended in one transaction, so that many
+ * devices share one durability barrier. Rules: O1-O8, L1.
+ */
+import { assert, SyncedError } from "../core/error.ts";
+import type { FolderName } from "../core/identifier.ts";
+import { COMMIT_ATTEMPTS_MAX, COMMIT_OPS_MAX, COMMIT_QUEUE_MAX } from "../core/limits.ts";
+import type { Sequence } from "../core/node.ts";
+import type { Batch, BatchResult } from "../core/op.ts";
+import { decide } from "./commit.ts";
+import { batchTouches, movesToMeasure } from "./batch-touches.ts";
+import type { ObjectSupply } from "./object-supply.ts";
+import type { SequencerPorts } from "./sequencer.ts";
+import { formatTime } from "./time.ts";
+
+interface Waiting {
+  readonly batch: Batch;
+  readonly resolve: (result: BatchResult) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+export class FolderLog {
+  readonly #ports: SequencerPorts;
+  readonly #supply: ObjectSupply;
+  readonly #name: FolderName;
+  readonly #listeners = new Set<(head: Sequence) => void>();
+  #queue: Waiting[] = [];
+  #draining: Promise<void> | undefined;
+
+  constructor(ports: SequencerPorts, supply: ObjectSupply, name: FolderName) {
+    this.#ports = ports;
+    this.#supply = supply;
+    this.#name = name;
+  }
+
+  /** @throws {SyncedError} `temporarily_unavailable` when too many batches wait, and what `Sequencer.commit` says */
+  commit(batch: Batch): Promise<BatchResult> {
+    if (this.#queue.length >= COMMIT_QUEUE_MAX) {
+      const claim = `${COMMIT_QUEUE_MAX} batches wait for folder "${this.#name}"`;
+      const error = new SyncedError("temporarily_unavailable", `Cannot commit now: ${claim}`);
+      return Promise.reject(error);
+    }
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ batch, resolve, reject });
+      this.#draining ??= this.#drain();
+    });
+  }
+
+  subscribe(listener: (head: Sequence) => void): () => void {
+    // A wrapper, so that one function may listen twice.
+    const own = (head: Sequence) => listener(head);
+    this.#listeners.add(own);
+    return () => this.#listeners.delete(own);
+  }
+
+  /** Resolves when nothing is under way. */
+  async idle(): Promise<void> {
+    await this.#draining;
+  }
+
+  async #drain(): Promise<void> {
+    while (this.#queue.length > 0) {
+      // Requests that came in the same turn of the event loop join this transaction.
+      await this.#ports.clock.yield();
+      await this.#settle(this.#take());
+    }
+    this.#draining = undefined;
+  }
+
+  #take(): Waiting[] {
+    let opCount = 0;
+    let count = 0;
+    for (const { batch } of this.#queue) {
+      for (const group of batch.groups) opCount += group.length;
+      if (count > 0 && opCount > COMMIT_OPS_MAX) break;
+      count += 1;
+    }
+    return this.#queue.splice(0, count);
+  }
+
+  /** Never rejects: every waiting batch gets its answer. */
+  async #settle(waiting: readonly Waiting[]): Promise<void> {
+    try {
+      const results = await this.#commitTogether(waiting.map(({ batch }) => batch));
+      for (const [index, { resolve, reject }] of waiting.entries()) {
+        const result = results[index];
+        assert(result !== undefined, "every batch has a result");
+        if (result instanceof SyncedError) reject(result);
+        else resolve(result);
+      }
+    } catch (error) {
+      // One batch that trips an assertion must not take the others with it.
+      if (waiting.length > 1 && !(error instanceof SyncedError)) {
+        for (const one of waiting) await this.#settle([one]);
+      } else {
+        for (const { reject } of waiting) reject(error);
+      }
+    }
+  }
+
+  async #commitTogether(
+    batches: readonly Batch[],
+  ): Promise<readonly (BatchResult | SyncedError)[]> {
+    const { metadata, clock } = this.#ports;
+    const touches = batchTouches(batches);
+    for (let attempt = 1; attempt <= COMMIT_ATTEMPTS_MAX; attempt += 1) {
+      const found = await metadata.load(this.#name, touches.request);
+      const objects = await this.#supply.promote(this.#name, touches.contents, found.objects);
+      const loaded = { ...found, objects };
+      const moved = movesToMeasure(loaded, batches);
+      const extents =
+        moved.length === 0 ? new Map() : await metadata.subtreeExtents(this.#name, moved);
+      const time = formatTime(clock.now());
+      const { results, events, nodes } = decide({ loaded, extents, batches, time });
+      if (events.length === 0) return results;
+      const expectedHead = loaded.head.seq;
+      const outcome = await metadata.append(this.#name, { expectedHead, events, nodes });
+      if (outcome === "head_moved") continue;
+      // Durable: only now may anyone hear of it (O7).
+      for (const listener of this.#listeners) listener(expectedHead + events.length);
+      return results;
+    }
+    const claim = `other servers came first ${COMMIT_ATTEMPTS_MAX} times`;
+    throw new SyncedError("temporarily_unavailable", `Cannot commit now: ${claim}`);
+  }
+}

@@ -1,0 +1,221 @@
+/**
+ * Objects of a folder: taken in, handed out, assembled to files.
+ * Rules: C5, O6, O7, I37, I39: what another folder has is as if it were not there.
+ */
+import type { Digest } from "../core/digest.ts";
+import { SyncedError } from "../core/error.ts";
+import type { FolderName } from "../core/identifier.ts";
+import { READ_AHEAD_OBJECTS } from "../core/limits.ts";
+import { parseManifestObject, sumOfSizes } from "../core/manifest.ts";
+import { type ByteRange, leafChunks } from "../core/manifest-walk.ts";
+import type { FileContent } from "../core/node.ts";
+import type { KnownObject } from "../ports/metadata-store.ts";
+import type { PackObject } from "../protocol/messages.ts";
+import { readAhead } from "./read-ahead.ts";
+import type { SequencerPorts } from "./sequencer.ts";
+
+type ObjectPlace = Pick<KnownObject, "digest" | "depth">;
+
+export class ObjectSupply {
+  readonly #ports: SequencerPorts;
+
+  constructor(ports: SequencerPorts) {
+    this.#ports = ports;
+  }
+
+  async missing(folder: FolderName, digests: readonly Digest[]): Promise<readonly Digest[]> {
+    const objects = await this.#ports.metadata.knownObjects(folder, digests);
+    const known = new Set(objects.map(({ digest }) => digest));
+    return digests.filter((digest) => !known.has(digest));
+  }
+
+  /** @param objects whose bytes the pack decoder has checked against their digests */
+  async put(folder: FolderName, objects: readonly PackObject[]): Promise<void> {
+    // Also refuses an unknown folder before the disk is touched.
+    const known = new KnownSizes(await this.#ports.metadata.knownObjects(folder, []));
+    const manifests = objects.filter(({ depth }) => depth > 0);
+    const lists = manifests.map((object) => parseDepth(object));
+    const children = lists.flatMap(({ children, depth }) =>
+      children.map(({ digest }) => ({ digest, depth: depth - 1 })),
+    );
+    for (const object of await this.#known(folder, children)) known.add(object);
+    const own = new Map(objects.map((object) => [`${object.digest}/${object.depth}`, object]));
+    const records: KnownObject[] = [];
+    for (const { digest, depth, bytes } of objects) {
+      const size = depth === 0 ? bytes.length : sizeOfManifest(bytes, known);
+      const record = { digest, depth, size };
+      known.add(record);
+      if (own.delete(`${digest}/${depth}`)) records.push(record);
+    }
+    await this.store(folder, objects, records);
+  }
+
+  /** Stores objects that are known to be sound: bytes first, then the knowledge of them (O7). */
+  async store(
+    folder: FolderName,
+    objects: readonly PackObject[],
+    records: readonly KnownObject[],
+  ): Promise<void> {
+    if (objects.length === 0) return;
+    await this.#ports.objects.put(objects);
+    await this.#ports.metadata.recordObjects(folder, records);
+  }
+
+  /**
+   * The same bytes may be a chunk of one file and a manifest object of another. A device that was told that
+   * the folder has them will not send them again, so what they mean at the other depth is found out here.
+   *
+   * @param known what the folder knows of the contents' roots
+   * @returns `known` and what was found out
+   */
+  async promote(
+    folder: FolderName,
+    contents: readonly FileContent[],
+    known: readonly KnownObject[],
+  ): Promise<readonly KnownObject[]> {
+    const wanted = contents.map(({ manifest, depth }) => ({ digest: manifest, depth }));
+    return [...known, ...(await this.#promote(folder, wanted, known))];
+  }
+
+  async *read(folder: FolderName, digests: readonly Digest[]): AsyncGenerator<PackObject> {
+    const depths = new Map<Digest, number>();
+    for (const object of await this.#ports.metadata.knownObjects(folder, digests)) {
+      depths.set(object.digest, Math.min(object.depth, depths.get(object.digest) ?? object.depth));
+    }
+    for (const digest of digests) {
+      if (!depths.has(digest)) throw unknownObject(digest);
+    }
+    const load = async (digest: Digest) => ({
+      digest,
+      depth: depths.get(digest) ?? 0,
+      bytes: await this.#get(digest),
+    });
+    yield* readAhead(digests, load, READ_AHEAD_OBJECTS);
+  }
+
+  /** @param content that an event of this folder carries: its objects are known to the folder. */
+  async readContent(
+    content: FileContent,
+    range: ByteRange = { start: 0, end: content.size },
+  ): Promise<AsyncIterable<Uint8Array>> {
+    const places = leafChunks(content, (digest) => this.#get(digest), range);
+    const load = async (place: { digest: Digest; size: number; offset: number }) => {
+      const bytes = await this.#get(place.digest);
+      const start = Math.max(0, range.start - place.offset);
+      return bytes.subarray(start, Math.min(place.size, range.end - place.offset));
+    };
+    const chunks = readAhead(places, load, READ_AHEAD_OBJECTS);
+    const first = await chunks.next();
+    return continueWith(first, chunks);
+  }
+
+  async #get(digest: Digest): Promise<Uint8Array> {
+    const bytes = await this.#ports.objects.get(digest);
+    if (bytes === undefined) throw unknownObject(digest);
+    return bytes;
+  }
+
+  /** What the folder knows of these, promoted where it must be. */
+  async #known(
+    folder: FolderName,
+    wanted: readonly ObjectPlace[],
+  ): Promise<readonly KnownObject[]> {
+    const digests = [...new Set(wanted.map(({ digest }) => digest))];
+    if (digests.length === 0) return [];
+    const known = await this.#ports.metadata.knownObjects(folder, digests);
+    return [...known, ...(await this.#promote(folder, wanted, known))];
+  }
+
+  async #promote(
+    folder: FolderName,
+    wanted: readonly ObjectPlace[],
+    known: readonly KnownObject[],
+  ): Promise<readonly KnownObject[]> {
+    const sizes = new KnownSizes(known);
+    const digests = new Set(known.map(({ digest }) => digest));
+    const promoted: KnownObject[] = [];
+    for (const { digest, depth } of wanted) {
+      if (!digests.has(digest) || sizes.get(digest, depth) !== undefined) continue;
+      const record = await this.#meaning(folder, digest, depth);
+      if (record === undefined) continue;
+      sizes.add(record);
+      promoted.push(record);
+    }
+    if (promoted.length > 0) await this.#ports.metadata.recordObjects(folder, promoted);
+    return promoted;
+  }
+
+  /** What a stored object is at that depth; undefined where it is nothing. */
+  async #meaning(
+    folder: FolderName,
+    digest: Digest,
+    depth: number,
+  ): Promise<KnownObject | undefined> {
+    const bytes = await this.#get(digest);
+    if (depth === 0) return { digest, depth, size: bytes.length };
+    try {
+      const { children } = parseDepth({ digest, depth, bytes });
+      const places = children.map((child) => ({ digest: child.digest, depth: depth - 1 }));
+      const known = new KnownSizes(await this.#known(folder, places));
+      return { digest, depth, size: sizeOfManifest(bytes, known) };
+    } catch (error) {
+      const { code } = error instanceof SyncedError ? error : { code: undefined };
+      if (code === "invalid_manifest" || code === "chunk_missing") return undefined;
+      throw error;
+    }
+  }
+}
+
+class KnownSizes {
+  readonly #sizes = new Map<string, number>();
+
+  constructor(objects: readonly KnownObject[]) {
+    for (const object of objects) this.add(object);
+  }
+
+  add({ digest, depth, size }: KnownObject): void {
+    this.#sizes.set(`${digest}/${depth}`, size);
+  }
+
+  get(digest: Digest, depth: number): number | undefined {
+    return this.#sizes.get(`${digest}/${depth}`);
+  }
+}
+
+function parseDepth(object: PackObject): ReturnType<typeof parseManifestObject> {
+  const parsed = parseManifestObject(object.bytes);
+  if (parsed.depth === object.depth) return parsed;
+  const claim = `its depth is ${parsed.depth}, not ${object.depth}`;
+  throw new SyncedError("invalid_manifest", `Cannot store ${object.digest}: ${claim}`);
+}
+
+/** A manifest's size in file bytes, once every child is known with the size that it says (C5). */
+function sizeOfManifest(bytes: Uint8Array, known: KnownSizes): number {
+  const { children, depth } = parseManifestObject(bytes);
+  for (const { digest, size } of children) {
+    const stored = known.get(digest, depth - 1);
+    if (stored === undefined) throw unknownObject(digest);
+    if (stored === size) continue;
+    const claim = `${digest} has ${stored} bytes, not ${size}`;
+    throw new SyncedError("invalid_manifest", `Cannot use the manifest object: ${claim}`);
+  }
+  return sumOfSizes(children);
+}
+
+function unknownObject(digest: Digest): SyncedError {
+  const message = `Cannot use object ${digest}: the folder does not have it`;
+  return new SyncedError("chunk_missing", message);
+}
+
+async function* continueWith<Value>(
+  first: IteratorResult<Value, void>,
+  rest: AsyncGenerator<Value, void>,
+): AsyncGenerator<Value, void> {
+  try {
+    if (first.done === true) return;
+    yield first.value;
+    yield* rest;
+  } finally {
+    await rest.return();
+  }
+}

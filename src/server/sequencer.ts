@@ -1,0 +1,388 @@
+/**
+ * The sequencer: everything the server does, without HTTP. One per data directory.
+ * Rules: O1-O9, L1-L6, C5, C6, H5, H7.
+ */
+import { genesisHash } from "../core/canonical.ts";
+import type { Digest } from "../core/digest.ts";
+import { SyncedError } from "../core/error.ts";
+import type { Cursor, EventKind, ServedEvent } from "../core/event.ts";
+import type { DeviceId, Epoch, FolderName, NodeId, ServerId } from "../core/identifier.ts";
+import {
+  CHUNK_SIZE_BYTES_AVERAGE,
+  CHUNK_SIZE_BYTES_MAX,
+  CHUNK_SIZE_BYTES_MIN,
+  INLINE_BYTES_MAX,
+  NAME_BYTES_MAX,
+} from "../core/limits.ts";
+import type { ByteRange } from "../core/manifest-walk.ts";
+import type { FileContent, RemoteNode, Sequence } from "../core/node.ts";
+import type { Batch, BatchResult } from "../core/op.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { FolderHead, MetadataStore } from "../ports/metadata-store.ts";
+import type { ObjectStore } from "../ports/object-store.ts";
+import type { Random } from "../ports/random.ts";
+import type {
+  DeviceInfo,
+  DeviceReport,
+  EventPage,
+  FolderCreation,
+  FolderInfo,
+  PackObject,
+  TreePage,
+} from "../protocol/messages.ts";
+import { checkCursor } from "./commit.ts";
+import { FileAccess } from "./file-access.ts";
+import { FolderLog } from "./folder-log.ts";
+import { ObjectSupply } from "./object-supply.ts";
+import { nodeAt, readHistory, readIndex, requireFolder } from "./path-reads.ts";
+import { formatTime } from "./time.ts";
+
+export type { ByteRange } from "../core/manifest-walk.ts";
+
+export interface SequencerPorts {
+  readonly metadata: MetadataStore;
+  readonly objects: ObjectStore;
+  readonly clock: Clock;
+  readonly random: Random;
+}
+
+/** A node with people's path, as it was at one seq. */
+export interface PathNode {
+  readonly path: string;
+  readonly node: RemoteNode;
+}
+
+export interface IndexPage {
+  readonly folder: FolderName;
+  readonly epoch: Cursor["epoch"];
+  /** The seq that the entries were read at. */
+  readonly seq: Sequence;
+  /** Live nodes in depth-first order, names in byte order, a directory before what is in it. */
+  readonly entries: readonly PathNode[];
+  /** The path to ask after; undefined on the last page. */
+  readonly next?: string;
+}
+
+export interface HistoryVersion {
+  readonly seq: Sequence;
+  readonly time: string;
+  readonly device: DeviceId;
+  readonly kind: EventKind;
+  readonly path: string;
+  /** Files only. */
+  readonly size?: number;
+  readonly sha256?: Digest;
+}
+
+export interface HistoryPage {
+  /** Newest first, across renames. */
+  readonly versions: readonly HistoryVersion[];
+  /** `before` of the next page; undefined on the last page. */
+  readonly next?: Sequence;
+}
+
+export interface PutFileRequest {
+  readonly path: string;
+  readonly body: AsyncIterable<Uint8Array>;
+  readonly device: DeviceId;
+  /** Only where the file now has one of these SHA-256s; "*" wants any file. */
+  readonly ifMatch?: readonly Digest[] | "*";
+  /** `If-None-Match: *`: only where nothing is. */
+  readonly ifNoneMatch?: boolean;
+  /** @default what the file has, else false */
+  readonly executable?: boolean;
+  /** @default now where the bytes change */
+  readonly mtimeNs?: string;
+}
+
+export interface PutFileResult {
+  readonly outcome: "created" | "replaced" | "identical";
+  readonly node: NodeId;
+  readonly content: FileContent;
+  /** The event's seq, or for `identical` the seq that the file's content already had. */
+  readonly seq: Sequence;
+}
+
+export interface DeleteFileRequest {
+  readonly path: string;
+  readonly device: DeviceId;
+  readonly ifMatch?: readonly Digest[] | "*";
+}
+
+/**
+ * Every method throws `folder_not_found` for an unknown folder, `storage_full` when the disk is full
+ * (nothing is half-done then) and `storage_failed` once a durability barrier failed.
+ */
+export interface Sequencer {
+  readonly serverId: ServerId;
+  /** Resolves with the error when storage failed for good (I41): the process must then stop. */
+  readonly failure: Promise<unknown>;
+
+  /** Idempotent. */
+  createFolder(name: FolderName): Promise<FolderCreation>;
+  folder(name: FolderName): Promise<FolderInfo>;
+  /** By ascending name, after `after`. */
+  folders(page: { readonly after?: FolderName; readonly limit: number }): Promise<
+    readonly FolderInfo[]
+  >;
+
+  /**
+   * Commits a batch; durable when it resolves, and listeners were told.
+   *
+   * @throws {SyncedError} `log_diverged`, `cursor_ahead`: nothing of the batch was done.
+   */
+  commit(folder: FolderName, batch: Batch): Promise<BatchResult>;
+
+  /**
+   * Events after `after`, never splitting a group: at least `limit` where there are so many, and up to the
+   * end of the last one's group. `epoch` and `hash` are checked where they are given.
+   *
+   * @throws {SyncedError} `cursor_ahead`, `log_diverged`
+   */
+  events(folder: FolderName, request: EventsRequest): Promise<EventPage>;
+  /**
+   * Calls `listener` with the head after each durable commit, in order; it must not throw or block.
+   *
+   * @returns the function that ends the subscription.
+   */
+  subscribe(folder: FolderName, listener: (head: Sequence) => void): () => void;
+
+  /** Which of these the folder does not have, in the order asked. */
+  missing(folder: FolderName, digests: readonly Digest[]): Promise<readonly Digest[]>;
+  /**
+   * Stores objects; durable when it resolves. Children come before the manifests that list them, in this call
+   * or before it. That bytes have their digest was checked by the pack decoder.
+   *
+   * @throws {SyncedError} `invalid_manifest`, `chunk_missing`: nothing of the call was stored
+   */
+  putObjects(folder: FolderName, objects: readonly PackObject[]): Promise<void>;
+  /**
+   * The objects in the order asked; each was verified. All are looked up before the first is yielded.
+   *
+   * @throws {SyncedError} `chunk_missing` (before the first) when the folder does not have one, `chunk_corrupt`
+   */
+  readObjects(folder: FolderName, digests: readonly Digest[]): AsyncIterable<PackObject>;
+
+  tree(folder: FolderName, page: { readonly after?: NodeId; readonly limit: number }): Promise<
+    TreePage
+  >;
+  /** @throws {SyncedError} `cursor_ahead` when `seq` is beyond the head. */
+  index(folder: FolderName, request: IndexRequest): Promise<IndexPage>;
+  /**
+   * Of the live node at `path`, or of the last node that was deleted there.
+   *
+   * @returns no versions where none was
+   */
+  history(
+    folder: FolderName,
+    request: { readonly path: string; readonly limit: number; readonly before?: Sequence },
+  ): Promise<HistoryPage>;
+  /** The live node at a path now, or as of event `seq`. "" and illegal paths have none. */
+  nodeAt(folder: FolderName, path: string, seq?: Sequence): Promise<RemoteNode | undefined>;
+  /** Any current or historical content of this folder with that SHA-256. */
+  contentBySha256(folder: FolderName, sha256: Digest): Promise<FileContent | undefined>;
+  /**
+   * A content's bytes. The first chunk is read before the iterable is handed out, so that damage there is an
+   * error and not a broken body.
+   *
+   * @throws {SyncedError} `chunk_missing`, `chunk_corrupt`
+   */
+  readContent(folder: FolderName, content: FileContent, range?: ByteRange): Promise<
+    AsyncIterable<Uint8Array>
+  >;
+  /**
+   * Chunks, stores and commits a whole file as ordinary ops; makes parents. Races are tried again.
+   *
+   * @throws {SyncedError} `precondition_failed`, `invalid_path`, `reserved_name`, `path_too_long`,
+   * `parent_not_directory`, `kind_change` (a directory is there)
+   */
+  putFile(folder: FolderName, request: PutFileRequest): Promise<PutFileResult>;
+  /**
+   * Deletes a file, a symlink or an empty directory.
+   *
+   * @throws {SyncedError} `not_found`, `directory_not_empty`, `precondition_failed`
+   */
+  deleteFile(folder: FolderName, request: DeleteFileRequest): Promise<{ readonly seq: Sequence }>;
+
+  reportDevice(folder: FolderName, device: DeviceId, report: DeviceReport): Promise<void>;
+  /** By ascending device id, after `after`. */
+  devices(
+    folder: FolderName,
+    page: { readonly after?: DeviceId; readonly limit: number },
+  ): Promise<readonly DeviceInfo[]>;
+
+  /** Waits for commits under way and refuses new ones. Does not close the stores. */
+  close(): Promise<void>;
+}
+
+export interface EventsRequest {
+  readonly after: Sequence;
+  readonly epoch?: Cursor["epoch"];
+  readonly hash?: Digest;
+  readonly limit: number;
+  /** Small files' bytes travel beside their events. */
+  readonly inline?: boolean;
+}
+
+export interface IndexRequest {
+  readonly seq?: Sequence;
+  /** A path: entries come after it. */
+  readonly after?: string;
+  readonly limit: number;
+}
+
+/** Makes the one sequencer of a data directory; nothing runs until it is called. */
+export function createSequencer(ports: SequencerPorts): Sequencer {
+  const { metadata, objects, clock } = ports;
+  const supply = new ObjectSupply(ports);
+  const logs = new FolderLogs(ports, supply);
+  const files = new FileAccess(ports, supply, (folder, batch) => logs.commit(folder, batch));
+  return {
+    serverId: metadata.serverId,
+    failure: Promise.race([metadata.failure, objects.failure]),
+
+    createFolder: (name) => createFolder(ports, name),
+    folder: async (name) => toFolderInfo(await requireFolder(metadata, name)),
+    folders: async (page) => (await metadata.folders(page)).map(toFolderInfo),
+
+    commit: (folder, batch) => logs.commit(folder, batch),
+    events: (folder, request) => readEvents(ports, folder, request),
+    subscribe: (folder, listener) => logs.of(folder).subscribe(listener),
+
+    missing: (folder, digests) => supply.missing(folder, digests),
+    putObjects: (folder, pack) => supply.put(folder, pack),
+    readObjects: (folder, digests) => supply.read(folder, digests),
+
+    tree: (folder, page) => readTree(metadata, folder, page),
+    index: (folder, request) => readIndex(metadata, folder, request),
+    history: (folder, request) => readHistory(metadata, folder, request),
+    nodeAt: (folder, path, seq) =>
+      nodeAt(metadata, folder, seq === undefined ? { path } : { path, seq }),
+    contentBySha256: (folder, digest) => metadata.contentBySha256(folder, digest),
+    readContent: (_folder, content, range) => supply.readContent(content, range),
+    putFile: (folder, request) => files.put(folder, request),
+    deleteFile: (folder, request) => files.delete(folder, request),
+
+    reportDevice: async (folder, device, report) => {
+      const { head } = await requireFolder(metadata, folder);
+      await requireCursor(metadata, folder, { cursor: report.applied, head });
+      await metadata.putDevice(folder, { device, ...report, seenTime: formatTime(clock.now()) });
+    },
+    devices: (folder, page) => metadata.devices(folder, page),
+    close: () => logs.close(),
+  };
+}
+
+/** One queue a folder, made when it is first needed. */
+class FolderLogs {
+  readonly #ports: SequencerPorts;
+  readonly #supply: ObjectSupply;
+  readonly #logs = new Map<FolderName, FolderLog>();
+  #isClosed = false;
+
+  constructor(ports: SequencerPorts, supply: ObjectSupply) {
+    this.#ports = ports;
+    this.#supply = supply;
+  }
+
+  of(name: FolderName): FolderLog {
+    const known = this.#logs.get(name);
+    if (known !== undefined) return known;
+    const made = new FolderLog(this.#ports, this.#supply, name);
+    this.#logs.set(name, made);
+    return made;
+  }
+
+  async commit(name: FolderName, batch: Batch): Promise<BatchResult> {
+    if (this.#isClosed) {
+      throw new SyncedError("temporarily_unavailable", "Cannot commit: the server is stopping");
+    }
+    // Unknown names must not leave a queue behind: there are more of them than memory.
+    if (!this.#logs.has(name)) await requireFolder(this.#ports.metadata, name);
+    return this.of(name).commit(batch);
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await Promise.all([...this.#logs.values()].map((log) => log.idle()));
+  }
+}
+
+async function createFolder(
+  { metadata, random }: SequencerPorts,
+  name: FolderName,
+): Promise<FolderCreation> {
+  const epoch = random.id<Epoch>();
+  const { created, ...head } = await metadata.createFolder({
+    name,
+    epoch,
+    genesis: genesisHash({ server: metadata.serverId, folder: name, epoch }),
+    chunker: {
+      minBytes: CHUNK_SIZE_BYTES_MIN,
+      averageBytes: CHUNK_SIZE_BYTES_AVERAGE,
+      maxBytes: CHUNK_SIZE_BYTES_MAX,
+    },
+    nameBytesMax: NAME_BYTES_MAX,
+  });
+  return { created, ...toFolderInfo(head) };
+}
+
+function toFolderInfo({ folder, head }: FolderHead): FolderInfo {
+  const { name, epoch, chunker, nameBytesMax } = folder;
+  return { name, epoch, head: head.seq, hash: head.hash, chunker, nameBytesMax };
+}
+
+async function requireCursor(
+  metadata: MetadataStore,
+  folder: FolderName,
+  { cursor, head }: { readonly cursor: Cursor; readonly head: Cursor },
+): Promise<void> {
+  const refusal = checkCursor(cursor, head, await metadata.hashAt(folder, cursor.seq));
+  if (refusal !== undefined) throw refusal;
+}
+
+async function readEvents(
+  { metadata, objects }: SequencerPorts,
+  folder: FolderName,
+  request: EventsRequest,
+): Promise<EventPage> {
+  const { after, epoch, hash } = request;
+  const { head } = await requireFolder(metadata, folder);
+  const known = await metadata.hashAt(folder, after);
+  // What the reader does not claim is taken from the log, so that only its claims are judged.
+  const cursor = { epoch: epoch ?? head.epoch, seq: after, hash: hash ?? known ?? head.hash };
+  const refusal = checkCursor(cursor, head, known);
+  if (refusal !== undefined) throw refusal;
+  const slice = await metadata.events(folder, request);
+  const events =
+    request.inline === true
+      ? await Promise.all(slice.events.map((event) => withInline(objects, event)))
+      : slice.events;
+  const next = events.at(-1)?.seq ?? after;
+  return { epoch: head.epoch, head: slice.head.seq, events, next };
+}
+
+async function withInline(objects: ObjectStore, event: ServedEvent): Promise<ServedEvent> {
+  const { kind, content } = event;
+  if (kind === "move" || kind === "delete" || content.kind !== "file") return event;
+  if (content.depth > 0 || content.size === 0 || content.size > INLINE_BYTES_MAX) return event;
+  try {
+    const bytes = await objects.get(content.manifest);
+    return bytes === undefined ? event : { ...event, inline: bytes.toBase64() };
+  } catch (error) {
+    // Damage to one file must not stop the log: whoever fetches these bytes is told.
+    if (error instanceof SyncedError && error.code === "chunk_corrupt") return event;
+    throw error;
+  }
+}
+
+async function readTree(
+  metadata: MetadataStore,
+  folder: FolderName,
+  page: { readonly after?: NodeId; readonly limit: number },
+): Promise<TreePage> {
+  const { head, nodes } = await metadata.nodes(folder, { ...page, tombstones: false });
+  const answer = { epoch: head.epoch, seq: head.seq, hash: head.hash, nodes };
+  const next = nodes.length < page.limit ? undefined : nodes.at(-1)?.id;
+  return next === undefined ? answer : { ...answer, next };
+}

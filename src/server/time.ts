@@ -1,0 +1,41 @@
+/** Times as people read them in events. Rules: L6. */
+
+const DAY_MS = 86_400_000;
+
+/**
+ * RFC 3339 with milliseconds in UTC. Written out, since only adapters may know a Date.
+ *
+ * Source of the calendar: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", civil_from_days.
+ *
+ * @param nowMs milliseconds since 1970, not before year 0
+ */
+export function formatTime(nowMs: number): string {
+  const whole = Math.floor(nowMs);
+  const days = Math.floor(whole / DAY_MS);
+  const ms = whole - days * DAY_MS;
+  const shifted = days + 719_468;
+  const era = Math.floor(shifted / 146_097);
+  const dayOfEra = shifted - era * 146_097;
+  const yearOfEra = Math.floor(
+    (dayOfEra -
+      Math.floor(dayOfEra / 1460) +
+      Math.floor(dayOfEra / 36_524) -
+      Math.floor(dayOfEra / 146_096)) /
+      365,
+  );
+  const leapDays = Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100);
+  const dayOfYear = dayOfEra - (365 * yearOfEra + leapDays);
+  const shiftedMonth = Math.floor((5 * dayOfYear + 2) / 153);
+  const day = dayOfYear - Math.floor((153 * shiftedMonth + 2) / 5) + 1;
+  const month = shiftedMonth < 10 ? shiftedMonth + 3 : shiftedMonth - 9;
+  const year = yearOfEra + era * 400 + (month <= 2 ? 1 : 0);
+  const date = `${digits(year, 4)}-${digits(month, 2)}-${digits(day, 2)}`;
+  const hour = digits(Math.floor(ms / 3_600_000), 2);
+  const minute = digits(Math.floor(ms / 60_000) % 60, 2);
+  const second = digits(Math.floor(ms / 1000) % 60, 2);
+  return `${date}T${hour}:${minute}:${second}.${digits(ms % 1000, 3)}Z`;
+}
+
+function digits(value: number, count: number): string {
+  return String(value).padStart(count, "0");
+}

@@ -1,0 +1,410 @@
+/** The contract of every MetadataStore [L1, L5, O1, O6, H5]. What SQLite and the simulated store have in common. */
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { genesisHash } from "../../src/core/canonical.ts";
+import { type Digest, sha256 } from "../../src/core/digest.ts";
+import { type Epoch, type FolderName, type NodeId, parseFolderName, ROOT_ID } from "../../src/core/identifier.ts";
+import type { Batch, Op } from "../../src/core/op.ts";
+import type { EventRecord, Loaded, LoadRequest, MetadataStore } from "../../src/ports/metadata-store.ts";
+import { batchTouches } from "../../src/server/batch-touches.ts";
+import { decide } from "../../src/server/commit.ts";
+import { fileOf, nodeId } from "../generate/trees.ts";
+import {
+  batchOf,
+  create,
+  DEVICE,
+  DIRECTORY,
+  FOLDER,
+  hexId,
+  modify,
+  move,
+  remove,
+  revive,
+} from "../server/server-world.ts";
+
+const A = nodeId(1);
+const B = nodeId(2);
+const C = nodeId(3);
+const D = nodeId(4);
+const OTHER = parseFolderName("other");
+const NOTHING: LoadRequest = {
+  nodes: [],
+  places: [],
+  ops: [],
+  deleted: [],
+  objects: [],
+  cursors: [],
+};
+const epoch = hexId<Epoch>("e", 1);
+const KNOWN = ["one", "two"].map((text) => ({
+  digest: sha256(text),
+  depth: 0,
+  size: 3,
+}));
+
+let store: MetadataStore;
+
+async function makeFolder(name: FolderName): Promise<void> {
+  const genesis = genesisHash({ server: store.serverId, folder: name, epoch });
+  const chunker = { minBytes: 1, averageBytes: 2, maxBytes: 3 };
+  await store.createFolder({ name, epoch, genesis, chunker, nameBytesMax: 255 });
+  await store.recordObjects(name, KNOWN);
+}
+
+async function decided(...groups: readonly (readonly Op[])[]) {
+  const found = await store.folder(FOLDER);
+  if (found === undefined) throw new Error("No folder");
+  const batch: Batch = batchOf(found.head, groups);
+  const loaded = await store.load(FOLDER, batchTouches([batch]).request);
+  const time = "2026-01-02T03:04:05.006Z";
+  const { results, ...rest } = decide({ loaded, extents: new Map(), batches: [batch], time });
+  expect(JSON.stringify(results)).not.toContain("refused");
+  return { expectedHead: loaded.head.seq, ...rest };
+}
+
+/** Appends groups through the real `decide`, so that events and rows belong together. */
+async function append(...groups: readonly (readonly Op[])[]): Promise<readonly EventRecord[]> {
+  const work = await decided(...groups);
+  expect(await store.append(FOLDER, work)).toBe("appended");
+  return work.events;
+}
+
+/** @param make makes an empty store. */
+export function metadataStoreContract(name: string, make: () => MetadataStore): void {
+  describe(`${name} keeps the contract of a metadata store`, () => {
+    beforeEach(async () => {
+      store = make();
+      await makeFolder(FOLDER);
+    });
+    afterEach(() => store.close());
+    folders();
+    loads();
+    appends();
+    logReads();
+    treeReads();
+    describe("and reads the past", pastReads);
+    objectRecords();
+    deviceRecords();
+  });
+}
+
+function folders(): void {
+  test("a folder is created once and keeps its epoch [L2]", async () => {
+    const first = await store.folder(FOLDER);
+    const again = await store.createFolder({
+      name: FOLDER,
+      epoch: hexId<Epoch>("e", 2),
+      genesis: sha256("x"),
+      chunker: { minBytes: 7, averageBytes: 8, maxBytes: 9 },
+      nameBytesMax: 1,
+    });
+    if (first === undefined) throw new Error("No folder");
+    expect(again).toEqual({ created: false, ...first });
+    expect(first.head).toEqual({ epoch, seq: 0, hash: first.folder.genesis });
+  });
+
+  test("folders are listed by name and page", async () => {
+    await makeFolder(OTHER);
+    const names = (await store.folders({ limit: 10 })).map(({ folder }) => folder.name);
+    expect(names).toEqual([FOLDER, OTHER]);
+    const rest = await store.folders({ after: FOLDER, limit: 1 });
+    expect(rest.map(({ folder }) => folder.name)).toEqual([OTHER]);
+  });
+
+  test("an unknown folder is not there, and nothing is done in it", async () => {
+    const name = parseFolderName("unknown");
+    expect(await store.folder(name)).toBeUndefined();
+    const code = "folder_not_found";
+    await expect(store.load(name, NOTHING)).rejects.toMatchObject({ code });
+    await expect(store.recordObjects(name, KNOWN)).rejects.toMatchObject({ code });
+    await expect(store.events(name, { after: 0, limit: 1 })).rejects.toMatchObject({ code });
+  });
+
+  test("folders do not see each other [I39]", async () => {
+    await makeFolder(OTHER);
+    await append([create(A, "a", fileOf("one"))]);
+    expect(await store.node(OTHER, A)).toBeUndefined();
+    expect((await store.folder(OTHER))?.head.seq).toBe(0);
+    expect(await store.contentBySha256(OTHER, sha256("one"))).toBeUndefined();
+  });
+}
+
+function loads(): void {
+  const ids = (loaded: Loaded) => loaded.nodes.map(({ id }) => id).sort();
+
+  test("load finds nodes, their ancestors and who holds a place [O2]", async () => {
+    await append([create(A, "a", DIRECTORY)], [create(B, "b", DIRECTORY, A)]);
+    await append([create(C, "c", fileOf("one"), B)], [create(D, "d", fileOf("two"))]);
+    const byNode = await store.load(FOLDER, { ...NOTHING, nodes: [C, nodeId(99)] });
+    expect(ids(byNode)).toEqual([A, B, C]);
+    const places = [{ parent: ROOT_ID, name: "d" }, { parent: B, name: "c" }];
+    expect(ids(await store.load(FOLDER, { ...NOTHING, places }))).toEqual([A, B, C, D]);
+    const nowhere = [{ parent: ROOT_ID, name: "D" }];
+    expect(ids(await store.load(FOLDER, { ...NOTHING, places: nowhere }))).toEqual([]);
+  });
+
+  test("load finds tombstones by id, not by place [O2]", async () => {
+    await append([create(A, "a", fileOf("one"))]);
+    await append([remove(A, 1)]);
+    const places = [{ parent: ROOT_ID, name: "a" }];
+    expect(ids(await store.load(FOLDER, { ...NOTHING, places }))).toEqual([]);
+    const loaded = await store.load(FOLDER, { ...NOTHING, nodes: [A] });
+    expect(loaded.nodes).toMatchObject([{ id: A, deleted: true, contentVersion: 2 }]);
+  });
+
+  test("load counts a deleted directory's live children as far as it matters [O3]", async () => {
+    await append([create(A, "a", DIRECTORY)]);
+    const files = [10, 11, 12].map((n) => create(nodeId(n), `f${n}`, fileOf("one"), A));
+    await append(files);
+    await append([remove(nodeId(10), 2)]);
+    const counted = async (nodes: readonly NodeId[]) =>
+      (await store.load(FOLDER, { ...NOTHING, nodes, deleted: [A] })).childCounts.get(A);
+    expect(await counted([A, nodeId(11), nodeId(12)])).toBe(2);
+    expect(await counted([])).toBe(1);
+  });
+
+  test("load finds ops, objects, hashes and the head [O1, O5, O6]", async () => {
+    const [record] = await append([create(A, "a", fileOf("one"))]);
+    if (record === undefined) throw new Error("No event");
+    const { event, body } = record;
+    const key = { device: DEVICE, opId: event.opId };
+    const unknown = { device: DEVICE, opId: hexId<typeof event.opId>("f", 9) };
+    const loaded = await store.load(FOLDER, {
+      ...NOTHING,
+      ops: [key, unknown],
+      objects: [sha256("one"), sha256("three")],
+      cursors: [0, 1, 2],
+    });
+    expect(loaded.ops).toEqual([{ ...key, seq: 1, body }]);
+    expect(loaded.objects).toEqual([{ digest: sha256("one"), depth: 0, size: 3 }]);
+    const expected: [number, Digest][] = [[0, event.previousHash], [1, event.hash]];
+    expect([...loaded.hashes]).toEqual(expected);
+    expect(loaded.head).toEqual({ epoch, seq: 1, hash: event.hash });
+  });
+
+  test("subtreeExtents measures live descendants [N4]", async () => {
+    await append([create(A, "a", DIRECTORY)], [create(B, "bü", DIRECTORY, A)]);
+    await append([create(C, "c", fileOf("one"), B)], [create(D, "d".repeat(9), DIRECTORY, A)]);
+    const extents = await store.subtreeExtents(FOLDER, [A, B, D]);
+    expect(extents.get(A)).toEqual({ depth: 2, pathBytes: 10 });
+    expect(extents.get(B)).toEqual({ depth: 1, pathBytes: 2 });
+    expect(extents.get(D)).toEqual({ depth: 0, pathBytes: 0 });
+  });
+}
+
+function appends(): void {
+  test("append does nothing where the head has moved on [L1]", async () => {
+    const first = await decided([create(A, "a", fileOf("one"))]);
+    await append([create(B, "b", fileOf("one"))]);
+    expect(await store.append(FOLDER, first)).toBe("head_moved");
+    expect(await store.node(FOLDER, A)).toBeUndefined();
+    expect((await store.folder(FOLDER))?.head.seq).toBe(1);
+  });
+
+  test("nodes trade places in one append [O4]", async () => {
+    await append([create(A, "a", fileOf("one"))], [create(B, "b", fileOf("two"))]);
+    await append([move(A, "b", 1), move(B, "a", 2)]);
+    expect((await store.child(FOLDER, { parent: ROOT_ID, name: "a" }))?.id).toBe(B);
+    expect((await store.child(FOLDER, { parent: ROOT_ID, name: "b" }))?.id).toBe(A);
+  });
+
+  test("a name is free again once its node is deleted, and a revived node has one row", async () => {
+    await append([create(A, "a", fileOf("one"))]);
+    await append([remove(A, 1)], [create(B, "a", fileOf("two"))]);
+    await append([revive(A, "c", fileOf("one"), 2)]);
+    const { nodes } = await store.nodes(FOLDER, { limit: 10, tombstones: true });
+    expect(nodes.map(({ id, name, deleted }) => [id, name, deleted])).toEqual([
+      [A, "c", false],
+      [B, "a", false],
+    ]);
+  });
+
+  test("large numbers, times and odd names come back as they went in [N3, N7]", async () => {
+    const size = Number.MAX_SAFE_INTEGER;
+    const digest = sha256("huge");
+    await store.recordObjects(FOLDER, [{ digest, depth: 3, size }]);
+    const content = {
+      kind: "file",
+      manifest: digest,
+      depth: 3,
+      sha256: sha256("whole"),
+      size,
+      executable: true,
+      mtimeNs: "-9223372036854775808",
+    } as const;
+    const name = "e\u0301 \u{1f600}\n\u0001\\\"'%_";
+    const conflictOf = { node: B, version: 3 };
+    const op = { ...create(A, name, content), conflictOf } as Op;
+    const [record] = await append([op], [create(C, "l", { kind: "symlink", target: "../ü" })]);
+    expect(await store.node(FOLDER, A)).toMatchObject({ name, content });
+    expect((await store.node(FOLDER, C))?.content).toEqual({ kind: "symlink", target: "../ü" });
+    const { events } = await store.events(FOLDER, { after: 0, limit: 1 });
+    expect(events[0]).toEqual(record?.event as (typeof events)[0]);
+  });
+}
+
+function logReads(): void {
+  test("events come back as they were appended [L5]", async () => {
+    const first = await append([create(A, "a", fileOf("one"))], [move(A, "b", 1)]);
+    const second = await append([modify(A, fileOf("two"), 1)], [remove(A, 3, 2)]);
+    const { head, events } = await store.events(FOLDER, { after: 0, limit: 100 });
+    const expected = [...first, ...second].map(({ event }) => event);
+    expect(events).toEqual(expected);
+    expect(head.seq).toBe(4);
+    expect(await store.hashAt(FOLDER, 3)).toBe(expected[2]?.hash ?? sha256(""));
+    expect(await store.hashAt(FOLDER, 5)).toBeUndefined();
+  });
+
+  test("a page of events never splits a group [H5]", async () => {
+    const group = [10, 11, 12].map((n) => create(nodeId(n), `f${n}`, fileOf("one")));
+    await append([create(A, "a", fileOf("one"))], group, [create(B, "b", fileOf("one"))]);
+    const seqs = async (after: number, limit: number) =>
+      (await store.events(FOLDER, { after, limit })).events.map(({ seq }) => seq);
+    expect(await seqs(0, 1)).toEqual([1]);
+    expect(await seqs(0, 2)).toEqual([1, 2, 3, 4]);
+    expect(await seqs(1, 3)).toEqual([2, 3, 4]);
+    expect(await seqs(4, 100)).toEqual([5]);
+    expect(await seqs(5, 100)).toEqual([]);
+  });
+}
+
+function treeReads(): void {
+  test("nodes are paged by id, with tombstones only where asked for", async () => {
+    await append([create(C, "c", DIRECTORY)], [create(A, "a", DIRECTORY)]);
+    await append([create(B, "b", DIRECTORY)], [remove(B, 3)]);
+    const live = { limit: 10, tombstones: false };
+    const ids = async (page: Parameters<MetadataStore["nodes"]>[1]) =>
+      (await store.nodes(FOLDER, page)).nodes.map(({ id }) => id);
+    expect(await ids(live)).toEqual([A, C]);
+    expect(await ids({ ...live, tombstones: true })).toEqual([A, B, C]);
+    expect(await ids({ ...live, limit: 1 })).toEqual([A]);
+    expect(await ids({ ...live, after: A })).toEqual([C]);
+    expect(await ids({ ...live, after: C })).toEqual([]);
+  });
+
+  test("children are in byte order of their names", async () => {
+    const names = ["b", "a", "\u{10000}", "\uffee", "Z", "ä"];
+    await append(names.map((name, index) => create(nodeId(index + 1), name, DIRECTORY)));
+    const found = await store.children(FOLDER, { parent: ROOT_ID, limit: 10 });
+    const sorted = ["Z", "a", "b", "ä", "\uffee", "\u{10000}"];
+    expect(found.map(({ name }) => name)).toEqual(sorted);
+    const rest = await store.children(FOLDER, { parent: ROOT_ID, after: "b", limit: 2 });
+    expect(rest.map(({ name }) => name)).toEqual(["ä", "\uffee"]);
+  });
+}
+
+function pastReads(): void {
+  beforeEach(async () => {
+    await append([create(A, "a", DIRECTORY)], [create(B, "b", fileOf("one"), A)]);
+    await append([modify(B, fileOf("two"), 2)], [move(B, "c", 2)]);
+    await append([remove(B, 3, 4)], [remove(A, 1)]);
+  });
+
+  test("a node is read as of any event [L5]", async () => {
+    const at = async (seq: number) => {
+      const node = await store.node(FOLDER, B, seq);
+      return node && [node.name, node.parent, node.deleted, node.contentVersion, node.placeVersion];
+    };
+    expect(await at(1)).toBeUndefined();
+    expect(await at(2)).toEqual(["b", A, false, 2, 2]);
+    expect(await at(3)).toEqual(["b", A, false, 3, 2]);
+    expect(await at(4)).toEqual(["c", ROOT_ID, false, 3, 4]);
+    expect(await at(6)).toEqual(["c", ROOT_ID, true, 5, 5]);
+  });
+
+  test("a place and a directory are read as of any event [L5]", async () => {
+    const names = async (parent: NodeId, seq: number) =>
+      (await store.children(FOLDER, { parent, limit: 10, seq })).map(({ name }) => name);
+    expect(await names(ROOT_ID, 0)).toEqual([]);
+    expect(await names(ROOT_ID, 3)).toEqual(["a"]);
+    expect(await names(A, 3)).toEqual(["b"]);
+    expect(await names(A, 4)).toEqual([]);
+    expect(await names(ROOT_ID, 4)).toEqual(["a", "c"]);
+    expect(await names(ROOT_ID, 5)).toEqual(["a"]);
+    expect(await names(ROOT_ID, 6)).toEqual([]);
+    expect((await store.child(FOLDER, { parent: A, name: "b" }, 3))?.content).toEqual(fileOf("two"));
+    expect(await store.child(FOLDER, { parent: A, name: "b" }, 4)).toBeUndefined();
+    expect(await store.child(FOLDER, { parent: A, name: "b" })).toBeUndefined();
+  });
+
+  test("history goes back from the newest, across renames [L5]", async () => {
+    const all = await store.history(FOLDER, { node: B, limit: 10 });
+    expect(all.map(({ seq, kind, path }) => [seq, kind, path])).toEqual([
+      [5, "delete", "c"],
+      [4, "move", "c"],
+      [3, "modify", "a/b"],
+      [2, "create", "a/b"],
+    ]);
+    const { events } = await store.events(FOLDER, { after: 0, limit: 10 });
+    expect(all).toEqual(events.filter(({ node }) => node === B).toReversed());
+    const page = await store.history(FOLDER, { node: B, before: 4, limit: 1 });
+    expect(page.map(({ seq }) => seq)).toEqual([3]);
+  });
+
+  test("what was deleted at a place, and contents of the past, are still found [H7]", async () => {
+    const gone = await store.lastDeletedAt(FOLDER, { parent: ROOT_ID, name: "c" });
+    expect(gone).toMatchObject({ id: B, deleted: true });
+    expect(await store.lastDeletedAt(FOLDER, { parent: A, name: "b" })).toBeUndefined();
+    expect(await store.contentBySha256(FOLDER, sha256("one"))).toEqual(
+      fileOf("one") as Awaited<ReturnType<MetadataStore["contentBySha256"]>>,
+    );
+    expect(await store.contentBySha256(FOLDER, sha256("three"))).toBeUndefined();
+  });
+}
+
+function objectRecords(): void {
+  test("an object is known at each depth it was recorded at, once [O6]", async () => {
+    const digest = sha256("both");
+    await store.recordObjects(FOLDER, [
+      { digest, depth: 0, size: 42 },
+      { digest, depth: 1, size: 99 },
+    ]);
+    await store.recordObjects(FOLDER, [{ digest, depth: 0, size: 42 }]);
+    const known = await store.knownObjects(FOLDER, [digest, sha256("none")]);
+    expect(known.toSorted((a, b) => a.depth - b.depth)).toEqual([
+      { digest, depth: 0, size: 42 },
+      { digest, depth: 1, size: 99 },
+    ]);
+  });
+
+  test("objects are paged by digest and depth", async () => {
+    const digest = sha256("both");
+    await store.recordObjects(FOLDER, [
+      { digest, depth: 1, size: 99 },
+      { digest, depth: 0, size: 42 },
+    ]);
+    const all = await store.objects(FOLDER, { limit: 10 });
+    const keys = all.map((object) => `${object.digest}/${object.depth}`);
+    expect(keys).toEqual(keys.toSorted());
+    expect(all.length).toBe(4);
+    const [, second] = all;
+    if (second === undefined) throw new Error("No objects");
+    expect(await store.objects(FOLDER, { after: second, limit: 10 })).toEqual(all.slice(2));
+  });
+}
+
+function deviceRecords(): void {
+  test("a device's last report is kept and listed by id", async () => {
+    const found = await store.folder(FOLDER);
+    if (found === undefined) throw new Error("No folder");
+    const record = (n: number, name: string) => ({
+      device: hexId<typeof DEVICE>("d", n),
+      name,
+      applied: found.head,
+      seenTime: "2026-01-02T03:04:05.006Z",
+    });
+    await store.putDevice(FOLDER, record(2, "two"));
+    await store.putDevice(FOLDER, record(1, "one"));
+    await store.putDevice(FOLDER, record(2, "two again"));
+    expect(await store.devices(FOLDER, { limit: 10 })).toEqual([
+      record(1, "one"),
+      record(2, "two again"),
+    ]);
+    const after = record(1, "one").device;
+    expect(await store.devices(FOLDER, { after, limit: 10 })).toEqual([record(2, "two again")]);
+  });
+
+  test("a sound store has no findings", async () => {
+    await append([create(A, "a", fileOf("one"))]);
+    expect(await store.check()).toEqual([]);
+  });
+}

@@ -1,0 +1,95 @@
+/** The contract of every ObjectStore [O6, O7, I37]. */
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { sha256 } from "../../src/core/digest.ts";
+import { OBJECT_SIZE_BYTES_MAX } from "../../src/core/limits.ts";
+import type { ObjectStore, StoredObject } from "../../src/ports/object-store.ts";
+import { noise } from "../generate/contents.ts";
+
+export interface ObjectStoreFixture {
+  readonly store: ObjectStore;
+  /** Changes a stored object's bytes behind the store's back. */
+  damage(object: StoredObject): void;
+  close(): Promise<void>;
+}
+
+const SIZES = [1, 40, 64 * 1024, 64 * 1024 + 1, 300_000, OBJECT_SIZE_BYTES_MAX];
+
+export function objectOf(seed: number, length: number): StoredObject {
+  const bytes = noise(seed, length);
+  return { digest: sha256(bytes), bytes };
+}
+
+/** @param make makes an empty store. */
+export function objectStoreContract(name: string, make: () => ObjectStoreFixture): void {
+  let fixture: ObjectStoreFixture;
+  let store: ObjectStore;
+  beforeEach(() => {
+    fixture = make();
+    store = fixture.store;
+  });
+  afterEach(() => fixture.close());
+
+  describe(`${name} keeps the contract of an object store`, () => {
+    test("objects of every size come back as they went in [O6]", async () => {
+      const objects = SIZES.map((size) => objectOf(size, size));
+      await store.put(objects);
+      for (const { digest, bytes } of objects) {
+        expect(Buffer.from((await store.get(digest)) ?? []).equals(Buffer.from(bytes))).toBe(true);
+      }
+    });
+
+    test("what was not put is not there [O6]", async () => {
+      const [first, second] = [objectOf(1, 100), objectOf(2, 100_000)];
+      expect(await store.get(first.digest)).toBeUndefined();
+      expect(await store.has([first.digest, second.digest])).toEqual([false, false]);
+      await store.put([second]);
+      expect(await store.has([first.digest, second.digest])).toEqual([false, true]);
+    });
+
+    test("a second put changes nothing, in one call, after it or beside it [O6]", async () => {
+      const objects = [objectOf(1, 100), objectOf(2, 100_000)];
+      await Promise.all([store.put([...objects, ...objects]), store.put(objects)]);
+      await store.put(objects);
+      const found = await store.list({ limit: 10 });
+      expect(found).toEqual(objects.map(({ digest }) => digest).sort());
+      expect(await store.check()).toEqual([]);
+    });
+
+    test("many puts at once are all there when they resolve [O7]", async () => {
+      const objects = Array.from({ length: 40 }, (_, n) => objectOf(n + 1, n % 2 ? 90_000 : 900));
+      await Promise.all(objects.map((object) => store.put([object])));
+      const digests = objects.map(({ digest }) => digest);
+      expect(await store.has(digests)).toEqual(digests.map(() => true));
+    });
+
+    test("the caller's bytes may be reused after a put [O6]", async () => {
+      const object = objectOf(5, 1000);
+      const bytes = object.bytes.slice();
+      await store.put([{ ...object, bytes }]);
+      bytes.fill(0);
+      expect(await store.get(object.digest)).toEqual(object.bytes);
+    });
+
+    for (const size of [100, 100_000]) {
+      test(`damage to ${size} bytes is never served, and a new put heals it [I37]`, async () => {
+        const object = objectOf(3, size);
+        await store.put([object]);
+        fixture.damage(object);
+        await expect(store.get(object.digest)).rejects.toMatchObject({ code: "chunk_corrupt" });
+        await store.put([object]);
+        expect(await store.get(object.digest)).toEqual(object.bytes);
+      });
+    }
+
+    test("digests are listed in order and by page", async () => {
+      const objects = Array.from({ length: 9 }, (_, n) => objectOf(n + 1, n % 2 ? 80_000 : 80));
+      await store.put(objects);
+      const expected = objects.map(({ digest }) => digest).sort();
+      const [, , third] = expected;
+      if (third === undefined) throw new Error("No digests");
+      expect(await store.list({ limit: 100 })).toEqual(expected);
+      expect(await store.list({ limit: 2 })).toEqual(expected.slice(0, 2));
+      expect(await store.list({ after: third, limit: 4 })).toEqual(expected.slice(3, 7));
+    });
+  });
+}
