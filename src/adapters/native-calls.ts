@@ -1,0 +1,199 @@
+/**
+ * Native calls: Linux system calls through the runtime's FFI (Bun: `bun:ffi`, Deno: `Deno.dlopen`).
+ * Rules: D1, D2, S3.
+ *
+ * One C function, `syscall`, serves everything: what is needed (openat2, renameat2, statx, open file
+ * description locks) is in no runtime's `node:fs`, and only partly wrapped by older C libraries. Where there
+ * is no FFI, no Linux or no known table of numbers, `nativeCalls()` is undefined and `node:fs` serves.
+ */
+import { fsync } from "node:fs";
+import process from "node:process";
+
+type SystemCall =
+  | "close"
+  | "fchmod"
+  | "fcntl"
+  | "getdents64"
+  | "linkat"
+  | "mkdirat"
+  | "openat"
+  | "openat2"
+  | "pread64"
+  | "readlinkat"
+  | "renameat2"
+  | "statx"
+  | "symlinkat"
+  | "unlinkat"
+  | "utimensat"
+  | "write";
+
+/** Numbers from the kernel's `syscall_64.tbl` and `asm-generic/unistd.h`; they never change. */
+const NUMBERS: Readonly<Record<string, Readonly<Record<SystemCall, number>>>> = {
+  x64: {
+    close: 3,
+    fchmod: 91,
+    fcntl: 72,
+    getdents64: 217,
+    linkat: 265,
+    mkdirat: 258,
+    openat: 257,
+    openat2: 437,
+    pread64: 17,
+    readlinkat: 267,
+    renameat2: 316,
+    statx: 332,
+    symlinkat: 266,
+    unlinkat: 263,
+    utimensat: 280,
+    write: 1,
+  },
+  arm64: {
+    close: 57,
+    fchmod: 52,
+    fcntl: 25,
+    getdents64: 61,
+    linkat: 37,
+    mkdirat: 34,
+    openat: 56,
+    openat2: 437,
+    pread64: 67,
+    readlinkat: 78,
+    renameat2: 276,
+    statx: 291,
+    symlinkat: 36,
+    unlinkat: 35,
+    utimensat: 88,
+    write: 64,
+  },
+};
+
+/** Arguments are integers or addresses; a missing one is 0. */
+type Arguments = readonly [number?, number?, number?, number?, number?];
+
+export interface NativeCalls {
+  /** @returns the call's result, or the negated error number. Safe to use for addresses from `address`. */
+  call(name: SystemCall, ...rest: Arguments): number;
+  /** The address of the view's first byte; valid while the caller holds the view. */
+  address(bytes: Uint8Array): number;
+  /** Resolves to 0, or the negated error number; waits on another thread. */
+  sync(fd: number): Promise<number>;
+}
+
+/** How one runtime reaches the C library. */
+interface Bridge {
+  /** The C library's `syscall`: -1 on failure. */
+  readonly syscall: (...values: number[]) => number;
+  /** Reads this thread's `errno`: a memory load, so that nothing comes between it and the failed call. */
+  readonly errno: () => number;
+  readonly address: (bytes: Uint8Array) => number;
+  readonly sync: (fd: number) => Promise<number>;
+}
+
+/** glibc's name, then musl's. */
+const C_LIBRARIES = ["libc.so.6", "libc.so"] as const;
+const EIO = 5;
+
+let found: NativeCalls | undefined | "not_tried" = "not_tried";
+
+/** @returns undefined where the runtime has no FFI or the platform is not Linux on x64 or arm64. */
+export function nativeCalls(): NativeCalls | undefined {
+  if (found === "not_tried") found = findNativeCalls();
+  return found;
+}
+
+function findNativeCalls(): NativeCalls | undefined {
+  const numbers = NUMBERS[process.arch];
+  if (process.platform !== "linux" || numbers === undefined) return undefined;
+  const bridge = openBridge();
+  if (bridge === undefined) return undefined;
+  const { syscall, errno } = bridge;
+  return {
+    call(name, a = 0, b = 0, c = 0, d = 0, e = 0) {
+      const result = syscall(numbers[name], a, b, c, d, e, 0);
+      return result === -1 ? -errno() : result;
+    },
+    address: bridge.address,
+    sync: bridge.sync,
+  };
+}
+
+function openBridge(): Bridge | undefined {
+  for (const library of C_LIBRARIES) {
+    try {
+      return openBunBridge(library) ?? openDenoBridge(library);
+    } catch {
+      // Another C library, or FFI is not permitted (`deno run` without --allow-ffi): the next, then none.
+    }
+  }
+  return undefined;
+}
+
+/** The parts of `bun:ffi` that are used; its own types exist under Bun only. */
+interface BunFfi {
+  dlopen(
+    library: string,
+    symbols: Record<string, { args: readonly string[]; returns: string }>,
+  ): { symbols: Record<string, (...values: number[]) => number> };
+  ptr(bytes: Uint8Array): number;
+  readonly read: { i32(address: number, offset: number): number };
+}
+
+const INTEGERS = ["i64", "i64", "i64", "i64", "i64", "i64", "i64"] as const;
+
+function openBunBridge(library: string): Bridge | undefined {
+  // Not `import`: Deno would refuse the scheme, and a compiled binary would need a top-level await.
+  const ffi = process.getBuiltinModule("bun:ffi") as unknown as BunFfi | undefined;
+  if (ffi === undefined) return undefined;
+  const { symbols } = ffi.dlopen(library, {
+    syscall: { args: INTEGERS, returns: "i32" },
+    __errno_location: { args: [], returns: "ptr" },
+  });
+  const { syscall, __errno_location: errnoLocation } = symbols;
+  if (syscall === undefined || errnoLocation === undefined) return undefined;
+  const errnoAddress = errnoLocation();
+  return {
+    syscall,
+    errno: () => ffi.read.i32(errnoAddress, 0),
+    address: (bytes) => (bytes.length === 0 ? 0 : ffi.ptr(bytes)),
+    sync: (fd) =>
+      new Promise((resolve) => {
+        fsync(fd, (error) => resolve(error === null ? 0 : (error.errno ?? -EIO)));
+      }),
+  };
+}
+
+/** The parts of `Deno` that are used. */
+interface DenoFfi {
+  dlopen(
+    library: string,
+    symbols: Record<string, { parameters: readonly string[]; result: string; nonblocking?: boolean }>,
+  ): { symbols: Record<string, (...values: number[]) => unknown> };
+  readonly UnsafePointer: {
+    of(buffer: ArrayBufferLike): unknown;
+    value(pointer: unknown): bigint | number;
+  };
+  readonly UnsafePointerView: new (pointer: unknown) => { getInt32(): number };
+}
+
+function openDenoBridge(library: string): Bridge | undefined {
+  const ffi = (globalThis as { Deno?: DenoFfi }).Deno;
+  if (ffi === undefined) return undefined;
+  const { symbols } = ffi.dlopen(library, {
+    syscall: { parameters: INTEGERS, result: "i32" },
+    fsync: { parameters: ["i32"], result: "i32", nonblocking: true },
+    __errno_location: { parameters: [], result: "pointer" },
+  });
+  const { syscall, fsync: fsyncElsewhere, __errno_location: errnoLocation } = symbols;
+  if (syscall === undefined || fsyncElsewhere === undefined || errnoLocation === undefined) {
+    return undefined;
+  }
+  const errnoView = new ffi.UnsafePointerView(errnoLocation());
+  return {
+    syscall: syscall as (...values: number[]) => number,
+    errno: () => errnoView.getInt32(),
+    // `.buffer` moves a small view's bytes off V8's heap, where the collector could move them.
+    address: (bytes) => Number(ffi.UnsafePointer.value(ffi.UnsafePointer.of(bytes.buffer))) + bytes.byteOffset,
+    // The error number stays in the other thread: a failed sync is final whatever it was (I41).
+    sync: async (fd) => ((await fsyncElsewhere(fd)) === 0 ? 0 : -EIO),
+  };
+}

@@ -1,0 +1,121 @@
+/**
+ * Opens the folder that a person named: makes what is missing, refuses what cannot work. Rules: S1, S3, D1, G1.
+ *
+ * The path is resolved once, so the root itself may be a symlink; from then on nothing below is followed.
+ */
+import * as fs from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import { SyncedError } from "../core/error.ts";
+import { FileSystemError } from "../ports/filesystem.ts";
+import { errorCode } from "./disk-calls.ts";
+import { createDiskFileSystem, type DiskFileSystem } from "./disk-filesystem.ts";
+
+export interface OpenFolderOptions {
+  /** Makes and probes nothing; the file system then refuses every change. @default false */
+  readonly readOnly?: boolean;
+}
+
+export interface OpenedFolder {
+  /** To be closed. */
+  readonly fs: DiskFileSystem;
+  /** Absolute, free of symlinks. */
+  readonly path: string;
+  readonly rootIdentity: string;
+  /** The folder was not there and has been made. */
+  readonly created: boolean;
+}
+
+const MARKER = ".synced/marker.json";
+/** Parents first. Nobody else may read what is staged: it has no permissions of its own yet. */
+const STATE_DIRECTORIES = [
+  ".synced",
+  ".synced/staging",
+  ".synced/quarantine",
+  ".synced/parking",
+] as const;
+const STATE_DIRECTORY_MODE = 0o700;
+
+/**
+ * @param path as the person typed it
+ * @throws {SyncedError} `folder_nested`, `folder_unusable`
+ */
+export function openFolder(path: string, options: OpenFolderOptions = {}): OpenedFolder {
+  const readOnly = options.readOnly ?? false;
+  try {
+    refuseNested(path, nearestDirectory(resolve(path)));
+    const created = !readOnly && fs.mkdirSync(resolve(path), { recursive: true }) !== undefined;
+    const root = fs.realpathSync(path);
+    if (!fs.statSync(root).isDirectory()) throw unusable(path, "it is not a directory");
+    refuseNested(path, dirname(root));
+    if (!readOnly) makeStateDirectories(path, root);
+    return openRoot(path, root, { readOnly, created });
+  } catch (error) {
+    if (error instanceof SyncedError) throw error;
+    if (error instanceof FileSystemError || errorCode(error) !== "") {
+      throw unusable(path, reasonOf(error), error);
+    }
+    throw error;
+  }
+}
+
+function openRoot(
+  path: string,
+  root: string,
+  { readOnly, created }: { readOnly: boolean; created: boolean },
+): OpenedFolder {
+  const fileSystem = createDiskFileSystem(root, { readOnly });
+  const stat = fileSystem.stat("");
+  if (stat?.kind === "directory") {
+    return { fs: fileSystem, path: root, rootIdentity: stat.identity, created };
+  }
+  fileSystem.close();
+  throw unusable(path, "it changed while it was opened");
+}
+
+/** The path itself, where it is a directory, else what of it exists; without symlinks. */
+function nearestDirectory(path: string): string {
+  try {
+    return dirname(fs.realpathSync(path));
+  } catch (error) {
+    const parent = dirname(path);
+    if (errorCode(error) !== "ENOENT" || parent === path) throw error;
+    return fs.existsSync(parent) ? fs.realpathSync(parent) : nearestDirectory(parent);
+  }
+}
+
+/** Two engines on one file would each take the other's work for a person's edits. */
+function refuseNested(path: string, start: string): void {
+  for (let directory = start; ; directory = dirname(directory)) {
+    if (fs.existsSync(join(directory, MARKER))) {
+      const message = `Cannot sync "${path}": it lies inside "${directory}", which is synced`;
+      throw new SyncedError("folder_nested", message, { path });
+    }
+    if (directory === dirname(directory)) return;
+  }
+}
+
+function makeStateDirectories(path: string, root: string): void {
+  fs.accessSync(root, fs.constants.R_OK | fs.constants.W_OK | fs.constants.X_OK);
+  const device = fs.statSync(root).dev;
+  for (const name of STATE_DIRECTORIES) {
+    const place = join(root, name);
+    try {
+      fs.mkdirSync(place, { mode: STATE_DIRECTORY_MODE });
+    } catch (error) {
+      if (errorCode(error) !== "EEXIST") throw error;
+    }
+    const stat = fs.lstatSync(place);
+    // A symlink there could have been synced here by another device, and would lead our writes elsewhere.
+    if (!stat.isDirectory()) throw unusable(path, `its "${name}" is not a directory`);
+    if (stat.dev !== device) throw unusable(path, `its "${name}" is on another file system`);
+  }
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+function unusable(path: string, reason: string, cause?: unknown): SyncedError {
+  const message = `Cannot use "${path}" as a folder: ${reason}`;
+  return new SyncedError("folder_unusable", message, { path, cause });
+}

@@ -1,0 +1,272 @@
+/**
+ * The flat half of the client's database: cursors, problems, conflicts, journal, quarantine, manifests, values.
+ * Rules: S1, S5, D7. Also holds the statement cache and the transaction that the tree half shares.
+ */
+import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite";
+import type { Digest } from "../core/digest.ts";
+import { assert } from "../core/error.ts";
+import type { Cursor } from "../core/event.ts";
+import type { NodeId } from "../core/identifier.ts";
+import type {
+  Binding,
+  ConflictCopy,
+  JournalEntry,
+  Problem,
+  QuarantineEntry,
+} from "../ports/state-store.ts";
+
+/** Statements by their text, and transactions. */
+export class StateDatabase {
+  readonly #database: DatabaseSync;
+  readonly #statements = new Map<string, StatementSync>();
+  #inTransaction = false;
+
+  constructor(database: DatabaseSync) {
+    this.#database = database;
+  }
+
+  transaction<Result>(work: () => Result): Result {
+    assert(!this.#inTransaction, "transactions do not nest");
+    this.#database.exec("BEGIN IMMEDIATE");
+    this.#inTransaction = true;
+    try {
+      const result = work();
+      this.#database.exec("COMMIT");
+      return result;
+    } catch (error) {
+      this.#rollback();
+      throw error;
+    } finally {
+      this.#inTransaction = false;
+    }
+  }
+
+  /** Runs several statements as one: in the caller's transaction, or in one of their own. */
+  protected together<Result>(work: () => Result): Result {
+    return this.#inTransaction ? work() : this.transaction(work);
+  }
+
+  protected run(sql: string, ...values: SQLInputValue[]): number {
+    return Number(this.#statement(sql).run(...values).changes);
+  }
+
+  /** The row type is the schema's: STRICT tables vouch for it. */
+  protected one<Row>(sql: string, ...values: SQLInputValue[]): Row | undefined {
+    return (this.#statement(sql).get(...values) ?? undefined) as Row | undefined;
+  }
+
+  protected all<Row>(sql: string, ...values: SQLInputValue[]): Row[] {
+    return this.#statement(sql).all(...values) as Row[];
+  }
+
+  #statement(sql: string): StatementSync {
+    let statement = this.#statements.get(sql);
+    if (statement === undefined) {
+      statement = this.#database.prepare(sql);
+      this.#statements.set(sql, statement);
+    }
+    return statement;
+  }
+
+  #rollback(): void {
+    try {
+      this.#database.exec("ROLLBACK");
+    } catch (error) {
+      // A full disk or an I/O error rolls back by itself; the first error is the one to tell.
+      if (!String(error).includes("no transaction is active")) throw error;
+    }
+  }
+}
+
+interface JournalRow extends Omit<JournalEntry, "oldDigest" | "newDigest" | "order"> {
+  readonly ordinal: number;
+  readonly old_digest: Digest | null;
+  readonly new_digest: Digest | null;
+}
+
+export class StateRecords extends StateDatabase {
+  cursor(): Cursor | undefined {
+    return this.one<Cursor>("SELECT epoch, seq, hash FROM cursor ORDER BY seq DESC LIMIT 1");
+  }
+
+  /** Keeps, of the older cursors, the oldest of each distance 2^k to 2^(k+1): about 54 at most. */
+  setCursor(cursor: Cursor): void {
+    this.together(() => {
+      this.run("DELETE FROM cursor WHERE seq >= ?1 OR epoch <> ?2", cursor.seq, cursor.epoch);
+      let previous = -1;
+      for (const { seq } of this.all<Cursor>("SELECT seq FROM cursor ORDER BY seq")) {
+        const span = Math.floor(Math.log2(cursor.seq - seq));
+        if (span === previous) this.run("DELETE FROM cursor WHERE seq = ?1", seq);
+        previous = span;
+      }
+      const { seq, epoch, hash } = cursor;
+      this.run("INSERT INTO cursor (seq, epoch, hash) VALUES (?1, ?2, ?3)", seq, epoch, hash);
+    });
+  }
+
+  cursorHistory(): readonly Cursor[] {
+    return this.all<Cursor>("SELECT epoch, seq, hash FROM cursor ORDER BY seq DESC");
+  }
+
+  clearCursors(): void {
+    this.run("DELETE FROM cursor");
+  }
+
+  binding(): Binding | undefined {
+    // Only `setBinding` writes this value.
+    return this.value("binding") as Binding | undefined;
+  }
+
+  setBinding(binding: Binding): void {
+    this.setValue("binding", binding);
+  }
+
+  problems(): readonly Problem[] {
+    return this.all<Problem>("SELECT path, code, message FROM problem ORDER BY path");
+  }
+
+  setProblem(path: string, problem: Problem | undefined): void {
+    if (problem === undefined) {
+      this.run("DELETE FROM problem WHERE path = ?1", path);
+      return;
+    }
+    this.run(
+      `INSERT INTO problem (path, code, message) VALUES (?1, ?2, ?3)
+        ON CONFLICT (path) DO UPDATE SET code = excluded.code, message = excluded.message`,
+      path,
+      problem.code,
+      problem.message,
+    );
+  }
+
+  clearProblemsBelow(path: string): void {
+    if (path === "") {
+      this.run("DELETE FROM problem");
+      return;
+    }
+    // "0" follows "/": all paths that begin with `path/` lie between the two.
+    this.run(
+      "DELETE FROM problem WHERE path = ?1 OR (path >= ?2 AND path < ?3)",
+      path,
+      `${path}/`,
+      `${path}0`,
+    );
+  }
+
+  conflicts(): readonly ConflictCopy[] {
+    return this.all<ConflictCopy>("SELECT node, path, of FROM conflict ORDER BY path");
+  }
+
+  putConflict({ node, path, of }: ConflictCopy): void {
+    this.run(
+      `INSERT INTO conflict (node, path, of) VALUES (?1, ?2, ?3)
+        ON CONFLICT (node) DO UPDATE SET path = excluded.path, of = excluded.of`,
+      node,
+      path,
+      of,
+    );
+  }
+
+  removeConflict(node: NodeId): void {
+    this.run("DELETE FROM conflict WHERE node = ?1", node);
+  }
+
+  journal(): readonly JournalEntry[] {
+    const rows = this.all<JournalRow>(
+      `SELECT ordinal, id, kind, node, path, old_digest, new_digest FROM journal ORDER BY ordinal`,
+    );
+    return rows.map(({ ordinal, id, kind, node, path, old_digest, new_digest }) => ({
+      id,
+      kind,
+      node,
+      path,
+      ...(old_digest === null ? {} : { oldDigest: old_digest }),
+      ...(new_digest === null ? {} : { newDigest: new_digest }),
+      order: ordinal,
+    }));
+  }
+
+  addJournal(entry: Omit<JournalEntry, "order">): void {
+    this.run(
+      `INSERT INTO journal (id, kind, node, path, old_digest, new_digest)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6)`,
+      entry.id,
+      entry.kind,
+      entry.node,
+      entry.path,
+      entry.oldDigest ?? null,
+      entry.newDigest ?? null,
+    );
+  }
+
+  removeJournal(id: string): void {
+    this.run("DELETE FROM journal WHERE id = ?1", id);
+  }
+
+  quarantine(): readonly QuarantineEntry[] {
+    return this.all<QuarantineEntry>(
+      `SELECT id, node, path, digest, since_ms AS sinceMs, scans FROM quarantine
+        ORDER BY since_ms, id`,
+    );
+  }
+
+  putQuarantine({ id, node, path, digest, sinceMs, scans }: QuarantineEntry): void {
+    this.run(
+      `INSERT INTO quarantine (id, node, path, digest, since_ms, scans)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+        ON CONFLICT (id) DO UPDATE SET node = excluded.node, path = excluded.path,
+          digest = excluded.digest, since_ms = excluded.since_ms, scans = excluded.scans`,
+      id,
+      node,
+      path,
+      digest,
+      Math.floor(sinceMs),
+      scans,
+    );
+  }
+
+  removeQuarantine(id: string): void {
+    this.run("DELETE FROM quarantine WHERE id = ?1", id);
+  }
+
+  isLeftover(identity: string): boolean {
+    return this.one("SELECT 1 FROM leftover WHERE identity = ?1", identity) !== undefined;
+  }
+
+  setLeftover(identity: string, leftover: boolean): void {
+    if (leftover) this.run("INSERT OR IGNORE INTO leftover VALUES (?1)", identity);
+    else this.run("DELETE FROM leftover WHERE identity = ?1", identity);
+  }
+
+  value(key: string): unknown {
+    const row = this.one<{ json: string }>("SELECT json FROM value WHERE key = ?1", key);
+    return row === undefined ? undefined : JSON.parse(row.json);
+  }
+
+  setValue(key: string, value: unknown): void {
+    if (value === undefined) {
+      this.run("DELETE FROM value WHERE key = ?1", key);
+      return;
+    }
+    this.run(
+      `INSERT INTO value (key, json) VALUES (?1, ?2)
+        ON CONFLICT (key) DO UPDATE SET json = excluded.json`,
+      key,
+      JSON.stringify(value),
+    );
+  }
+
+  manifest(digest: Digest): Uint8Array | undefined {
+    const sql = "SELECT bytes FROM manifest WHERE digest = ?1";
+    return this.one<{ bytes: Uint8Array }>(sql, digest)?.bytes;
+  }
+
+  putManifest(digest: Digest, bytes: Uint8Array): void {
+    this.run("INSERT OR IGNORE INTO manifest (digest, bytes) VALUES (?1, ?2)", digest, bytes);
+  }
+
+  manifestDigests(): readonly Digest[] {
+    const rows = this.all<{ digest: Digest }>("SELECT digest FROM manifest ORDER BY digest");
+    return rows.map((row) => row.digest);
+  }
+}

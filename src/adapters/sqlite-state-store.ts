@@ -1,0 +1,350 @@
+/**
+ * StateStore on SQLite: the three trees as one base table and two sparse overlays, and the dirty marks.
+ * Rules: S1, S2, S4, S5, T1. Knows nothing of the disk that the trees describe.
+ */
+import { existsSync, renameSync } from "node:fs";
+import { join } from "node:path";
+import type { DatabaseSync } from "node:sqlite";
+import type { Digest } from "../core/digest.ts";
+import { assert } from "../core/error.ts";
+import type { NodeId } from "../core/identifier.ts";
+import { parseManifestObject } from "../core/manifest.ts";
+import {
+  type BaseNode,
+  type Content,
+  type LocalNode,
+  type RemoteNode,
+  sameBytes,
+  sameContent,
+  samePlace,
+} from "../core/node.ts";
+import type { TreeView } from "../core/tree.ts";
+import type { StateStore, StateStoreHome } from "../ports/state-store.ts";
+import {
+  type BaseRow,
+  decodeBase,
+  decodeLocal,
+  decodeRemote,
+  encodeBase,
+  encodeLocal,
+  encodeRemote,
+  type LocalRow,
+  READ,
+  type RemoteRow,
+  WRITE,
+} from "./sqlite-state-rows.ts";
+import { closeDatabase, copyToMemory, openDatabase, openDatabaseReadOnly } from "./sqlite-state-schema.ts";
+import { StateRecords } from "./sqlite-state-records.ts";
+
+/**
+ * Opens the store of one device and folder, creating it where there is none.
+ *
+ * @param path of the database, or ":memory:".
+ * @throws {SyncedError} `damage_found`, `data_newer`
+ */
+export function openStateStore(path: string): StateStore {
+  return new SqliteStateStore(openDatabase(path), false);
+}
+
+/**
+ * Opens the store beside the process that owns it; every `put*` throws.
+ *
+ * @throws {SyncedError} `damage_found`, `data_newer`
+ */
+export function openStateStoreReadOnly(path: string): StateStore {
+  return new SqliteStateStore(openDatabaseReadOnly(path), true);
+}
+
+/** @param stateDirectory absolute; must exist before `open()`. */
+export function createStateStoreHome(stateDirectory: string): StateStoreHome {
+  const path = join(stateDirectory, "state.db");
+  // The database first: SQLite deletes a log that it finds beside an empty new database.
+  const files = [path, `${path}-wal`, `${path}-shm`];
+  return {
+    open: () => openStateStore(path),
+    openCopy: () => new SqliteStateStore(copyToMemory(path), false),
+    exists: () => existsSync(path),
+    setAside() {
+      let attempt = 1;
+      while (files.some((file) => existsSync(`${file}.set-aside-${attempt}`))) attempt += 1;
+      for (const file of files) {
+        if (existsSync(file)) renameSync(file, `${file}.set-aside-${attempt}`);
+      }
+    },
+  };
+}
+
+/** Coarser than any file system's time stamps: FAT keeps two seconds. */
+const MTIME_TOLERANCE_NS = 2_000_000_000n;
+
+class SqliteStateStore extends StateRecords implements StateStore {
+  readonly #database: DatabaseSync;
+  readonly #readOnly: boolean;
+
+  constructor(database: DatabaseSync, readOnly: boolean) {
+    super(database);
+    this.#database = database;
+    this.#readOnly = readOnly;
+  }
+
+  readonly base = this.#view<BaseRow, BaseNode>(READ.base, decodeBase);
+  readonly local = this.#view<LocalRow, LocalNode>(READ.local, decodeLocal);
+  readonly remote = this.#view<RemoteRow, RemoteNode>(READ.remote, decodeRemote);
+
+  remoteRow(id: NodeId): RemoteNode | undefined {
+    const row = this.one<RemoteRow>(READ.remoteOverlay, id);
+    if (row !== undefined) return decodeRemote(row);
+    const base = this.base.get(id);
+    return base === undefined ? undefined : asRemote(base);
+  }
+
+  localByIdentity(identity: string): LocalNode | undefined {
+    const row = this.one<LocalRow>(READ.localByIdentity, identity);
+    return row === undefined ? undefined : decodeLocal(row);
+  }
+
+  putLocal(node: LocalNode): void {
+    this.together(() => {
+      const base = this.base.get(node.id);
+      if (base === undefined || !samePlace(base, node) || !sameContent(base.content, node.content)) {
+        this.run(WRITE.local, ...encodeLocal(node, false));
+        this.markDirty(node.id);
+        return;
+      }
+      const { id, identity, stamp } = node;
+      if (base.identity !== identity || base.stamp !== stamp) {
+        this.run("UPDATE base SET identity = ?2, stamp = ?3 WHERE id = ?1", id, identity, stamp);
+      }
+      this.run("DELETE FROM local WHERE id = ?1", id);
+      if (this.#differsRemotely(id)) this.markDirty(id);
+      else this.clearDirty(id);
+    });
+  }
+
+  removeLocal(id: NodeId): void {
+    this.together(() => {
+      const base = this.base.get(id);
+      if (base === undefined) this.run("DELETE FROM local WHERE id = ?1", id);
+      else this.run(WRITE.local, ...encodeLocal(base, true));
+      this.markDirty(id);
+    });
+  }
+
+  putRemote(node: RemoteNode): void {
+    this.together(() => {
+      const known = this.remoteRow(node.id);
+      const merged = known === undefined ? node : mergeVersions(known, node);
+      if (merged === known) return;
+      const base = this.base.get(node.id);
+      if (base !== undefined && sameRemote(asRemote(base), merged)) {
+        this.run("DELETE FROM remote WHERE id = ?1", node.id);
+      } else {
+        this.run(WRITE.remote, ...encodeRemote(merged));
+      }
+      this.markDirty(node.id);
+    });
+  }
+
+  clearRemote(): void {
+    this.together(() => {
+      this.run("INSERT OR IGNORE INTO dirty SELECT id FROM remote");
+      this.run("DELETE FROM remote");
+    });
+  }
+
+  settle(id: NodeId): void {
+    this.together(() => {
+      const local = this.local.get(id);
+      const remote = this.remote.get(id);
+      assert((local === undefined) === (remote === undefined), `${id} is settled on both sides`);
+      if (local === undefined || remote === undefined) {
+        this.run("DELETE FROM base WHERE id = ?1", id);
+      } else {
+        assert(samePlace(local, remote), `${id} is settled in one place`);
+        assert(agrees(local.content, remote.content), `${id} is settled with one content`);
+        const { parent, name, content, contentVersion, placeVersion } = remote;
+        const { identity, stamp } = local;
+        const versions = { contentVersion, placeVersion };
+        const base = { id, parent, name, content, identity, stamp, ...versions };
+        this.run(WRITE.base, ...encodeBase(base));
+      }
+      this.run("DELETE FROM local WHERE id = ?1", id);
+      this.run("DELETE FROM remote WHERE id = ?1", id);
+      this.clearDirty(id);
+    });
+  }
+
+  putBase(node: BaseNode): void {
+    this.together(() => {
+      this.run(WRITE.base, ...encodeBase(node));
+      this.markDirty(node.id);
+    });
+  }
+
+  forget(id: NodeId): void {
+    this.together(() => {
+      const remote = this.remoteRow(id);
+      if (remote !== undefined) this.run(WRITE.remote, ...encodeRemote(remote));
+      this.run("DELETE FROM base WHERE id = ?1", id);
+      this.run("DELETE FROM local WHERE id = ?1", id);
+      this.clearDirty(id);
+    });
+  }
+
+  adopt(local: NodeId, remote: NodeId): void {
+    this.together(() => {
+      const node = this.local.get(local);
+      assert(node !== undefined && this.base.get(local) === undefined, `${local} is only local`);
+      assert(this.local.get(remote) === undefined, `${remote} is not yet local`);
+      this.run("DELETE FROM local WHERE id = ?1", local);
+      this.clearDirty(local);
+      const { parent, name, content, identity, stamp } = node;
+      this.putLocal({ id: remote, parent, name, content, identity, stamp });
+      for (const child of this.local.children(local)) {
+        this.putLocal({ ...child, parent: remote });
+      }
+      this.run("UPDATE OR REPLACE conflict SET node = ?2 WHERE node = ?1", local, remote);
+    });
+  }
+
+  clearBase(): void {
+    this.together(() => {
+      this.run(WRITE.localFromBase);
+      this.run(WRITE.remoteFromBase);
+      this.run("DELETE FROM local WHERE gone = 1");
+      this.run("DELETE FROM base");
+      this.markAllDirty();
+    });
+  }
+
+  markDirty(id: NodeId): void {
+    this.run("INSERT OR IGNORE INTO dirty VALUES (?1)", id);
+  }
+
+  clearDirty(id: NodeId): void {
+    this.run("DELETE FROM dirty WHERE id = ?1", id);
+  }
+
+  dirty(): readonly NodeId[] {
+    return this.all<{ id: NodeId }>("SELECT id FROM dirty ORDER BY id").map((row) => row.id);
+  }
+
+  markAllDirty(): void {
+    this.run(`INSERT OR IGNORE INTO dirty
+      SELECT id FROM base UNION SELECT id FROM local UNION SELECT id FROM remote`);
+  }
+
+  baseFileCount(): number {
+    return this.#count("SELECT nodes AS count FROM base_count WHERE kind = 0");
+  }
+
+  counts(): { files: number; directories: number; symlinks: number; dirty: number } {
+    const counts = [0, 0, 0];
+    const rows = this.all<{ kind: number; nodes: number }>(
+      `SELECT kind, nodes FROM base_count
+        UNION ALL SELECT kind, count(*) FROM local WHERE gone = 0 GROUP BY kind
+        UNION ALL SELECT base.kind, -count(*) FROM local JOIN base USING (id) GROUP BY base.kind`,
+    );
+    for (const { kind, nodes } of rows) counts[kind] = (counts[kind] ?? 0) + nodes;
+    const [files = 0, directories = 0, symlinks = 0] = counts;
+    const dirty = this.#count("SELECT count(*) AS count FROM dirty");
+    return { files, directories, symlinks, dirty };
+  }
+
+  pruneManifests(keep: (digest: Digest) => boolean): void {
+    this.together(() => {
+      const reached = new Set<Digest>();
+      const roots = this.all<{ manifest: Digest }>(
+        `SELECT manifest FROM base WHERE depth > 0 UNION
+          SELECT manifest FROM local WHERE depth > 0 UNION
+          SELECT manifest FROM remote WHERE depth > 0`,
+      );
+      const pending = roots.map((row) => row.manifest);
+      for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
+        const bytes = reached.has(next) ? undefined : this.manifest(next);
+        if (bytes === undefined) continue;
+        reached.add(next);
+        const { depth, children } = parseManifestObject(bytes);
+        if (depth > 1) pending.push(...children.map((child) => child.digest));
+      }
+      for (const digest of this.manifestDigests()) {
+        if (reached.has(digest) || keep(digest)) continue;
+        this.run("DELETE FROM manifest WHERE digest = ?1", digest);
+      }
+    });
+  }
+
+  checkpoint(): void {
+    this.#database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+  }
+
+  close(): void {
+    closeDatabase(this.#database, this.#readOnly);
+  }
+
+  #differsRemotely(id: NodeId): boolean {
+    return this.one("SELECT 1 FROM remote WHERE id = ?1", id) !== undefined;
+  }
+
+  #count(sql: string): number {
+    return this.one<{ count: number }>(sql)?.count ?? 0;
+  }
+
+  #view<Row, Node extends BaseNode | LocalNode | RemoteNode>(
+    sql: { readonly get: string; readonly child: string; readonly children: string },
+    decode: (row: Row) => Node,
+  ): TreeView<Node> {
+    const decodeSome = (row: Row | undefined) => (row === undefined ? undefined : decode(row));
+    return {
+      get: (id) => decodeSome(this.one<Row>(sql.get, id)),
+      child: (parent, name) => decodeSome(this.one<Row>(sql.child, parent, name)),
+      children: (parent) => this.all<Row>(sql.children, parent).map(decode),
+    };
+  }
+}
+
+function asRemote(base: BaseNode): RemoteNode {
+  const { id, parent, name, content, contentVersion, placeVersion } = base;
+  return { id, parent, name, content, deleted: false, contentVersion, placeVersion };
+}
+
+/** Takes content and place each from the newer version; `known` itself where nothing is newer. */
+function mergeVersions(known: RemoteNode, node: RemoteNode): RemoteNode {
+  const content = node.contentVersion > known.contentVersion ? node : known;
+  const place = node.placeVersion > known.placeVersion ? node : known;
+  if (content === known && place === known) return known;
+  const deleted = newest(node) > newest(known) ? node.deleted : known.deleted;
+  return {
+    id: known.id,
+    parent: place.parent,
+    name: place.name,
+    content: content.content,
+    deleted,
+    contentVersion: content.contentVersion,
+    placeVersion: place.placeVersion,
+  };
+}
+
+function newest(node: RemoteNode): number {
+  return Math.max(node.contentVersion, node.placeVersion);
+}
+
+function sameRemote(a: RemoteNode, b: RemoteNode): boolean {
+  return (
+    a.deleted === b.deleted &&
+    a.contentVersion === b.contentVersion &&
+    a.placeVersion === b.placeVersion &&
+    samePlace(a, b) &&
+    sameContent(a.content, b.content)
+  );
+}
+
+/** Same bytes and executable bit; times may differ by what a coarse file system cannot keep. */
+function agrees(local: Content, remote: Content): boolean {
+  if (!sameBytes(local, remote)) return false;
+  if (local.kind !== "file" || remote.kind !== "file") return true;
+  if (local.executable !== remote.executable) return false;
+  if (local.mtimeNs === remote.mtimeNs) return true;
+  const difference = BigInt(local.mtimeNs) - BigInt(remote.mtimeNs);
+  return difference < MTIME_TOLERANCE_NS && difference > -MTIME_TOLERANCE_NS;
+}

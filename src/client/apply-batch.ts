@@ -1,0 +1,206 @@
+/**
+ * ApplyBatch: what was done on the disk since the last barrier, and the barrier: directories made durable, then
+ * one transaction that records all of it, the base last. Rules: S2, I15, D2, D3, D8.
+ */
+import type { Digest } from "../core/digest.ts";
+import type { ErrorCode } from "../core/error.ts";
+import type { NodeId } from "../core/identifier.ts";
+import type { EncodedManifestObject } from "../core/manifest.ts";
+import { type LocalNode, type Place, sameContent, samePlace } from "../core/node.ts";
+import { joinPath, parentPath } from "../core/path.ts";
+import { pathOf } from "../core/tree.ts";
+import { FileSystemError, type Stat } from "../ports/filesystem.ts";
+import type { ClientEvent } from "../ports/observer.ts";
+import type { ConflictCopy, StateStore } from "../ports/state-store.ts";
+import { ApplyDraft } from "./apply-draft.ts";
+import { Pace } from "./pace.ts";
+import { type ClientPorts, QUARANTINE_DIRECTORY, STAGING_DIRECTORY } from "./ports.ts";
+import { RACY_MARK } from "./scan-content.ts";
+
+export type ApplyPorts = Pick<
+  ClientPorts,
+  "fs" | "store" | "observer" | "clock" | "random"
+>;
+
+export interface ApplyFailure {
+  readonly id: NodeId;
+  readonly path: string;
+  readonly code: ErrorCode;
+  readonly message: string;
+}
+
+/** Equals no stamp that a file system gives: the next scan looks at the bytes. */
+const UNKNOWN_STAMP = "";
+/** Below this a write always changes the mtime that was set before it. */
+const FINE_GRANULARITY_NS = 1_000_000;
+
+export class ApplyBatch {
+  readonly ports: ApplyPorts;
+  readonly deviceName: string;
+  readonly draft: ApplyDraft;
+  readonly pace: Pace;
+  /** Paths that did not look as expected. */
+  readonly rescan = new Set<string>();
+  readonly failed: ApplyFailure[] = [];
+  conflicts = 0;
+  applied = 0;
+  readonly #touched = new Set<string>();
+  readonly #manifests: EncodedManifestObject[] = [];
+  readonly #copies: ConflictCopy[] = [];
+  readonly #resolved: string[] = [];
+  readonly #quarantined: { id: string; node: NodeId; path: string; digest: Digest }[] = [];
+  readonly #leftovers = new Map<string, boolean>();
+  readonly #done: string[] = [];
+  readonly #events: ClientEvent[] = [];
+
+  constructor(ports: ApplyPorts, deviceName: string) {
+    this.ports = ports;
+    this.deviceName = deviceName;
+    this.draft = new ApplyDraft(ports.store.local);
+    this.pace = new Pace(ports.clock);
+  }
+
+  path(id: NodeId): string | undefined {
+    return pathOf(this.draft, id);
+  }
+
+  pathOfPlace({ parent, name }: Place): string | undefined {
+    const directory = this.path(parent);
+    return directory === undefined ? undefined : joinPath(directory, name);
+  }
+
+  /** The directory entry at `path` was made, taken away or replaced. */
+  touch(path: string): void {
+    this.#touched.add(parentPath(path));
+  }
+
+  /**
+   * Records a node as it now stands at `path`.
+   *
+   * @param before what was put there, looked at before; where the path shows anything else by now, somebody
+   * was faster: the node is recorded with a stamp that sends the next scan there.
+   */
+  putPlaced(node: Omit<LocalNode, "stamp">, path: string, before: Stat): void {
+    const now = this.ports.fs.stat(path);
+    if (now === undefined || !isSameSight(now, before)) {
+      this.putUnknown({ ...node, stamp: UNKNOWN_STAMP }, path);
+      return;
+    }
+    const { mtimeGranularityNs } = this.ports.fs.capabilities;
+    const isFine = mtimeGranularityNs <= FINE_GRANULARITY_NS || node.content.kind !== "file";
+    this.draft.put({ ...node, stamp: isFine ? now.stamp : now.stamp + RACY_MARK });
+  }
+
+  /** Records a node whose bytes the next scan has to look at, whatever the stamp says (A2). */
+  putRacy(node: LocalNode, now: Stat): void {
+    this.draft.put({ ...node, stamp: now.stamp + RACY_MARK });
+  }
+
+  /** Records a node that somebody changes right now. */
+  putUnknown(node: LocalNode, path: string): void {
+    this.draft.put({ ...node, stamp: UNKNOWN_STAMP });
+    this.rescan.add(path);
+  }
+
+  /** Bytes that nobody needs any more, unless someone still writes to them (D3). */
+  putQuarantine(entry: { id: string; node: NodeId; path: string; digest: Digest }): void {
+    this.#touched.add(QUARANTINE_DIRECTORY);
+    this.#quarantined.push(entry);
+  }
+
+  putConflict(copy: ConflictCopy): void {
+    this.conflicts += 1;
+    this.#copies.push(copy);
+  }
+
+  putManifests(objects: readonly EncodedManifestObject[]): void {
+    this.#manifests.push(...objects);
+  }
+
+  putLeftover(identity: string, leftover: boolean): void {
+    this.#leftovers.set(identity, leftover);
+  }
+
+  /** What this batch made of it; undefined where it said nothing. */
+  leftoverNow(identity: string): boolean | undefined {
+    return this.#leftovers.get(identity);
+  }
+
+  /** What this journal entry is about needs no recovery any more. */
+  resolve(journal: string): void {
+    this.#resolved.push(journal);
+  }
+
+  /** One transition is done. */
+  done(kind: "create" | "modify" | "move" | "delete", path: string, from?: string): void {
+    this.applied += 1;
+    this.#done.push(path);
+    const event = { event: "change", direction: "down", kind, path } as const;
+    this.#events.push(from === undefined ? event : { ...event, from });
+  }
+
+  fail(failure: ApplyFailure): void {
+    this.failed.push(failure);
+  }
+
+  /** Removes one of our own entries below the state directory; what cannot be removed is left to recovery. */
+  discard(path: string): void {
+    try {
+      this.ports.fs.removeFile(path);
+    } catch (error) {
+      if (!(error instanceof FileSystemError)) throw error;
+    }
+  }
+
+  /**
+   * The barrier. After it the disk durably is as the draft says, and the store says so.
+   *
+   * @throws {FileSystemError} where a directory cannot be made durable: nothing is recorded then (I41), and the
+   * next scan finds what was done.
+   */
+  async commit(): Promise<void> {
+    const { fs, store, clock, observer } = this.ports;
+    if (this.#touched.size > 0) {
+      await fs.syncDirectories([...this.#touched, STAGING_DIRECTORY, QUARANTINE_DIRECTORY]);
+    }
+    const sinceMs = clock.now();
+    store.transaction(() => {
+      for (const { digest, bytes } of this.#manifests) store.putManifest(digest, bytes);
+      for (const [identity, leftover] of this.#leftovers) store.setLeftover(identity, leftover);
+      for (const [id, node] of this.draft.changes()) {
+        if (node !== undefined) store.putLocal(node);
+        else {
+          store.removeLocal(id);
+          store.removeConflict(id);
+        }
+      }
+      for (const [id] of this.draft.changes()) settleIfAgreed(store, id);
+      for (const copy of this.#copies) store.putConflict(copy);
+      for (const entry of this.#quarantined) store.putQuarantine({ ...entry, sinceMs, scans: 0 });
+      for (const id of this.#resolved) store.removeJournal(id);
+      for (const path of this.#done) store.setProblem(path, undefined);
+      for (const { path, code, message } of this.failed) {
+        store.setProblem(path, { path, code, message });
+      }
+    });
+    for (const event of this.#events) observer.emit(event);
+    for (const { path, of } of this.#copies) observer.emit({ event: "conflict", path, of });
+    for (const { path, code, message } of this.failed) {
+      observer.emit({ event: "problem", path, code, message });
+    }
+  }
+}
+
+/** The same file with the same bytes, as far as can be seen; a rename changes the ctime and so the stamp. */
+export function isSameSight(a: Stat, b: Stat): boolean {
+  if (a.identity !== b.identity || a.kind !== b.kind) return false;
+  return a.kind === "directory" || (a.size === b.size && a.mtimeNs === b.mtimeNs);
+}
+
+function settleIfAgreed(store: StateStore, id: NodeId): void {
+  const local = store.local.get(id);
+  const remote = store.remote.get(id);
+  if (local === undefined && remote === undefined) store.settle(id);
+  if (local === undefined || remote === undefined) return;
+  if (samePlace(local, remote) && sameContent(local.content, remote.content)) store.settle(id);
+}

@@ -1,0 +1,131 @@
+/**
+ * A rename on the disk. Rules: D5, I3, I13. Replaces nothing: an occupant that the tree knows trades places, one that
+ * it does not know stops the step.
+ */
+import { PARKING_ID } from "../core/identifier.ts";
+import type { LocalNode } from "../core/node.ts";
+import { joinPath } from "../core/path.ts";
+import type { Transition } from "../core/transition.ts";
+import { pathOf } from "../core/tree.ts";
+import type { Stat } from "../ports/filesystem.ts";
+import { type ApplyBatch, isSameSight } from "./apply-batch.ts";
+import { PARKING_DIRECTORY } from "./ports.ts";
+import { RACY_MARK } from "./scan-content.ts";
+
+type MoveStep = Extract<Transition, { kind: "move" }>;
+
+/** A node where it stands, as it looked just now. */
+interface Standing {
+  readonly node: LocalNode;
+  readonly path: string;
+  readonly stat: Stat;
+}
+
+export function applyMove(batch: ApplyBatch, step: MoveStep): void {
+  const moving = standingOf(batch, batch.draft.get(step.id));
+  const to = batch.pathOfPlace(step);
+  if (moving === undefined || to === undefined || moving.path === to) return;
+  const moved = batch.ports.fs.moveNoReplace(moving.path, to);
+  if (moved === "absent") {
+    batch.rescan.add(moving.path).add(to);
+    return;
+  }
+  if (moved === "exists" && !tradePlaces(batch, step, moving, to)) return;
+  batch.touch(moving.path);
+  batch.touch(to);
+  const { parent, name, conflictOf } = step;
+  const origin = conflictOf === undefined ? {} : { conflictOf };
+  putMoved(batch, moving, { ...moving.node, parent, name, ...origin }, to);
+  if (parent === PARKING_ID) return;
+  batch.done("move", to, moving.path);
+  if (conflictOf === undefined) return;
+  const of = pathOf(batch.ports.store.remote, conflictOf.node) ?? moving.path;
+  batch.putConflict({ node: step.id, path: to, of });
+}
+
+/** @returns undefined, and a path to scan, where the node is not where the tree says. */
+function standingOf(batch: ApplyBatch, node: LocalNode | undefined): Standing | undefined {
+  const path = node === undefined ? undefined : batch.path(node.id);
+  if (node === undefined || path === undefined) return undefined;
+  const stat = batch.ports.fs.stat(path);
+  if (stat?.identity === node.identity) return { node, path, stat };
+  batch.rescan.add(path);
+  return undefined;
+}
+
+/** @returns true when the moving node has the place and its occupant stands elsewhere, as drafted. */
+function tradePlaces(batch: ApplyBatch, step: MoveStep, moving: Standing, to: string): boolean {
+  const { fs } = batch.ports;
+  if (fs.stat(to)?.identity === moving.node.identity) return respell(batch, moving, to);
+  const known = batch.draft.child(step.parent, step.name);
+  const occupant = known === undefined ? undefined : standingOf(batch, known);
+  if (occupant === undefined) {
+    batch.rescan.add(to);
+    return false;
+  }
+  const { parent, name } = moving.node;
+  const traded = { ...occupant.node, parent, name };
+  const swapped = fs.exchange(moving.path, to);
+  if (swapped === "unsupported") return tradeByParking(batch, moving, occupant);
+  if (swapped === "absent") {
+    batch.rescan.add(moving.path).add(to);
+    return false;
+  }
+  putMoved(batch, occupant, traded, moving.path);
+  return true;
+}
+
+/** A folding file system finds the node itself under its new spelling: it gets there by way of the parking. */
+function respell(batch: ApplyBatch, moving: Standing, to: string): boolean {
+  const { fs } = batch.ports;
+  const parked = joinPath(PARKING_DIRECTORY, moving.node.id);
+  if (fs.moveNoReplace(moving.path, parked) !== "moved") return false;
+  batch.touch(parked);
+  if (fs.moveNoReplace(parked, to) === "moved") return true;
+  putParked(batch, moving);
+  batch.rescan.add(to);
+  return false;
+}
+
+/** Without exchange, three renames. Where one is refused the occupant stays parked; the next plan brings it out. */
+function tradeByParking(batch: ApplyBatch, moving: Standing, occupant: Standing): boolean {
+  const { fs } = batch.ports;
+  const parked = joinPath(PARKING_DIRECTORY, occupant.node.id);
+  if (fs.moveNoReplace(occupant.path, parked) !== "moved") {
+    batch.rescan.add(occupant.path);
+    return false;
+  }
+  batch.touch(occupant.path);
+  batch.touch(parked);
+  const isMoved = fs.moveNoReplace(moving.path, occupant.path) === "moved";
+  const { parent, name } = isMoved ? moving.node : occupant.node;
+  const back = isMoved ? moving.path : occupant.path;
+  if (!isMoved) batch.rescan.add(moving.path).add(occupant.path);
+  if (fs.moveNoReplace(parked, back) === "moved") {
+    putMoved(batch, occupant, { ...occupant.node, parent, name }, back);
+  } else {
+    batch.rescan.add(back);
+    putParked(batch, occupant);
+  }
+  return isMoved;
+}
+
+function putParked(batch: ApplyBatch, { node, stat }: Standing): void {
+  const place = { parent: PARKING_ID, name: node.id };
+  const path = joinPath(PARKING_DIRECTORY, node.id);
+  putMoved(batch, { node, path, stat }, { ...node, ...place }, path);
+}
+
+/** A rename keeps the bytes: a stamp that could be trusted before can be trusted again. */
+function putMoved(batch: ApplyBatch, before: Standing, node: LocalNode, path: string): void {
+  const { stamp } = before.node;
+  const wasKnown = stamp === before.stat.stamp || node.content.kind === "directory";
+  const now = batch.ports.fs.stat(path);
+  if (now !== undefined && isSameSight(now, before.stat)) {
+    if (wasKnown) batch.draft.put({ ...node, stamp: now.stamp });
+    else if (stamp === before.stat.stamp + RACY_MARK) batch.putRacy(node, now);
+    else batch.putUnknown(node, path);
+    return;
+  }
+  batch.putUnknown(node, path);
+}

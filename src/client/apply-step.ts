@@ -1,0 +1,320 @@
+/**
+ * One step of a plan on the disk: create, replace, metadata, delete. Moves are in apply-move.ts.
+ * Rules: D1, D2, D4, D6, A8, I3, I12, I13.
+ *
+ * The proof of each: what stands there is looked at; where it is not what the last scan saw, nothing is done and
+ * the path is scanned again. What is then displaced in one atomic step is looked at again: either it is what was
+ * seen, whose bytes the server has (or get a conflict name), or a user was faster and it gets a name of its own.
+ * At no moment are bytes only in a place that is about to be unlinked.
+ */
+import { assert } from "../core/error.ts";
+import type { ConflictOrigin, LocalNode, NodeState } from "../core/node.ts";
+import { baseName, checkName, joinPath, parentPath } from "../core/path.ts";
+import { PARKING_ID } from "../core/identifier.ts";
+import type { Transition } from "../core/transition.ts";
+import type { FileSystem, Stat } from "../ports/filesystem.ts";
+import type { ApplyBatch } from "./apply-batch.ts";
+import {
+  isUntouched,
+  rescueEdit,
+  setDisplacedAside,
+  sight,
+  type Sighting,
+  unpark,
+} from "./displaced.ts";
+import { QUARANTINE_DIRECTORY, STAGING_DIRECTORY } from "./ports.ts";
+import type { StagedFile } from "./stage.ts";
+
+type Step<Kind extends Transition["kind"]> = Extract<Transition, { kind: Kind }>;
+
+/** Puts a new node in place, where nothing stands. */
+export function applyCreate(
+  batch: ApplyBatch,
+  { node }: Step<"create">,
+  staged: StagedFile | undefined,
+): void {
+  const path = batch.pathOfPlace(node);
+  if (path === undefined) {
+    // Its directory could not be made; that has been told.
+    if (staged !== undefined) batch.discard(staged.path);
+    return;
+  }
+  const made = make(batch, node, path, staged);
+  if (made === undefined) {
+    if (staged !== undefined) batch.discard(staged.path);
+    reportOccupied(batch, node, path);
+    return;
+  }
+  const { id, parent, name, content } = node;
+  batch.touch(path);
+  batch.putPlaced({ id, parent, name, content, identity: made.identity }, path, made);
+  batch.done("create", path);
+}
+
+/** @returns what stands at `path` now, or undefined where something else did. */
+function make(
+  batch: ApplyBatch,
+  { content }: NodeState,
+  path: string,
+  staged: StagedFile | undefined,
+): Stat | undefined {
+  const { fs } = batch.ports;
+  switch (content.kind) {
+    case "directory":
+      return fs.makeDirectory(path) === "made" ? fs.stat(path) : leftoverAt(batch, path);
+    case "symlink":
+      return fs.makeSymlink(path, content.target) === "made" ? fs.stat(path) : undefined;
+    case "file": {
+      assert(staged !== undefined, "a file is staged before it is put in place");
+      return fs.moveNoReplace(staged.path, path) === "moved" ? staged.stat : undefined;
+    }
+  }
+}
+
+/** A directory that was kept only for what is not synced is the new one (A8). */
+function leftoverAt(batch: ApplyBatch, path: string): Stat | undefined {
+  const stat = batch.ports.fs.stat(path);
+  if (stat?.kind !== "directory") return undefined;
+  if (!batch.ports.store.isLeftover(stat.identity)) return undefined;
+  batch.putLeftover(stat.identity, false);
+  return stat;
+}
+
+/** Something stands there that the last scan did not see, or sees under another name. */
+function reportOccupied(batch: ApplyBatch, node: NodeState, path: string): void {
+  const { fs } = batch.ports;
+  batch.rescan.add(path);
+  const entries = fs.list(parentPath(path))?.entries;
+  const name = baseName(path);
+  if (entries === undefined || fs.stat(path) === undefined) return;
+  if (entries.some((entry) => entry.name === name)) return;
+  const message = `Cannot create "${path}": this file system has that name in another spelling`;
+  batch.fail({ id: node.id, path, code: "name_collision", message });
+}
+
+/** New bytes for a file, or a new target for a symlink, in one atomic exchange. */
+export async function applyReplace(
+  batch: ApplyBatch,
+  step: Step<"replace">,
+  staged: StagedFile | undefined,
+  journal: string,
+): Promise<void> {
+  const { fs } = batch.ports;
+  const node = batch.draft.get(step.id);
+  const path = batch.path(step.id);
+  const seen = node === undefined || path === undefined ? undefined : sight(fs, path, node);
+  if (node === undefined || path === undefined || seen === undefined) {
+    if (path !== undefined) batch.rescan.add(path);
+    if (staged !== undefined) batch.discard(staged.path);
+    batch.resolve(journal);
+    return;
+  }
+  const from = staged?.path ?? joinPath(STAGING_DIRECTORY, journal);
+  if (step.content.kind === "symlink") fs.makeSymlink(from, step.content.target);
+  const fresh = staged?.stat ?? fs.stat(from);
+  assert(fresh !== undefined, "what replaces is staged");
+  const swap: Swap = { step, node, path, seen, from, fresh, journal };
+  const swapped = fs.exchange(from, path);
+  if (swapped === "unsupported") await replaceByMoving(batch, swap);
+  else if (swapped === "exchanged") {
+    putReplaced(batch, swap);
+    await settleDisplaced(batch, swap, from);
+  } else {
+    batch.rescan.add(path);
+    batch.discard(from);
+  }
+  batch.resolve(journal);
+}
+
+interface Swap {
+  readonly step: Step<"replace">;
+  readonly node: LocalNode;
+  readonly path: string;
+  readonly seen: Sighting;
+  readonly from: string;
+  readonly fresh: Stat;
+  readonly journal: string;
+}
+
+function putReplaced(batch: ApplyBatch, { step, node, path, fresh }: Swap): void {
+  const { id, parent, name } = node;
+  const { identity } = fresh;
+  batch.touch(path);
+  batch.putPlaced({ id, parent, name, content: step.content, identity }, path, fresh);
+  batch.done("modify", path);
+}
+
+/** Judges what came out of the place and now stands at `at`. */
+async function settleDisplaced(batch: ApplyBatch, swap: Swap, at: string): Promise<void> {
+  const { step, node, path, seen, journal } = swap;
+  const former = { node, directory: parentPath(path) };
+  const isExpected = await isUntouched(batch, at, seen);
+  if (isExpected && step.conflict === undefined) {
+    setDisplacedAside(batch, at, journal, former);
+    return;
+  }
+  const chosen = isExpected ? chosenName(step.conflict) : undefined;
+  await rescueEdit(batch, at, journal, former, chosen);
+}
+
+function chosenName(conflict: { name: string; of: ConflictOrigin } | undefined) {
+  return conflict === undefined ? undefined : { name: conflict.name, version: conflict.of.version };
+}
+
+/** D6: without exchange the old one is moved out and judged before the new one is moved in. */
+async function replaceByMoving(batch: ApplyBatch, swap: Swap): Promise<void> {
+  const { fs } = batch.ports;
+  const { node, path, from, journal } = swap;
+  const out = joinPath(QUARANTINE_DIRECTORY, journal);
+  if (fs.moveNoReplace(path, out) !== "moved") {
+    batch.rescan.add(path);
+    batch.discard(from);
+    return;
+  }
+  batch.touch(path);
+  if (!(await isUntouched(batch, out, swap.seen))) {
+    batch.discard(from);
+    await putBack(batch, out, journal, { node, path });
+    return;
+  }
+  // RACE: a new file of the user may stand there by now. It stays, the scan finds it, and the old bytes are kept.
+  if (fs.moveNoReplace(from, path) === "moved") putReplaced(batch, swap);
+  else {
+    batch.rescan.add(path);
+    batch.discard(from);
+  }
+  await settleDisplaced(batch, swap, out);
+}
+
+/** Puts an entry back that should not have been taken away; a newcomer in its place leaves it a name of its own. */
+async function putBack(
+  batch: ApplyBatch,
+  from: string,
+  journal: string,
+  { node, path }: { readonly node: LocalNode; readonly path: string },
+): Promise<void> {
+  batch.rescan.add(path);
+  if (batch.ports.fs.moveNoReplace(from, path) === "moved") return;
+  await rescueEdit(batch, from, journal, { node, directory: parentPath(path) });
+}
+
+/** The executable bit and mtime of a file whose bytes stay. */
+export function applyMetadata(batch: ApplyBatch, step: Step<"metadata">): void {
+  const { fs } = batch.ports;
+  const node = batch.draft.get(step.id);
+  const path = batch.path(step.id);
+  if (node === undefined || path === undefined) return;
+  const seen = sight(fs, path, node);
+  const { executable, mtimeNs } = step.content;
+  const now =
+    seen === undefined ? "changed" : fs.setMetadata(path, seen.stat, { executable, mtimeNs });
+  if (seen === undefined || now === "changed" || now.size !== seen.stat.size) {
+    batch.rescan.add(path);
+    return;
+  }
+  batch.touch(path);
+  // RACE: a write just before now hides behind the new mtime: the bytes are looked at once more.
+  batch.putRacy({ ...node, content: step.content }, now);
+  batch.done("modify", path);
+}
+
+/** Moves a file to quarantine; removes a directory only when it is empty. */
+export async function applyDelete(
+  batch: ApplyBatch,
+  step: Step<"delete">,
+  journal: string | undefined,
+  ignores: (path: string, isDirectory: boolean) => boolean,
+): Promise<void> {
+  const node = batch.draft.get(step.id);
+  const path = batch.path(step.id);
+  if (node === undefined || path === undefined) {
+    if (journal !== undefined) batch.resolve(journal);
+    return;
+  }
+  if (node.content.kind === "directory") {
+    deleteDirectory(batch, { step, node, path }, ignores);
+    return;
+  }
+  assert(journal !== undefined, "a file's delete is journalled");
+  await deleteFile(batch, { step, node, path }, journal);
+  batch.resolve(journal);
+}
+
+interface Deletion {
+  readonly step: Step<"delete">;
+  readonly node: LocalNode;
+  readonly path: string;
+}
+
+async function deleteFile(
+  batch: ApplyBatch,
+  { node, path }: Deletion,
+  journal: string,
+): Promise<void> {
+  const { fs } = batch.ports;
+  const seen = sight(fs, path, node);
+  const out = joinPath(QUARANTINE_DIRECTORY, journal);
+  if (seen === undefined || fs.moveNoReplace(path, out) !== "moved") {
+    batch.rescan.add(path);
+    return;
+  }
+  batch.touch(path);
+  batch.touch(out);
+  if (!(await isUntouched(batch, out, seen))) {
+    await putBack(batch, out, journal, { node, path });
+    return;
+  }
+  setDisplacedAside(batch, out, journal, { node, directory: parentPath(path) });
+  batch.draft.remove(node.id);
+  batch.done("delete", path);
+}
+
+function deleteDirectory(
+  batch: ApplyBatch,
+  { step, node, path }: Deletion,
+  ignores: (path: string, isDirectory: boolean) => boolean,
+): void {
+  const { fs } = batch.ports;
+  if (fs.stat(path)?.identity !== node.identity) {
+    batch.rescan.add(path);
+    return;
+  }
+  const removed = fs.removeDirectory(path);
+  if (removed === "not_empty") {
+    const holdsMore = holdsSyncable(fs, batch, { step, node, path }, ignores);
+    if (node.parent === PARKING_ID) unpark(batch, node, step.expected);
+    else if (holdsMore) batch.rescan.add(path);
+    if (holdsMore) return;
+    batch.putLeftover(node.identity, true);
+  } else if (removed === "absent") {
+    batch.rescan.add(path);
+    return;
+  }
+  batch.touch(path);
+  batch.draft.remove(node.id);
+  batch.done("delete", path);
+}
+
+/** True where anything is left in the directory that is synced: it is not this plan's to take away. */
+function holdsSyncable(
+  fs: FileSystem,
+  batch: ApplyBatch,
+  { step, node, path }: Deletion,
+  ignores: (path: string, isDirectory: boolean) => boolean,
+): boolean {
+  // Ignore rules go by the path that its user knows.
+  const isParked = node.parent === PARKING_ID;
+  const shown = isParked ? (batch.pathOfPlace(step.expected) ?? step.expected.name) : path;
+  for (const { name, stat } of fs.list(path)?.entries ?? []) {
+    const isDirectory = stat.kind === "directory";
+    if (stat.kind === "other" || !stat.sameDevice || checkName(name) !== undefined) continue;
+    if (ignores(joinPath(shown, name), isDirectory)) continue;
+    if (isDirectory && isLeftover(batch, stat)) continue;
+    return true;
+  }
+  return false;
+}
+
+function isLeftover(batch: ApplyBatch, { identity }: Stat): boolean {
+  return batch.leftoverNow(identity) ?? batch.ports.store.isLeftover(identity);
+}

@@ -1,0 +1,138 @@
+/**
+ * Displaced entries: looking at what stands in a place before it is swapped out, and judging what came out.
+ * Rules: D2, D3, D4, A2, I3.
+ */
+import { type Digest, Sha256, sha256 } from "../core/digest.ts";
+import type { Content, LocalNode } from "../core/node.ts";
+import { joinPath } from "../core/path.ts";
+import type { FileSystem, Stat } from "../ports/filesystem.ts";
+import { type ApplyBatch, isSameSight } from "./apply-batch.ts";
+import { moveToFreeName, saveConflictCopy } from "./conflict-copy.ts";
+import { conflictName } from "../core/conflict.ts";
+import type { Pace } from "./pace.ts";
+import { QUARANTINE_DIRECTORY } from "./ports.ts";
+import { RACY_MARK } from "./scan-content.ts";
+
+/** A file or symlink that stood in its place as the last scan saw it, a moment ago. */
+export interface Sighting {
+  readonly stat: Stat;
+  readonly content: Content;
+  /** Its stamp was taken too early to be trusted: only its bytes tell. */
+  readonly isRacy: boolean;
+}
+
+/** @returns undefined where anything else stands there by now, or nothing. */
+export function sight(fs: FileSystem, path: string, known: LocalNode): Sighting | undefined {
+  const stat = fs.stat(path);
+  if (stat === undefined || stat.identity !== known.identity) return undefined;
+  const isRacy = known.stamp === stat.stamp + RACY_MARK;
+  if (!isRacy && known.stamp !== stat.stamp) return undefined;
+  return { stat, content: known.content, isRacy };
+}
+
+/** True where what came out is what was seen: nobody wrote to it since the scan, as far as can be told now. */
+export async function isUntouched(
+  batch: ApplyBatch,
+  path: string,
+  seen: Sighting,
+): Promise<boolean> {
+  const { fs } = batch.ports;
+  const now = fs.stat(path);
+  if (now === undefined || !isSameSight(now, seen.stat)) return false;
+  if (seen.content.kind === "symlink") return fs.readLink(path) === seen.content.target;
+  if (!seen.isRacy || seen.content.kind !== "file") return true;
+  return (await digestOf(fs, path, batch.pace)) === seen.content.sha256;
+}
+
+const BLOCK_BYTES = 256 * 1024;
+
+/** SHA-256 of a file as it is now; of a symlink's target. @returns undefined for what has no bytes. */
+export async function digestOf(
+  fs: FileSystem,
+  path: string,
+  pace: Pace,
+): Promise<Digest | undefined> {
+  const reader = fs.open(path);
+  if (reader === undefined) {
+    const target = fs.readLink(path);
+    return target === undefined ? undefined : sha256(target);
+  }
+  try {
+    const hash = new Sha256();
+    const buffer = new Uint8Array(Math.min(BLOCK_BYTES, Math.max(1, reader.stat().size)));
+    let position = 0;
+    for (;;) {
+      const count = reader.read(buffer, position);
+      if (count === 0) return hash.digest();
+      hash.update(buffer.subarray(0, count));
+      position += count;
+      if (pace.block(count)) await pace.rest();
+    }
+  } finally {
+    reader.close();
+  }
+}
+
+/** Where a node stood when it was displaced. */
+export interface FormerPlace {
+  readonly node: LocalNode;
+  readonly directory: string;
+}
+
+/**
+ * Keeps bytes that are on the server too, until it is certain that nobody writes to them late. A symlink cannot be
+ * written to, and no link ever stays in quarantine (I23).
+ */
+export function setDisplacedAside(
+  batch: ApplyBatch,
+  from: string,
+  id: string,
+  { node, directory }: FormerPlace,
+): void {
+  if (node.content.kind !== "file") {
+    batch.discard(from);
+    return;
+  }
+  const path = joinPath(QUARANTINE_DIRECTORY, id);
+  if (from !== path) batch.ports.fs.moveNoReplace(from, path);
+  const digest = node.content.sha256;
+  batch.putQuarantine({ id, node: node.id, path: joinPath(directory, node.name), digest });
+}
+
+/** Gives a user's unseen edit that came out of `node`'s place a name of its own. */
+export async function rescueEdit(
+  batch: ApplyBatch,
+  from: string,
+  id: string,
+  { node, directory }: FormerPlace,
+  chosen?: { readonly name: string; readonly version: number },
+): Promise<void> {
+  const version = chosen?.version ?? batch.ports.store.remoteRow(node.id)?.contentVersion ?? 0;
+  await saveConflictCopy(batch, {
+    from,
+    id,
+    node: node.id,
+    directory,
+    parent: node.parent,
+    name: node.name,
+    of: { node: node.id, version },
+    ...(chosen === undefined ? {} : { firstName: chosen.name }),
+  });
+}
+
+/** Brings a parked node back into sight, beside where it stood: nothing that lives may stay in the parking. */
+export function unpark(batch: ApplyBatch, node: LocalNode, former: LocalNode): void {
+  const from = batch.path(node.id);
+  const directory = batch.path(former.parent);
+  if (from === undefined) return;
+  const home = { from, directory: directory ?? "", parent: former.parent };
+  const source = { name: former.name, device: batch.deviceName, mtimeNs: undefined };
+  const named = moveToFreeName(batch, home, (attempt) =>
+    conflictName({ ...source, hash6Source: node.id, attempt }),
+  );
+  if (named?.parent === undefined) return;
+  batch.touch(from);
+  batch.touch(named.path);
+  batch.draft.put({ ...node, parent: named.parent, name: named.name });
+  batch.rescan.add(named.path);
+}

@@ -1,0 +1,108 @@
+/**
+ * IgnoreFiles: the rules files of a folder as they are on its disk, loaded when a scan comes by.
+ * Rules: A6, A7, F95. What the rules mean is core's; that a directory is looked at anew after a change is the
+ * scan's.
+ */
+import { SyncedError } from "../core/error.ts";
+import { DEVICE_IGNORE_FILE, IGNORE_FILE, IgnoreRules } from "../core/ignore.ts";
+import { IGNORE_FILE_BYTES_MAX } from "../core/limits.ts";
+import { joinPath } from "../core/path.ts";
+import { type FileSystem, FileSystemError, type Stat } from "../ports/filesystem.ts";
+
+export type IgnoreLoad =
+  | { readonly kind: "same" }
+  | { readonly kind: "changed" }
+  /** The rules of that directory are those of before; `known` is false where there are none of before. */
+  | { readonly kind: "unusable"; readonly known: boolean; readonly message: string };
+
+export class IgnoreFiles {
+  readonly #fs: FileSystem;
+  readonly #texts = new Map<string, string>();
+  /** Directories whose rules were never readable. */
+  readonly #unknown = new Set<string>();
+  #deviceText: string | undefined;
+  #rules = IgnoreRules.none;
+
+  constructor(fs: FileSystem) {
+    this.#fs = fs;
+  }
+
+  get rules(): IgnoreRules {
+    return this.#rules;
+  }
+
+  /** True where the rules of the directory, or of one above it, are not known: it must be left alone. */
+  isUnknown(directory: string): boolean {
+    for (const unknown of this.#unknown) {
+      if (unknown === "" || directory === unknown || directory.startsWith(`${unknown}/`))
+        return true;
+    }
+    return false;
+  }
+
+  /**
+   * Takes in the rules file of one directory as it is now. Its text is compared, not its stamp: such files
+   * are few and small.
+   *
+   * @param stat of the directory's rules file, undefined where there is none.
+   */
+  load(directory: string, stat: Stat | undefined): IgnoreLoad {
+    const known = this.#texts.get(directory);
+    this.#unknown.delete(directory);
+    if (stat?.kind !== "file") {
+      if (known === undefined) return { kind: "same" };
+      this.#texts.delete(directory);
+      this.#rules = this.#rules.withFile(directory, undefined);
+      return { kind: "changed" };
+    }
+    try {
+      const text = this.#read(joinPath(directory, IGNORE_FILE));
+      if (text === undefined || text === known) return { kind: "same" };
+      this.#rules = this.#rules.withFile(directory, text);
+      this.#texts.set(directory, text);
+      return { kind: "changed" };
+    } catch (error) {
+      if (known === undefined) this.#unknown.add(directory);
+      return unusable(error, known !== undefined);
+    }
+  }
+
+  /** Takes in the rules of this device alone. */
+  loadDevice(): IgnoreLoad {
+    try {
+      const text = this.#read(DEVICE_IGNORE_FILE);
+      if (text === this.#deviceText) return { kind: "same" };
+      this.#rules = this.#rules.withDeviceFile(text);
+      this.#deviceText = text;
+      return { kind: "changed" };
+    } catch (error) {
+      return unusable(error, this.#deviceText !== undefined);
+    }
+  }
+
+  /** @returns undefined where there is no such file (any more). */
+  #read(path: string): string | undefined {
+    const reader = this.#fs.open(path);
+    if (reader === undefined) return undefined;
+    try {
+      // One byte more than is allowed, so that core sees and refuses what is too long.
+      const buffer = new Uint8Array(IGNORE_FILE_BYTES_MAX + 1);
+      let length = 0;
+      while (length < buffer.length) {
+        const count = reader.read(buffer.subarray(length), length);
+        if (count === 0) break;
+        length += count;
+      }
+      return new TextDecoder().decode(buffer.subarray(0, length));
+    } finally {
+      reader.close();
+    }
+  }
+}
+
+function unusable(error: unknown, known: boolean): IgnoreLoad {
+  if (error instanceof SyncedError || error instanceof FileSystemError) {
+    return { kind: "unusable", known, message: error.message };
+  }
+  throw error;
+}

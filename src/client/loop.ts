@@ -1,0 +1,300 @@
+/**
+ * The loop of one client on one folder: waits for hints, events and times, then runs a cycle.
+ * Rules: Y1-Y5, G1, W1-W4. Watchers and streams only mark work; this decides when it is done.
+ */
+import { SyncedError } from "../core/error.ts";
+import type { Watch } from "../ports/watcher.ts";
+import { Rounds } from "./cycle.ts";
+import { Holding } from "./hold.ts";
+import { checkRoot, openState } from "./join.ts";
+import type { ClientOptions, ClientWorld, RunOutcome } from "./options.ts";
+import type { ClientPorts } from "./ports.ts";
+import { checkQuarantine, countQuarantineScan, nextQuarantineCheckMs } from "./quarantine.ts";
+import { recoverJournal } from "./recover.ts";
+import { Scanner } from "./scan.ts";
+import { Session } from "./session.ts";
+import { Standing } from "./standing.ts";
+import { Waking } from "./waking.ts";
+
+/** Hints come in bursts (a save is several): a cycle begins this long after the last one. */
+const HINT_QUIET_MS = 10;
+/** A burst that does not end is looked at all the same. */
+const HINT_WAIT_MS_MAX = 60;
+/** How soon a lost root or a person's answer is noticed. */
+const ROOT_CHECK_INTERVAL_MS = 2_000;
+const ANSWER_CHECK_INTERVAL_MS = 500;
+/** The cursor that this device has applied is reported this long after it changed. */
+const REPORT_DELAY_MS = 1_000;
+
+/**
+ * Keeps the folder in sync until the signal aborts, or with `once` until it is in sync.
+ *
+ * @throws {SyncedError} what a person must mend first: `server_changed`, `unauthenticated`, `not_a_synced_server`,
+ * `folder_bound_elsewhere`, `folder_unusable`, `data_newer`
+ */
+export async function runClient(
+  world: ClientWorld,
+  options: ClientOptions,
+  signal: AbortSignal,
+): Promise<RunOutcome> {
+  const opened = openState(world, options);
+  const waking = new Waking(world.clock);
+  const session = new Session(world, options, { opened, wake: () => waking.wake() });
+  const standing = new Standing(session.ports);
+  const wake = (): void => waking.wake();
+  signal.addEventListener("abort", wake);
+  try {
+    return await runJoined({ world, options, session, standing, waking }, signal);
+  } catch (cause) {
+    if (!signal.aborted || !isAbort(cause)) throw cause;
+    return { end: "stopped", conflicts: 0, problems: session.ports.store.problems().length };
+  } finally {
+    signal.removeEventListener("abort", wake);
+    session.connection.close();
+    standing.set({ state: "stopped", head: session.log.head });
+    world.observer.emit({ event: "stopped", reason: signal.aborted ? "asked to" : "done" });
+    opened.store.close();
+  }
+}
+
+interface Parts {
+  readonly world: ClientWorld;
+  readonly options: ClientOptions;
+  readonly session: Session;
+  readonly standing: Standing;
+  readonly waking: Waking;
+}
+
+async function runJoined(parts: Parts, signal: AbortSignal): Promise<RunOutcome> {
+  const { session, options } = parts;
+  const { store } = session.ports;
+  if (!(await session.firstContact(signal))) {
+    const end = signal.aborted ? "stopped" : "unreachable";
+    return { end, conflicts: 0, problems: store.problems().length };
+  }
+  await recoverJournal(session.ports, { deviceName: options.deviceName });
+  const loop = new Loop(parts);
+  try {
+    return await loop.run(signal);
+  } finally {
+    loop.close();
+  }
+}
+
+class Loop {
+  readonly #parts: Parts;
+  readonly #ports: ClientPorts;
+  readonly #scanner: Scanner;
+  readonly #holding: Holding;
+  readonly #rounds: Rounds;
+  #watch: Watch | undefined;
+  /** Paths that may have changed. */
+  #hints = new Set<string>();
+  #hintAtMs = 0;
+  #fullScanAtMs = 0;
+  /** Paths to be looked at again, and when. */
+  #again: ReadonlyMap<string, number> = new Map();
+  #isUnsettled = false;
+  #retryAtMs: number | undefined;
+  #reportAtMs: number | undefined;
+  #reportedSeq = -1;
+  #isLost = false;
+  #conflicts = 0;
+
+  constructor(parts: Parts) {
+    const { session, options } = parts;
+    const { ports, log } = session;
+    const { deviceName } = options;
+    this.#parts = parts;
+    this.#ports = ports;
+    const scanner = new Scanner(ports, session.chunkerProfile);
+    const holding = new Holding(ports);
+    this.#scanner = scanner;
+    this.#holding = holding;
+    const device = log.device;
+    this.#rounds = new Rounds({ ports, log, scanner, holding, device, deviceName });
+  }
+
+  async run(signal: AbortSignal): Promise<RunOutcome> {
+    if (!this.#parts.options.once) await this.#startWatching();
+    while (!signal.aborted) {
+      const end = await this.#turn(signal);
+      if (end !== undefined) return this.#outcome(end);
+      await this.#parts.waking.sleepUntil(this.#nextTime(), signal);
+    }
+    return this.#outcome("stopped");
+  }
+
+  close(): void {
+    this.#watch?.close();
+  }
+
+  async #startWatching(): Promise<void> {
+    const { watcher, clock } = this.#ports;
+    const { waking } = this.#parts;
+    this.#watch = await watcher.watch({
+      changed: (path) => {
+        this.#hints.add(path);
+        this.#hintAtMs = clock.monotonic();
+        waking.wake();
+      },
+      overflow: () => {
+        this.#fullScanAtMs = 0;
+        waking.wake();
+      },
+      failed: (reason) => {
+        const message = `Cannot watch the folder: ${reason}; it is scanned from time to time instead`;
+        this.#ports.observer.emit({ event: "notice", code: "watch_failed", message });
+      },
+    });
+  }
+
+  /** One turn of the loop. @returns how the run ends, if it does. */
+  async #turn(signal: AbortSignal): Promise<RunOutcome["end"] | undefined> {
+    const { session, options } = this.#parts;
+    if (!this.#checkRoot()) {
+      this.#report(signal);
+      return options.once ? "held" : undefined;
+    }
+    await this.#settleHints(signal);
+    await session.keepUp(signal);
+    await this.#scanDue(signal);
+    if (session.connection.isOnline) await session.attempt(() => this.#runRounds(signal));
+    await checkQuarantine(this.#ports, { deviceName: options.deviceName });
+    this.#report(signal);
+    return this.#end();
+  }
+
+  #checkRoot(): boolean {
+    const { session, world } = this.#parts;
+    const { observer } = this.#ports;
+    const { marker } = session;
+    if (marker === undefined) return true;
+    try {
+      checkRoot(world, marker);
+      if (!this.#isLost) return true;
+      this.#isLost = false;
+      this.#fullScanAtMs = 0;
+      observer.emit({ event: "released", id: "root" });
+      return true;
+    } catch (cause) {
+      if (!(cause instanceof SyncedError) || cause.code !== "halted") throw cause;
+      if (this.#isLost) return false;
+      this.#isLost = true;
+      observer.emit({ event: "held", id: "root", reason: cause.message, count: 0 });
+      return false;
+    }
+  }
+
+  async #scanDue(signal: AbortSignal): Promise<void> {
+    const { clock } = this.#ports;
+    const now = clock.monotonic();
+    const paths = this.#hints;
+    for (const [path, atMs] of this.#again) if (atMs <= now) paths.add(path);
+    const isFull = now >= this.#fullScanAtMs;
+    if (!isFull && paths.size === 0) return;
+    this.#hints = new Set();
+    const request = isFull ? ({ kind: "full" } as const) : ({ kind: "paths", paths } as const);
+    const report = await this.#scanner.scan(request, signal);
+    if (!report.complete) for (const path of paths) this.#hints.add(path);
+    if (isFull && report.complete) {
+      this.#fullScanAtMs = clock.monotonic() + this.#parts.options.fullScanIntervalMs;
+    }
+    this.#again = report.again;
+    this.#isUnsettled = report.unsettled;
+    countQuarantineScan(this.#ports);
+  }
+
+  async #runRounds(signal: AbortSignal): Promise<void> {
+    const report = await this.#rounds.run(signal);
+    for (const path of report.rescan) this.#hints.add(path);
+    this.#conflicts += report.conflicts;
+    this.#retryAtMs = report.retryAtMs;
+    if (report.rescan.size > 0) this.#parts.waking.wake();
+  }
+
+  /** Nothing is left to be done but what waits for a person or for a later try. */
+  #isQuiet(): boolean {
+    const { connection, log } = this.#parts.session;
+    const { store } = this.#ports;
+    const cursor = store.cursor();
+    if (!connection.isOnline || this.#isUnsettled || this.#hints.size > 0) return false;
+    if (log.hasStreamed || cursor === undefined || cursor.seq < log.head) return false;
+    const held = new Set(this.#holding.held?.nodes ?? []);
+    return store.dirty().every((id) => this.#rounds.isParked(id) || held.has(id));
+  }
+
+  #end(): RunOutcome["end"] | undefined {
+    const { options, session } = this.#parts;
+    if (!options.once) return undefined;
+    if (!session.connection.isOnline) return session.gaveUp ? "unreachable" : undefined;
+    if (!this.#isQuiet()) return undefined;
+    return this.#holding.held === undefined ? "in_sync" : "held";
+  }
+
+  #report(signal: AbortSignal): void {
+    const { session, standing } = this.#parts;
+    const { head } = session.log;
+    if (this.#isLost || this.#holding.held !== undefined) standing.set({ state: "held", head });
+    else if (!session.connection.isOnline) standing.set({ state: "offline", head });
+    else if (this.#isQuiet()) {
+      standing.set({ state: "in_sync", head });
+      this.#reportDevice(signal);
+      return;
+    } else standing.set({ state: "syncing", head });
+    // Nothing is reported before it is quiet again: a time that has passed must not keep the loop awake.
+    this.#reportAtMs = undefined;
+  }
+
+  /** For lag and tombstones only: a report that is lost is made again with the next change. */
+  #reportDevice(signal: AbortSignal): void {
+    const { store, clock, api } = this.#ports;
+    const { log } = this.#parts.session;
+    const cursor = store.cursor();
+    if (cursor === undefined || cursor.seq === this.#reportedSeq) return;
+    const now = clock.monotonic();
+    this.#reportAtMs ??= this.#reportedSeq === -1 ? now : now + REPORT_DELAY_MS;
+    if (now < this.#reportAtMs) return;
+    this.#reportAtMs = undefined;
+    this.#reportedSeq = cursor.seq;
+    const report = { name: this.#parts.options.deviceName, applied: cursor };
+    api.reportDevice(log.device, report, signal).catch((cause: unknown) => {
+      if (!(cause instanceof SyncedError) && !isAbort(cause)) throw cause;
+    });
+  }
+
+  async #settleHints(signal: AbortSignal): Promise<void> {
+    const { clock } = this.#ports;
+    const untilMs = clock.monotonic() + HINT_WAIT_MS_MAX;
+    while (this.#hints.size > 0 && !signal.aborted) {
+      const now = clock.monotonic();
+      const quietMs = this.#hintAtMs + HINT_QUIET_MS - now;
+      if (quietMs <= 0 || now >= untilMs) return;
+      await clock.sleep(quietMs, signal);
+    }
+  }
+
+  /** When the next turn is due if nothing wakes it (Clock.monotonic). */
+  #nextTime(): number {
+    const { connection } = this.#parts.session;
+    const now = this.#ports.clock.monotonic();
+    const times = [this.#fullScanAtMs, now + ROOT_CHECK_INTERVAL_MS, ...this.#again.values()];
+    if (this.#holding.held !== undefined) times.push(now + ANSWER_CHECK_INTERVAL_MS);
+    if (!connection.isOnline) times.push(connection.retryAtMs);
+    // Offline nothing is tried: a time that has passed must not keep the loop awake.
+    if (connection.isOnline && this.#retryAtMs !== undefined) times.push(this.#retryAtMs);
+    if (this.#reportAtMs !== undefined) times.push(this.#reportAtMs);
+    const quarantineAtMs = nextQuarantineCheckMs(this.#ports);
+    if (quarantineAtMs !== undefined) times.push(quarantineAtMs);
+    return times.reduce((earliest, atMs) => Math.min(earliest, atMs));
+  }
+
+  #outcome(end: RunOutcome["end"]): RunOutcome {
+    const problems = this.#ports.store.problems().length;
+    return { end, conflicts: this.#conflicts, problems };
+  }
+}
+
+function isAbort(cause: unknown): boolean {
+  return cause instanceof Error && cause.name === "AbortError";
+}

@@ -1,0 +1,103 @@
+/**
+ * Quarantine: displaced files wait until it is certain that nobody still writes to them. Rules: D3, I4.
+ * Unlinks only what is, byte for byte, what was displaced.
+ */
+import type { NodeId } from "../core/identifier.ts";
+import { QUARANTINE_AGE_MS_MIN } from "../core/limits.ts";
+import { baseName, joinPath, parentPath } from "../core/path.ts";
+import { FileSystemError } from "../ports/filesystem.ts";
+import type { QuarantineEntry } from "../ports/state-store.ts";
+import { ApplyBatch, type ApplyPorts } from "./apply-batch.ts";
+import { saveConflictCopy } from "./conflict-copy.ts";
+import { digestOf } from "./displaced.ts";
+import { QUARANTINE_DIRECTORY } from "./ports.ts";
+import { nodeAt } from "./recover.ts";
+
+/** Scans that a displaced file must have seen: a late writer's edit shows in one of them at the latest. */
+const SCANS_MIN = 2;
+
+/** To be called after each scan, partial ones too. Writes nothing where no file waits for a scan. */
+export function countQuarantineScan({ store }: Pick<ApplyPorts, "store">): void {
+  const waiting = store.quarantine().filter(({ scans }) => scans < SCANS_MIN);
+  if (waiting.length === 0) return;
+  store.transaction(() => {
+    for (const entry of waiting) store.putQuarantine({ ...entry, scans: entry.scans + 1 });
+  });
+}
+
+/** @returns when `checkQuarantine` will have something to do (Clock.monotonic), if nothing else happens. */
+export function nextQuarantineCheckMs({
+  store,
+  clock,
+}: Pick<ApplyPorts, "store" | "clock">): number | undefined {
+  let waitMs: number | undefined;
+  for (const { sinceMs, scans } of store.quarantine()) {
+    if (scans < SCANS_MIN) continue;
+    const leftMs = QUARANTINE_AGE_MS_MIN - ageMs(clock.now(), sinceMs);
+    waitMs = Math.min(waitMs ?? leftMs, leftMs);
+  }
+  return waitMs === undefined ? undefined : clock.monotonic() + Math.max(0, waitMs);
+}
+
+/**
+ * Reads again what has waited long enough. Unchanged files are unlinked; what was written late becomes a conflict copy.
+ *
+ * @throws {FileSystemError} where directories cannot be made durable
+ */
+export async function checkQuarantine(
+  ports: ApplyPorts,
+  options: { readonly deviceName: string },
+): Promise<void> {
+  const now = ports.clock.now();
+  const ripe: QuarantineEntry[] = [];
+  for (const entry of ports.store.quarantine()) {
+    if (entry.sinceMs > now) ports.store.putQuarantine({ ...entry, sinceMs: now });
+    else if (entry.scans >= SCANS_MIN && now - entry.sinceMs >= QUARANTINE_AGE_MS_MIN) {
+      ripe.push(entry);
+    }
+  }
+  if (ripe.length === 0) return;
+  const batch = new ApplyBatch(ports, options.deviceName);
+  const checked: string[] = [];
+  for (const entry of ripe) {
+    try {
+      await check(batch, entry);
+      checked.push(entry.id);
+    } catch (error) {
+      // It stays, and is looked at again after another while.
+      if (!(error instanceof FileSystemError)) throw error;
+      ports.store.putQuarantine({ ...entry, sinceMs: now });
+    }
+  }
+  await batch.commit();
+  ports.store.transaction(() => {
+    for (const id of checked) ports.store.removeQuarantine(id);
+  });
+}
+
+async function check(batch: ApplyBatch, entry: QuarantineEntry): Promise<void> {
+  const { fs, store } = batch.ports;
+  const from = joinPath(QUARANTINE_DIRECTORY, entry.id);
+  if (fs.stat(from) === undefined) return;
+  if ((await digestOf(fs, from, batch.pace)) === entry.digest) {
+    fs.removeFile(from);
+    return;
+  }
+  const { node, path } = entry;
+  const directory = parentPath(path);
+  await saveConflictCopy(batch, {
+    from,
+    // Where a sibling holds the bytes it waits once more, under another name than the entry that ends now.
+    id: batch.ports.random.id<NodeId>(),
+    node,
+    directory,
+    parent: nodeAt(store, directory),
+    name: baseName(path),
+    of: { node, version: store.remoteRow(node)?.contentVersion ?? 0 },
+  });
+}
+
+/** The clock may have gone back meanwhile. */
+function ageMs(now: number, sinceMs: number): number {
+  return Math.max(0, now - sinceMs);
+}

@@ -1,0 +1,288 @@
+/**
+ * Recover: decides, from the journal and the bytes themselves, what a crash left below the state directory.
+ * Rules: D7, I14, I3. Nothing that may be a user's only copy is unlinked: it is put back, gets a conflict name, or
+ * goes to quarantine. May itself crash anywhere and be run again.
+ */
+import type { Digest } from "../core/digest.ts";
+import { type NodeId, parseId, PARKING_ID, ROOT_ID } from "../core/identifier.ts";
+import { baseName, joinPath, parentPath } from "../core/path.ts";
+import { pathOf } from "../core/tree.ts";
+import { type FileSystem, FileSystemError } from "../ports/filesystem.ts";
+import type { JournalEntry, StateStore } from "../ports/state-store.ts";
+import { ApplyBatch, type ApplyPorts } from "./apply-batch.ts";
+import { saveConflictCopy } from "./conflict-copy.ts";
+import { digestOf } from "./displaced.ts";
+import {
+  PARKING_DIRECTORY,
+  QUARANTINE_DIRECTORY,
+  STAGING_DIRECTORY,
+  STATE_DIRECTORY,
+} from "./ports.ts";
+import { digestOfPartial } from "./stage-plan.ts";
+
+/** Makes the directories below the state directory, where they are not there. */
+export function prepareStateDirectories(fs: FileSystem): void {
+  const directories = [
+    STATE_DIRECTORY,
+    STAGING_DIRECTORY,
+    QUARANTINE_DIRECTORY,
+    PARKING_DIRECTORY,
+  ];
+  for (const directory of directories) fs.makeDirectory(directory);
+}
+
+export interface RecoverOptions {
+  readonly deviceName: string;
+  /** True after the database was set aside (S4): its journal is gone, and nobody knows whose bytes are here. */
+  readonly isStateLost?: boolean;
+}
+
+/**
+ * Finishes or undoes what was under way, and removes what only staging left. Idempotent. An entry that cannot be dealt
+ * with now keeps its note, for the next time.
+ *
+ * @throws {FileSystemError} where directories cannot be made durable
+ */
+export async function recoverJournal(
+  ports: ApplyPorts,
+  options: RecoverOptions,
+): Promise<void> {
+  prepareStateDirectories(ports.fs);
+  const batch = new ApplyBatch(ports, options.deviceName);
+  for (const entry of ports.store.journal()) {
+    try {
+      if (entry.kind === "delete") await recoverDelete(batch, entry);
+      else await recoverReplace(batch, entry);
+      batch.resolve(entry.id);
+    } catch (error) {
+      if (!(error instanceof FileSystemError)) throw error;
+    }
+  }
+  await recoverParked(batch);
+  await recoverQuarantine(batch);
+  await sweepStaging(batch, options.isStateLost ?? false);
+  await batch.commit();
+}
+
+/** What may have been displaced stands in staging (exchange) or in quarantine (D6, or a step further). */
+async function recoverReplace(batch: ApplyBatch, entry: JournalEntry): Promise<void> {
+  const staged = joinPath(STAGING_DIRECTORY, entry.id);
+  const displaced = joinPath(QUARANTINE_DIRECTORY, entry.id);
+  const { fs } = batch.ports;
+  if (fs.stat(displaced) !== undefined) await recoverDisplaced(batch, entry, displaced);
+  await recoverPlaced(batch, entry);
+  if (fs.stat(staged) === undefined) return;
+  const digest = await readDigest(batch, staged);
+  // Equal to the new content: the exchange was not done, or it displaced the same bytes.
+  if (digest !== undefined && digest === entry.newDigest) batch.discard(staged);
+  else await recoverBytes(batch, entry, staged, digest);
+}
+
+/** D6 got as far as moving the old one out; if the place is empty it belongs there. */
+async function recoverDisplaced(
+  batch: ApplyBatch,
+  entry: JournalEntry,
+  path: string,
+): Promise<void> {
+  if (putBack(batch, entry, path)) return;
+  await recoverBytes(batch, entry, path, await readDigest(batch, path));
+}
+
+/**
+ * Where the new content is in place already, the node is there, whatever its old inode is called by now: without
+ * this the scan would take a conflict copy that was made just before the crash for the node itself.
+ */
+async function recoverPlaced(batch: ApplyBatch, entry: JournalEntry): Promise<void> {
+  const { fs, store } = batch.ports;
+  const node = store.local.get(entry.node);
+  const remote = store.remote.get(entry.node);
+  const stat = fs.stat(entry.path);
+  if (node === undefined || remote === undefined || stat === undefined) return;
+  if (stat.identity === node.identity || stat.kind !== remote.content.kind) return;
+  if (pathOf(store.local, node.id) !== entry.path) return;
+  if ((await readDigest(batch, entry.path)) !== entry.newDigest) return;
+  if (remote.content.kind === "file" && remote.content.sha256 !== entry.newDigest) return;
+  const { id, parent, name } = node;
+  const { identity } = stat;
+  const placed = { id, parent, name, content: remote.content, identity, stamp: "" };
+  batch.putUnknown(placed, entry.path);
+  const directory = parentPath(entry.path);
+  const copy = fs.list(directory)?.entries.find((one) => one.stat.identity === node.identity);
+  if (copy === undefined || batch.draft.child(parent, copy.name) !== undefined) return;
+  const of = { node: id, version: remote.contentVersion };
+  const copyId = batch.ports.random.id<NodeId>();
+  const path = joinPath(directory, copy.name);
+  batch.putUnknown({ ...node, id: copyId, name: copy.name, conflictOf: of }, path);
+  batch.putConflict({ node: copyId, path, of: entry.path });
+}
+
+/** @returns undefined for what cannot be read: then nobody can say that it is not needed. */
+async function readDigest(batch: ApplyBatch, path: string): Promise<Digest | undefined> {
+  try {
+    return await digestOf(batch.ports.fs, path, batch.pace);
+  } catch (error) {
+    if (error instanceof FileSystemError && error.code !== "exhausted") return undefined;
+    throw error;
+  }
+}
+
+/** The base's bytes go to quarantine, a user's get a name. */
+async function recoverBytes(
+  batch: ApplyBatch,
+  entry: JournalEntry,
+  from: string,
+  digest: Digest | undefined,
+): Promise<void> {
+  const isBase = digest !== undefined && digest === entry.oldDigest && entry.kind !== "conflict";
+  if (isBase) await quarantine(batch, entry, from, digest);
+  else await rescue(batch, entry, from);
+}
+
+async function recoverDelete(batch: ApplyBatch, entry: JournalEntry): Promise<void> {
+  const path = joinPath(QUARANTINE_DIRECTORY, entry.id);
+  const { fs } = batch.ports;
+  if (fs.stat(path) === undefined) return;
+  const digest = await readDigest(batch, path);
+  if (digest !== undefined && digest === entry.oldDigest) {
+    await quarantine(batch, entry, path, digest);
+  } else if (!putBack(batch, entry, path)) await rescue(batch, entry, path);
+}
+
+function putBack(batch: ApplyBatch, entry: JournalEntry, from: string): boolean {
+  try {
+    if (batch.ports.fs.moveNoReplace(from, entry.path) !== "moved") return false;
+  } catch (error) {
+    if (error instanceof FileSystemError && error.code === "not_directory") return false;
+    throw error;
+  }
+  batch.touch(from);
+  batch.touch(entry.path);
+  return true;
+}
+
+async function quarantine(
+  batch: ApplyBatch,
+  { id, node, path }: JournalEntry,
+  from: string,
+  digest: Digest,
+): Promise<void> {
+  const { fs } = batch.ports;
+  if (fs.stat(from)?.kind !== "file") {
+    // A symlink: there is nothing to write to, and no link stays here (I23).
+    batch.discard(from);
+    return;
+  }
+  const target = joinPath(QUARANTINE_DIRECTORY, id);
+  if (from !== target) fs.moveNoReplace(from, target);
+  batch.putQuarantine({ id, node, path, digest });
+}
+
+async function rescue(batch: ApplyBatch, entry: JournalEntry, from: string): Promise<void> {
+  const { id, node, path } = entry;
+  const version = batch.ports.store.remoteRow(node)?.contentVersion ?? 0;
+  const directory = parentPath(path);
+  const parent = nodeAt(batch.ports.store, directory);
+  const name = baseName(path);
+  await saveConflictCopy(batch, {
+    from,
+    id,
+    node,
+    directory,
+    parent,
+    name,
+    of: { node, version },
+  });
+}
+
+/** The directory that the local tree has at that path. */
+export function nodeAt({ local }: Pick<StateStore, "local">, path: string): NodeId | undefined {
+  let current = ROOT_ID;
+  if (path === "") return current;
+  for (const name of path.split("/")) {
+    const child = local.child(current, name);
+    if (child === undefined) return undefined;
+    current = child.id;
+  }
+  return current;
+}
+
+/** A parked node carries its id as its name: the tree is told, and the next plan brings it out. */
+async function recoverParked(batch: ApplyBatch): Promise<void> {
+  const { fs, store } = batch.ports;
+  for (const { name, stat } of fs.list(PARKING_DIRECTORY)?.entries ?? []) {
+    const path = joinPath(PARKING_DIRECTORY, name);
+    const node = isId(name) ? store.local.get(parseId<NodeId>(name)) : undefined;
+    if (node === undefined || node.identity !== stat.identity) await rescueUnknown(batch, path);
+    else if (node.parent !== PARKING_ID) {
+      batch.putUnknown({ ...node, parent: PARKING_ID, name }, path);
+    }
+  }
+}
+
+/** Displaced files of a state that was lost: nobody can say any more that they are not needed. */
+async function recoverQuarantine(batch: ApplyBatch): Promise<void> {
+  const { fs, store } = batch.ports;
+  const known = new Set([...store.quarantine(), ...store.journal()].map(({ id }) => id));
+  for (const { name } of fs.list(QUARANTINE_DIRECTORY)?.entries ?? []) {
+    if (!known.has(name)) await rescueUnknown(batch, joinPath(QUARANTINE_DIRECTORY, name));
+  }
+}
+
+/**
+ * Bytes of unknown origin: those that the server has wait in quarantine, the others get a name in the root, where
+ * the scan makes them a node.
+ */
+async function rescueUnknown(batch: ApplyBatch, path: string): Promise<void> {
+  const { fs, store } = batch.ports;
+  const digest = await readDigest(batch, path);
+  const id = baseName(path);
+  if (digest !== undefined && isId(id) && fs.stat(path)?.kind === "file") {
+    const isOnServer = store.dirty().some((node) => {
+      const content = store.remote.get(node)?.content;
+      return content?.kind === "file" && content.sha256 === digest;
+    });
+    if (isOnServer) {
+      const entry = { id, kind: "replace", node: ROOT_ID, path: RESCUED_NAME, order: 0 } as const;
+      await quarantine(batch, entry, path, digest);
+      return;
+    }
+  }
+  for (let attempt = 1; ; attempt += 1) {
+    const name = attempt === 1 ? RESCUED_NAME : `${RESCUED_NAME} ${attempt}`;
+    if (store.local.child(ROOT_ID, name) !== undefined) continue;
+    const moved = fs.moveNoReplace(path, name);
+    if (moved === "exists") continue;
+    if (moved === "moved") batch.touch(name);
+    batch.rescan.add(name);
+    return;
+  }
+}
+
+const RESCUED_NAME = "recovered";
+
+function isId(name: string): boolean {
+  return /^[0-9a-f]{32}$/.test(name);
+}
+
+/** Removes what was staged and never put in place; keeps partial downloads that are still wanted. */
+async function sweepStaging(batch: ApplyBatch, isStateLost: boolean): Promise<void> {
+  const { fs, store } = batch.ports;
+  const entries = fs.list(STAGING_DIRECTORY)?.entries ?? [];
+  if (entries.length === 0) return;
+  const journal = new Set(store.journal().map(({ id }) => id));
+  const wanted = new Set<string>();
+  for (const id of store.dirty()) {
+    const content = store.remote.get(id)?.content;
+    if (content?.kind === "file" && content.depth > 0) wanted.add(content.sha256);
+  }
+  for (const { name, stat } of entries) {
+    if (journal.has(name)) continue;
+    const path = joinPath(STAGING_DIRECTORY, name);
+    const partial = digestOfPartial(name);
+    if (partial !== undefined) {
+      if (!wanted.has(partial)) batch.discard(path);
+    } else if (stat.kind === "directory" || (isStateLost && isId(name))) {
+      await rescueUnknown(batch, path);
+    } else batch.discard(path);
+  }
+}

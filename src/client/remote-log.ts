@@ -1,0 +1,193 @@
+/**
+ * The client's side of the log: join by snapshot, catch up by pages, fold into the remote tree.
+ * Rules: L1, L2, H5, Y1, S5. Every event is checked against the hash chain before it is folded.
+ */
+import { eventHash } from "../core/canonical.ts";
+import { EMPTY_DIGEST, type Digest } from "../core/digest.ts";
+import { SyncedError } from "../core/error.ts";
+import type { Cursor, ServedEvent } from "../core/event.ts";
+import { foldEvent } from "../core/fold.ts";
+import type { DeviceId, NodeId } from "../core/identifier.ts";
+import { EVENTS_PER_PAGE_MAX, TREE_NODES_PER_PAGE_MAX } from "../core/limits.ts";
+import type { ClientPorts } from "./ports.ts";
+
+/** Inlined small contents kept until they are staged: a few pages' worth. */
+const INLINE_BYTES_KEPT_MAX = 16 * 1024 * 1024;
+
+export class RemoteLog {
+  readonly #ports: ClientPorts;
+  readonly device: DeviceId;
+  readonly #inlined = new Map<Digest, Uint8Array>();
+  #inlinedBytes = 0;
+  /** Events that came by the stream and are not folded yet: always whole up to the last group end. */
+  #streamed: ServedEvent[] = [];
+  /** The log's head as last heard of. */
+  head = 0;
+
+  constructor(ports: ClientPorts, device: DeviceId) {
+    this.#ports = ports;
+    this.device = device;
+  }
+
+  /** Small contents that came beside events, by digest. */
+  get inlined(): ReadonlyMap<Digest, Uint8Array> {
+    return this.#inlined;
+  }
+
+  dropInlined(): void {
+    this.#inlined.clear();
+    this.#inlinedBytes = 0;
+  }
+
+  /** Keeps an event of the live stream for the next cycle. */
+  take(event: ServedEvent): void {
+    this.#streamed.push(event);
+    this.head = Math.max(this.head, event.seq);
+  }
+
+  get hasStreamed(): boolean {
+    return this.#streamed.length > 0;
+  }
+
+  /** Folds what the stream brought. @returns false when there is a gap: catch up by pages. */
+  foldStreamed(): boolean {
+    const cursor = this.#ports.store.cursor();
+    if (cursor === undefined) return false;
+    const events = this.#streamed.filter((event) => event.seq > cursor.seq);
+    let whole = events.length;
+    while (whole > 0 && events[whole - 1]?.groupEnd !== true) whole -= 1;
+    this.#streamed = events.slice(whole);
+    const ready = events.slice(0, whole);
+    const [first] = ready;
+    if (first === undefined) return true;
+    if (first.seq !== cursor.seq + 1) {
+      this.#streamed = [];
+      return false;
+    }
+    this.#fold(cursor, ready);
+    return true;
+  }
+
+  /**
+   * Joins by snapshot when there is no cursor, then folds pages until the head.
+   *
+   * @throws {SyncedError} `log_diverged`, `cursor_ahead`, `cursor_expired` when the cursor is not on this log.
+   */
+  async catchUp(signal: AbortSignal): Promise<void> {
+    const { store, api } = this.#ports;
+    let cursor = store.cursor() ?? (await this.#join(signal));
+    for (;;) {
+      signal.throwIfAborted();
+      const page = await api.events({ after: cursor, limit: EVENTS_PER_PAGE_MAX }, signal);
+      if (page.epoch !== cursor.epoch) throw diverged("its epoch is another");
+      this.head = page.head;
+      if (page.events.length > 0) cursor = this.#fold(cursor, page.events);
+      if (cursor.seq >= page.head) return;
+      if (page.events.length === 0) throw violation(`it sends no event after ${cursor.seq}`);
+    }
+  }
+
+  /** The snapshot at a moving head; events since the first page's seq are replayed on top by `catchUp`. */
+  async #join(signal: AbortSignal): Promise<Cursor> {
+    const { store, api, observer } = this.#ports;
+    store.clearRemote();
+    let cursor: Cursor | undefined;
+    let after: NodeId | undefined;
+    let count = 0;
+    do {
+      const limit = TREE_NODES_PER_PAGE_MAX;
+      const page = await api.tree(after === undefined ? { limit } : { after, limit }, signal);
+      cursor ??= { epoch: page.epoch, seq: page.seq, hash: page.hash };
+      if (page.epoch !== cursor.epoch) throw diverged("its epoch changed during the snapshot");
+      store.transaction(() => {
+        for (const node of page.nodes) store.putRemote(node);
+      });
+      count += page.nodes.length;
+      if (page.next !== undefined) progress(observer, count);
+      after = page.next;
+    } while (after !== undefined);
+    store.setCursor(cursor);
+    return cursor;
+  }
+
+  #fold(cursor: Cursor, events: readonly ServedEvent[]): Cursor {
+    const { store, observer } = this.#ports;
+    const folded = checkChain(cursor, events);
+    const approved = events.filter((event) => event.approval !== undefined).map((e) => e.node);
+    store.transaction(() => {
+      for (const event of events) store.putRemote(foldEvent(event));
+      if (approved.length > 0) rememberApproved(this.#ports, approved);
+      store.setCursor(folded);
+    });
+    this.head = Math.max(this.head, folded.seq);
+    for (const event of events) {
+      if (event.device === this.device) continue;
+      this.#keepInlined(event);
+      const { kind, path, from } = event;
+      const change = { event: "change", direction: "down", kind, path } as const;
+      observer.emit(from === undefined ? change : { ...change, from });
+    }
+    return folded;
+  }
+
+  #keepInlined({ inline, content }: ServedEvent): void {
+    if (inline === undefined || content.kind !== "file" || content.depth !== 0) return;
+    if (content.sha256 === EMPTY_DIGEST) return;
+    if (this.#inlinedBytes + content.size > INLINE_BYTES_KEPT_MAX) return;
+    // Verified when it is staged, like every other chunk.
+    this.#inlined.set(content.sha256, Uint8Array.fromBase64(inline));
+    this.#inlinedBytes += content.size;
+  }
+}
+
+/** Each event follows the one before by seq and by hash, and the last one ends a group. */
+function checkChain(cursor: Cursor, events: readonly ServedEvent[]): Cursor {
+  let { seq, hash } = cursor;
+  for (const event of events) {
+    if (event.seq !== seq + 1) throw violation(`event ${event.seq} follows event ${seq}`);
+    if (event.previousHash !== hash || eventHash(hash, event) !== event.hash) {
+      throw diverged(`the hash of event ${event.seq} is not what the chain asks for`);
+    }
+    seq = event.seq;
+    hash = event.hash;
+  }
+  if (events.at(-1)?.groupEnd !== true) throw violation(`a page ends inside a group at ${seq}`);
+  return { epoch: cursor.epoch, seq, hash };
+}
+
+function progress(observer: ClientPorts["observer"], done: number): void {
+  observer.emit({
+    event: "progress",
+    phase: "download",
+    done,
+    total: done,
+    bytesDone: 0,
+    bytesTotal: 0,
+  });
+}
+
+function diverged(why: string): SyncedError {
+  return new SyncedError("log_diverged", `Cannot go on in the server's log: ${why}`);
+}
+
+function violation(why: string): SyncedError {
+  return new SyncedError("protocol_violation", `Cannot use the server's log: ${why}`);
+}
+
+/** G4: deletions and overwrites that a person approved on the device that made them. */
+const APPROVED_KEY = "approvedByOthers";
+
+function rememberApproved({ store }: ClientPorts, nodes: readonly NodeId[]): void {
+  store.setValue(APPROVED_KEY, [...new Set([...approvedByOthers(store), ...nodes])]);
+}
+
+export function approvedByOthers(store: ClientPorts["store"]): ReadonlySet<string> {
+  const value = store.value(APPROVED_KEY);
+  return new Set(Array.isArray(value) ? value.filter((id) => typeof id === "string") : []);
+}
+
+/** Called when nothing is dirty any more: every approved change has been done. */
+export function clearApprovedByOthers(store: ClientPorts["store"]): void {
+  if (approvedByOthers(store).size > 0) store.setValue(APPROVED_KEY, []);
+}
+

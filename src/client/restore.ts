@@ -1,0 +1,86 @@
+/**
+ * The same server with a log that does not contain this device's cursor: it was restored from an older backup.
+ * Rules: S5, R11.
+ *
+ * The newest remembered cursor that lies on its log is the common point C. Then the remote tree is read anew, and
+ * the base becomes what the restored server says wherever that is the server's old state (version <= C): the disk
+ * differs from it, so what the server lost is proposed again as ordinary edits. Whatever the server changed after C
+ * has no base: it merges by union. Nothing is deleted on either side.
+ */
+import { SyncedError } from "../core/error.ts";
+import type { Cursor } from "../core/event.ts";
+import type { NodeId } from "../core/identifier.ts";
+import type { StateStore } from "../ports/state-store.ts";
+import type { ClientPorts } from "./ports.ts";
+import type { RemoteLog } from "./remote-log.ts";
+
+/** Set while the tree is read anew: after a crash the re-join goes on from here. */
+const RESTORED_SINCE_KEY = "restoredSince";
+
+export function isRejoining({ store }: Pick<ClientPorts, "store">): boolean {
+  return typeof store.value(RESTORED_SINCE_KEY) === "number";
+}
+
+/** Begins a re-join, or goes on with one that was interrupted. Resolves with the log caught up. */
+export async function rejoinRestored(
+  ports: ClientPorts,
+  log: RemoteLog,
+  signal: AbortSignal,
+): Promise<void> {
+  const { store } = ports;
+  if (!isRejoining(ports)) await forget(ports, signal);
+  await log.catchUp(signal);
+  const seq = Number(store.value(RESTORED_SINCE_KEY));
+  store.transaction(() => {
+    for (const id of store.dirty()) rebase(store, id, seq);
+    store.setValue(RESTORED_SINCE_KEY, undefined);
+  });
+}
+
+async function forget(ports: ClientPorts, signal: AbortSignal): Promise<void> {
+  const { store, observer } = ports;
+  const seq = (await findCommonCursor(ports, signal))?.seq ?? 0;
+  observer.emit({
+    event: "notice",
+    code: "server_restored",
+    message: `The server was restored from an older copy: its log agrees with this device up to event ${seq} only; nothing is deleted, and what the server lost is given back`,
+  });
+  store.transaction(() => {
+    store.clearBase();
+    store.clearRemote();
+    store.clearCursors();
+    store.setValue(RESTORED_SINCE_KEY, seq);
+  });
+}
+
+/** Where the server has its state from before C, that state is what this device's edits are based on. */
+function rebase(store: StateStore, id: NodeId, seq: number): void {
+  const remote = store.remote.get(id);
+  const local = store.local.get(id);
+  if (remote === undefined || local === undefined) return;
+  if (remote.contentVersion > seq || remote.placeVersion > seq) return;
+  const { parent, name, content, contentVersion, placeVersion } = remote;
+  const { identity, stamp } = local;
+  store.putBase({ id, parent, name, content, contentVersion, placeVersion, identity, stamp });
+}
+
+async function findCommonCursor(
+  { store, api }: ClientPorts,
+  signal: AbortSignal,
+): Promise<Cursor | undefined> {
+  for (const cursor of store.cursorHistory()) {
+    try {
+      await api.events({ after: cursor, limit: 1 }, signal);
+      return cursor;
+    } catch (cause) {
+      if (!isDiverged(cause)) throw cause;
+    }
+  }
+  return undefined;
+}
+
+/** The server says, or its log shows, that the cursor is not on it. */
+export function isDiverged(cause: unknown): boolean {
+  if (!(cause instanceof SyncedError)) return false;
+  return ["log_diverged", "cursor_ahead", "cursor_expired"].includes(cause.code);
+}

@@ -1,0 +1,152 @@
+/**
+ * What an entry holds: a file's digest, a symlink's target. Rules: A2, A5, I19, I20, F60, F62.
+ */
+import { SyncedError } from "../core/error.ts";
+import type { EncodedManifestObject } from "../core/manifest.ts";
+import { type Content, type FileContent, sameBytes } from "../core/node.ts";
+import { parseSymlinkTarget } from "../core/path.ts";
+import { FileSystemError, type Stat } from "../ports/filesystem.ts";
+import { digestFile, type FileDigest } from "./digest-file.ts";
+import type { Entry, ScanRun } from "./scan-run.ts";
+
+/**
+ * Ends a stamp that must not be trusted, as it was taken within the racy window: it equals no stamp that a
+ * file system gives, so whoever compares it looks at the bytes.
+ */
+export const RACY_MARK = "~";
+
+export interface ReadContent {
+  readonly content: Content;
+  readonly stamp: string;
+  readonly objects: readonly EncodedManifestObject[];
+}
+
+/** Looks in a row that find a file changing before it is listed as a problem. */
+const TRIES_BEFORE_PROBLEM = 4;
+
+/**
+ * Reads what the entry holds.
+ *
+ * @param known what the node held before: metadata that this disk cannot keep are taken from it.
+ * @returns undefined where it could not be read now; when to look again, or the problem, is then recorded.
+ */
+export async function readContent(
+  run: ScanRun,
+  entry: Entry,
+  known: Content | undefined,
+): Promise<ReadContent | undefined> {
+  try {
+    switch (entry.stat.kind) {
+      case "file":
+        return await readFile(run, entry, known?.kind === "file" ? known : undefined);
+      case "symlink":
+        return readSymlink(run, entry);
+      case "directory":
+        // What is in a directory changes its stamp, so that it says nothing about the directory itself.
+        return { content: { kind: "directory" }, stamp: entry.stat.stamp, objects: [] };
+      case "other":
+        return undefined;
+    }
+  } catch (error) {
+    if (!(error instanceof FileSystemError)) throw error;
+    reportUnreadable(run, entry.path, error);
+    return undefined;
+  }
+}
+
+/** @returns true where an equal stamp is not enough and the file has to be read again now. */
+export function isDueForAnotherLook(run: ScanRun, entry: Entry): boolean {
+  const { path, stat } = entry;
+  const now = run.ports.clock.monotonic();
+  if (!run.isYoung(stat) || run.revisits.isRipe(path, stat.stamp, now)) return true;
+  run.revisits.racy(path, stat.stamp, now);
+  return false;
+}
+
+/** Records why an entry cannot be read, and when to try again where time may help. */
+export function reportUnreadable(run: ScanRun, path: string, error: FileSystemError): void {
+  const code = error.code === "illegible" ? "unsupported_name" : "file_unreadable";
+  run.problems.report(path, code, error.message);
+  if (error.code === "exhausted" || error.code === "io") {
+    run.revisits.retry(path, run.ports.clock.monotonic());
+  }
+}
+
+async function readFile(
+  run: ScanRun,
+  entry: Entry,
+  known: FileContent | undefined,
+): Promise<ReadContent | undefined> {
+  const { path, stat } = entry;
+  const file = { path, expected: stat };
+  const result = await digestFile(run.ports.fs, file, run.chunker, run.pace);
+  if (result.kind !== "digested") {
+    if (!run.pace.isStopped) retry(run, path);
+    return undefined;
+  }
+  run.problems.clear(path);
+  const content = fileContent(run, result.digest, stat, known);
+  const now = run.ports.clock.monotonic();
+  const isTrusted = !run.isYoung(stat) || run.revisits.isRipe(path, stat.stamp, now);
+  if (!isTrusted) run.revisits.racy(path, stat.stamp, now);
+  const stamp = isTrusted ? stat.stamp : `${stat.stamp}${RACY_MARK}`;
+  return { content, stamp, objects: result.digest.objects };
+}
+
+function retry(run: ScanRun, path: string): void {
+  const tries = run.revisits.retry(path, run.ports.clock.monotonic());
+  if (tries < TRIES_BEFORE_PROBLEM) return;
+  const message = `Cannot read "${path}" in one piece: it keeps changing`;
+  run.problems.report(path, "file_changed", message);
+}
+
+function readSymlink(run: ScanRun, { path, stat }: Entry): ReadContent | undefined {
+  const target = run.ports.fs.readLink(path);
+  if (target === undefined) {
+    retry(run, path);
+    return undefined;
+  }
+  try {
+    const content: Content = { kind: "symlink", target: parseSymlinkTarget(target) };
+    run.problems.clear(path);
+    // A symlink is only ever replaced, never written to: its identity tells of any change.
+    return { content, stamp: stat.stamp, objects: [] };
+  } catch (error) {
+    if (!(error instanceof SyncedError)) throw error;
+    run.problems.report(path, error.code, error.message);
+    return undefined;
+  }
+}
+
+function fileContent(
+  run: ScanRun,
+  digest: FileDigest,
+  stat: Stat,
+  known: FileContent | undefined,
+): FileContent {
+  const { manifest, depth, sha256, size } = digest;
+  const { executable, mtimeGranularityNs } = run.ports.fs.capabilities;
+  const content: FileContent = {
+    kind: "file",
+    manifest,
+    depth,
+    sha256,
+    size,
+    executable: executable ? stat.executable : (known?.executable ?? false),
+    mtimeNs: stat.mtimeNs,
+  };
+  if (known === undefined || !sameBytes(content, known)) return content;
+  const isSameTime = isWithin(stat.mtimeNs, known.mtimeNs, mtimeGranularityNs);
+  return {
+    ...known,
+    executable: content.executable,
+    mtimeNs: isSameTime ? known.mtimeNs : stat.mtimeNs,
+  };
+}
+
+function isWithin(a: string, b: string, granularityNs: number): boolean {
+  if (a === b) return true;
+  const difference = BigInt(a) - BigInt(b);
+  const granularity = BigInt(granularityNs);
+  return difference < granularity && -difference < granularity;
+}

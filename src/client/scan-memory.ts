@@ -1,0 +1,147 @@
+/**
+ * What a scanner remembers between scans, in memory only: paths to look at again and nodes that disappeared.
+ * Rules: A2, A4, A5, I20. A restart forgets it: then a full scan finds all of it anew.
+ */
+import type { NodeId } from "../core/identifier.ts";
+import {
+  DELETE_SETTLE_MS,
+  GUARD_WINDOW_MS,
+  RACY_WINDOW_MS,
+  RETRY_DELAY_MS_MAX,
+  RETRY_DELAY_MS_MIN,
+} from "../core/limits.ts";
+
+interface Revisit {
+  /** Monotonic. */
+  readonly at: number;
+  /** Since when the stamp is what it is; monotonic. */
+  readonly since: number;
+  readonly stamp: string;
+  /** Looks in a row that found the file changing. */
+  readonly tries: number;
+}
+
+/** A little later than the window itself: clocks are coarse. */
+const RACY_REVISIT_MS = RACY_WINDOW_MS + 100;
+/** A file that changes all the time is not waited for: it is a listed problem by then. */
+const UNREAD_TRIES_MAX = 4;
+/** 0.5 s x 2^7 is beyond the longest delay. */
+const DOUBLINGS_MAX = 7;
+
+/** Paths to look at again, and when. */
+export class Revisits {
+  #next = new Map<string, Revisit>();
+  /** Due or about to be looked at; consulted, then dropped. */
+  #taken = new Map<string, Revisit>();
+
+  /** A scan begins that looks at these paths, or at all. */
+  begin(paths: ReadonlySet<string> | undefined): void {
+    this.#taken = paths === undefined ? this.#next : new Map();
+    if (paths === undefined) this.#next = new Map();
+    for (const path of paths ?? []) {
+      const known = this.#next.get(path);
+      if (known === undefined) continue;
+      this.#taken.set(path, known);
+      this.#next.delete(path);
+    }
+  }
+
+  /** The scan got round to everything. */
+  finish(): void {
+    this.#taken = new Map();
+  }
+
+  /** It did not: what it took and did not look at stays as it was. */
+  restore(): void {
+    for (const [path, known] of this.#taken) {
+      if (!this.#next.has(path)) this.#next.set(path, known);
+    }
+    this.finish();
+  }
+
+  /** True when the stamp has been the same for so long that a write would show. */
+  isRipe(path: string, stamp: string, now: number): boolean {
+    const known = this.#get(path);
+    return known?.stamp === stamp && now - known.since >= RACY_WINDOW_MS;
+  }
+
+  /** The file was read while its stamp was too young to be trusted. */
+  racy(path: string, stamp: string, now: number): void {
+    const known = this.#get(path);
+    const since = known?.stamp === stamp ? known.since : now;
+    this.#next.set(path, { at: since + RACY_REVISIT_MS, since, stamp, tries: 0 });
+  }
+
+  /**
+   * The file could not be read in one piece.
+   *
+   * @returns how often in a row.
+   */
+  retry(path: string, now: number): number {
+    const tries = (this.#get(path)?.tries ?? 0) + 1;
+    const doubled = RETRY_DELAY_MS_MIN * 2 ** Math.min(tries - 1, DOUBLINGS_MAX);
+    const at = now + Math.min(doubled, RETRY_DELAY_MS_MAX);
+    this.#next.set(path, { at, since: now, stamp: "", tries });
+    return tries;
+  }
+
+  /** True while a file's bytes could not be read in one piece yet. */
+  get hasUnread(): boolean {
+    for (const { tries } of this.#next.values()) {
+      if (tries > 0 && tries <= UNREAD_TRIES_MAX) return true;
+    }
+    return false;
+  }
+
+  addTo(again: Map<string, number>): void {
+    for (const [path, { at }] of this.#next) again.set(path, at);
+  }
+
+  #get(path: string): Revisit | undefined {
+    return this.#next.get(path) ?? this.#taken.get(path);
+  }
+}
+
+/** Nodes that were not found in their places, until they are found elsewhere or their absence counts. */
+export class Disappearances {
+  readonly #since = new Map<NodeId, number>();
+  #latest = 0;
+
+  get size(): number {
+    return this.#since.size;
+  }
+
+  ids(): IterableIterator<NodeId> {
+    return this.#since.keys();
+  }
+
+  has(id: NodeId): boolean {
+    return this.#since.has(id);
+  }
+
+  add(id: NodeId, now: number): void {
+    if (this.#since.has(id)) return;
+    this.#since.set(id, now);
+    this.#latest = now;
+  }
+
+  /** The node is in a place again, or gone for good. */
+  delete(id: NodeId): void {
+    if (this.#since.size > 0) this.#since.delete(id);
+  }
+
+  /**
+   * True when the node's absence counts: nothing else disappeared for a while. The guard's window bounds the
+   * wait, or a folder in which something disappears all the time would never tell of any deletion.
+   */
+  counts(id: NodeId, now: number): boolean {
+    const since = this.#since.get(id);
+    if (since === undefined) return false;
+    return now - this.#latest >= DELETE_SETTLE_MS || now - since >= GUARD_WINDOW_MS;
+  }
+
+  /** When absences count unless something else disappears. */
+  get settledAt(): number {
+    return this.#latest + DELETE_SETTLE_MS;
+  }
+}

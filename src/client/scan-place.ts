@@ -1,0 +1,163 @@
+/**
+ * Decides which node an entry is that is not where it was: a moved one, the one whose place it has, one that
+ * was held as deleted, or a new one. Rules: A1, A8, A9, F39-F43, F48.
+ */
+import type { NodeId } from "../core/identifier.ts";
+import type { LocalNode } from "../core/node.ts";
+import { checkName, joinPath } from "../core/path.ts";
+import { pathOf } from "../core/tree.ts";
+import { FileSystemError, type Stat } from "../ports/filesystem.ts";
+import { readContent } from "./scan-content.ts";
+import type { Entry, ScanRun, Task } from "./scan-run.ts";
+
+/**
+ * Drafts the node that the entry is. What is found of the directory's missing nodes is taken out of `missing`;
+ * a node that lost its place to another one stays in it.
+ */
+export async function placeEntry(
+  run: ScanRun,
+  task: Task,
+  entry: Entry,
+  missing: Map<string, LocalNode>,
+): Promise<void> {
+  const { kind, identity } = entry.stat;
+  // Known: nobody who is known by this identity is in this place, and the entry may be synced.
+  const occupant = missing.get(entry.name);
+  const heir = occupant?.content.kind === kind ? occupant : undefined;
+  const found = run.draft.byIdentity(identity);
+  const mover = found?.content.kind === kind && hasLeft(run, found, entry) ? found : undefined;
+
+  if (mover !== undefined && heir !== undefined && isAtomicSave(run, mover)) {
+    // Nobody else has heard of the file that was written beside: this is an edit of the one it replaces.
+    run.disappearances.delete(mover.id);
+    run.draft.remove(mover.id);
+    missing.delete(entry.name);
+    await inherit(run, task, entry, heir);
+  } else if (mover !== undefined) {
+    await move(run, task, entry, mover);
+  } else if (heir !== undefined) {
+    missing.delete(entry.name);
+    await inherit(run, task, entry, heir);
+  } else {
+    await create(run, task, entry);
+  }
+}
+
+/**
+ * True where a known node is no longer at its old place, so that the entry with its identity is this node.
+ * Where it is still there, the entry is a second hard link; where something unknown of its kind is there, that
+ * is what an atomic save leaves, and the entry is a backup of what was there before.
+ */
+function hasLeft(run: ScanRun, node: LocalNode, entry: Entry): boolean {
+  const path = pathOf(run.draft, node.id);
+  if (path === undefined || path === entry.path) return true;
+  const stat = look(run, path);
+  if (stat === "unknown") return false;
+  if (stat === "absent" || stat.kind !== node.content.kind) return true;
+  if (stat.identity === node.identity) return false;
+  if (!stat.sameDevice) return false;
+  if (run.isIgnored(path, stat.kind === "directory")) return true;
+  if (run.draft.byIdentity(stat.identity) !== undefined) return true;
+  // The node's new identity has to be recorded, or two nodes would go by the old one.
+  run.hint(path);
+  return false;
+}
+
+function look(run: ScanRun, path: string): Stat | "absent" | "unknown" {
+  try {
+    return run.ports.fs.stat(path) ?? "absent";
+  } catch (error) {
+    if (!(error instanceof FileSystemError)) throw error;
+    return error.code === "not_directory" ? "absent" : "unknown";
+  }
+}
+
+/** True for a file that was only ever here, written to be renamed over another one. */
+function isAtomicSave(run: ScanRun, mover: LocalNode): boolean {
+  return mover.content.kind === "file" && run.draft.isOnlyLocal(mover.id);
+}
+
+async function move(run: ScanRun, task: Task, entry: Entry, node: LocalNode): Promise<void> {
+  const read = await readContent(run, entry, node.content);
+  if (run.pace.isStopped) return;
+  // Unread, it keeps its old stamp: its bytes are looked at as soon as they can be.
+  const { content, stamp } = read ?? node;
+  const moved = { ...node, parent: task.id, name: entry.name, content, stamp };
+  run.draft.put({ node: moved, under: task.under, objects: read?.objects ?? [] });
+  descend(run, entry, node.id);
+}
+
+/** The entry takes over the node whose place it has. */
+async function inherit(run: ScanRun, task: Task, entry: Entry, node: LocalNode): Promise<void> {
+  const read = await readContent(run, entry, node.content);
+  if (read === undefined) {
+    run.disappearances.delete(node.id);
+    return;
+  }
+  const { content, stamp, objects } = read;
+  const { identity } = entry.stat;
+  run.draft.put({ node: { ...node, content, identity, stamp }, under: task.under, objects });
+  descend(run, entry, node.id);
+}
+
+async function create(run: ScanRun, task: Task, entry: Entry): Promise<void> {
+  const { name, path, stat } = entry;
+  const { store, random } = run.ports;
+  if (stat.kind === "directory" && store.isLeftover(stat.identity)) {
+    if (!holdsSyncable(run, path)) return;
+    store.setLeftover(stat.identity, false);
+  }
+  const former = formerNode(run, task.id, entry);
+  const read = await readContent(run, entry, former?.content);
+  if (read === undefined) return;
+  const { content, stamp, objects } = read;
+  const id = former?.id ?? random.id<NodeId>();
+  const { identity } = stat;
+  const node = { id, parent: task.id, name, content, identity, stamp };
+  run.draft.put({ node, under: task.under, objects, isFresh: true });
+  descend(run, entry, id);
+}
+
+/** A9: the base's node of that place and kind, where nothing on disk is it. */
+function formerNode(run: ScanRun, parent: NodeId, { name, stat }: Entry): LocalNode | undefined {
+  const former = run.ports.store.base.child(parent, name);
+  if (former?.content.kind !== stat.kind) return undefined;
+  return run.draft.get(former.id) === undefined ? former : undefined;
+}
+
+/** What is in a directory that was not here before is looked at, however deep. */
+function descend(run: ScanRun, { path, stat }: Entry, id: NodeId): void {
+  if (stat.kind !== "directory") return;
+  run.add({
+    id,
+    path,
+    names: undefined,
+    deep: true,
+    under: run.draft.isDrafted(id) ? id : undefined,
+  });
+}
+
+/** A8: true where something syncable is in a left-over directory, or in one left over within it. */
+function holdsSyncable(run: ScanRun, path: string): boolean {
+  const pending = [path];
+  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
+    for (const { name, stat } of entriesOf(run, next)) {
+      const inner = joinPath(next, name);
+      const isDirectory = stat.kind === "directory";
+      if (stat.kind === "other" || !stat.sameDevice || checkName(name) !== undefined) continue;
+      if (run.isIgnored(inner, isDirectory)) continue;
+      if (!isDirectory || !run.ports.store.isLeftover(stat.identity)) return true;
+      pending.push(inner);
+    }
+  }
+  return false;
+}
+
+function entriesOf(run: ScanRun, path: string) {
+  try {
+    return run.ports.fs.list(path)?.entries ?? [];
+  } catch (error) {
+    if (error instanceof FileSystemError) return [];
+    throw error;
+  }
+}

@@ -1,0 +1,43 @@
+/** Standing: what `synced status` reads and the observer is told about the whole folder. Rules: Y5, I43. */
+import type { ClientPorts } from "./ports.ts";
+
+export type FolderState = "in_sync" | "syncing" | "held" | "offline" | "stopped";
+
+/** What is kept for `synced status`. */
+export interface StandingValue {
+  readonly state: FolderState;
+  /** The log's head as last heard of. */
+  readonly head: number;
+  /** Clock.now() of the last time everything was in sync. */
+  readonly lastSyncMs: number | null;
+}
+
+export const STANDING_KEY = "status";
+
+export class Standing {
+  readonly #ports: Pick<ClientPorts, "store" | "clock" | "observer">;
+  #told: StandingValue | undefined;
+
+  constructor(ports: Pick<ClientPorts, "store" | "clock" | "observer">) {
+    this.#ports = ports;
+  }
+
+  /** Writes only what is new, so that a folder at rest writes nothing. */
+  set({ state, head }: { readonly state: FolderState; readonly head: number }): void {
+    const { store, clock, observer } = this.#ports;
+    const told = this.#told;
+    if (told?.state === state && told.head === head) return;
+    const lastSyncMs =
+      state === "in_sync" ? clock.now() : (told?.lastSyncMs ?? lastSyncOf(store.value(STANDING_KEY)));
+    this.#told = { state, head, lastSyncMs };
+    store.setValue(STANDING_KEY, this.#told);
+    if (state !== "in_sync") return;
+    const seq = store.cursor()?.seq ?? 0;
+    observer.emit({ event: "in_sync", seq, files: store.baseFileCount() });
+  }
+}
+
+function lastSyncOf(value: unknown): number | null {
+  if (typeof value !== "object" || value === null || !("lastSyncMs" in value)) return null;
+  return typeof value.lastSyncMs === "number" ? value.lastSyncMs : null;
+}

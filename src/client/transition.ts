@@ -1,0 +1,338 @@
+/**
+ * Transition: carries out the disk's half of a plan, in batches, each with one durability barrier.
+ * Rules: D1-D8, S2, Y1, I3, I13-I15. The order within a batch: contents staged and durable, journal, renames,
+ * directories durable, one transaction with the base last. A failure on one path is that path's; the others go on.
+ */
+import { type Digest, sha256 } from "../core/digest.ts";
+import type { NodeId } from "../core/identifier.ts";
+import type { Content, FileContent } from "../core/node.ts";
+import { parentPath } from "../core/path.ts";
+import type { Transition } from "../core/transition.ts";
+import { pathOf } from "../core/tree.ts";
+import { FileSystemError } from "../ports/filesystem.ts";
+import type { JournalEntry } from "../ports/state-store.ts";
+import { ApplyBatch, type ApplyFailure } from "./apply-batch.ts";
+import { applyMove } from "./apply-move.ts";
+import { applyCreate, applyDelete, applyMetadata, applyReplace } from "./apply-step.ts";
+import { codeOfTrouble } from "./disk-trouble.ts";
+import { type ClientPorts, STATE_DIRECTORY } from "./ports.ts";
+import { ProgressReport } from "./progress-report.ts";
+import { prepareStateDirectories, recoverJournal } from "./recover.ts";
+import { type StagedFile, stageContents, type StageReport, type StageWant } from "./stage.ts";
+
+export type { ApplyFailure } from "./apply-batch.ts";
+
+type TransitionPorts = Pick<
+  ClientPorts,
+  "fs" | "store" | "api" | "observer" | "clock" | "random"
+>;
+
+export interface ApplyOptions {
+  /** As it stands in the names of conflict copies. */
+  readonly deviceName: string;
+  /** Contents that came beside their events, by whole-file SHA-256. */
+  readonly known?: ReadonlyMap<Digest, Uint8Array>;
+  /** What is not synced keeps a deleted directory alive here (A8). @default nothing is ignored */
+  readonly ignores?: (path: string, isDirectory: boolean) => boolean;
+}
+
+export interface ApplyReport {
+  /** Transitions that were done, and recorded. */
+  readonly applied: number;
+  /** Conflict copies that were made. */
+  readonly conflicts: number;
+  /** Paths that did not look as the last scan saw them: nothing was done there. */
+  readonly rescan: ReadonlySet<string>;
+  /** Paths with a trouble of their own, recorded as problems. */
+  readonly failed: readonly ApplyFailure[];
+}
+
+/** One fsync barrier and one transaction for so many steps, or for so many bytes. */
+const STEPS_PER_BATCH_MAX = 1_000;
+const BYTES_PER_BATCH_MAX = 64 * 1024 * 1024;
+
+/**
+ * Carries out these steps in their order. May be called again with the same ones: a step that was done already finds
+ * another disk than expected and is skipped.
+ *
+ * @throws {SyncedError} as ServerApi does when contents cannot be fetched, and when `signal` aborts; all that was
+ * done before is recorded
+ * @throws {FileSystemError} where a directory cannot be made durable
+ */
+export async function applyTransitions(
+  ports: TransitionPorts,
+  transitions: readonly Transition[],
+  options: ApplyOptions,
+  signal: AbortSignal,
+): Promise<ApplyReport> {
+  prepareStateDirectories(ports.fs);
+  if (ports.store.journal().length > 0) await recoverJournal(ports, options);
+  return new Application(ports, options, signal).run(transitions);
+}
+
+class Application {
+  readonly #ports: TransitionPorts;
+  readonly #options: ApplyOptions;
+  readonly #signal: AbortSignal;
+  readonly #progress: ProgressReport;
+  readonly #rescan = new Set<string>();
+  readonly #failed: ApplyFailure[] = [];
+  #applied = 0;
+  #conflicts = 0;
+
+  constructor(ports: TransitionPorts, options: ApplyOptions, signal: AbortSignal) {
+    this.#ports = ports;
+    this.#options = options;
+    this.#signal = signal;
+    this.#progress = new ProgressReport(ports, "apply");
+  }
+
+  async run(transitions: readonly Transition[]): Promise<ApplyReport> {
+    for (const step of transitions) this.#progress.expect(contentOf(step)?.size ?? 0);
+    const batches = cutBatches(transitions);
+    let staging = this.#stage(batches[0] ?? []);
+    for (const [index, steps] of batches.entries()) {
+      const stage = await staging;
+      // The next contents are on their way while these are put in place.
+      const next = stage.stop === undefined ? (batches[index + 1] ?? []) : [];
+      staging = this.#stage(next);
+      try {
+        await this.#apply(steps, stage);
+        if (stage.stop !== undefined) throw stage.stop;
+        this.#signal.throwIfAborted();
+      } catch (error) {
+        this.#drop(await staging);
+        throw error;
+      }
+      if (stage.failed.some(({ code }) => code === "storage_full")) {
+        this.#drop(await staging);
+        break;
+      }
+    }
+    this.#progress.end();
+    return {
+      applied: this.#applied,
+      conflicts: this.#conflicts,
+      rescan: this.#rescan,
+      failed: this.#failed,
+    };
+  }
+
+  /** Never rejects for trouble with the server: the report says it. */
+  #stage(steps: readonly Transition[]): Promise<StageReport> {
+    const wants: StageWant[] = [];
+    for (const step of steps) {
+      const content = contentOf(step);
+      if (content === undefined) continue;
+      wants.push({ id: idOf(step), content, reuse: this.#reuse(step) });
+    }
+    const { known } = this.#options;
+    const options = { signal: this.#signal, ...(known === undefined ? {} : { known }) };
+    return stageContents(this.#ports, wants, options);
+  }
+
+  /** An edited file has most of its new chunks already. */
+  #reuse(step: Transition): StageWant["reuse"] & object {
+    if (step.kind !== "replace") return [];
+    const { content } = step.expected;
+    const path = pathOf(this.#ports.store.local, step.id);
+    return path === undefined || content.kind !== "file" ? [] : [{ path, content }];
+  }
+
+  async #apply(steps: readonly Transition[], stage: StageReport): Promise<void> {
+    const batch = new ApplyBatch(this.#ports, this.#options.deviceName);
+    for (const failure of stage.failed) {
+      const path = this.#pathAt(batch, steps, failure.id);
+      batch.fail({ ...failure, path });
+    }
+    const staged = new Map(stage.staged);
+    const journal = new Journal(this.#ports, batch, staged);
+    for (const [index, step] of steps.entries()) {
+      const file = staged.get(idOf(step));
+      if (contentOf(step) !== undefined && file === undefined) continue;
+      const id = journal.write(steps, index);
+      await this.#take(batch, step, file, id);
+      this.#progress.done();
+      if (batch.pace.step()) await batch.pace.rest();
+    }
+    await batch.commit();
+    this.#applied += batch.applied;
+    this.#conflicts += batch.conflicts;
+    this.#failed.push(...batch.failed);
+    for (const path of batch.rescan) {
+      if (path !== STATE_DIRECTORY && !path.startsWith(`${STATE_DIRECTORY}/`)) this.#rescan.add(path);
+    }
+  }
+
+  async #take(
+    batch: ApplyBatch,
+    step: Transition,
+    staged: StagedFile | undefined,
+    journal: string | undefined,
+  ): Promise<void> {
+    try {
+      switch (step.kind) {
+        case "create":
+          return applyCreate(batch, step, staged);
+        case "replace":
+          return await applyReplace(batch, step, staged, journal ?? this.#ports.random.id());
+        case "metadata":
+          return applyMetadata(batch, step);
+        case "move":
+          return applyMove(batch, step);
+        case "delete":
+          return await applyDelete(batch, step, journal, this.#options.ignores ?? (() => false));
+      }
+    } catch (error) {
+      if (!(error instanceof FileSystemError)) throw error;
+      this.#blame(batch, step, error);
+    }
+  }
+
+  /** A step that failed is a problem of its path, unless what it found there is only not what was scanned. */
+  #blame(batch: ApplyBatch, step: Transition, error: FileSystemError): void {
+    const id = idOf(step);
+    const path = this.#pathAt(batch, [step], id);
+    batch.rescan.add(path);
+    if (error.code === "not_directory" || isGone(this.#ports, parentPath(path))) {
+      batch.rescan.add(parentPath(path));
+      return;
+    }
+    batch.fail({ id, path, code: codeOfTrouble(error), message: error.message });
+  }
+
+  #pathAt(batch: ApplyBatch, steps: readonly Transition[], id: NodeId): string {
+    const step = steps.find((candidate) => idOf(candidate) === id);
+    if (step?.kind === "create") return batch.pathOfPlace(step.node) ?? step.node.name;
+    if (step?.kind === "move") return batch.pathOfPlace(step) ?? step.name;
+    return batch.path(id) ?? pathOf(this.#ports.store.remote, id) ?? "";
+  }
+
+  /** Staged for a batch that will not come. */
+  #drop(stage: StageReport): void {
+    for (const { path } of stage.staged.values()) {
+      try {
+        this.#ports.fs.removeFile(path);
+      } catch (error) {
+        // Recovery removes it at the next start.
+        if (!(error instanceof FileSystemError)) throw error;
+      }
+    }
+  }
+}
+
+/**
+ * Writes the notes that recovery needs, many in one transaction, before the first of these steps is taken. What is
+ * noted and then not done, recovery finds undone.
+ */
+class Journal {
+  readonly #ports: TransitionPorts;
+  readonly #batch: ApplyBatch;
+  readonly #staged: ReadonlyMap<NodeId, StagedFile>;
+  readonly #written = new Map<number, string>();
+
+  constructor(
+    ports: TransitionPorts,
+    batch: ApplyBatch,
+    staged: ReadonlyMap<NodeId, StagedFile>,
+  ) {
+    this.#ports = ports;
+    this.#batch = batch;
+    this.#staged = staged;
+  }
+
+  /** @returns the id of the entry of that step; undefined where none is needed. */
+  write(steps: readonly Transition[], index: number): string | undefined {
+    const written = this.#written.get(index);
+    if (written !== undefined) return written;
+    const entries: Omit<JournalEntry, "order">[] = [];
+    // Up to the next step that changes paths: entries hold paths as they are at their steps.
+    for (let at = index; at < steps.length; at += 1) {
+      const step = steps[at];
+      if (step === undefined || step.kind === "create" || step.kind === "move") break;
+      const entry = this.#entryOf(step);
+      if (entry === undefined) continue;
+      entries.push(entry);
+      this.#written.set(at, entry.id);
+    }
+    if (entries.length === 0) return undefined;
+    this.#ports.store.transaction(() => {
+      for (const entry of entries) this.#ports.store.addJournal(entry);
+    });
+    return this.#written.get(index);
+  }
+
+  #entryOf(step: Transition): Omit<JournalEntry, "order"> | undefined {
+    const path = this.#batch.path(idOf(step));
+    if (path === undefined) return undefined;
+    if (step.kind === "delete" && step.expected.content.kind !== "directory") {
+      const id = this.#ports.random.id<string>();
+      return { id, kind: "delete", node: step.id, path, ...oldDigestOf(step.expected.content) };
+    }
+    if (step.kind !== "replace") return undefined;
+    const id = this.#staged.get(step.id)?.id;
+    if (step.content.kind === "file" && id === undefined) return undefined;
+    return {
+      id: id ?? this.#ports.random.id<string>(),
+      kind: step.conflict === undefined ? "replace" : "conflict",
+      node: step.id,
+      path,
+      ...oldDigestOf(step.expected.content),
+      newDigest: digestOfContent(step.content) ?? sha256(""),
+    };
+  }
+}
+
+function oldDigestOf(content: Content): { oldDigest?: Digest } {
+  const oldDigest = digestOfContent(content);
+  return oldDigest === undefined ? {} : { oldDigest };
+}
+
+function digestOfContent(content: Content): Digest | undefined {
+  switch (content.kind) {
+    case "file":
+      return content.sha256;
+    case "symlink":
+      return sha256(content.target);
+    case "directory":
+      return undefined;
+  }
+}
+
+function idOf(step: Transition): NodeId {
+  return step.kind === "create" ? step.node.id : step.id;
+}
+
+/** The file content that has to be staged for a step. */
+function contentOf(step: Transition): FileContent | undefined {
+  if (step.kind !== "create" && step.kind !== "replace") return undefined;
+  const content = step.kind === "create" ? step.node.content : step.content;
+  return content.kind === "file" ? content : undefined;
+}
+
+function cutBatches(transitions: readonly Transition[]): Transition[][] {
+  const batches: Transition[][] = [];
+  let bytes = 0;
+  for (const step of transitions) {
+    const size = contentOf(step)?.size ?? 0;
+    const last = batches.at(-1);
+    const isFull = last === undefined || last.length >= STEPS_PER_BATCH_MAX;
+    if (isFull || (bytes + size > BYTES_PER_BATCH_MAX && size > 0)) {
+      batches.push([step]);
+      bytes = size;
+    } else {
+      last.push(step);
+      bytes += size;
+    }
+  }
+  return batches;
+}
+
+function isGone({ fs }: TransitionPorts, directory: string): boolean {
+  try {
+    return fs.stat(directory)?.kind !== "directory";
+  } catch (error) {
+    if (error instanceof FileSystemError) return false;
+    throw error;
+  }
+}

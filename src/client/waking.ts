@@ -1,0 +1,27 @@
+/** Waking: a sleep that hints, events and signals can end early. Rules: W1, Y1. */
+import type { Clock } from "../ports/clock.ts";
+
+export class Waking {
+  readonly #clock: Clock;
+  #alarm = new AbortController();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Ends the sleep, or the next one before it begins. */
+  wake(): void {
+    this.#alarm.abort();
+  }
+
+  /** @param atMs Clock.monotonic */
+  async sleepUntil(atMs: number, signal: AbortSignal): Promise<void> {
+    const delayMs = atMs - this.#clock.monotonic();
+    if (delayMs > 0 && !signal.aborted && !this.#alarm.signal.aborted) {
+      await this.#clock.sleep(delayMs, this.#alarm.signal);
+    } else {
+      await this.#clock.yield();
+    }
+    if (this.#alarm.signal.aborted) this.#alarm = new AbortController();
+  }
+}

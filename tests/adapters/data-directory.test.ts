@@ -1,0 +1,95 @@
+/** The data directory: made, locked, refused. */
+import { afterAll, expect, test } from "bun:test";
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { openDataDirectory } from "../../src/adapters/data-directory.ts";
+
+const directories: string[] = [];
+afterAll(() => {
+  for (const directory of directories) rmSync(directory, { recursive: true, force: true });
+});
+
+function scratch(): string {
+  const directory = mkdtempSync(join(tmpdir(), "synced-test-data-"));
+  directories.push(directory);
+  return join(directory, "data");
+}
+
+function codeOf(open: () => unknown): string {
+  try {
+    open();
+  } catch (error) {
+    return (error as { code: string }).code;
+  }
+  return "opened";
+}
+
+/** Every file's name and bytes. */
+function contentsOf(path: string): Record<string, string> {
+  const names = readdirSync(path, { withFileTypes: true }).filter((entry) => entry.isFile());
+  return Object.fromEntries(
+    names.map(({ name }) => [name, readFileSync(join(path, name)).toString("hex")]),
+  );
+}
+
+test("a new directory is the owner's alone, and keeps its server id", async () => {
+  const path = scratch();
+  const first = openDataDirectory(path);
+  expect(statSync(path).mode & 0o777).toBe(0o700);
+  await first.close();
+  const second = openDataDirectory(path);
+  expect(second.serverId).toBe(first.serverId);
+  expect(second.metadata.serverId).toBe(first.serverId);
+  await second.close();
+});
+
+test("a second server is refused, in this process and in another", async () => {
+  const path = scratch();
+  const first = openDataDirectory(path);
+  expect(codeOf(() => openDataDirectory(path))).toBe("data_in_use");
+  const module = join(import.meta.dir, "../../src/adapters/data-directory.ts");
+  const script =
+    `import { openDataDirectory } from ${JSON.stringify(module)};` +
+    `try { openDataDirectory(${JSON.stringify(path)}); } catch (e) { console.log(e.code); }`;
+  const { stdout } = Bun.spawnSync([process.execPath, "-e", script]);
+  expect(stdout.toString()).toBe("data_in_use\n");
+  await first.close();
+  await openDataDirectory(path).close();
+});
+
+test("a newer format is refused and nothing is written [I44]", async () => {
+  const path = scratch();
+  await openDataDirectory(path).close();
+  writeFileSync(join(path, "format"), "synced data 2\n");
+  const before = contentsOf(path);
+  expect(codeOf(() => openDataDirectory(path))).toBe("data_newer");
+  expect(contentsOf(path)).toEqual(before);
+});
+
+test("a newer database is refused and nothing is written in it [I44]", async () => {
+  const path = scratch();
+  await openDataDirectory(path).close();
+  const database = new DatabaseSync(join(path, "metadata.db"));
+  database.exec("PRAGMA user_version = 99; PRAGMA wal_checkpoint(TRUNCATE)");
+  database.close();
+  const before = contentsOf(path);
+  expect(codeOf(() => openDataDirectory(path))).toBe("data_newer");
+  expect(contentsOf(path)).toEqual(before);
+});
+
+test("a file in place of the directory, and one that cannot be read, are refused", () => {
+  const path = scratch();
+  writeFileSync(path, "a file");
+  expect(codeOf(() => openDataDirectory(path))).toBe("data_not_writable");
+  expect(codeOf(() => openDataDirectory("/proc/synced-test"))).toBe("data_not_writable");
+});
+
+test("a database that is not one is damage", async () => {
+  const path = scratch();
+  await openDataDirectory(path).close();
+  writeFileSync(join(path, "metadata.db"), "x".repeat(8192));
+  expect(["damage_found", "data_newer"]).toContain(codeOf(() => openDataDirectory(path)));
+  chmodSync(path, 0o700);
+});

@@ -1,0 +1,622 @@
+/** What a scan trusts, leaves alone, waits for and reports. */
+import { describe, expect, test } from "bun:test";
+import { sha256 } from "../../src/core/digest.ts";
+import type { FileContent } from "../../src/core/node.ts";
+import { CALM_MS, ScanWorld } from "./scan-world.ts";
+
+async function agreed(...paths: string[]): Promise<ScanWorld> {
+  const world = new ScanWorld();
+  world.make(...paths);
+  await world.agree();
+  expect(world.store.dirty()).toEqual([]);
+  return world;
+}
+
+function file(world: ScanWorld, path: string): FileContent {
+  const { content } = world.node(path);
+  if (content.kind !== "file") throw new Error(`${path} is no file`);
+  return content;
+}
+
+function reads(world: ScanWorld): string[] {
+  return world.calls.filter((call) => call.startsWith("open ") && !call.includes(".synced/"));
+}
+
+function problems(world: ScanWorld): string[] {
+  return world.store.problems().map(({ path, code }) => `${path}: ${code}`);
+}
+
+describe("stamps", () => {
+  test("scan() reads nothing and writes nothing when nothing changed [A2]", async () => {
+    const world = await agreed("a", "d/f", "l -> a");
+    const report = await world.scan();
+    expect({ ...report, again: [...report.again] }).toEqual({
+      complete: true,
+      changed: 0,
+      again: [],
+      unsettled: false,
+      files: 2,
+      root: "ok",
+    });
+    expect(reads(world)).toEqual([]);
+  });
+
+  test("scan() reads a young file once more, two seconds later, and then never again [A2]", async () => {
+    const world = new ScanWorld();
+    world.write("a", "one");
+    const first = await world.scan();
+    expect([...first.again]).toEqual([["a", world.clock.monotonic() + 2_100]]);
+    expect(world.node("a").stamp.endsWith("~")).toBe(true);
+    await world.scan("a");
+    expect(reads(world)).toEqual([]);
+    world.clock.elapsedMs += 2_100;
+    const second = await world.scan("a");
+    expect(reads(world)).toEqual(["open a"]);
+    expect(second.again.size).toBe(0);
+    expect(second.changed).toBe(0);
+    await world.scan("a");
+    expect(reads(world)).toEqual([]);
+  });
+
+  test("scan() sees an edit that left the stamp as it was, if it was young [A2]", async () => {
+    const world = await agreed("a");
+    world.write("a", "one");
+    await world.scan("a");
+    const inode = world.inode("a");
+    if (inode.kind !== "file") throw new Error("no file");
+    inode.bytes = new TextEncoder().encode("two");
+    await world.settle("a");
+    expect(file(world, "a").sha256).toBe(sha256("two"));
+  });
+
+  test("the second look at an unchanged young file leaves no dirty mark [A2]", async () => {
+    const world = await agreed("a");
+    world.replace("a", "text of a");
+    const inode = world.inode("a");
+    if (inode.kind === "file") inode.mtimeNs = BigInt(file(world, "a").mtimeNs);
+    expect((await world.scan("a")).again.size).toBe(1);
+    expect(await world.settle("a")).toBe(0);
+    expect(world.store.dirty()).toEqual([]);
+  });
+
+  test("scan() comes to rest with a file whose time lies in the future [A2] [F60]", async () => {
+    const world = await agreed("a");
+    const inode = world.inode("a");
+    if (inode.kind !== "file") throw new Error("no file");
+    world.disk.setMetadata(inode, { mtimeNs: 17_000_000_000_000_000_000n }, "durable");
+    expect(await world.settle("a")).toBe(1);
+    expect(file(world, "a").mtimeNs).toBe("17000000000000000000");
+    world.restart();
+    expect(await world.settle()).toBe(0);
+    await world.scan();
+    expect(reads(world)).toEqual([]);
+  });
+
+  test("a restart forgets no young stamp [A2]", async () => {
+    const world = new ScanWorld();
+    world.write("a", "one");
+    await world.scan();
+    world.restart();
+    expect((await world.scan()).again.size).toBe(1);
+    world.clock.elapsedMs += CALM_MS;
+    await world.scan();
+    expect(reads(world)).toEqual(["open a"]);
+    expect(world.node("a").stamp.endsWith("~")).toBe(false);
+  });
+
+  test("a changed executable bit or time is a change of metadata only [F62]", async () => {
+    const world = await agreed("a");
+    const before = file(world, "a");
+    const inode = world.inode("a");
+    if (inode.kind !== "file") throw new Error("no file");
+    world.disk.setMetadata(inode, { executable: true, mtimeNs: -5n }, "durable");
+    expect(await world.settle("a")).toBe(1);
+    expect(file(world, "a")).toEqual({ ...before, executable: true, mtimeNs: "-5" });
+  });
+
+  test("a disk without executable bits keeps the one that is known [F62]", async () => {
+    const world = new ScanWorld({ keepsExecutable: false });
+    world.make("a", "b");
+    await world.agree();
+    const node = world.node("a");
+    world.store.putLocal({ ...node, content: { ...file(world, "a"), executable: true } });
+    world.write("a", "edited");
+    await world.settle("a");
+    expect(file(world, "a").executable).toBe(true);
+    expect(file(world, "b").executable).toBe(false);
+  });
+
+  test("a time that differs by less than the disk can keep is no change [A2]", async () => {
+    const world = new ScanWorld({ mtimeGranularityNs: 1_000_000 });
+    world.make("a");
+    await world.agree();
+    const inode = world.inode("a");
+    if (inode.kind !== "file") throw new Error("no file");
+    const before = file(world, "a").mtimeNs;
+    world.disk.setMetadata(inode, { mtimeNs: BigInt(before) - 999_999n }, "durable");
+    expect(await world.settle("a")).toBe(0);
+    expect(file(world, "a").mtimeNs).toBe(before);
+    world.disk.setMetadata(inode, { mtimeNs: BigInt(before) - 1_000_000n }, "durable");
+    expect(await world.settle("a")).toBe(1);
+  });
+});
+
+describe("unknown is not absent", () => {
+  test("nothing is missed below a directory that cannot be listed [A3] [I16]", async () => {
+    const world = await agreed("d/e/f", "g");
+    const before = world.ids();
+    world.inode("d").unreadable = true;
+    const report = await world.scan();
+    expect(report.again.size).toBe(0);
+    expect(problems(world)).toEqual(["d: file_unreadable"]);
+    world.clock.elapsedMs += CALM_MS;
+    await world.scan();
+    expect(world.ids()).toEqual(before);
+    expect(world.events.filter(({ event }) => event === "problem")).toHaveLength(1);
+    world.inode("d").unreadable = false;
+    await world.scan();
+    expect(problems(world)).toEqual([]);
+  });
+
+  test("nothing is missed below another file system [A3] [I16]", async () => {
+    const world = await agreed("d/e/f", "g");
+    const before = world.ids();
+    const mount = world.disk.newDirectory(world.disk.root);
+    mount.mounted = true;
+    world.put("d", mount);
+    await world.settle("d");
+    world.clock.elapsedMs += CALM_MS;
+    await world.settle();
+    expect(world.ids()).toEqual(before);
+    expect(problems(world)).toEqual(["d: other_file_system"]);
+  });
+
+  for (const code of [
+    "denied",
+    "io",
+    "exhausted",
+    "name",
+    "not_directory",
+    "other_device",
+  ] as const) {
+    test(`a scan in which each call fails once with ${code} removes nothing [A3] [I16]`, async () => {
+      for (let nth = 0; ; nth++) {
+        const world = await agreed("d/e/f", "d/g", "h");
+        const before = world.ids();
+        let calls = 0;
+        world.onCall = () => (calls++ === nth ? code : undefined);
+        await world.scan();
+        world.onCall = () => undefined;
+        world.clock.elapsedMs += CALM_MS;
+        await world.settle();
+        expect(world.ids()).toEqual(before);
+        expect(problems(world)).toEqual([]);
+        if (calls <= nth) break;
+      }
+    });
+  }
+
+  test("a directory that vanishes while it is scanned loses nothing at once [A3] [A4]", async () => {
+    const world = await agreed("d/f", "d/g");
+    const ids = world.ids();
+    world.make("d/new");
+    world.onCall = (name, path) => {
+      if (name === "list" && path === "d") {
+        world.onCall = () => undefined;
+        world.move("d", "e");
+      }
+      return undefined;
+    };
+    await world.scan();
+    await world.settle("d", "e");
+    const { d, "d/f": f, "d/g": g } = ids;
+    expect(world.ids()).toMatchObject({ e: d ?? "", "e/f": f ?? "", "e/g": g ?? "" });
+    expect(world.paths()).toEqual(world.diskPaths());
+  });
+
+  test("a lost root changes nothing [G1]", async () => {
+    const world = await agreed("a", "d/f");
+    const before = world.ids();
+    world.onCall = (name, path) => (name === "stat" && path === "" ? "io" : undefined);
+    const report = await world.scan();
+    expect([report.root, report.complete, report.changed]).toEqual(["lost", false, 0]);
+    expect(world.ids()).toEqual(before);
+  });
+});
+
+describe("disappearances", () => {
+  test("a removed file counts as removed after 300 ms and another look [A4]", async () => {
+    const world = await agreed("a", "b");
+    world.remove("a");
+    const report = await world.scan("a");
+    expect(world.paths()).toEqual(["a", "b"]);
+    expect([...report.again]).toEqual([["a", world.clock.monotonic() + 300]]);
+    world.clock.elapsedMs += 299;
+    await world.scan("a");
+    expect(world.paths()).toEqual(["a", "b"]);
+    world.clock.elapsedMs += 1;
+    const last = await world.scan("b");
+    expect(world.paths()).toEqual(["b"]);
+    expect([last.changed, last.again.size]).toEqual([1, 0]);
+  });
+
+  test("each disappearance makes the others wait [A4]", async () => {
+    const world = await agreed("a", "b", "c");
+    world.remove("a");
+    await world.scan("a");
+    world.clock.elapsedMs += 200;
+    world.remove("b");
+    await world.scan("b");
+    world.clock.elapsedMs += 200;
+    await world.scan("a", "b");
+    expect(world.paths()).toEqual(["a", "b", "c"]);
+    world.clock.elapsedMs += 100;
+    await world.scan("a", "b");
+    expect(world.paths()).toEqual(["c"]);
+  });
+
+  test("what disappears all the time does not hold back deletions for ever [A4]", async () => {
+    const names = Array.from({ length: 400 }, (_, index) => `f${index}`);
+    const world = await agreed(...names);
+    for (const name of names) {
+      world.remove(name);
+      await world.scan(name);
+      world.clock.elapsedMs += 200;
+    }
+    expect(world.paths().length).toBeLessThan(350);
+  });
+
+  test("a file that comes back in time was never gone [A4]", async () => {
+    const world = await agreed("a");
+    const { id } = world.node("a");
+    world.remove("a");
+    await world.scan("a");
+    world.write("a", "back");
+    const report = await world.scan("a");
+    expect(world.id("a")).toBe(id);
+    expect(report.changed).toBe(1);
+    await world.settle();
+    expect(world.ids()).toEqual({ a: id });
+  });
+
+  test("edits and new files do not wait for disappearances [A4]", async () => {
+    const world = await agreed("a", "b");
+    world.remove("a");
+    world.write("b", "edited");
+    world.write("c", "new");
+    const report = await world.scan();
+    expect(report.changed).toBe(2);
+    expect(world.paths()).toEqual(["a", "b", "c"]);
+    expect(file(world, "b").sha256).toBe(sha256("edited"));
+  });
+
+  test("a move that is seen in two scans is a move, whichever path comes first [A4] [A1]", async () => {
+    for (const hints of [
+      ["d/a", "e/b"],
+      ["e/b", "d/a"],
+    ]) {
+      const world = await agreed("d/a", "e/x");
+      const id = world.id("d/a");
+      world.move("d/a", "e/b");
+      for (const hint of hints) {
+        await world.scan(hint);
+        world.clock.elapsedMs += 100;
+      }
+      await world.settle(...hints);
+      expect(world.id("e/b")).toBe(id);
+    }
+  });
+
+  test("a file that nobody else knows goes without waiting [A4]", async () => {
+    const world = await agreed("a");
+    world.write("tmp", "x");
+    await world.scan("tmp");
+    world.remove("tmp");
+    const report = await world.scan("tmp");
+    expect(world.paths()).toEqual(["a"]);
+    expect([...report.again]).toEqual([]);
+    expect(report.unsettled).toBe(false);
+  });
+
+  test("a temporary file that was seen and then renamed over another is an edit of that [F48]", async () => {
+    const world = await agreed("a");
+    const { id } = world.node("a");
+    world.write("a.tmp", "saved");
+    await world.scan("a.tmp");
+    world.move("a.tmp", "a");
+    await world.scan("a", "a.tmp");
+    expect(world.ids()).toEqual({ a: id });
+    expect(file(world, "a").sha256).toBe(sha256("saved"));
+    await world.settle();
+    expect(world.ids()).toEqual({ a: id });
+  });
+
+  test("vim's save is an edit even when a scan sees each of its steps [F48]", async () => {
+    const world = await agreed("a", "b");
+    const { id } = world.node("a");
+    world.move("a", "a~");
+    await world.scan("a", "a~");
+    world.write("a", "saved");
+    await world.scan("a");
+    world.remove("a~");
+    await world.scan("a~");
+    await world.settle("a~");
+    expect(world.paths()).toEqual(["a", "b"]);
+    expect(world.id("a")).toBe(id);
+    expect(file(world, "a").sha256).toBe(sha256("saved"));
+  });
+
+  test("a node that was held as deleted is itself when it reappears [A9]", async () => {
+    const world = await agreed("d/f", "d/g", "x");
+    const before = world.ids();
+    for (const path of ["d/f", "d/g", "d"]) world.remove(path);
+    await world.settle();
+    expect(world.paths()).toEqual(["x"]);
+    world.make("d/f", "d/g");
+    await world.settle();
+    expect(world.ids()).toEqual(before);
+    world.remove("x");
+    await world.settle();
+    world.make("x/");
+    await world.settle();
+    expect(world.id("x")).not.toBe(before["x"] ?? "");
+  });
+});
+
+describe("reading", () => {
+  test("a file that changes while it is read is tried again, ever later, then listed [A5] [F46]", async () => {
+    const world = await agreed("a");
+    const before = file(world, "a");
+    world.write("a", "growing");
+    world.onCall = (name, path) => {
+      if (name === "reader.read" && path === "a")
+        world.write("a", `growing${"!".repeat(world.calls.length)}`);
+      return undefined;
+    };
+    const delays: number[] = [];
+    for (let look = 0; look < 9; look++) {
+      const report = await world.scan("a");
+      const at = report.again.get("a") ?? 0;
+      delays.push(at - world.clock.monotonic());
+      world.clock.elapsedMs = at;
+      expect(file(world, "a")).toEqual(before);
+    }
+    expect(delays).toEqual([500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000]);
+    expect(problems(world)).toEqual(["a: file_changed"]);
+    world.onCall = () => undefined;
+    await world.settle("a");
+    expect(problems(world)).toEqual([]);
+    expect(file(world, "a").size).toBeGreaterThan(before.size);
+  });
+
+  test("a file that cannot be read keeps its node and what is known of it [A5] [F50]", async () => {
+    const world = await agreed("a", "d/b");
+    const before = world.tree();
+    world.write("a", "secret");
+    world.inode("a").unreadable = true;
+    world.move("d/b", "c");
+    world.inode("c").unreadable = true;
+    world.clock.elapsedMs += CALM_MS;
+    await world.settle();
+    expect(problems(world)).toEqual(["a: file_unreadable", "c: file_unreadable"]);
+    expect(world.tree()).toEqual({ a: before["a"] ?? "", c: before["d/b"] ?? "", d: "dir" });
+    world.inode("a").unreadable = false;
+    world.inode("c").unreadable = false;
+    await world.settle();
+    expect(file(world, "a").sha256).toBe(sha256("secret"));
+    expect(problems(world)).toEqual([]);
+  });
+
+  test("large files get manifests that the store keeps [C2]", async () => {
+    const world = new ScanWorld();
+    const text = Array.from({ length: 2_000 }, (_, index) => `line ${index * 7919}\n`).join("");
+    world.write("big", text);
+    world.write("empty", "");
+    await world.scan();
+    const content = file(world, "big");
+    expect(content.sha256).toBe(sha256(text));
+    expect(content.depth).toBeGreaterThan(0);
+    expect(world.store.manifest(content.manifest)).toBeDefined();
+    expect(file(world, "empty")).toMatchObject({ depth: 0, size: 0, manifest: sha256("") });
+  });
+});
+
+describe("what is not synced", () => {
+  test("sockets, reserved and too long names are listed and left alone [A6]", async () => {
+    const world = await agreed("a");
+    world.put("pipe", world.disk.newOther());
+    world.make(".Synced", "d/.synced/f", `${"n".repeat(255)}/${"m".repeat(255)}`);
+    world.make(Array.from({ length: 257 }, () => "x").join("/"));
+    await world.settle();
+    const listed = problems(world).map((line) => line.replace(/(x\/)+x/, "x..x"));
+    expect(listed.sort()).toEqual([
+      ".Synced: reserved_name",
+      "d/.synced: reserved_name",
+      "pipe: unsupported_kind",
+      "x..x: path_too_long",
+    ]);
+    expect(world.paths()).not.toContain("pipe");
+    world.replace("pipe", "a file now");
+    await world.settle("pipe");
+    expect(problems(world)).not.toContain("pipe: unsupported_kind");
+    world.remove(".Synced");
+    await world.settle(".Synced");
+    expect(problems(world)).toHaveLength(2);
+  });
+
+  test("the state directory is nobody's business [A6]", async () => {
+    const world = await agreed("a");
+    world.make(".synced/state.db", ".synced/staging/x");
+    await world.settle();
+    await world.settle(".synced/staging/x", ".synced");
+    expect(world.paths()).toEqual(["a"]);
+    expect(problems(world)).toEqual([]);
+  });
+
+  test("a socket in place of a file is a removed file and a problem [A6] [A4]", async () => {
+    const world = await agreed("a");
+    world.remove("a");
+    world.put("a", world.disk.newOther());
+    await world.scan("a");
+    expect(world.paths()).toEqual(["a"]);
+    await world.settle("a");
+    expect(world.paths()).toEqual([]);
+    expect(problems(world)).toEqual(["a: unsupported_kind"]);
+  });
+
+  test("newly ignored nodes are forgotten, not deleted; un-ignored ones are new [A7] [F95]", async () => {
+    for (const hints of [[], [".syncedignore"]]) {
+      const world = await agreed("keep", "logs/a", "logs/deep/b", "x.tmp");
+      const { id } = world.node("x.tmp");
+      world.write(".syncedignore", "logs/\n*.tmp\n");
+      await world.scan(...hints);
+      expect(world.paths()).toEqual([".syncedignore", "keep"]);
+      expect(world.store.base.get(id)).toBeUndefined();
+      expect(world.store.remote.get(id)).toBeDefined();
+      expect(world.store.dirty()).toEqual([world.id(".syncedignore")]);
+      await world.settle(...hints);
+      expect(world.store.dirty()).toEqual([world.id(".syncedignore")]);
+      world.write(".syncedignore", "logs/deep\n");
+      await world.scan(...hints);
+      expect(world.paths()).toEqual([".syncedignore", "keep", "logs", "logs/a", "x.tmp"]);
+      world.remove(".syncedignore");
+      await world.settle(...hints, ".syncedignore");
+      expect(world.paths()).toEqual([
+        "keep",
+        "logs",
+        "logs/a",
+        "logs/deep",
+        "logs/deep/b",
+        "x.tmp",
+      ]);
+    }
+  });
+
+  test("ignored entries are not looked at, and their directory is synced [A6] [F65]", async () => {
+    const world = await agreed(".syncedignore", "d/f");
+    world.write(".syncedignore", "*.o\nbuild/\n");
+    world.make("d/x.o", "only/y.o", "build/z");
+    await world.settle();
+    expect(world.paths()).toEqual([".syncedignore", "d", "d/f", "only"]);
+    await world.scan("d/x.o", "build/z", "only/y.o");
+    expect(world.paths()).toEqual([".syncedignore", "d", "d/f", "only"]);
+  });
+
+  test("rules move with their directory [A6]", async () => {
+    const world = await agreed("d/.syncedignore", "d/x");
+    world.write("d/.syncedignore", "*.o\n");
+    world.make("d/a.o");
+    await world.settle();
+    world.move("d", "e");
+    await world.settle("d", "e");
+    expect(world.paths()).toEqual(["e", "e/.syncedignore", "e/x"]);
+    world.make("e/b.o", "d/c.o");
+    await world.settle("e/b.o", "d/c.o");
+    expect(world.paths()).toEqual(["d", "d/c.o", "e", "e/.syncedignore", "e/x"]);
+  });
+
+  test("rules of this device are taken in by full scans [A6]", async () => {
+    const world = await agreed("a.o", "b");
+    world.write(".synced/ignore", "*.o\n");
+    await world.settle();
+    expect(world.paths()).toEqual(["b"]);
+    expect(world.scanner.ignoreRules.ignores("d/x.o", false)).toBe(true);
+  });
+
+  test("nothing is offered from a directory whose rules cannot be read [A6]", async () => {
+    const world = new ScanWorld();
+    world.make("d/.syncedignore", "d/secret", "a");
+    world.inode("d/.syncedignore").unreadable = true;
+    await world.settle();
+    expect(world.paths()).toEqual(["a", "d"]);
+    await world.settle("d/secret");
+    expect(world.paths()).toEqual(["a", "d"]);
+    expect(problems(world)).toEqual(["d/.syncedignore: invalid_ignore_rules"]);
+    world.inode("d/.syncedignore").unreadable = false;
+    await world.settle();
+    expect(world.paths()).toEqual(["a", "d", "d/.syncedignore", "d/secret"]);
+    expect(problems(world)).toEqual([]);
+  });
+
+  test("a left-over directory is offered when something syncable appears in it [A8]", async () => {
+    const world = await agreed(".syncedignore");
+    world.write(".syncedignore", "*.o\n");
+    world.make("d/e/x.o");
+    for (const path of ["d", "d/e"]) {
+      world.store.setLeftover(world.fs.stat(path)?.identity ?? "", true);
+    }
+    await world.settle();
+    expect(world.paths()).toEqual([".syncedignore"]);
+    world.move("d", "renamed");
+    await world.settle("d", "renamed");
+    expect(world.paths()).toEqual([".syncedignore"]);
+    world.make("renamed/e/f");
+    await world.settle("renamed/e/f");
+    expect(world.paths()).toEqual([".syncedignore", "renamed", "renamed/e", "renamed/e/f"]);
+    expect(world.store.isLeftover(world.node("renamed/e").identity)).toBe(false);
+  });
+});
+
+describe("cost and course", () => {
+  test("a hint costs a look at the file and one at its directory [Y1]", async () => {
+    const names = Array.from({ length: 200 }, (_, index) => `d/f${index}`);
+    const world = await agreed(...names);
+    await world.scan("d/f7");
+    expect(world.calls).toEqual(["stat ", "stat d/f7"]);
+    world.write("d/f7", "edited");
+    await world.scan("d/f7");
+    expect(world.calls.filter((call) => call.startsWith("list"))).toEqual([]);
+    expect(world.calls.length).toBeLessThan(9);
+  });
+
+  test("a first scan is full whatever is asked, as rules may be anywhere [A6]", async () => {
+    const world = new ScanWorld();
+    world.make("d/.syncedignore", "d/f.o");
+    world.write("d/.syncedignore", "*.o");
+    await world.scan("d/f.o");
+    expect(world.paths()).toEqual(["d", "d/.syncedignore"]);
+  });
+
+  test("a stopped scan removes nothing, keeps what it saw and says so [F10]", async () => {
+    const world = await agreed("a", "d/f", "e/g");
+    const before = world.ids();
+    const stop = new AbortController();
+    world.onCall = (name, path) => {
+      if (name === "list" && path !== "") stop.abort();
+      return undefined;
+    };
+    world.remove("a");
+    const report = await world.scanner.scan({ kind: "full" }, stop.signal);
+    expect(report.complete).toBe(false);
+    expect(world.ids()).toEqual(before);
+  });
+
+  test("a long scan tells of its progress [P4]", async () => {
+    const world = new ScanWorld();
+    world.make(...Array.from({ length: 300 }, (_, index) => `f${index}`));
+    world.onCall = () => {
+      world.clock.elapsedMs += 5;
+      return undefined;
+    };
+    await world.scan();
+    const progress = world.events.filter((event) => event.event === "progress");
+    expect(progress.length).toBeGreaterThan(2);
+    expect(world.clock.yields).toBeGreaterThan(50);
+  });
+
+  test("a scan of everything after any step finds what hints found [Y2]", async () => {
+    const world = await agreed("a", "d/f");
+    for (const [hint, act] of [
+      ["n", () => world.make("n/m")],
+      ["d/f", () => world.replace("d/f", "x")],
+      ["a", () => world.remove("a")],
+      ["d", () => world.move("d", "n/d")],
+    ] as const) {
+      act();
+      await world.settle(hint, "n/d");
+      const ids = world.ids();
+      expect(await world.settle()).toBe(0);
+      expect(world.ids()).toEqual(ids);
+    }
+  });
+});
