@@ -1,0 +1,131 @@
+#!/usr/bin/env bun
+/**
+ * The binary's entry: names the subcommands, imports the one that is asked for, maps errors to exit
+ * codes.
+ *
+ * `--version` imports nothing more, so that it answers at once.
+ */
+import { stripVTControlCharacters } from "node:util";
+import type { ArgsDef, CommandDef, SubCommandsDef } from "citty";
+import packageJson from "./package.json" with { type: "json" };
+
+const EXIT_BUG = 1;
+const EXIT_USAGE = 2;
+
+const COMMANDS: SubCommandsDef = {
+  serve: async () => (await import("./src/commands/serve.ts")).command,
+  sync: async () => (await import("./src/commands/sync.ts")).command,
+  status: async () => (await import("./src/commands/status.ts")).command,
+  approve: async () => (await import("./src/commands/approve.ts")).command,
+  verify: async () => (await import("./src/commands/verify.ts")).command,
+  healthcheck: async () => (await import("./src/commands/healthcheck.ts")).command,
+  demo: async () => (await import("./src/commands/demo.ts")).command,
+};
+
+const ROOT: CommandDef = {
+  meta: {
+    name: "synced",
+    version: packageJson.version,
+    description: "Keeps folders on several machines identical through one server",
+  },
+  subCommands: COMMANDS,
+};
+
+/** @returns the exit code. */
+async function main(rawArgs: string[]): Promise<number> {
+  const [name, ...rest] = rawArgs;
+  if (name === "--version") {
+    process.stdout.write(`${packageJson.version}\n`);
+    return 0;
+  }
+  if (name === "--help" || name === "-h") {
+    process.stdout.write(await usage(ROOT));
+    return 0;
+  }
+  if (name === undefined || !Object.hasOwn(COMMANDS, name)) {
+    return await refuse(
+      ROOT,
+      name === undefined ? "No command given" : `Unknown command "${name}"`,
+    );
+  }
+  const loader = COMMANDS[name];
+  const command = await (typeof loader === "function" ? loader() : loader);
+  if (command === undefined) throw new Error(`Command "${name}" has no loader`);
+  const flagsEnd = rest.indexOf("--");
+  const flags = flagsEnd === -1 ? rest : rest.slice(0, flagsEnd);
+  if (flags.includes("--help") || flags.includes("-h")) {
+    process.stdout.write(await usage(command, ROOT));
+    return 0;
+  }
+  return await runStrictly(name, command, rest);
+}
+
+async function runStrictly(name: string, command: CommandDef, rest: string[]): Promise<number> {
+  const { SyncedError } = await import("./src/core/error.ts");
+  const { checkArguments, environmentArguments } = await import("./src/commands/flags.ts");
+  const args = await (typeof command.args === "function" ? command.args() : command.args);
+  const definitions: ArgsDef = args ?? {};
+  const twins = environmentArguments(definitions, process.env);
+  try {
+    checkArguments(definitions, rest);
+  } catch (error) {
+    if (!(error instanceof SyncedError)) throw error;
+    return await refuse(command, error.message, ROOT);
+  }
+  const { runCommand } = await import("citty");
+  const { result } = await runCommand(command, { rawArgs: [...twins, ...rest] });
+  if (typeof result !== "number") throw new Error(`Command "${name}" returned no exit code`);
+  return result;
+}
+
+/** Says what is wrong below the usage, where the eye is when the command ends. */
+async function refuse(command: CommandDef, message: string, parent?: CommandDef): Promise<number> {
+  process.stderr.write(`${await usage(command, parent)}\n${message}\n`);
+  return EXIT_USAGE;
+}
+
+async function usage(command: CommandDef, parent?: CommandDef): Promise<string> {
+  const { renderUsage } = await import("citty");
+  const text = stripVTControlCharacters(await renderUsage(command, parent));
+  // Switches are off unless given: saying so on each line hides the defaults that matter.
+  return `${text.replaceAll(" (Default: false)", "").replace(/ +$/gm, "")}\n`;
+}
+
+/** @returns the exit code of what was thrown, after saying it. */
+async function report(error: unknown): Promise<number> {
+  const { SyncedError } = await import("./src/core/error.ts");
+  const { printable } = await import("./src/commands/output.ts");
+  const isExpected = error instanceof SyncedError;
+  if (process.argv.includes("--json") || process.env["SYNCED_JSON"] === "1") {
+    const code = isExpected ? error.code : "internal";
+    const message = error instanceof Error ? error.message : String(error);
+    const line = { event: "error", time: new Date().toISOString(), code, message };
+    process.stdout.write(`${JSON.stringify(line)}\n`);
+  }
+  if (isExpected) {
+    process.stderr.write(`${printable(error.message)}\n`);
+    return error.kind.exitCode;
+  }
+  const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  process.stderr.write(`This is a bug in synced ${packageJson.version}:\n${printable(stack)}\n`);
+  return EXIT_BUG;
+}
+
+/**
+ * A closed pipe, as behind `| head`, is no reason to stop syncing: what it would have said is
+ * dropped.
+ */
+function ignoreClosedPipe(error: NodeJS.ErrnoException): void {
+  if (error.code !== "EPIPE") throw error;
+}
+
+/**
+ * Ends the process once a pipe has taken what was written to it; handles left open do not keep it.
+ */
+function exit(code: number): void {
+  process.stdout.write("", () => process.stderr.write("", () => process.exit(code)));
+}
+
+process.stdout.on("error", ignoreClosedPipe);
+process.stderr.on("error", ignoreClosedPipe);
+exit(await main(process.argv.slice(2)).catch(report));

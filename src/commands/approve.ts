@@ -1,0 +1,85 @@
+/**
+ * `synced approve`: lets exactly the change through that is held now. Rules: G2-G4.
+ *
+ * The state database belongs to the running client, so the approval is a file beside it,
+ * `.synced/approved`, that holds the held change's id: a running client looks for it, a stopped one
+ * reads it when it starts.
+ */
+import { closeSync, fsyncSync, openSync, renameSync, writeSync } from "node:fs";
+import { join } from "node:path";
+import { defineCommand } from "citty";
+import { APPROVAL_FILE } from "../client/hold.ts";
+import { parseId } from "../core/identifier.ts";
+import { pathOf } from "../core/tree.ts";
+import type { StateStore } from "../ports/state-store.ts";
+import { commonFlags } from "./flags.ts";
+import { type HeldSummary, heldChangeOf, openJoinedFolderState } from "./folder-state.ts";
+import { createOutput } from "./output.ts";
+import { count, quoted } from "./progress.ts";
+
+/** Enough to recognise what it is about. */
+const NAMED_MAX = 10;
+
+export const command = defineCommand({
+  meta: { name: "approve", description: "Let exactly the held change of a folder through" },
+  args: {
+    path: { type: "positional", description: "The folder's path", required: true },
+    ...commonFlags,
+  },
+  run({ args }) {
+    const output = createOutput(args);
+    const { path, store } = openJoinedFolderState(args.path);
+    try {
+      const held = heldChangeOf(store);
+      if (held === undefined) {
+        output.event("nothing_held");
+        output.say("Nothing is held: there is nothing to approve");
+        return 0;
+      }
+      const paths = namedPaths(store, held);
+      writeApproval(path, held.id);
+      output.event("approved", { id: held.id, reason: held.reason, count: held.count, paths });
+      output.say(describe(held, paths));
+      return 0;
+    } finally {
+      store.close();
+    }
+  },
+});
+
+/** Some of the paths that it is about, as the base knows them. */
+function namedPaths(store: StateStore, held: HeldSummary): string[] {
+  const paths: string[] = [];
+  for (const node of held.nodes) {
+    if (paths.length === NAMED_MAX) break;
+    const path = pathOf(store.base, parseId(node));
+    if (path !== undefined && path !== "") paths.push(path);
+  }
+  return paths;
+}
+
+function describe(held: HeldSummary, paths: readonly string[]): string {
+  const direction =
+    held.direction === "up" ? "from this device to the server" : "from the server to this device";
+  const rest = held.count - paths.length;
+  const more = rest > 0 && paths.length > 0 ? `\n  and ${rest.toLocaleString("en")} more` : "";
+  const list = paths.map((path) => `\n  ${quoted(path)}`).join("");
+  return (
+    `Approved: ${held.reason} (${count(held.count, "change")} ${direction}).${list}${more}\n` +
+    "A running synced sync takes it up now, a stopped one when it starts"
+  );
+}
+
+/** Whole or not at all: the client may be looking for it at this instant. */
+function writeApproval(folderPath: string, id: string): void {
+  const target = join(folderPath, APPROVAL_FILE);
+  const staged = `${target}.${process.pid}`;
+  const file = openSync(staged, "w", 0o600);
+  try {
+    writeSync(file, `${id}\n`);
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
+  renameSync(staged, target);
+}

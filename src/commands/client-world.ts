@@ -1,0 +1,73 @@
+/**
+ * The real world of one client on one folder: disk, watcher, clock, chance, state database,
+ * network; and the lock that keeps other processes out of it. Rules: S1, S3.
+ */
+import { createChokidarWatcher } from "../adapters/chokidar-watcher.ts";
+import { createFetchTransport } from "../adapters/fetch-transport.ts";
+import { acquireFolderLock } from "../adapters/folder-lock.ts";
+import { createNativeWatcher } from "../adapters/native-watcher.ts";
+import { openFolder } from "../adapters/open-folder.ts";
+import { createStateStoreHome } from "../adapters/sqlite-state-store.ts";
+import { systemClock } from "../adapters/system-clock.ts";
+import { systemRandom } from "../adapters/system-random.ts";
+import type { ClientWorld } from "../client/options.ts";
+import type { Observer } from "../ports/observer.ts";
+import type { Watcher } from "../ports/watcher.ts";
+import { createFallbackWatcher } from "./fallback-watcher.ts";
+import { stateDirectoryOf } from "./folder-state.ts";
+
+/** Short enough to feel live, long enough for a network file system with many files. */
+const POLL_INTERVAL_MS = 1_000;
+
+export interface ClientWorldOptions {
+  readonly folderPath: string;
+  readonly observer: Observer;
+  /** Watch by polling from the start. */
+  readonly poll: boolean;
+  /** Take no lock and write nothing. */
+  readonly isDryRun: boolean;
+}
+
+export interface OpenedClientWorld {
+  readonly world: ClientWorld;
+  /** Lets go of the folder: only after the client has ended. */
+  close(): void;
+}
+
+/** @throws {SyncedError} `folder_in_use`, `folder_nested`, `folder_unusable` */
+export function openClientWorld(options: ClientWorldOptions): OpenedClientWorld {
+  const { observer } = options;
+  const folder = openFolder(options.folderPath, { readOnly: options.isDryRun });
+  let lock: ReturnType<typeof acquireFolderLock> | undefined;
+  try {
+    lock = options.isDryRun ? undefined : acquireFolderLock(folder.path);
+  } catch (error) {
+    folder.fs.close();
+    throw error;
+  }
+  const world: ClientWorld = {
+    fs: folder.fs,
+    watcher: createWatcher(folder.path, options),
+    clock: systemClock,
+    random: systemRandom,
+    observer,
+    stores: createStateStoreHome(stateDirectoryOf(folder.path)),
+    transport: createFetchTransport(),
+  };
+  return {
+    world,
+    close() {
+      folder.fs.close();
+      lock?.release();
+    },
+  };
+}
+
+function createWatcher(rootPath: string, { poll, observer }: ClientWorldOptions): Watcher {
+  const polling = createChokidarWatcher(rootPath, { intervalMs: POLL_INTERVAL_MS });
+  if (poll) return polling;
+  return createFallbackWatcher(createNativeWatcher(rootPath), polling, (reason) => {
+    const message = `Cannot watch the folder (${reason}); its files are looked at every second`;
+    observer.emit({ event: "notice", code: "polling", message });
+  });
+}

@@ -1,0 +1,185 @@
+/**
+ * What all subcommands share: flags with their environment twins, strict reading of the command
+ * line, the token.
+ *
+ * A command is a citty `defineCommand` exported as `command`, whose `run` returns the exit code.
+ * Flags are made by `textFlag` and `switchFlag`; `cli.ts` puts the twins' values in front of the
+ * command line, so a flag wins over its twin.
+ */
+import { readFileSync } from "node:fs";
+import { parseArgs } from "node:util";
+import type { ArgsDef } from "citty";
+import { SyncedError } from "../core/error.ts";
+import { TOKEN_LENGTH_MAX, TOKEN_LENGTH_MIN } from "../core/limits.ts";
+
+/** RFC 6750, section 2.1. */
+const B64_TOKEN = /^[A-Za-z0-9._~+/-]+=*$/;
+const DECIMAL = /^(0|[1-9][0-9]{0,15})$/;
+
+/** @returns `SYNCED_TOKEN_FILE` for `token-file`. */
+export function environmentTwin(flag: string): string {
+  return `SYNCED_${flag.replaceAll("-", "_").toUpperCase()}`;
+}
+
+/** A flag with a value. For a default write `{ ...textFlag(...), default: "x" }`. */
+export function textFlag(name: string, valueHint: string, description: string) {
+  return {
+    type: "string",
+    valueHint,
+    description: `${description} [${environmentTwin(name)}]`,
+  } as const;
+}
+
+/** A flag that is there or not. */
+export function switchFlag(name: string, description: string) {
+  return {
+    type: "boolean",
+    default: false,
+    description: `${description} [${environmentTwin(name)}]`,
+  } as const;
+}
+
+/** Every command has these. */
+export const commonFlags = {
+  json: switchFlag("json", "Machine-readable output on stdout, one JSON object a line"),
+  quiet: switchFlag("quiet", "Say only what is wrong"),
+  verbose: switchFlag("verbose", "Say everything"),
+} as const;
+
+export const tokenFlag = {
+  "token-file": textFlag("token-file", "FILE", "File that holds the token; or set SYNCED_TOKEN"),
+} as const;
+
+/**
+ * The twins that are set, as command line arguments. An empty value counts as not set.
+ *
+ * @throws {SyncedError} `usage` when a switch's twin is not 1, true, 0 or false.
+ */
+export function environmentArguments(
+  args: ArgsDef,
+  environment: Readonly<Record<string, string | undefined>>,
+): string[] {
+  const found: string[] = [];
+  for (const [name, arg] of Object.entries(args)) {
+    const twin = environmentTwin(name);
+    const value = environment[twin];
+    if (arg.type === "positional" || value === undefined || value === "") continue;
+    if (arg.type !== "boolean") {
+      found.push(`--${name}=${value}`);
+    } else if (value === "1" || value === "true") {
+      found.push(`--${name}`);
+    } else if (value !== "0" && value !== "false") {
+      throw new SyncedError("usage", `Cannot use ${twin}="${value}": expected 1, true, 0 or false`);
+    }
+  }
+  return found;
+}
+
+/**
+ * Refuses what citty would let pass: unknown flags, flags without their value, too many or too few
+ * arguments.
+ *
+ * @throws {SyncedError} `usage`
+ */
+export function checkArguments(args: ArgsDef, rawArgs: readonly string[]): void {
+  const options: Record<string, { type: "boolean" | "string" }> = {};
+  let required = 0;
+  let allowed = 0;
+  for (const [name, arg] of Object.entries(args)) {
+    if (arg.type === "positional") {
+      allowed += 1;
+      if (arg.required !== false && arg.default === undefined) required += 1;
+    } else {
+      options[name] = { type: arg.type === "boolean" ? "boolean" : "string" };
+    }
+  }
+  const positionals = parseStrictly(options, rawArgs);
+  if (positionals.length > allowed) {
+    throw new SyncedError("usage", `Unexpected argument "${positionals[allowed]}"`);
+  }
+  if (positionals.length < required) {
+    const names = Object.entries(args).filter(([, arg]) => arg.type === "positional");
+    throw new SyncedError(
+      "usage",
+      `Missing argument ${names[positionals.length]?.[0].toUpperCase()}`,
+    );
+  }
+  if (positionals.includes("")) throw new SyncedError("usage", "An argument is empty");
+}
+
+function parseStrictly(
+  options: Record<string, { type: "boolean" | "string" }>,
+  rawArgs: readonly string[],
+): string[] {
+  try {
+    return parseArgs({ args: [...rawArgs], options, allowPositionals: true }).positionals;
+  } catch (error) {
+    // node:util appends advice on "--" after the first sentence; the usage that follows says
+    // enough.
+    const message = error instanceof Error ? error.message : String(error);
+    throw new SyncedError("usage", message.split(". ", 1)[0] ?? message);
+  }
+}
+
+/**
+ * Reads a whole number from a flag's text.
+ *
+ * @throws {SyncedError} `usage` unless it is a decimal in [min, max].
+ */
+export function parseNumberFlag(
+  name: string,
+  value: string,
+  bounds: { readonly min: number; readonly max: number },
+): number {
+  const number = Number(value);
+  if (!DECIMAL.test(value) || number < bounds.min || number > bounds.max) {
+    throw new SyncedError(
+      "usage",
+      `Cannot use --${name} "${value}": expected a whole number from ${bounds.min} to ${bounds.max}`,
+    );
+  }
+  return number;
+}
+
+export function parsePortFlag(name: string, value: string): number {
+  return parseNumberFlag(name, value, { min: 0, max: 65_535 });
+}
+
+/**
+ * The token from `--token-file`, else from SYNCED_TOKEN; never from the command line, where every
+ * user of the machine could read it.
+ *
+ * @returns undefined when neither is set.
+ * @throws {SyncedError} `usage` when the file cannot be read; `invalid_token` when it is empty or
+ * malformed, since an empty secret must never count as "no token wanted".
+ */
+export function readToken(
+  tokenFile: string | undefined,
+  environment: Readonly<Record<string, string | undefined>>,
+): string | undefined {
+  if (tokenFile !== undefined) return parseToken(readTokenFile(tokenFile), `"${tokenFile}"`);
+  const token = environment["SYNCED_TOKEN"];
+  return token === undefined ? undefined : parseToken(token, "SYNCED_TOKEN");
+}
+
+function readTokenFile(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new SyncedError("usage", `Cannot read the token file "${path}": ${reason}`, { cause });
+  }
+}
+
+function parseToken(text: string, source: string): string {
+  const token = text.trim();
+  const fits = token.length >= TOKEN_LENGTH_MIN && token.length <= TOKEN_LENGTH_MAX;
+  if (!fits || !B64_TOKEN.test(token)) {
+    throw new SyncedError(
+      "invalid_token",
+      `Cannot use the token from ${source}: expected ${TOKEN_LENGTH_MIN} to ${TOKEN_LENGTH_MAX} ` +
+        'of A-Z, a-z, 0-9, "-", ".", "_", "~", "+", "/", with "=" only at the end',
+    );
+  }
+  return token;
+}

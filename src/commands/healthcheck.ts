@@ -1,0 +1,50 @@
+/**
+ * `synced healthcheck`: asks a server whether it is well, for containers. Exit 0 or 1, whatever is
+ * wrong.
+ */
+import { defineCommand } from "citty";
+import { createFetchTransport } from "../adapters/fetch-transport.ts";
+import { parseJson } from "../protocol/json.ts";
+import { commonFlags, textFlag } from "./flags.ts";
+import { createOutput } from "./output.ts";
+import { parseServerUrl } from "./server-url.ts";
+
+/** Docker's own time-out for a check is 30 s; a healthy server needs a millisecond. */
+const TIMEOUT_MS = 5_000;
+
+export const command = defineCommand({
+  meta: { name: "healthcheck", description: "Ask a server whether it is well" },
+  args: {
+    url: {
+      ...textFlag("url", "URL", "Address of the server"),
+      default: "http://127.0.0.1:8080",
+    },
+    ...commonFlags,
+  },
+  async run({ args }) {
+    const output = createOutput(args);
+    const url = parseServerUrl(args.url);
+    const trouble = await findTrouble(url);
+    output.event("health", { ok: trouble === undefined, url });
+    if (trouble === undefined) {
+      output.say(`${url} is well`);
+      return 0;
+    }
+    output.error(`${url} is not well: ${trouble}`);
+    return 1;
+  },
+});
+
+/** @returns what is wrong; undefined when all is well. */
+async function findTrouble(url: string): Promise<string | undefined> {
+  try {
+    const request = new Request(`${url}/healthz`, { signal: AbortSignal.timeout(TIMEOUT_MS) });
+    const response = await createFetchTransport()(request);
+    if (response.status !== 200) return `it answered ${response.status}`;
+    const answer = parseJson(new Uint8Array(await response.arrayBuffer()));
+    const isWell = typeof answer === "object" && answer !== null && "ok" in answer && answer.ok;
+    return isWell === true ? undefined : "it is no synced server";
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}

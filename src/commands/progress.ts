@@ -1,0 +1,116 @@
+/**
+ * Renders what the client tells: JSON lines for machines, sentences for people, and a progress bar
+ * on a terminal.
+ *
+ * Names come from other devices and are escaped before they are shown. Rules: N3, Y3.
+ */
+import type { ClientEvent, Observer } from "../ports/observer.ts";
+import { type Output, printableName } from "./output.ts";
+import { createProgressBar } from "./progress-bar.ts";
+
+export interface ProgressOptions {
+  readonly output: Output;
+  /** How the person names the folder, for the advice to approve. */
+  readonly folder: string;
+  /** Where the bar is drawn; undefined for none (`--quiet`, `--json`). */
+  readonly terminal: NodeJS.WriteStream | undefined;
+}
+
+/** @returns an observer; `finish` clears the bar and must be called at the end. */
+export function createProgress(options: ProgressOptions): Observer & { finish(): void } {
+  const { output } = options;
+  const bar =
+    options.terminal === undefined ? undefined : createProgressBar(options.terminal, output.say);
+  let lastInSync = "";
+  return {
+    emit(event) {
+      const { event: name, ...fields } = event;
+      output.event(name, fields);
+      if (event.event === "progress") {
+        bar?.update(event);
+        return;
+      }
+      bar?.clear();
+      if (event.event === "in_sync") {
+        const line = `In sync: ${count(event.files, "file")}, event ${event.seq}`;
+        if (line !== lastInSync) output.say(line);
+        lastInSync = line;
+        return;
+      }
+      tell(output, event, options.folder);
+    },
+    finish: () => bar?.clear(),
+  };
+}
+
+type Told = Exclude<ClientEvent, { readonly event: "progress" | "in_sync" }>;
+
+function tell(output: Output, event: Told, folder: string): void {
+  switch (event.event) {
+    case "joined":
+      output.say(joined(event));
+      break;
+    case "conflict":
+      output.warn(`Conflict: both versions are kept, the other one as ${quoted(event.path)}`);
+      break;
+    case "problem":
+      output.warn(`Left alone: ${quoted(event.path)}: ${event.message}`);
+      break;
+    case "held":
+      output.warn(held(event, folder));
+      break;
+    case "released":
+      output.say("Nothing is held any more");
+      break;
+    case "offline":
+      output.warn(`Offline: ${event.reason}. Your changes are kept and sent later`);
+      break;
+    case "online":
+      output.say("Online again");
+      break;
+    case "notice":
+      output.say(event.message);
+      break;
+    case "change":
+      output.detail(changed(event));
+      break;
+    case "error":
+      output.error(event.message);
+      break;
+    case "stopped":
+      output.detail(`Stopped: ${event.reason}`);
+      break;
+    default:
+      event satisfies never;
+  }
+}
+
+function joined(event: Extract<ClientEvent, { readonly event: "joined" }>): string {
+  const created = event.created ? " The folder is new on the server." : "";
+  const union = event.union ? " What both sides have is merged; nothing is deleted." : "";
+  return `Joined "${event.folder}" on ${event.server} as "${event.device}".${created}${union}`;
+}
+
+/** A halt has no changes in it, and nothing to approve: its reason says what to mend. */
+function held(event: Extract<Told, { readonly event: "held" }>, folder: string): string {
+  if (event.count === 0) return `Halted: ${event.reason}`;
+  return (
+    `Held: ${event.reason} (${count(event.count, "change")}). Everything else goes on. ` +
+    `To let exactly this through: synced approve ${quoted(folder)}`
+  );
+}
+
+function changed(event: Extract<ClientEvent, { readonly event: "change" }>): string {
+  const direction = event.direction === "up" ? "Sent" : "Received";
+  const from = event.from === undefined ? "" : ` from ${quoted(event.from)}`;
+  return `${direction}: ${event.kind} ${quoted(event.path)}${from}`;
+}
+
+export function quoted(name: string): string {
+  return `"${printableName(name)}"`;
+}
+
+/** @returns "1 file", "2 files". */
+export function count(number: number, noun: string): string {
+  return `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
+}

@@ -1,0 +1,86 @@
+/**
+ * `synced serve`: runs the server until it is interrupted, or its storage fails. Rules: H2, H3,
+ * I41.
+ */
+import { resolve } from "node:path";
+import { defineCommand } from "citty";
+import { createServer, type Server } from "../../server.ts";
+import { SyncedError } from "../core/error.ts";
+import { commonFlags, parsePortFlag, readToken, switchFlag, textFlag, tokenFlag } from "./flags.ts";
+import { type Interruption, onInterruption } from "./interruption.ts";
+import { createOutput, type Output } from "./output.ts";
+
+const args = {
+  data: { ...textFlag("data", "DIR", "Data directory"), default: "./storage" },
+  host: { ...textFlag("host", "ADDRESS", "Address to listen on"), default: "127.0.0.1" },
+  port: { ...textFlag("port", "N", "Port to listen on, 0 for any free one"), default: "8080" },
+  ...tokenFlag,
+  "insecure-no-auth": switchFlag(
+    "insecure-no-auth",
+    "Listen on an address that others can reach without a token",
+  ),
+  ...commonFlags,
+} as const;
+
+export const command = defineCommand({
+  meta: { name: "serve", description: "Run the server" },
+  args,
+  async run({ args: flags }) {
+    const output = createOutput(flags);
+    const token = readToken(flags["token-file"], process.env);
+    const port = parsePortFlag("port", flags.port);
+    const interruption = onInterruption(output.say);
+    const server = await createServer({
+      data: resolve(flags.data),
+      host: flags.host,
+      port,
+      isOpenToAll: flags["insecure-no-auth"],
+      onError: (error, requestId) => output.error(`Request ${requestId} failed: ${textOf(error)}`),
+      ...(token === undefined ? undefined : { token }),
+    });
+    announce(output, server, token !== undefined, flags.data);
+    return await untilEnd(server, interruption, output);
+  },
+});
+
+function announce(output: Output, server: Server, hasToken: boolean, data: string): void {
+  const { url, serverId } = server;
+  output.event("listening", { url, serverId });
+  output.say(`Listening on ${url}, data in "${data}"`);
+  const tokenFlagText = hasToken ? " --token-file FILE" : "";
+  output.say(`Try next: synced sync FOLDER --server ${reachable(url)}${tokenFlagText}`);
+}
+
+/** An address that means "all of mine" is none that a client could be pointed at. */
+function reachable(url: string): string {
+  return url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:");
+}
+
+/** @returns the exit code of the interruption. @throws what storage failed with */
+async function untilEnd(
+  server: Server,
+  interruption: Interruption,
+  output: Output,
+): Promise<number> {
+  const { signal } = interruption;
+  const interrupted = new Promise<undefined>((resolve) => {
+    if (signal.aborted) resolve(undefined);
+    signal.addEventListener("abort", () => resolve(undefined), { once: true });
+  });
+  const failure = await Promise.race([interrupted, server.failure.then((error) => ({ error }))]);
+  await server.close();
+  if (failure !== undefined) {
+    const { error } = failure;
+    // Nothing more can be promised durable: only a new process reads what is really on the disk.
+    throw error instanceof SyncedError
+      ? error
+      : new SyncedError("internal", `Storage failed: ${textOf(error)}`, { cause: error });
+  }
+  output.event("stopped", { reason: "interrupted" });
+  return interruption.exitCode() ?? 0;
+}
+
+function textOf(error: unknown): string {
+  if (error instanceof SyncedError) return error.message;
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}

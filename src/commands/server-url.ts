@@ -1,0 +1,29 @@
+/** The server's address as a person types it. Rules: G5. */
+import { SyncedError } from "../core/error.ts";
+
+const LOOPBACK_HOST = /^(localhost|127(\.[0-9]{1,3}){3}|\[::1\])$/;
+
+/**
+ * @returns the URL's origin: scheme, host and port.
+ * @throws {SyncedError} `usage` unless it is an http or https URL without user, path and query.
+ */
+export function parseServerUrl(text: string): string {
+  const url = URL.parse(text);
+  if (url === null || (url.protocol !== "http:" && url.protocol !== "https:")) {
+    throw new SyncedError("usage", `Cannot use --server "${text}": expected http://HOST:PORT`);
+  }
+  const hasMore = url.pathname !== "/" || url.search !== "" || url.hash !== "";
+  if (hasMore || url.username !== "" || url.password !== "") {
+    throw new SyncedError(
+      "usage",
+      `Cannot use --server "${url.origin}" with a path, query or password: expected http://HOST:PORT`,
+    );
+  }
+  return url.origin;
+}
+
+/** True where what is sent, the token included, can be read and changed on its way. */
+export function isExposed(serverUrl: string): boolean {
+  const url = new URL(serverUrl);
+  return url.protocol === "http:" && !LOOPBACK_HOST.test(url.hostname);
+}

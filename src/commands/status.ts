@@ -1,0 +1,149 @@
+/**
+ * `synced status`: what the folder's state says, read beside the running client and without the
+ * network. Exit 0 in sync, 3 otherwise. Rules: S1, S3, G2, R13.
+ */
+import { defineCommand } from "citty";
+import { z } from "zod";
+import { isFolderLocked } from "../adapters/folder-lock.ts";
+import { type FolderState, STANDING_KEY } from "../client/standing.ts";
+import { type NodeState, sameContent, samePlace } from "../core/node.ts";
+import type { StateStore } from "../ports/state-store.ts";
+import { commonFlags } from "./flags.ts";
+import { heldChangeOf, openJoinedFolderState } from "./folder-state.ts";
+import { createOutput, type Output } from "./output.ts";
+import { count, quoted } from "./progress.ts";
+
+const EXIT_NOT_IN_SYNC = 3;
+
+/** What a running client writes down for us; see client/standing.ts. */
+const standingSchema = z.object({
+  state: z.enum(["in_sync", "syncing", "held", "offline", "stopped"]),
+  head: z.number(),
+  lastSyncMs: z.number().optional(),
+});
+
+/** The shape of `--json`, which scripts rely on. */
+interface FolderStatus {
+  readonly state: FolderState;
+  readonly running: boolean;
+  readonly server: string | null;
+  readonly folder: string | null;
+  readonly device: string | null;
+  readonly cursor: { readonly epoch: string; readonly seq: number; readonly hash: string } | null;
+  readonly head: number | null;
+  readonly pending: { readonly up: number; readonly down: number };
+  readonly problems: readonly { path: string; code: string; message: string }[];
+  readonly conflicts: readonly { path: string; of: string }[];
+  readonly held: { readonly id: string; readonly reason: string; readonly count: number } | null;
+  readonly lastSyncTime: string | null;
+}
+
+export const command = defineCommand({
+  meta: { name: "status", description: "Say how a folder is doing; exit 0 when it is in sync" },
+  args: {
+    path: { type: "positional", description: "The folder's path", required: true },
+    ...commonFlags,
+  },
+  run({ args }) {
+    const { path, store } = openJoinedFolderState(args.path);
+    try {
+      const status = readStatus(store, isFolderLocked(path));
+      if (args.json) process.stdout.write(`${JSON.stringify(status)}\n`);
+      else describe(status, createOutput(args), args.path);
+      return status.state === "in_sync" ? 0 : EXIT_NOT_IN_SYNC;
+    } finally {
+      store.close();
+    }
+  },
+});
+
+function readStatus(store: StateStore, running: boolean): FolderStatus {
+  const binding = store.binding();
+  const cursor = store.cursor();
+  const standing = standingSchema.safeParse(store.value(STANDING_KEY)).data;
+  const held = heldChangeOf(store);
+  const lastSyncMs = standing?.lastSyncMs;
+  return {
+    state: stateOf(running, held !== undefined, standing?.state ?? "syncing"),
+    running,
+    server: binding?.serverUrl ?? null,
+    folder: binding?.folder ?? null,
+    device: binding?.deviceName ?? null,
+    cursor: cursor ?? null,
+    head: standing?.head ?? cursor?.seq ?? null,
+    pending: countPending(store),
+    problems: store.problems().map(({ path, code, message }) => ({ path, code, message })),
+    conflicts: store.conflicts().map(({ path, of }) => ({ path, of })),
+    held: held === undefined ? null : { id: held.id, reason: held.reason, count: held.count },
+    lastSyncTime: lastSyncMs === undefined ? null : new Date(lastSyncMs).toISOString(),
+  };
+}
+
+/** What wants a person comes first. A client that was killed left the standing that it last had. */
+function stateOf(running: boolean, isHeld: boolean, standing: FolderState): FolderState {
+  if (isHeld) return "held";
+  if (!running) return "stopped";
+  // It has just started and not looked around yet.
+  return standing === "stopped" ? "syncing" : standing;
+}
+
+/**
+ * Nodes whose local state is not the base's wait to go up, those whose remote state is not wait to
+ * come down.
+ */
+function countPending(store: StateStore): { up: number; down: number } {
+  let up = 0;
+  let down = 0;
+  for (const id of store.dirty()) {
+    const base = store.base.get(id);
+    if (differs(base, store.local.get(id))) up += 1;
+    if (differs(base, store.remote.get(id))) down += 1;
+  }
+  return { up, down };
+}
+
+function differs(base: NodeState | undefined, other: NodeState | undefined): boolean {
+  if (base === undefined || other === undefined) return base !== other;
+  return !samePlace(base, other) || !sameContent(base.content, other.content);
+}
+
+function describe(status: FolderStatus, output: Output, folder: string): void {
+  const lines = [`${headline(status)}`];
+  lines.push(
+    `Folder "${status.folder}" on ${status.server}, device ${quoted(status.device ?? "")}`,
+  );
+  lines.push(`Event ${status.cursor?.seq ?? 0} of ${status.head ?? "?"}`);
+  if (status.lastSyncTime !== null) lines.push(`Last in sync ${status.lastSyncTime}`);
+  const { up, down } = status.pending;
+  if (up + down > 0) lines.push(`Waiting: ${up} to send, ${down} to receive`);
+  output.say(lines.join("\n"));
+  for (const { path, of } of status.conflicts) {
+    output.warn(`Conflict: ${quoted(path)} is the other version of ${quoted(of)}`);
+  }
+  for (const { path, message } of status.problems) {
+    output.warn(`Left alone: ${quoted(path)}: ${message}`);
+  }
+  if (status.held !== null) {
+    output.warn(
+      `Held: ${status.held.reason} (${count(status.held.count, "change")}). ` +
+        `To let exactly this through: synced approve ${quoted(folder)}`,
+    );
+  }
+}
+
+function headline(status: FolderStatus): string {
+  switch (status.state) {
+    case "in_sync":
+      return "In sync";
+    case "syncing":
+      return "Syncing";
+    case "held":
+      return status.running
+        ? "Held: it waits for you"
+        : "Held: it waits for you, and is not running";
+    case "offline":
+      return "Offline: the server cannot be reached; it is tried again";
+    case "stopped":
+      return "Stopped: no synced sync runs on this folder";
+  }
+}

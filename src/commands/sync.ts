@@ -1,0 +1,210 @@
+/**
+ * `synced sync`: keeps one folder identical with the server's. Reads the flags, runs the client on
+ * the real world and turns how it ended into an exit code. Rules: S3, S4, G1, G5, Y1-Y5.
+ */
+import { hostname } from "node:os";
+import { resolve } from "node:path";
+import { defineCommand } from "citty";
+import { planDryRun } from "../client/dry-run.ts";
+import { runClient } from "../client/loop.ts";
+import type { ClientOptions, ClientWorld, RunOutcome } from "../client/options.ts";
+import { SyncedError } from "../core/error.ts";
+import { parseFolderName } from "../core/identifier.ts";
+import { DEVICE_NAME_LENGTH_MAX, FULL_SCAN_INTERVAL_MS } from "../core/limits.ts";
+import type { Binding } from "../ports/state-store.ts";
+import { openClientWorld } from "./client-world.ts";
+import {
+  commonFlags,
+  parseNumberFlag,
+  readToken,
+  switchFlag,
+  textFlag,
+  tokenFlag,
+} from "./flags.ts";
+import { openFolderState } from "./folder-state.ts";
+import { onInterruption } from "./interruption.ts";
+import { createOutput, type Output } from "./output.ts";
+import { count, createProgress, quoted } from "./progress.ts";
+import { isExposed, parseServerUrl } from "./server-url.ts";
+
+const EXIT_PROBLEMS = 3;
+const EXIT_HELD = 10;
+const EXIT_UNREACHABLE = 11;
+
+const DEFAULT_FOLDER = "default";
+const DAY_SECONDS = 86_400;
+/** What would break out of a conflict copy's name or move the cursor of a terminal. */
+const ILLEGAL_IN_DEVICE_NAME = /[\p{C}/\\]/gu;
+
+const args = {
+  path: { type: "positional", description: "The folder's path", required: true },
+  server: textFlag("server", "URL", "Address of the server; remembered after the first run"),
+  folder: textFlag("folder", "NAME", 'Name on the server; remembered; "default" at first'),
+  device: textFlag("device", "NAME", "Name of this device; the host's name at first"),
+  ...tokenFlag,
+  once: switchFlag("once", "End when in sync, or after 30 s without the server"),
+  "dry-run": switchFlag("dry-run", "Only say what would be done"),
+  poll: switchFlag("poll", "Watch by polling, for network file systems"),
+  interval: {
+    ...textFlag("interval", "SECONDS", "Time between full scans"),
+    default: String(FULL_SCAN_INTERVAL_MS / 1_000),
+  },
+  ...commonFlags,
+} as const;
+
+export const command = defineCommand({
+  meta: { name: "sync", description: "Keep a folder identical with the server's" },
+  args,
+  async run({ args: flags }) {
+    const output = createOutput(flags);
+    const path = resolve(flags.path);
+    const options = readOptions(flags, rememberedBinding(path));
+    if (isExposed(options.serverUrl)) {
+      output.warn(
+        `${options.serverUrl} is not encrypted: others on the network can read the files` +
+          `${options.token === undefined ? "" : " and the token"}; put the server behind https`,
+      );
+    }
+    const progress = createProgress({
+      output,
+      folder: flags.path,
+      terminal: flags.quiet || flags.json ? undefined : process.stderr,
+    });
+    const interruption = onInterruption(output.say);
+    const opened = openClientWorld({
+      folderPath: path,
+      observer: progress,
+      poll: flags.poll,
+      isDryRun: flags["dry-run"],
+    });
+    try {
+      if (flags["dry-run"]) return await dryRun(opened.world, options, interruption.signal, output);
+      const outcome = await runClient(opened.world, options, interruption.signal);
+      progress.finish();
+      sayOutcome(output, outcome, flags.path);
+      return interruption.exitCode() ?? exitCodeOf(outcome);
+    } catch (error) {
+      const code = interruption.exitCode();
+      if (code === undefined || !isInterruption(error)) throw error;
+      return code;
+    } finally {
+      progress.finish();
+      opened.close();
+    }
+  },
+});
+
+/**
+ * What an earlier run wrote down; a state that cannot be read is the client's to judge, not ours.
+ */
+function rememberedBinding(folderPath: string): Binding | undefined {
+  let store: ReturnType<typeof openFolderState>;
+  try {
+    store = openFolderState(folderPath);
+  } catch (error) {
+    if (error instanceof SyncedError && error.code === "damage_found") return undefined;
+    throw error;
+  }
+  try {
+    return store?.binding();
+  } finally {
+    store?.close();
+  }
+}
+
+interface OptionFlags {
+  readonly server?: string | undefined;
+  readonly folder?: string | undefined;
+  readonly device?: string | undefined;
+  readonly "token-file"?: string | undefined;
+  readonly once: boolean;
+  readonly interval: string;
+}
+
+/** @throws {SyncedError} `usage`, `invalid_folder_name`, `invalid_token` */
+function readOptions(flags: OptionFlags, binding: Binding | undefined): ClientOptions {
+  const server = flags.server ?? binding?.serverUrl;
+  if (server === undefined) {
+    throw new SyncedError("usage", "The first run needs the server's address: add --server URL");
+  }
+  const token = readToken(flags["token-file"], process.env);
+  const bounds = { min: 1, max: DAY_SECONDS };
+  return {
+    serverUrl: parseServerUrl(server),
+    folder: parseFolderName(flags.folder ?? binding?.folder ?? DEFAULT_FOLDER),
+    deviceName: parseDeviceName(flags.device) ?? binding?.deviceName ?? ownDeviceName(),
+    ...(token === undefined ? {} : { token }),
+    once: flags.once,
+    fullScanIntervalMs: parseNumberFlag("interval", flags.interval, bounds) * 1_000,
+  };
+}
+
+function parseDeviceName(name: string | undefined): string | undefined {
+  if (name === undefined) return undefined;
+  const isLegal = name !== "" && name.search(ILLEGAL_IN_DEVICE_NAME) === -1;
+  if (isLegal && name.length <= DEVICE_NAME_LENGTH_MAX) return name;
+  throw new SyncedError(
+    "usage",
+    `Cannot use --device "${name}": expected 1 to ${DEVICE_NAME_LENGTH_MAX} characters without "/"`,
+  );
+}
+
+function ownDeviceName(): string {
+  const name = hostname().replace(ILLEGAL_IN_DEVICE_NAME, "").slice(0, DEVICE_NAME_LENGTH_MAX);
+  return name === "" ? "device" : name;
+}
+
+function exitCodeOf(outcome: RunOutcome): number {
+  switch (outcome.end) {
+    case "held":
+      return EXIT_HELD;
+    case "unreachable":
+      return EXIT_UNREACHABLE;
+    case "in_sync":
+    case "stopped":
+      return outcome.conflicts + outcome.problems > 0 ? EXIT_PROBLEMS : 0;
+  }
+}
+
+function sayOutcome(output: Output, outcome: RunOutcome, folder: string): void {
+  if (outcome.conflicts > 0) {
+    output.warn(
+      `${count(outcome.conflicts, "conflict")} in this run: see synced status ${quoted(folder)}`,
+    );
+  }
+  if (outcome.problems > 0) {
+    output.warn(`${count(outcome.problems, "open problem")}: see synced status ${quoted(folder)}`);
+  }
+}
+
+/** What an aborted wait or request throws. */
+function isInterruption(error: unknown): boolean {
+  if (error instanceof SyncedError) return error.code === "interrupted";
+  return error instanceof Error && error.name === "AbortError";
+}
+
+async function dryRun(
+  world: ClientWorld,
+  options: ClientOptions,
+  signal: AbortSignal,
+  output: Output,
+): Promise<number> {
+  const { ops, transitions } = await planDryRun(world, options, signal);
+  for (const [direction, steps] of [
+    ["up", ops],
+    ["down", transitions],
+  ] as const) {
+    for (const { kind, path, from } of steps) {
+      output.event("would", { direction, kind, path, ...(from === undefined ? {} : { from }) });
+      const origin = from === undefined ? "" : ` from ${quoted(from)}`;
+      output.say(
+        `Would ${direction === "up" ? "send" : "do here"}: ${kind} ${quoted(path)}${origin}`,
+      );
+    }
+  }
+  output.say(
+    `Nothing was changed: ${count(ops.length, "change")} to send, ` +
+      `${count(transitions.length, "change")} to make here`,
+  );
+  return 0;
+}

@@ -1,0 +1,176 @@
+/**
+ * Reading bodies: media type, encoding, size and pace, all bounded. Rules: H4, H8.
+ * Sizes are checked on Content-Length first and again while reading; a trickle ends with
+ * `request_timeout`.
+ */
+import { SyncedError } from "../core/error.ts";
+import type { Clock } from "../ports/clock.ts";
+import { parseJson } from "../protocol/json.ts";
+import { PACK_MEDIA_TYPE } from "../protocol/pack.ts";
+import type { Endpoint } from "./endpoint.ts";
+
+/** A body may wait this long, and as long again as its bytes take at the slowest pace. */
+const PATIENCE_MS = 10_000;
+/** However much came before, silence longer than this ends it. */
+const SILENCE_MS_MAX = 30_000;
+/** 1 KiB/s is slower than any modem (B50). */
+const MS_PER_BYTE = 1000 / 1024;
+
+const JSON_TYPE = /^application\/json(?:\s*;\s*charset=(?:utf-8|"utf-8"))?$/i;
+const CONTENT_LENGTH = /^[0-9]{1,16}$/;
+
+/**
+ * Checks the headers that describe a body against what the endpoint takes. Reads nothing.
+ *
+ * @throws {SyncedError} `unexpected_body`, `unsupported_encoding`, `unsupported_media_type`
+ */
+export function checkBodyHeaders(request: Request, takes: Endpoint["takes"] = "nothing"): void {
+  const { headers } = request;
+  const encoding = headers.get("content-encoding");
+  if (encoding !== null && encoding.toLowerCase() !== "identity") {
+    throw new SyncedError(
+      "unsupported_encoding",
+      `Cannot read the body: content encoding "${encoding.slice(0, 40)}" is not supported`,
+    );
+  }
+  if (takes === "nothing") {
+    if (!isFramed(headers)) return;
+    throw new SyncedError("unexpected_body", `Cannot accept a body with ${request.method} here`);
+  }
+  const type = headers.get("content-type");
+  if (takes === "bytes") {
+    // A form would be stored with its framing.
+    if (type === null || !/^multipart\//i.test(type)) return;
+  } else if (
+    (!isFramed(headers) && type === null) ||
+    (takes === "json" ? isJson(type) : type === PACK_MEDIA_TYPE)
+  ) {
+    return;
+  }
+  const expected = { json: "application/json", pack: PACK_MEDIA_TYPE, bytes: "the file itself" }[
+    takes
+  ];
+  throw new SyncedError("unsupported_media_type", `Cannot read the body: expected ${expected}`);
+}
+
+function isJson(type: string | null): boolean {
+  return type !== null && JSON_TYPE.test(type);
+}
+
+/**
+ * Whether HTTP announces a body. `Request.body` cannot tell: Bun gives a GET none where one was
+ * sent, and Node's
+ * server gives every PUT and DELETE one.
+ */
+function isFramed(headers: Headers): boolean {
+  const length = headers.get("content-length");
+  return (length !== null && length !== "0") || headers.has("transfer-encoding");
+}
+
+/** Bodies up to this size are read at once. */
+const SINGLE_READ_BYTES_MAX = 1024 * 1024;
+
+/** A whole JSON body; undefined where there is none. */
+export async function readJson(
+  request: Request,
+  options: { readonly bytesMax: number; readonly clock: Clock },
+): Promise<unknown> {
+  const bytes = await readBody(request, options);
+  return bytes.length === 0 ? undefined : parseJson(bytes);
+}
+
+/** @throws {SyncedError} `body_too_large`, `request_timeout` */
+export async function readBody(
+  request: Request,
+  options: { readonly bytesMax: number; readonly clock: Clock },
+): Promise<Uint8Array> {
+  const declared = declaredLength(request);
+  if (declared !== undefined && declared > options.bytesMax) throw tooLarge(options.bytesMax);
+  if (declared !== undefined && declared <= SINGLE_READ_BYTES_MAX) {
+    // HTTP's framing bounds it: one read without a stream is several times faster.
+    return new Uint8Array(await paced(request.arrayBuffer(), patience(declared), options.clock));
+  }
+  const pieces: Uint8Array[] = [];
+  let total = 0;
+  for await (const piece of readStream(request, options.clock)) {
+    total += piece.length;
+    if (total > options.bytesMax) throw tooLarge(options.bytesMax);
+    pieces.push(piece);
+  }
+  const [first] = pieces;
+  return pieces.length === 1 && first !== undefined ? first : concatenate(pieces, total);
+}
+
+/**
+ * A body piece by piece, as fast as the caller takes it, however long it is.
+ *
+ * @throws {SyncedError} `request_timeout` when it comes too slowly or breaks off.
+ */
+export async function* readStream(request: Request, clock: Clock): AsyncGenerator<Uint8Array> {
+  if (request.body === null) return;
+  const reader = request.body.getReader();
+  let waitedMs = 0;
+  let total = 0;
+  let ended = false;
+  try {
+    for (;;) {
+      const since = clock.monotonic();
+      const wait = Math.min(SILENCE_MS_MAX, patience(total) - waitedMs);
+      const { done, value } = await paced(reader.read(), wait, clock);
+      // Only time spent on waiting counts: storing what came is our own slowness.
+      waitedMs += clock.monotonic() - since;
+      if (done) {
+        ended = true;
+        return;
+      }
+      total += value.length;
+      yield value;
+    }
+  } finally {
+    if (!ended) reader.cancel().catch(() => undefined);
+  }
+}
+
+function patience(byteCount: number): number {
+  return PATIENCE_MS + byteCount * MS_PER_BYTE;
+}
+
+async function paced<Value>(work: Promise<Value>, waitMs: number, clock: Clock): Promise<Value> {
+  const done = new AbortController();
+  const late = clock.sleep(Math.max(0, waitMs), done.signal).then(() => undefined);
+  try {
+    const winner = await Promise.race([work.then(arrived, brokenOff), late]);
+    if (winner !== undefined) return winner.value;
+    throw new SyncedError("request_timeout", "Cannot go on: the body comes too slowly");
+  } finally {
+    done.abort();
+  }
+}
+
+function arrived<Value>(value: Value): { readonly value: Value } {
+  return { value };
+}
+
+function brokenOff(cause: unknown): never {
+  throw new SyncedError("request_timeout", "Cannot go on: the body broke off", { cause });
+}
+
+function declaredLength(request: Request): number | undefined {
+  const text = request.headers.get("content-length");
+  if (text === null || !CONTENT_LENGTH.test(text)) return undefined;
+  return Number(text);
+}
+
+function tooLarge(bytesMax: number): SyncedError {
+  return new SyncedError("body_too_large", `Cannot accept a body of more than ${bytesMax} bytes`);
+}
+
+function concatenate(pieces: readonly Uint8Array[], total: number): Uint8Array {
+  const whole = new Uint8Array(total);
+  let offset = 0;
+  for (const piece of pieces) {
+    whole.set(piece, offset);
+    offset += piece.length;
+  }
+  return whole;
+}

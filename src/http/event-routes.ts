@@ -1,0 +1,204 @@
+/**
+ * The event log over HTTP: a JSON page, or the same events live as server-sent events.
+ * Rules: H5, H6. A stream reads the log only as fast as its reader takes it, so that a slow reader
+ * costs one
+ * bounded buffer and a dead one is let go.
+ */
+
+import { parseDigest } from "../core/digest.ts";
+import { SyncedError } from "../core/error.ts";
+import type { ServedEvent } from "../core/event.ts";
+import { type Epoch, type FolderName, parseId } from "../core/identifier.ts";
+import {
+  EVENTS_PER_PAGE_MAX,
+  HEARTBEAT_INTERVAL_MS,
+  STREAM_BUFFER_BYTES_MAX,
+} from "../core/limits.ts";
+import type { EventPage } from "../protocol/messages.ts";
+import { parseSequenceText } from "../protocol/parse-request.ts";
+import type { EventsRequest } from "../server/sequencer.ts";
+import { bytesAnswer, jsonAnswer } from "./answer.ts";
+import {
+  type Call,
+  EVENT_STREAM_TYPE,
+  type Route,
+  type RouterOptions,
+  requiredParameter,
+} from "./endpoint.ts";
+import { folderOf, limitOf } from "./json-routes.ts";
+
+/**
+ * Live streams of one server: far above what one machine's devices open, far below what hurts it.
+ */
+const STREAMS_MAX = 1000;
+/** Events read at once for a stream: a piece stays well below the buffer's bound. */
+const STREAM_PAGE_EVENTS = 100;
+
+const encoder = new TextEncoder();
+const HEARTBEAT = encoder.encode(": heartbeat\n\n");
+/** Sent at once, so that proxies and readers see the headers. */
+const GREETING = encoder.encode(": synced\n\n");
+
+export function eventRoutes(options: RouterOptions): readonly Route[] {
+  let streamCount = 0;
+  return [
+    {
+      pattern: "/v1/folders/:folder/events",
+      methods: {
+        GET: {
+          parameters: ["after", "epoch", "hash", "limit", "inline"],
+          answers: "events",
+          async handle(call) {
+            const folder = folderOf(call);
+            const isLive = wantsStream(call.request);
+            const request = eventsRequest(call, isLive);
+            if (isLive && streamCount >= STREAMS_MAX) {
+              throw new SyncedError("too_many_streams", "Cannot open another event stream");
+            }
+            // Read before a stream is begun, so that a cursor that is not on this log is an error,
+            // not a break.
+            const page = await options.sequencer.events(folder, request);
+            if (!isLive) return jsonAnswer(page);
+            streamCount++;
+            const onClose = () => {
+              streamCount--;
+            };
+            return openStream(options, { folder, request, page, onClose });
+          },
+        },
+      },
+    },
+  ];
+}
+
+function wantsStream(request: Request): boolean {
+  const accept = request.headers.get("accept") ?? "";
+  return accept.toLowerCase().includes(EVENT_STREAM_TYPE);
+}
+
+function eventsRequest(call: Call, isLive: boolean): EventsRequest {
+  // A browser reconnects with the URL that it began with, and says in this header how far it came.
+  const resumed = isLive ? call.request.headers.get("last-event-id") : null;
+  const after = parseSequenceText(resumed ?? requiredParameter(call, "after"), "after");
+  const isSameCursor = resumed === null || resumed === call.query.get("after");
+  const epoch = call.query.get("epoch");
+  const hash = call.query.get("hash");
+  const limit = limitOf(call, EVENTS_PER_PAGE_MAX);
+  return {
+    after,
+    limit: isLive ? Math.min(limit, STREAM_PAGE_EVENTS) : limit,
+    inline: isInline(call.query.get("inline")),
+    ...(epoch === undefined ? undefined : { epoch: parseId<Epoch>(epoch) }),
+    ...(hash === undefined || !isSameCursor ? undefined : { hash: parseDigest(hash) }),
+  };
+}
+
+function isInline(text: string | undefined): boolean {
+  if (text === undefined || text === "0") return false;
+  if (text === "1") return true;
+  throw new SyncedError("invalid_parameter", 'Cannot use inline: expected "0" or "1"');
+}
+
+interface StreamStart {
+  readonly folder: FolderName;
+  readonly request: EventsRequest;
+  readonly page: EventPage;
+  readonly onClose: () => void;
+}
+
+/** The buffer is the stream's own queue: full means that the reader has not taken 1 MiB yet. */
+function openStream(options: RouterOptions, start: StreamStart): Response {
+  const ended = new AbortController();
+  const pieces = livePieces(options, start, ended.signal);
+  let moved = new AbortController();
+  const end = () => {
+    if (ended.signal.aborted) return;
+    ended.abort();
+    moved.abort();
+    options.signal.removeEventListener("abort", end);
+    start.onClose();
+  };
+  options.signal.addEventListener("abort", end, { once: true });
+
+  /**
+   * A reader that takes nothing for a heartbeat's time while its buffer is full is dropped; it will
+   * resume.
+   */
+  async function watchStalled(controller: ReadableStreamDefaultController<Uint8Array>) {
+    const { signal } = moved;
+    await options.clock.sleep(HEARTBEAT_INTERVAL_MS, signal);
+    if (signal.aborted) return;
+    end();
+    controller.error(new SyncedError("request_timeout", "The reader takes nothing any more"));
+  }
+
+  const body = new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        moved.abort();
+        try {
+          const { done, value } = await pieces.next();
+          if (done === true) {
+            end();
+            controller.close();
+            return;
+          }
+          controller.enqueue(value);
+          moved = new AbortController();
+          if ((controller.desiredSize ?? 0) <= 0) void watchStalled(controller);
+        } catch (error) {
+          end();
+          controller.error(error);
+        }
+      },
+      async cancel() {
+        end();
+        await pieces.return(undefined);
+      },
+    },
+    new ByteLengthQueuingStrategy({ highWaterMark: STREAM_BUFFER_BYTES_MAX }),
+  );
+  // Nginx would collect events before passing them on.
+  return bytesAnswer(body, { "content-type": EVENT_STREAM_TYPE, "x-accel-buffering": "no" });
+}
+
+/** Pieces of the stream: whole groups, or a heartbeat. Ends when the signal aborts. */
+async function* livePieces(
+  { sequencer, clock }: RouterOptions,
+  { folder, request, page: firstPage }: StreamStart,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  let news = new AbortController();
+  const wake = () => news.abort();
+  const unsubscribe = sequencer.subscribe(folder, wake);
+  signal.addEventListener("abort", wake, { once: true });
+  try {
+    yield GREETING;
+    let page = firstPage;
+    while (!signal.aborted) {
+      if (page.events.length > 0) yield encodeEvents(page.events);
+      // Renewed before the log is read: a commit in between then wakes the wait at once.
+      if (news.signal.aborted) news = new AbortController();
+      page = await sequencer.events(folder, {
+        after: page.next,
+        epoch: page.epoch,
+        limit: request.limit,
+        inline: request.inline === true,
+      });
+      if (page.events.length > 0 || signal.aborted) continue;
+      await clock.sleep(HEARTBEAT_INTERVAL_MS, news.signal);
+      if (!news.signal.aborted) yield HEARTBEAT;
+    }
+  } finally {
+    unsubscribe();
+  }
+}
+
+function encodeEvents(events: readonly ServedEvent[]): Uint8Array {
+  let text = "";
+  for (const event of events) {
+    // JSON escapes line feeds, so an event is always one line.
+    text += `id: ${event.seq}\ndata: ${JSON.stringify(event)}\n\n`;
+  }
+  return encoder.encode(text);
+}

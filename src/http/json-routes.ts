@@ -1,0 +1,277 @@
+/**
+ * Routes that answer JSON: health, greeting, folders, ops, tree, devices, index, history. Rules:
+ * H1, H4, O1-O5.
+ */
+import { SyncedError } from "../core/error.ts";
+import {
+  type DeviceId,
+  type FolderName,
+  type NodeId,
+  parseFolderName,
+  parseId,
+} from "../core/identifier.ts";
+import {
+  EVENTS_PER_PAGE_DEFAULT,
+  EVENTS_PER_PAGE_MAX,
+  JSON_DEPTH_MAX,
+  OBJECTS_PER_REQUEST_MAX,
+  OPS_BODY_BYTES_MAX,
+  OPS_PER_BATCH_MAX,
+  OPS_PER_GROUP_MAX,
+  PACK_BYTES_MAX,
+  PATH_BYTES_MAX,
+  TREE_NODES_PER_PAGE_MAX,
+} from "../core/limits.ts";
+import { parsePath } from "../core/path.ts";
+import { type Hello, PROTOCOL_VERSION } from "../protocol/messages.ts";
+import {
+  parseBatch,
+  parseDeviceReport,
+  parseFolderRequest,
+  parseLimitText,
+  parseSequenceText,
+} from "../protocol/parse-request.ts";
+import type { PathNode } from "../server/sequencer.ts";
+import { emptyAnswer, jsonAnswer } from "./answer.ts";
+import { readJson } from "./body.ts";
+import {
+  type Call,
+  type Route,
+  type RouterOptions,
+  requiredParameter,
+  segment,
+} from "./endpoint.ts";
+
+/** A device's report and a folder's creation are a few hundred bytes. */
+const SMALL_BODY_BYTES_MAX = 16 * 1024;
+
+const FOLDER = "/v1/folders/:folder";
+
+export function jsonRoutes(options: RouterOptions): readonly Route[] {
+  return [
+    {
+      pattern: "/healthz",
+      methods: { GET: { head: true, handle: () => jsonAnswer({ ok: true }) } },
+    },
+    { pattern: "/v1/hello", methods: { GET: { handle: () => jsonAnswer(hello(options)) } } },
+    ...folderRoutes(options),
+    ...deviceRoutes(options),
+    opsRoute(options),
+    treeRoute(options),
+    indexRoute(options),
+    historyRoute(options),
+  ];
+}
+
+/** The folder's name is checked on the raw segment: nothing percent-encoded is legal in it. */
+export function folderOf(call: Call): FolderName {
+  return parseFolderName(segment(call, 3));
+}
+
+export function limitOf(call: Call, max: number): number {
+  const text = call.query.get("limit");
+  return text === undefined ? Math.min(EVENTS_PER_PAGE_DEFAULT, max) : parseLimitText(text, max);
+}
+
+function hello({ sequencer }: RouterOptions): Hello {
+  return {
+    serverId: sequencer.serverId,
+    protocol: PROTOCOL_VERSION,
+    features: ["inline"],
+    limits: {
+      jsonDepth: JSON_DEPTH_MAX,
+      opsPerBatch: OPS_PER_BATCH_MAX,
+      opsPerGroup: OPS_PER_GROUP_MAX,
+      opsBodyBytes: OPS_BODY_BYTES_MAX,
+      packBytes: PACK_BYTES_MAX,
+      objectsPerRequest: OBJECTS_PER_REQUEST_MAX,
+      eventsPerPage: EVENTS_PER_PAGE_MAX,
+      treeNodesPerPage: TREE_NODES_PER_PAGE_MAX,
+      pathBytes: PATH_BYTES_MAX,
+    },
+  };
+}
+
+function folderRoutes({ sequencer, clock }: RouterOptions): readonly Route[] {
+  return [
+    {
+      pattern: "/v1/folders",
+      methods: {
+        GET: {
+          parameters: ["after", "limit"],
+          async handle(call) {
+            const limit = limitOf(call, EVENTS_PER_PAGE_MAX);
+            const after = call.query.get("after");
+            const folders = await sequencer.folders(
+              after === undefined ? { limit } : { after: parseFolderName(after), limit },
+            );
+            const next = folders.length === limit ? folders.at(-1)?.name : undefined;
+            return jsonAnswer({ folders, next });
+          },
+        },
+      },
+    },
+    {
+      pattern: FOLDER,
+      methods: {
+        GET: { handle: async (call) => jsonAnswer(await sequencer.folder(folderOf(call))) },
+        PUT: {
+          takes: "json",
+          async handle(call) {
+            const name = folderOf(call);
+            const bounds = { bytesMax: SMALL_BODY_BYTES_MAX, clock };
+            const body = await readJson(call.request, bounds);
+            if (body !== undefined) parseFolderRequest(body);
+            const folder = await sequencer.createFolder(name);
+            return jsonAnswer(folder, folder.created ? 201 : 200);
+          },
+        },
+      },
+    },
+  ];
+}
+
+function opsRoute({ sequencer, clock }: RouterOptions): Route {
+  return {
+    pattern: `${FOLDER}/ops`,
+    methods: {
+      POST: {
+        takes: "json",
+        async handle(call) {
+          const folder = folderOf(call);
+          const bounds = { bytesMax: OPS_BODY_BYTES_MAX, clock };
+          const batch = parseBatch(await readJson(call.request, bounds));
+          return jsonAnswer(await sequencer.commit(folder, batch));
+        },
+      },
+    },
+  };
+}
+
+function treeRoute({ sequencer }: RouterOptions): Route {
+  return {
+    pattern: `${FOLDER}/tree`,
+    methods: {
+      GET: {
+        parameters: ["after", "limit"],
+        async handle(call) {
+          const folder = folderOf(call);
+          const limit = limitOf(call, TREE_NODES_PER_PAGE_MAX);
+          const after = call.query.get("after");
+          const page = after === undefined ? { limit } : { after: parseId<NodeId>(after), limit };
+          return jsonAnswer(await sequencer.tree(folder, page));
+        },
+      },
+    },
+  };
+}
+
+function deviceRoutes({ sequencer, clock }: RouterOptions): readonly Route[] {
+  return [
+    {
+      pattern: `${FOLDER}/devices`,
+      methods: {
+        GET: {
+          parameters: ["after", "limit"],
+          async handle(call) {
+            const folder = folderOf(call);
+            const limit = limitOf(call, EVENTS_PER_PAGE_MAX);
+            const after = call.query.get("after");
+            const devices = await sequencer.devices(
+              folder,
+              after === undefined ? { limit } : { after: parseId<DeviceId>(after), limit },
+            );
+            const next = devices.length === limit ? devices.at(-1)?.device : undefined;
+            return jsonAnswer({ devices, next });
+          },
+        },
+      },
+    },
+    {
+      pattern: `${FOLDER}/devices/:device`,
+      methods: {
+        PUT: {
+          takes: "json",
+          async handle(call) {
+            const folder = folderOf(call);
+            const device = parseId<DeviceId>(segment(call, 5));
+            const bounds = { bytesMax: SMALL_BODY_BYTES_MAX, clock };
+            const report = parseDeviceReport(await readJson(call.request, bounds));
+            await sequencer.reportDevice(folder, device, report);
+            return emptyAnswer(204);
+          },
+        },
+      },
+    },
+  ];
+}
+
+function indexRoute({ sequencer }: RouterOptions): Route {
+  return {
+    pattern: `${FOLDER}/index`,
+    methods: {
+      GET: {
+        parameters: ["seq", "after", "limit"],
+        async handle(call) {
+          const folder = folderOf(call);
+          const seq = call.query.get("seq");
+          const after = call.query.get("after");
+          const page = await sequencer.index(folder, {
+            limit: limitOf(call, TREE_NODES_PER_PAGE_MAX),
+            ...(seq === undefined ? undefined : { seq: parseSequenceText(seq, "seq") }),
+            ...(after === undefined ? undefined : { after: parsePath(after).join("/") }),
+          });
+          return jsonAnswer({ ...page, entries: page.entries.map(indexEntry) });
+        },
+      },
+    },
+  };
+}
+
+function indexEntry({ path, node }: PathNode): Readonly<Record<string, unknown>> {
+  const { content } = node;
+  const version = Math.max(node.contentVersion, node.placeVersion);
+  const entry = { path, kind: content.kind, id: node.id, version };
+  switch (content.kind) {
+    case "file":
+      return {
+        ...entry,
+        size: content.size,
+        sha256: content.sha256,
+        executable: content.executable,
+        mtimeNs: content.mtimeNs,
+      };
+    case "symlink":
+      return { ...entry, target: content.target };
+    case "directory":
+      return entry;
+  }
+}
+
+function historyRoute({ sequencer }: RouterOptions): Route {
+  return {
+    pattern: `${FOLDER}/history`,
+    methods: {
+      GET: {
+        parameters: ["path", "before", "limit"],
+        async handle(call) {
+          const folder = folderOf(call);
+          const path = parsePath(requiredParameter(call, "path")).join("/");
+          const before = call.query.get("before");
+          const page = await sequencer.history(folder, {
+            path,
+            limit: limitOf(call, EVENTS_PER_PAGE_MAX),
+            ...(before === undefined ? undefined : { before: parseSequenceText(before, "before") }),
+          });
+          if (page.versions.length === 0 && before === undefined) {
+            throw new SyncedError(
+              "not_found",
+              `Cannot list versions: nothing was ever at "${path}"`,
+            );
+          }
+          return jsonAnswer(page);
+        },
+      },
+    },
+  };
+}

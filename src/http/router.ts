@@ -1,0 +1,126 @@
+/**
+ * The router that every way of serving shares: admission, routing, what each endpoint declares,
+ * errors.
+ * Rules: H1-H8. Handlers live in the route files; nothing here knows what a route does.
+ */
+import { type Context, Hono } from "hono";
+import { SyncedError } from "../core/error.ts";
+import { PACK_MEDIA_TYPE } from "../protocol/pack.ts";
+import { createAdmission } from "./admission.ts";
+import { problemAnswer } from "./answer.ts";
+import { checkBodyHeaders } from "./body.ts";
+import {
+  type Endpoint,
+  EVENT_STREAM_TYPE,
+  type Method,
+  type Route,
+  type RouterOptions,
+} from "./endpoint.ts";
+import { eventRoutes } from "./event-routes.ts";
+import { fileRoutes } from "./file-routes.ts";
+import { jsonRoutes } from "./json-routes.ts";
+import { objectRoutes } from "./object-routes.ts";
+import { parseQuery, rawPath } from "./target.ts";
+
+export type { RouterOptions } from "./endpoint.ts";
+
+/** Every route, for the router and for tests that go through all of them. */
+export function allRoutes(options: RouterOptions): readonly Route[] {
+  return [
+    ...jsonRoutes(options),
+    ...eventRoutes(options),
+    ...objectRoutes(options),
+    ...fileRoutes(options),
+  ];
+}
+
+export function createRouter(options: RouterOptions): Hono {
+  const admit = createAdmission(options);
+  const app = new Hono({ getPath: rawPath });
+  const requestIds = new WeakMap<Request, string>();
+  app.use(async (context, next) => {
+    admit(context.req.raw, context.req.path);
+    await next();
+  });
+  for (const route of allRoutes(options)) {
+    app.all(route.pattern, (context) => {
+      const requestId = options.random.id();
+      requestIds.set(context.req.raw, requestId);
+      return answer(route, context, requestId);
+    });
+  }
+  app.notFound(() => {
+    const error = new SyncedError("not_found", "Cannot answer: there is no such route");
+    return problemAnswer(error, options.random.id());
+  });
+  app.onError((error, context) => {
+    const requestId = requestIds.get(context.req.raw) ?? options.random.id();
+    const response = problemAnswer(error, requestId);
+    if (response.status >= 500) options.onError(error, requestId);
+    return response;
+  });
+  return app;
+}
+
+function answer(route: Route, context: Context, requestId: string): Promise<Response> | Response {
+  const request = context.req.raw;
+  const endpoint = endpointOf(route, request.method);
+  checkBodyHeaders(request, endpoint.takes);
+  checkAccept(request, endpoint.answers);
+  return endpoint.handle({
+    request,
+    requestId,
+    segments: context.req.path.split("/"),
+    query: parseQuery(request, endpoint.parameters ?? []),
+  });
+}
+
+function endpointOf(route: Route, method: string): Endpoint {
+  const { methods } = route;
+  if (method === "HEAD" && methods.GET?.head === true) return methods.GET;
+  const endpoint = isMethod(method) ? methods[method] : undefined;
+  if (endpoint !== undefined) return endpoint;
+  const allowed: string[] = Object.keys(methods);
+  if (methods.GET?.head === true) allowed.push("HEAD");
+  throw new SyncedError("method_not_allowed", `Cannot use ${method} here`, {
+    extensions: { allow: allowed.join(", ") },
+  });
+}
+
+function isMethod(method: string): method is Method {
+  return method === "GET" || method === "PUT" || method === "POST" || method === "DELETE";
+}
+
+const ANSWER_TYPES: Readonly<Record<NonNullable<Endpoint["answers"]>, readonly string[]>> = {
+  json: ["application/json"],
+  pack: [PACK_MEDIA_TYPE],
+  events: ["application/json", EVENT_STREAM_TYPE],
+  // A file may be of any type: whoever asks for an image may well get one.
+  bytes: [],
+};
+
+/** @throws {SyncedError} `not_acceptable` when the requester names types and none is ours. */
+function checkAccept(request: Request, answers: Endpoint["answers"] = "json"): void {
+  const accept = request.headers.get("accept");
+  const types = ANSWER_TYPES[answers];
+  if (accept === null || accept.trim() === "" || types.length === 0) return;
+  for (const item of accept.toLowerCase().split(",", 100)) {
+    const [range = "", ...parameters] = item.split(";").map((part) => part.trim());
+    if (parameters.some((parameter) => /^q=0(?:\.0*)?$/.test(parameter))) continue;
+    if (
+      range === "*/*" ||
+      types.some((type) => type === range || type.startsWith(wildcard(range)))
+    ) {
+      return;
+    }
+  }
+  throw new SyncedError(
+    "not_acceptable",
+    `Cannot answer with another type than ${types.join(", ")}`,
+  );
+}
+
+/** "application/" for "application/*", and something that no type begins with otherwise. */
+function wildcard(range: string): string {
+  return range.endsWith("/*") ? range.slice(0, -1) : " ";
+}

@@ -1,0 +1,234 @@
+/** The event log over HTTP: pages, live streams, heartbeats, slow readers. */
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { BASE, type Fixture, FOLDER, id, openFixture, problemOf } from "./fixture.ts";
+
+let fixture: Fixture;
+
+beforeEach(async () => {
+  fixture = await openFixture();
+});
+
+afterEach(async () => {
+  expect(fixture.errors).toEqual([]);
+  await fixture.close();
+});
+
+let opCount = 0;
+
+/** Commits groups of directories; each number is a group's size. */
+async function commit(...groupSizes: number[]): Promise<void> {
+  const { epoch, head, hash } = await fixture.sequencer.folder(FOLDER);
+  const groups = groupSizes.map((size) =>
+    Array.from({ length: size }, () => {
+      const name = `entry-${opCount++}`;
+      return {
+        kind: "create",
+        opId: id(`o${opCount}`),
+        node: id(`n${opCount}`),
+        parent: "0".repeat(32),
+        name,
+        content: { kind: "directory" },
+        base: 0,
+      };
+    }),
+  );
+  const cursor = { epoch, seq: head, hash };
+  const json = { device: id("device"), batch: id("batch"), cursor, groups };
+  const response = await fixture.call("POST", `${BASE}/ops`, { json });
+  expect(response.status).toBe(200);
+  const { results } = (await response.json()) as { results: { status: string }[] };
+  expect(results.every(({ status }) => status === "accepted")).toBe(true);
+}
+
+interface Page {
+  readonly events: { readonly seq: number; readonly groupEnd: boolean; readonly path: string }[];
+  readonly head: number;
+  readonly next: number;
+}
+
+async function page(query: string): Promise<Page> {
+  return (await (await fixture.call("GET", `${BASE}/events?${query}`)).json()) as Page;
+}
+
+const STREAM = { accept: "text/event-stream" };
+
+/** Reads a live stream's text until it holds `wanted`. */
+async function readUntil(
+  reader: ReadableStreamDefaultReader<Uint8Array>,
+  wanted: string,
+): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = "";
+  while (!text.includes(wanted)) {
+    const { done, value } = await reader.read();
+    if (done) throw new Error(`The stream ended after ${JSON.stringify(text)}`);
+    text += decoder.decode(value, { stream: true });
+  }
+  return text;
+}
+
+async function openStream(query = "after=0", headers: Record<string, string> = {}) {
+  const response = await fixture.call("GET", `${BASE}/events?${query}`, {
+    headers: { ...STREAM, ...headers },
+  });
+  expect(response.status).toBe(200);
+  expect(response.headers.get("content-type")).toBe("text/event-stream");
+  if (response.body === null) throw new Error("No body");
+  return response.body.getReader();
+}
+
+function idsOf(text: string): number[] {
+  return [...text.matchAll(/^id: (\d+)$/gm)].map(([, seq]) => Number(seq));
+}
+
+describe("GET events as JSON", () => {
+  test("goes through the log in pages without gap [H5, L1]", async () => {
+    await commit(...Array.from({ length: 25 }, () => 1));
+    const seqs: number[] = [];
+    let after = 0;
+    for (;;) {
+      const { events, next, head } = await page(`after=${after}&limit=10`);
+      expect(head).toBe(25);
+      seqs.push(...events.map(({ seq }) => seq));
+      if (events.length === 0) break;
+      expect(next).toBe(seqs.at(-1) ?? 0);
+      after = next;
+    }
+    expect(seqs).toEqual(Array.from({ length: 25 }, (_, index) => index + 1));
+    expect(await page("after=25")).toMatchObject({ events: [], next: 25 });
+  });
+
+  test("never splits a group [H5]", async () => {
+    await commit(1, 7, 1);
+    const { events, next } = await page("after=0&limit=2");
+    expect(events.map(({ seq }) => seq)).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+    expect(events.at(-1)?.groupEnd).toBe(true);
+    expect(next).toBe(8);
+  });
+
+  test("inlines small files when asked to [L4]", async () => {
+    await fixture.call("PUT", `${BASE}/files?path=small`, { body: "tiny" });
+    await fixture.call("PUT", `${BASE}/files?path=large`, { body: "x".repeat(10_000) });
+    const inlined = await page("after=0&inline=1");
+    expect(inlined.events.map((event) => "inline" in event && event.inline)).toEqual([
+      btoa("tiny"),
+      false,
+    ]);
+    const plain = await page("after=0");
+    expect(plain.events.some((event) => "inline" in event)).toBe(false);
+  });
+});
+
+describe("GET events as a stream", () => {
+  test("sends what is there, then what comes [H6]", async () => {
+    await commit(1, 1);
+    const reader = await openStream();
+    expect(idsOf(await readUntil(reader, "id: 2\n"))).toEqual([1, 2]);
+    await commit(1);
+    const text = await readUntil(reader, "\n\n");
+    expect(idsOf(text)).toEqual([3]);
+    const [, data] = /^data: (.*)$/m.exec(text) ?? [];
+    expect(JSON.parse(data ?? "")).toEqual((await page("after=2")).events[0]);
+    await reader.cancel();
+  });
+
+  test("resumes after Last-Event-ID, also where the URL has an older cursor [H6]", async () => {
+    await commit(1, 1, 1);
+    const { hash } = (await (await fixture.call("GET", BASE)).json()) as { hash: string };
+    expect(hash).toMatch(/^[0-9a-f]{64}$/);
+    const genesis = (await fixture.sequencer.events(FOLDER, { after: 0, limit: 1 })).events[0];
+    const query = `after=0&hash=${genesis?.previousHash}`;
+    const reader = await openStream(query, { "last-event-id": "2" });
+    expect(idsOf(await readUntil(reader, "id: 3\n"))).toEqual([3]);
+    await reader.cancel();
+  });
+
+  test("sends a group in one piece [H5]", async () => {
+    const reader = await openStream();
+    await readUntil(reader, ": synced\n\n");
+    await commit(150);
+    const { value } = await reader.read();
+    expect(idsOf(new TextDecoder().decode(value))).toHaveLength(150);
+    await reader.cancel();
+  });
+
+  test("sends a heartbeat every 15 s of silence [H6]", async () => {
+    const reader = await openStream();
+    await readUntil(reader, ": synced\n\n");
+    for (let beat = 0; beat < 3; beat++) {
+      const next = readUntil(reader, ": heartbeat\n\n");
+      await fixture.clock.advance(15_000);
+      expect(await next).toBe(": heartbeat\n\n");
+    }
+    await reader.cancel();
+  });
+
+  test("lets go of everything when its reader leaves [H6]", async () => {
+    const readers = await Promise.all(Array.from({ length: 5 }, () => openStream()));
+    for (const reader of readers) await readUntil(reader, ": synced\n\n");
+    for (const reader of readers) await reader.cancel();
+    await fixture.clock.advance(0);
+    expect(fixture.clock.sleepCount).toBe(0);
+  });
+
+  test("drops a reader that has over 1 MiB unread and takes nothing for 15 s [H6]", async () => {
+    const reader = await openStream();
+    await readUntil(reader, ": synced\n\n");
+    for (let batch = 0; batch < 6; batch++) {
+      await commit(...Array.from({ length: 500 }, () => 1));
+    }
+    await fixture.clock.advance(0);
+    await fixture.clock.advance(16_000);
+    const drain = async () => {
+      let byteCount = 0;
+      for (;;) {
+        const { done, value } = await reader.read();
+        if (done) return byteCount;
+        byteCount += value.length;
+      }
+    };
+    await expect(drain()).rejects.toMatchObject({ code: "request_timeout" });
+    await fixture.clock.advance(0);
+    expect(fixture.clock.sleepCount).toBe(0);
+  });
+
+  test("does not drop a slow reader that goes on [H6]", async () => {
+    for (let batch = 0; batch < 6; batch++) {
+      await commit(...Array.from({ length: 500 }, () => 1));
+    }
+    const reader = await openStream();
+    const decoder = new TextDecoder();
+    let text = "";
+    while (!text.includes("id: 3000\n")) {
+      const { done, value } = await reader.read();
+      if (done) throw new Error("The stream ended");
+      text += decoder.decode(value, { stream: true });
+      await fixture.clock.advance(10_000);
+    }
+    expect(idsOf(text)).toEqual(Array.from({ length: 3000 }, (_, index) => index + 1));
+    await reader.cancel();
+  });
+
+  test("ends when the server stops [H6]", async () => {
+    const reader = await openStream();
+    await readUntil(reader, ": synced\n\n");
+    const end = reader.read();
+    fixture.stopping.abort();
+    expect(await end).toEqual({ done: true, value: undefined });
+  });
+
+  test("an unacceptable cursor is an error before the stream [H6]", async () => {
+    const response = await fixture.call("GET", `${BASE}/events?after=1`, { headers: STREAM });
+    expect(await problemOf(response)).toMatchObject({ status: 409, code: "cursor_ahead" });
+  });
+
+  test("1,000 streams are served, the next is refused [H4]", async () => {
+    const readers: ReadableStreamDefaultReader<Uint8Array>[] = [];
+    for (let count = 0; count < 1000; count++) readers.push(await openStream());
+    const refused = await fixture.call("GET", `${BASE}/events?after=0`, { headers: STREAM });
+    expect(await problemOf(refused)).toMatchObject({ status: 429, code: "too_many_streams" });
+    await readers[0]?.cancel();
+    await (await openStream()).cancel();
+    for (const reader of readers) await reader.cancel();
+  });
+});

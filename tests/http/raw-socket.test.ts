@@ -1,0 +1,282 @@
+/** The real listener, spoken to byte by byte: what no HTTP client would send (B24, B75-B80). */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createServer, type Server } from "../../server.ts";
+import { createFetchTransport } from "../../src/adapters/fetch-transport.ts";
+
+let server: Server;
+let path: string;
+const errors: unknown[] = [];
+const fetchTransport = createFetchTransport();
+
+beforeAll(async () => {
+  path = mkdtempSync(join(tmpdir(), "synced-test-raw-"));
+  server = await createServer({ data: path, onError: (error) => errors.push(error) });
+  expect((await fetch(`${server.url}/v1/folders/default`, { method: "PUT" })).status).toBe(201);
+});
+
+afterAll(async () => {
+  await server.close();
+  rmSync(path, { recursive: true });
+  expect(errors).toEqual([]);
+});
+
+/** Sends bytes, and reads until the server closes or is silent for a moment. */
+function exchange(...parts: (string | Uint8Array)[]): Promise<{ text: string; closed: boolean }> {
+  return new Promise((resolve) => {
+    let text = "";
+    let closed = false;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const socket = connect(server.port, "127.0.0.1");
+    const end = () => {
+      clearTimeout(timer);
+      socket.destroy();
+      resolve({ text, closed });
+    };
+    const wait = () => {
+      clearTimeout(timer);
+      timer = setTimeout(end, 150);
+    };
+    socket.on("connect", () => {
+      for (const part of parts)
+        socket.write(typeof part === "string" ? Buffer.from(part, "latin1") : part);
+      wait();
+    });
+    socket.on("data", (bytes) => {
+      text += bytes.toString("latin1");
+      wait();
+    });
+    socket.on("error", () => undefined);
+    socket.on("close", () => {
+      closed = true;
+      end();
+    });
+  });
+}
+
+const HOST = "Host: 127.0.0.1\r\n";
+const FILES = "/v1/folders/default/files";
+const smuggled = `PUT ${FILES}?path=smuggled HTTP/1.1\r\n${HOST}Content-Length: 1\r\n\r\nx`;
+
+/** Status codes of the answers, in order. */
+function statusesOf(text: string): number[] {
+  return [...text.matchAll(/HTTP\/1\.1 (\d{3})/g)].map(([, status]) => Number(status));
+}
+
+async function expectNothingSmuggled(): Promise<void> {
+  const response = await fetch(`${server.url}${FILES}?path=smuggled`);
+  expect(response.status).toBe(404);
+  await response.body?.cancel();
+}
+
+describe("framing that two parsers could read in two ways (B76, B77)", () => {
+  const post = `POST /v1/folders/default/ops HTTP/1.1\r\n${HOST}Content-Type: application/json\r\n`;
+  const rows: [name: string, request: string][] = [
+    [
+      "Content-Length and Transfer-Encoding",
+      `${post}Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n${smuggled}`,
+    ],
+    [
+      "Transfer-Encoding and Content-Length",
+      `${post}Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n${smuggled}`,
+    ],
+    [
+      "two lengths",
+      `${post}Content-Length: 0\r\nContent-Length: ${smuggled.length}\r\n\r\n${smuggled}`,
+    ],
+    ["a list of lengths", `${post}Content-Length: 0, 5\r\n\r\n${smuggled}`],
+    ["a negative length", `${post}Content-Length: -1\r\n\r\n${smuggled}`],
+    ["a length in hex", `${post}Content-Length: 0x0\r\n\r\n${smuggled}`],
+    ["a length with a plus", `${post}Content-Length: +0\r\n\r\n${smuggled}`],
+    ["a length beyond 2^64", `${post}Content-Length: 99999999999999999999999\r\n\r\n${smuggled}`],
+    [
+      "a transfer coding list",
+      `${post}Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n${smuggled}`,
+    ],
+    [
+      "an unknown transfer coding",
+      `${post}Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n${smuggled}`,
+    ],
+    ["a bad chunk size", `${post}Transfer-Encoding: chunked\r\n\r\nzz\r\n\r\n${smuggled}`],
+    [
+      "a huge chunk size",
+      `${post}Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n\r\n${smuggled}`,
+    ],
+    ["a folded header", `${post}X-A: b\r\n c\r\nContent-Length: 0\r\n\r\n${smuggled}`],
+    ["a bare line feed", `${post}X-A: b\nContent-Length: 0\r\n\r\n${smuggled}`],
+    ["a space before the colon", `${post}Content-Length : 0\r\n\r\n${smuggled}`],
+    ["a space in a header's name", `${post}X A: b\r\n\r\n${smuggled}`],
+    ["a NUL in a header", `${post}X-A: a\0b\r\nContent-Length: 0\r\n\r\n${smuggled}`],
+    [
+      "a body after GET",
+      `GET /v1/hello HTTP/1.1\r\n${HOST}Content-Length: ${smuggled.length}\r\n\r\n${smuggled}`,
+    ],
+    [
+      "a chunked body after GET",
+      `GET /v1/hello HTTP/1.1\r\n${HOST}Transfer-Encoding: chunked\r\n\r\n${smuggled.length.toString(16)}\r\n${smuggled}\r\n0\r\n\r\n`,
+    ],
+    [
+      "a body after DELETE",
+      `DELETE ${FILES}?path=a HTTP/1.1\r\n${HOST}Content-Length: ${smuggled.length}\r\n\r\n${smuggled}`,
+    ],
+  ];
+  test.each(rows)(
+    "%s: refused, and nothing behind it is carried out [H8]",
+    async (_name, request) => {
+      const { text } = await exchange(request);
+      const [first = 400] = statusesOf(text);
+      expect(first).toBeGreaterThanOrEqual(400);
+      expect(first).toBeLessThan(600);
+      expect(first).not.toBe(500);
+      await expectNothingSmuggled();
+    },
+  );
+});
+
+describe("request lines and hosts (B6, B8, B58, B75, B79)", () => {
+  const rows: [name: string, request: string, statuses: number[]][] = [
+    ["two hosts", `GET /v1/hello HTTP/1.1\r\nHost: 127.0.0.1\r\nHost: evil.com\r\n\r\n`, [400]],
+    ["no host", "GET /v1/hello HTTP/1.1\r\n\r\n", [400]],
+    ["an empty host", "GET /v1/hello HTTP/1.1\r\nHost:\r\n\r\n", [400]],
+    ["a host that is a URL's part", "GET /v1/hello HTTP/1.1\r\nHost: a@b/c?d\r\n\r\n", [400]],
+    [
+      "a host with a path to an open route",
+      "GET /v1/folders HTTP/1.1\r\nHost: 127.0.0.1/healthz?\r\n\r\n",
+      [400],
+    ],
+    ["another host", "GET /v1/hello HTTP/1.1\r\nHost: evil.com\r\n\r\n", [421]],
+    [
+      "an absolute target of another host",
+      `GET http://evil.com/v1/nope HTTP/1.1\r\n${HOST}\r\n`,
+      [400, 404, 421],
+    ],
+    ["HTTP/1.0 without a host", "GET /v1/hello HTTP/1.0\r\n\r\n", [400]],
+    ["TRACE", `TRACE /v1/hello HTTP/1.1\r\n${HOST}\r\n`, [400, 405]],
+    ["an encoded climb", `GET /v1/%2e%2e/%2e%2e/etc/passwd HTTP/1.1\r\n${HOST}\r\n`, [404]],
+    ["backslashes", `GET /v1/..\\..\\etc\\passwd HTTP/1.1\r\n${HOST}\r\n`, [404]],
+    ["raw 8-bit bytes", `GET /v1/folders/\xff\xfe/tree HTTP/1.1\r\n${HOST}\r\n`, [400]],
+    [
+      "a WebSocket",
+      `GET /v1/hello HTTP/1.1\r\n${HOST}Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n`,
+      [200, 400],
+    ],
+    [
+      "h2c",
+      `GET /v1/hello HTTP/1.1\r\n${HOST}Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n`,
+      [200, 400],
+    ],
+    [
+      "headers of 64 KB",
+      `GET /v1/hello HTTP/1.1\r\n${HOST}X-A: ${"a".repeat(65_536)}\r\n\r\n`,
+      [431],
+    ],
+  ];
+  test.each(rows)("%s [H3]", async (_name, request, statuses) => {
+    const { text } = await exchange(request);
+    expect(statuses).toContain(statusesOf(text)[0] ?? 0);
+  });
+
+  test("a request that is cut stores nothing [H7]", async () => {
+    await exchange(`PUT ${FILES}?path=smuggled HTTP/1.1\r\n${HOST}Content-Length: 100\r\n\r\nhalf`);
+    await expectNothingSmuggled();
+  });
+
+  test("a chunked file that is cut stores nothing [H7]", async () => {
+    const head = `PUT ${FILES}?path=smuggled HTTP/1.1\r\n${HOST}Transfer-Encoding: chunked\r\n\r\n`;
+    await exchange(`${head}4\r\nhalf\r\n`);
+    await expectNothingSmuggled();
+  });
+
+  test("two requests at once get two answers in order [H4]", async () => {
+    const get = (route: string) => `GET ${route} HTTP/1.1\r\n${HOST}\r\n`;
+    const { text } = await exchange(get("/healthz") + get("/v1/nope") + get("/v1/hello"));
+    expect(statusesOf(text)).toEqual([200, 404, 200]);
+  });
+
+  test("HEAD has a length and no body [H7]", async () => {
+    await fetch(`${server.url}${FILES}?path=ten`, { method: "PUT", body: "0123456789" });
+    const { text } = await exchange(`HEAD ${FILES}?path=ten HTTP/1.1\r\n${HOST}\r\n`);
+    expect(text.toLowerCase()).toContain("content-length: 10");
+    expect(text).toEndWith("\r\n\r\n");
+  });
+});
+
+describe("listen()", () => {
+  test("says that a port is in use [H2]", async () => {
+    const other = mkdtempSync(join(tmpdir(), "synced-test-raw-"));
+    const second = createServer({ data: other, port: server.port });
+    await expect(second).rejects.toMatchObject({ code: "port_in_use" });
+    rmSync(other, { recursive: true });
+  });
+
+  test("refuses an open address without a token [H2]", async () => {
+    const second = createServer({ data: join(path, "never"), host: "0.0.0.0" });
+    await expect(second).rejects.toMatchObject({ code: "token_required" });
+  });
+
+  test("stops within two seconds, with a live stream and a half request open [H6]", async () => {
+    const data = mkdtempSync(join(tmpdir(), "synced-test-raw-"));
+    const second = await createServer({ data });
+    await fetch(`${second.url}/v1/folders/default`, { method: "PUT" });
+    const stream = await fetch(`${second.url}/v1/folders/default/events?after=0`, {
+      headers: { accept: "text/event-stream" },
+    });
+    const socket = connect(second.port, "127.0.0.1");
+    socket.on("error", () => undefined);
+    await new Promise((resolve) => socket.on("connect", resolve));
+    socket.write(`PUT ${FILES}?path=a HTTP/1.1\r\n${HOST}Content-Length: 9\r\n\r\nhalf`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    const started = performance.now();
+    await second.close();
+    expect(performance.now() - started).toBeLessThan(2_000);
+    await stream.text().catch(() => "");
+    socket.destroy();
+    rmSync(data, { recursive: true });
+  });
+
+  test("keeps a file of 160 MiB, above the runtime's own bound, without holding it [H7]", async () => {
+    const piece = new Uint8Array(1024 * 1024).fill(7);
+    let left = 160;
+    const body = new ReadableStream<Uint8Array>({
+      pull(controller) {
+        if (left-- > 0) controller.enqueue(piece);
+        else controller.close();
+      },
+    });
+    const response = await fetch(`${server.url}${FILES}?path=big`, { method: "PUT", body });
+    expect(await response.json()).toMatchObject({ outcome: "created", size: 160 * 1024 * 1024 });
+  }, 30_000);
+});
+
+describe("createFetchTransport()", () => {
+  test("names why there is no server [P3]", async () => {
+    const request = new Request("http://127.0.0.1:1/v1/hello");
+    await expect(fetchTransport(request)).rejects.toMatchObject({
+      code: "server_unreachable",
+      message: "Cannot reach http://127.0.0.1:1: nothing listens there",
+    });
+  });
+
+  test("follows no redirect and inflates nothing (B63, B64) [P3]", async () => {
+    const liar = Bun.serve({
+      port: 0,
+      fetch(request) {
+        if (request.url.endsWith("/redirect")) return Response.redirect(`${server.url}/v1/hello`);
+        return new Response(Bun.gzipSync(new Uint8Array(1_000_000)), {
+          headers: { "content-encoding": "gzip" },
+        });
+      },
+    });
+    const base = `http://127.0.0.1:${liar.port}`;
+    await expect(fetchTransport(new Request(`${base}/redirect`))).rejects.toMatchObject({
+      code: "server_unreachable",
+    });
+    const bomb = await fetchTransport(new Request(`${base}/bomb`));
+    expect(bomb.headers.get("content-encoding")).toBe("gzip");
+    expect((await bomb.arrayBuffer()).byteLength).toBeLessThan(10_000);
+    await liar.stop(true);
+  });
+});

@@ -1,0 +1,433 @@
+/** The typed client against the real router, and against servers that lie. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { parseDigest, sha256 } from "../../src/core/digest.ts";
+import type { Cursor, ServedEvent } from "../../src/core/event.ts";
+import {
+  type BatchId,
+  type DeviceId,
+  type NodeId,
+  type OpId,
+  parseId,
+  ROOT_ID,
+} from "../../src/core/identifier.ts";
+import type { Batch, CreateOp } from "../../src/core/op.ts";
+import type { Transport } from "../../src/ports/transport.ts";
+import type { PackObject } from "../../src/protocol/messages.ts";
+import { encodePack } from "../../src/protocol/pack.ts";
+import type { ServerApi } from "../../src/protocol/server-api.ts";
+import { createServerApi } from "../../src/protocol/server-api-client.ts";
+import { type Fixture, FOLDER, HandClock, id, openFixture, TOKEN } from "./fixture.ts";
+
+let fixture: Fixture;
+let api: ServerApi;
+const requests: Request[] = [];
+const { signal } = new AbortController();
+
+beforeAll(async () => {
+  fixture = await openFixture({ token: TOKEN });
+  api = createServerApi({
+    transport: async (request) => {
+      requests.push(request);
+      return await fixture.router.fetch(request);
+    },
+    clock: fixture.clock,
+    serverUrl: "http://localhost/",
+    folder: FOLDER,
+    token: TOKEN,
+  });
+});
+
+afterAll(async () => {
+  expect(fixture.errors).toEqual([]);
+  expect(fixture.clock.sleepCount).toBe(0);
+  await fixture.close();
+});
+
+function create(name: string): CreateOp {
+  return {
+    kind: "create",
+    opId: parseId<OpId>(id(`o-${name}`)),
+    node: parseId<NodeId>(id(`n-${name}`)),
+    parent: ROOT_ID,
+    name,
+    content: { kind: "directory" },
+    base: 0,
+  };
+}
+
+async function batchOf(...ops: CreateOp[]): Promise<Batch> {
+  const { epoch, head, hash } = await api.createFolder(signal);
+  return {
+    device: parseId<DeviceId>(id("device")),
+    batch: parseId<BatchId>(id("batch")),
+    cursor: { epoch, seq: head, hash },
+    groups: ops.map((op) => [op]),
+  };
+}
+
+function objectOf(text: string): PackObject {
+  const bytes = new TextEncoder().encode(text);
+  return { depth: 0, digest: sha256(bytes), bytes };
+}
+
+async function collect<Item>(items: AsyncIterable<Item>): Promise<Item[]> {
+  const all: Item[] = [];
+  for await (const item of items) all.push(item);
+  return all;
+}
+
+describe("createServerApi()", () => {
+  test("hello() sends no token [G5]", async () => {
+    const hello = await api.hello(signal);
+    expect(hello.serverId).toBe(fixture.sequencer.serverId);
+    expect(requests.at(-1)?.headers.get("authorization")).toBeNull();
+  });
+
+  test("createFolder() is idempotent [H4]", async () => {
+    const first = await api.createFolder(signal);
+    expect(first.created).toBe(false);
+    expect(await api.createFolder(signal)).toEqual(first);
+  });
+
+  test("postOps(), events() and tree() agree with each other [L1, O1]", async () => {
+    const batch = await batchOf(create("a"), create("b"), { ...create("c"), name: "a" });
+    const result = await api.postOps(batch, signal);
+    expect(result.results.map(({ status }) => status)).toEqual(["accepted", "accepted", "refused"]);
+    expect(await api.postOps(batch, signal)).toEqual(result);
+    const page = await api.events({ after: batch.cursor, limit: 100 }, signal);
+    expect(page.events.map(({ path }) => path)).toEqual(["a", "b"]);
+    const tree = await api.tree({ limit: 1 }, signal);
+    expect(tree.nodes).toHaveLength(1);
+    const rest = await api.tree({ limit: 5, ...(tree.next && { after: tree.next }) }, signal);
+    expect([...tree.nodes, ...rest.nodes].map(({ name }) => name).sort()).toEqual(["a", "b"]);
+    expect(rest.next).toBeUndefined();
+  });
+
+  test("objects go there and come back in the order asked [C5, C6]", async () => {
+    const objects = ["one", "two", "three"].map(objectOf);
+    const digests = objects.map(({ digest }) => digest);
+    expect(await api.missing(digests, signal)).toEqual(digests);
+    await api.putObjects(objects, signal);
+    expect(await api.missing(digests, signal)).toEqual([]);
+    const backwards = [...digests].reverse();
+    const fetched = await collect(api.fetchObjects(backwards, signal));
+    expect(fetched.map(({ digest }) => digest)).toEqual(backwards);
+    expect(fetched.map(({ bytes }) => new TextDecoder().decode(bytes))).toEqual([
+      "three",
+      "two",
+      "one",
+    ]);
+    expect(await collect(api.fetchObjects([], signal))).toEqual([]);
+  });
+
+  test("fetchObjects() may be left early [C6]", async () => {
+    const objects = ["one", "two", "three"].map(objectOf);
+    await api.putObjects(objects, signal);
+    for await (const object of api.fetchObjects(
+      objects.map(({ digest }) => digest),
+      signal,
+    )) {
+      expect(object.digest).toBe(sha256("one"));
+      break;
+    }
+    expect(fixture.clock.sleepCount).toBe(0);
+  });
+
+  test("stream() yields what comes, heartbeats too, and ends when aborted [H6]", async () => {
+    const batch = await batchOf(create("live"));
+    const ending = new AbortController();
+    const messages = api.stream({ after: batch.cursor }, ending.signal)[Symbol.asyncIterator]();
+    expect((await messages.next()).value).toEqual({ kind: "heartbeat" });
+    await api.postOps(batch, signal);
+    const { value } = await messages.next();
+    expect(value).toMatchObject({ kind: "event", event: { path: "live" } });
+    const beat = messages.next();
+    await fixture.clock.advance(15_000);
+    expect((await beat).value).toEqual({ kind: "heartbeat" });
+    const end = messages.next();
+    ending.abort();
+    expect(await end).toEqual({ done: true, value: undefined });
+    await fixture.clock.advance(0);
+    expect(fixture.clock.sleepCount).toBe(0);
+  });
+
+  test("reportDevice() reaches the server [H4]", async () => {
+    const { cursor } = await batchOf();
+    await api.reportDevice(
+      parseId<DeviceId>(id("device")),
+      { name: "mine", applied: cursor },
+      signal,
+    );
+    const devices = await fixture.sequencer.devices(FOLDER, { limit: 10 });
+    expect(devices).toMatchObject([{ name: "mine", applied: cursor }]);
+  });
+
+  test("the server's own code comes through [E1]", async () => {
+    const { cursor } = await batchOf();
+    const ahead = { ...cursor, seq: cursor.seq + 1 };
+    await expect(api.events({ after: ahead, limit: 1 }, signal)).rejects.toMatchObject({
+      code: "cursor_ahead",
+    });
+    const other = { ...cursor, hash: sha256("other") };
+    await expect(api.events({ after: other, limit: 1 }, signal)).rejects.toMatchObject({
+      code: "log_diverged",
+    });
+    await expect(collect(api.stream({ after: other }, signal))).rejects.toMatchObject({
+      code: "log_diverged",
+    });
+    const digests = [sha256("never")];
+    await expect(collect(api.fetchObjects(digests, signal))).rejects.toMatchObject({
+      code: "chunk_missing",
+    });
+  });
+
+  test("an aborted call rejects with an AbortError [P3]", async () => {
+    const aborted = AbortSignal.abort();
+    await expect(api.hello(aborted)).rejects.toMatchObject({ name: "AbortError" });
+  });
+});
+
+const json = (value: unknown, init: ResponseInit = {}) =>
+  new Response(JSON.stringify(value), { headers: { "content-type": "application/json" }, ...init });
+
+function apiOver(transport: Transport, clock = new HandClock()): ServerApi {
+  return createServerApi({ transport, clock, serverUrl: "http://localhost", folder: FOLDER });
+}
+
+const CURSOR: Cursor = { epoch: parseId(id("epoch")), seq: 0, hash: sha256("genesis") };
+
+/** A sound event, which each case spoils. */
+function eventOf(seq: number): ServedEvent {
+  return {
+    seq,
+    time: "2026-01-01T00:00:00.000Z",
+    device: parseId(id("device")),
+    opId: parseId(id(`op${seq}`)),
+    batch: parseId(id("batch")),
+    groupEnd: true,
+    kind: "create",
+    node: parseId(id(`node${seq}`)),
+    parent: ROOT_ID,
+    name: `name${seq}`,
+    content: { kind: "directory" },
+    baseContent: 0,
+    basePlace: 0,
+    previousHash: sha256("previous"),
+    hash: sha256("hash"),
+    path: `name${seq}`,
+  };
+}
+
+function pageOf(...events: unknown[]) {
+  return { epoch: id("epoch"), head: events.length, events, next: events.length };
+}
+
+describe("a server that lies (B60-B68)", () => {
+  const pages: [name: string, page: unknown][] = [
+    ["no page", { hello: 1 }],
+    ["a name that climbs up", pageOf({ ...eventOf(1), name: "../x" })],
+    ["an absolute name", pageOf({ ...eventOf(1), name: "/etc/passwd" })],
+    ["a reserved name", pageOf({ ...eventOf(1), name: ".synced" })],
+    ["a name with NUL", pageOf({ ...eventOf(1), name: "a\0" })],
+    ["a malformed id", pageOf({ ...eventOf(1), node: "../../x" })],
+    ["a gap", pageOf(eventOf(1), eventOf(3))],
+    ["a repeat", pageOf(eventOf(1), eventOf(1))],
+    ["a seq beyond 2^53", pageOf({ ...eventOf(1), seq: 2 ** 53 })],
+    ["a group cut in two", pageOf({ ...eventOf(1), groupEnd: false })],
+    [
+      "a size of -1",
+      pageOf({
+        ...eventOf(1),
+        content: {
+          kind: "file",
+          manifest: sha256("x"),
+          depth: 1,
+          sha256: sha256("x"),
+          size: -1,
+          executable: false,
+          mtimeNs: "0",
+        },
+      }),
+    ],
+    [
+      "an mtime that is a number",
+      pageOf({
+        ...eventOf(1),
+        content: {
+          kind: "file",
+          manifest: sha256("x"),
+          depth: 0,
+          sha256: sha256("x"),
+          size: 1,
+          executable: false,
+          mtimeNs: 1,
+        },
+      }),
+    ],
+    ["an unknown kind of content", pageOf({ ...eventOf(1), content: { kind: "device" } })],
+    ["a next that goes back", { ...pageOf(eventOf(1)), next: 0 }],
+    ["a next beyond the events", { ...pageOf(eventOf(1)), next: 9, head: 9 }],
+    ["a million events", { ...pageOf(), events: Array.from({ length: 5000 }, () => 0) }],
+    ["an inlined file too large", pageOf({ ...eventOf(1), inline: "A".repeat(20_000) })],
+    ["a time that is none", pageOf({ ...eventOf(1), time: "\x1b[2J" })],
+  ];
+  test.each(pages)("%s is a protocol violation [H8]", async (_name, page) => {
+    const liar = apiOver(async () => json(page));
+    await expect(liar.events({ after: CURSOR, limit: 10 }, signal)).rejects.toMatchObject({
+      code: "protocol_violation",
+    });
+  });
+
+  test("fields of a newer server are passed over [H8]", async () => {
+    const kind = apiOver(async () => json({ ...pageOf({ ...eventOf(1), mood: "new" }), more: 1 }));
+    const page = await kind.events({ after: CURSOR, limit: 10 }, signal);
+    expect(page.events).toEqual([eventOf(1)]);
+  });
+
+  const answers: [name: string, answer: () => Response, code: string][] = [
+    [
+      "a captive portal's page",
+      () => new Response("<html>", { headers: { "content-type": "text/html" } }),
+      "not_a_synced_server",
+    ],
+    [
+      "a proxy's 502",
+      () => new Response("<html>", { status: 502, headers: { "content-type": "text/html" } }),
+      "server_unreachable",
+    ],
+    ["a bare 404", () => new Response("no", { status: 404 }), "not_a_synced_server"],
+    ["511", () => new Response("login", { status: 511 }), "server_unreachable"],
+    ["another program's JSON", () => json({ name: "other" }), "not_a_synced_server"],
+    [
+      "a compressed answer",
+      () =>
+        json({}, { headers: { "content-type": "application/json", "content-encoding": "gzip" } }),
+      "protocol_violation",
+    ],
+    [
+      "JSON that is cut",
+      () => new Response('{"a":', { headers: { "content-type": "application/json" } }),
+      "protocol_violation",
+    ],
+    [
+      "an answer that is too long",
+      () => json({ pad: "x".repeat(2_000_000) }),
+      "protocol_violation",
+    ],
+    [
+      "a problem with an unknown code",
+      () =>
+        json(
+          { code: "of_the_future" },
+          { status: 400, headers: { "content-type": "application/problem+json" } },
+        ),
+      "not_a_synced_server",
+    ],
+    [
+      "internal trouble",
+      () =>
+        json(
+          { code: "internal" },
+          { status: 500, headers: { "content-type": "application/problem+json" } },
+        ),
+      "server_unreachable",
+    ],
+    [
+      "401",
+      () =>
+        json(
+          { code: "unauthenticated" },
+          { status: 401, headers: { "content-type": "application/problem+json" } },
+        ),
+      "unauthenticated",
+    ],
+  ];
+  test.each(answers)("%s [H1]", async (_name, answer, code) => {
+    await expect(apiOver(async () => answer()).hello(signal)).rejects.toMatchObject({ code });
+  });
+
+  test("no answer within 10 s is an unreachable server [P3]", async () => {
+    const clock = new HandClock();
+    const aborted: boolean[] = [];
+    const silent = apiOver((request) => {
+      request.signal.addEventListener("abort", () => aborted.push(true));
+      return new Promise(() => undefined);
+    }, clock);
+    const hello = silent.hello(signal);
+    hello.catch(() => undefined);
+    await clock.advance(9_000);
+    expect(aborted).toEqual([]);
+    await clock.advance(2_000);
+    await expect(hello).rejects.toMatchObject({ code: "server_unreachable" });
+    expect(aborted).toEqual([true]);
+    expect(clock.sleepCount).toBe(0);
+  });
+
+  test("a stream that is silent for 45 s is given up [H6]", async () => {
+    const clock = new HandClock();
+    const silent = apiOver(
+      async () =>
+        new Response(new ReadableStream(), { headers: { "content-type": "text/event-stream" } }),
+      clock,
+    );
+    const messages = collect(silent.stream({ after: CURSOR }, signal));
+    messages.catch(() => undefined);
+    await clock.advance(44_000);
+    await clock.advance(2_000);
+    await expect(messages).rejects.toMatchObject({ code: "server_unreachable" });
+  });
+
+  const stream = (text: string) => () =>
+    new Response(text, { headers: { "content-type": "text/event-stream" } });
+  const data = (event: ServedEvent) => `id: ${event.seq}\r\ndata: ${JSON.stringify(event)}\r\n\r\n`;
+  const streams: [name: string, answer: () => Response, code: string][] = [
+    ["ends", stream(data(eventOf(1))), "server_unreachable"],
+    ["leaves one out", stream(data(eventOf(2))), "protocol_violation"],
+    ["repeats one", stream(data(eventOf(1)) + data(eventOf(1))), "protocol_violation"],
+    ["never ends a line", stream(`data: ${"x".repeat(2_000_000)}`), "protocol_violation"],
+    [
+      "never ends an event",
+      stream(`data: ${"x".repeat(1000)}\n`.repeat(2000)),
+      "protocol_violation",
+    ],
+    ["is no JSON", stream("data: hello\n\n"), "protocol_violation"],
+  ];
+  test.each(streams)("a stream that %s [H6]", async (_name, answer, code) => {
+    const liar = apiOver(async () => answer());
+    await expect(collect(liar.stream({ after: CURSOR }, signal))).rejects.toMatchObject({ code });
+  });
+
+  const [one, two] = [objectOf("one"), objectOf("two")];
+  const spoiled = { ...one, digest: parseDigest(two.digest) };
+  const packs: [name: string, pack: Uint8Array<ArrayBuffer>, code: string][] = [
+    ["another object", encodePack([two]), "protocol_violation"],
+    ["an object too many", encodePack([one, two]), "protocol_violation"],
+    ["bytes of another digest", encodePack([spoiled]), "protocol_violation"],
+    ["nothing", new Uint8Array(), "server_unreachable"],
+    ["half an object", encodePack([one]).slice(0, 39), "server_unreachable"],
+    ["an object of 4 GiB", new Uint8Array(40).fill(255, 33).fill(0, 0, 1), "protocol_violation"],
+  ];
+  test.each(packs)("a pack with %s [C5]", async (_name, pack, code) => {
+    const headers = { "content-type": "application/vnd.synced.pack" };
+    const liar = apiOver(async () => new Response(pack, { headers }));
+    await expect(collect(liar.fetchObjects([one.digest], signal))).rejects.toMatchObject({ code });
+  });
+
+  test("a list of missing objects that asks for more than was offered (B68) [O6]", async () => {
+    const liar = apiOver(async () => json({ missing: [two.digest] }));
+    await expect(liar.missing([one.digest], signal)).rejects.toMatchObject({
+      code: "protocol_violation",
+    });
+  });
+
+  test("results for another number of groups [O4]", async () => {
+    const liar = apiOver(async () => json({ results: [], head: 1 }));
+    const batch = {
+      device: parseId<DeviceId>(id("d")),
+      batch: parseId<BatchId>(id("b")),
+      cursor: CURSOR,
+      groups: [[create("x")]],
+    };
+    await expect(liar.postOps(batch, signal)).rejects.toMatchObject({ code: "protocol_violation" });
+  });
+});

@@ -1,0 +1,323 @@
+/**
+ * The house's rules that a compiler and a linter do not know: which folder may import which, what
+ * may be called where, sizes, markers, and that DESIGN.md's rules and the tests speak of each
+ * other.
+ *
+ * Each test collects all that it finds and compares with nothing, so that a failure is the list of
+ * what to mend.
+ */
+import { describe, expect, test } from "bun:test";
+import { readdirSync, readFileSync } from "node:fs";
+import { dirname, join, normalize } from "node:path";
+
+const ROOT = join(import.meta.dir, "..");
+
+/** "./x.ts" of `import`, `export from` and `import()`. */
+const IMPORT = /(?:\bfrom|\bimport)\s*\(?\s*"([^"]+)"/g;
+
+/** Which folders or top-level files a folder may import. */
+const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
+  "src/core": ["src/core"],
+  "src/ports": ["src/ports", "src/core"],
+  "src/protocol": ["src/protocol", "src/ports", "src/core"],
+  "src/server": ["src/server", "src/protocol", "src/ports", "src/core"],
+  "src/http": ["src/http", "src/web", "src/server", "src/protocol", "src/ports", "src/core"],
+  "src/web": ["src/web"],
+  "src/client": ["src/client", "src/protocol", "src/ports", "src/core"],
+  "src/adapters": ["src/adapters", "src/ports", "src/core"],
+  "server.ts": [
+    "src/http",
+    "src/server",
+    "src/protocol",
+    "src/adapters",
+    "src/ports",
+    "src/core",
+    "package.json",
+  ],
+  "src/commands": [
+    "src/commands",
+    "server.ts",
+    "src/client",
+    "src/protocol",
+    "src/adapters",
+    "src/ports",
+    "src/core",
+    "package.json",
+  ],
+  "cli.ts": ["src/commands", "src/core", "package.json"],
+};
+
+/** Time, chance, network and the runtime come through ports everywhere else. */
+const MAY_TOUCH_THE_WORLD = ["src/adapters", "src/commands", "src/web", "cli.ts", "server.ts"];
+
+const WORLD = [
+  /\bDate\b/,
+  /\bMath\.random\b/,
+  /\bset(?:Timeout|Interval|Immediate)\b/,
+  /(?<![.\w#])fetch\s*\(/,
+  /\bprocess\b(?!\s*[:?(])/,
+  /\b(?:Bun|Deno)\b/,
+  /\bperformance\b/,
+  /(?<![.\w])crypto\b/,
+];
+
+/**
+ * SHA-256 is a pure function; that it comes from a module of the runtime is confined to one file.
+ */
+const DIGEST_FILE = "src/core/digest.ts";
+
+const TOP_LEVEL = new Set([
+  ".ci",
+  ".dockerignore",
+  ".git",
+  ".gitattributes",
+  ".github",
+  ".gitignore",
+  "Dockerfile",
+  "LICENSE",
+  "README.md",
+  "biome.json",
+  "bun.lock",
+  "bunfig.toml",
+  "cli.ts",
+  "compose.yaml",
+  "grafana",
+  "package.json",
+  "server.ts",
+  "src",
+  "tests",
+  "tsconfig.json",
+]);
+
+/** What runs leave behind; .gitignore names them. */
+const LEFT_BEHIND = new Set(["dist", "node_modules", "storage", "synced-demo"]);
+
+const LINES_MAX = 500;
+const TEST_LINES_MAX = 800;
+const COLUMNS_MAX = 100;
+/** A message or a test's name is one line, so that it can be searched for. */
+const TEXT_COLUMNS_MAX = 140;
+
+interface Source {
+  /** Relative to the project, "/"-separated. */
+  readonly path: string;
+  readonly text: string;
+  /** Without comments and the insides of strings; same lines. */
+  readonly code: string;
+}
+
+function filesBelow(directory: string): string[] {
+  return readdirSync(join(ROOT, directory), { withFileTypes: true }).flatMap((entry) => {
+    const path = `${directory}/${entry.name}`;
+    return entry.isDirectory() ? filesBelow(path) : [path];
+  });
+}
+
+const SOURCES: readonly Source[] = [
+  ...readdirSync(ROOT),
+  ...filesBelow("src"),
+  ...filesBelow("tests"),
+  ...filesBelow(".ci"),
+]
+  .filter((path) => path.endsWith(".ts"))
+  .map((path) => {
+    const text = readFileSync(join(ROOT, path), "utf8");
+    return { path, text, code: withoutProse(text) };
+  });
+
+/**
+ * Blanks comments and the insides of quotes, keeping line feeds and what stands in `${}`. A regular
+ * expression is recognised by what it may follow, well enough for formatted sources.
+ */
+function withoutProse(text: string): string {
+  const comment = /\/\*[\s\S]*?\*\/|\/\/[^\n]*/;
+  const quoted = /"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'/;
+  const pattern =
+    /(?<=[=(,:!&|?{};\n]\s*)\/(?![/*])(?:[^/\\[\n]|\\.|\[(?:[^\]\\\n]|\\.)*\])+\/[a-z]*/;
+  const prose = new RegExp([comment, quoted, pattern].map(({ source }) => source).join("|"), "g");
+  return text.replace(prose, (found) => found.replace(/[^\n]/g, " "));
+}
+
+function areaOf(path: string): string {
+  const [first = "", second = ""] = path.split("/");
+  return first === "src" ? `src/${second}` : first;
+}
+
+function importsOf(source: Source): string[] {
+  return [...source.text.matchAll(IMPORT)].map((match) => match[1] ?? "");
+}
+
+/** The project's own files that a source imports. */
+function localImportsOf(source: Source): string[] {
+  return importsOf(source)
+    .filter((specifier) => specifier.startsWith("."))
+    .map((specifier) => normalize(join(dirname(source.path), specifier)));
+}
+
+/** `path:line: what` for each line that matches. */
+function linesMatching(source: Source, text: string, pattern: RegExp): string[] {
+  const found: string[] = [];
+  for (const [index, line] of text.split("\n").entries()) {
+    if (pattern.test(line)) {
+      const original = source.text.split("\n")[index] ?? "";
+      found.push(`${source.path}:${index + 1}: ${original.trim()}`);
+    }
+  }
+  return found;
+}
+
+function sourcesBelow(...areas: string[]): Source[] {
+  return SOURCES.filter((source) => areas.includes(areaOf(source.path)));
+}
+
+/** One string or regular expression on its own, or a test's name. */
+function isUnbreakable(line: string): boolean {
+  const isText = /^(?:"[^"]*"|`[^`]*`|'[^']*'|\/.*\/[a-z]*)[,;]?(?: \+)?$/.test(line);
+  const isAssigned = /^(?:const|export const) \w+ = (?:"[^"]*"|`[^`]*`|\/.*\/[a-z]*);$/.test(line);
+  const isTitle =
+    /^(?:test|describe)(?:\.\w+\([^)]*\))?\(["`].*["`], (?:async )?\(.*\) => \{$/.test(line);
+  return line.length <= TEXT_COLUMNS_MAX && (isText || isAssigned || isTitle);
+}
+
+const SHIPPED = SOURCES.filter(({ path }) => /^(?:src\/|cli\.ts|server\.ts)/.test(path));
+
+describe("the house", () => {
+  test("imports point one way", () => {
+    const wrong: string[] = [];
+    for (const source of SHIPPED) {
+      const allowed = MAY_IMPORT[areaOf(source.path)];
+      if (allowed === undefined) {
+        wrong.push(`${source.path}: no such folder in the house`);
+        continue;
+      }
+      for (const target of localImportsOf(source)) {
+        if (!allowed.includes(areaOf(target))) wrong.push(`${source.path} imports ${target}`);
+      }
+    }
+    expect(wrong).toEqual([]);
+  });
+
+  test("relative imports name their file", () => {
+    const wrong = SOURCES.flatMap((source) =>
+      importsOf(source)
+        .filter((specifier) => specifier.startsWith(".") && !/\.(?:ts|json)$/.test(specifier))
+        .map((specifier) => `${source.path} imports ${specifier}`),
+    );
+    expect(wrong).toEqual([]);
+  });
+
+  test("time, chance, network and runtime are touched in adapters, commands and entries only", () => {
+    const pure = SHIPPED.filter(({ path }) => !MAY_TOUCH_THE_WORLD.includes(areaOf(path)));
+    const wrong = pure.flatMap((source) => {
+      const modules = importsOf(source)
+        .filter((specifier) => /^(?:node|bun):|^bun$/.test(specifier))
+        .map((specifier) => `${source.path} imports ${specifier}`);
+      const calls = WORLD.flatMap((pattern) => linesMatching(source, source.code, pattern));
+      return source.path === DIGEST_FILE ? calls : [...modules, ...calls];
+    });
+    expect(wrong).toEqual([]);
+  });
+
+  test("nothing shipped removes or lists recursively [I8]", () => {
+    const recursive = /\b(?:rm|rmdir|readdir|opendir|cp)(?:Sync)?\s*\([^;]*recursive\s*:/;
+    const wrong = SHIPPED.filter((source) => recursive.test(source.code)).map(({ path }) => path);
+    expect(wrong).toEqual([]);
+  });
+
+  test("every shipped file is used", () => {
+    const used = new Set(["cli.ts", "server.ts", ...SHIPPED.flatMap(localImportsOf)]);
+    expect(SHIPPED.map(({ path }) => path).filter((path) => !used.has(path))).toEqual([]);
+  });
+
+  test("the top level stays small", () => {
+    const entries = readdirSync(ROOT).filter((name) => !LEFT_BEHIND.has(name));
+    expect(entries.filter((name) => !TOP_LEVEL.has(name) && !name.endsWith(".log"))).toEqual([]);
+  });
+});
+
+describe("sizes and markers", () => {
+  test(`files have at most ${LINES_MAX} lines, tests ${TEST_LINES_MAX}`, () => {
+    const long = SOURCES.map(({ path, text }) => ({ path, lines: text.split("\n").length - 1 }))
+      .filter(({ path, lines }) => lines > (path.startsWith("tests/") ? TEST_LINES_MAX : LINES_MAX))
+      .map(({ path, lines }) => `${path}: ${lines} lines`);
+    expect(long).toEqual([]);
+  });
+
+  test(`lines have at most ${COLUMNS_MAX} columns, unbreakable texts ${TEXT_COLUMNS_MAX}`, () => {
+    const tooLong = new RegExp(`^.{${COLUMNS_MAX + 1},}$`, "u");
+    const found = SOURCES.flatMap((source) => linesMatching(source, source.text, tooLong));
+    expect(found.filter((line) => !isUnbreakable(line.replace(/^\S+: /, "")))).toEqual([]);
+  });
+
+  test("no markers, no focused or skipped tests, no silenced checks", () => {
+    const comments = /\b(?:TODO|FIXME|XXX|HACK)\b|@ts-(?:ignore|nocheck)|biome-ignore/;
+    const calls = /\b(?:test|describe|it)\.(?:only|skip|todo)\b/;
+    const wrong = SOURCES.filter(({ path }) => path !== "tests/tidy.test.ts").flatMap((source) => [
+      ...linesMatching(source, source.text, comments),
+      ...linesMatching(source, source.code, calls),
+    ]);
+    expect(wrong).toEqual([]);
+  });
+
+  test("no drawers: a helper is named after the concept that it serves", () => {
+    const drawer = /(?:^|\/)(?:utils?|helpers?|common|misc|shared)(?:\/|\.ts$)/;
+    expect(SOURCES.map(({ path }) => path).filter((path) => drawer.test(path))).toEqual([]);
+  });
+});
+
+describe("DESIGN.md and the tests", () => {
+  /**
+   * Ids of the catalogue of invariants (I), faults (F) and abuse (B), which DESIGN.md does not
+   * repeat.
+   */
+  const CATALOGUE = /^[IFB][0-9]+$/;
+  const design = readFileSync(join(ROOT, "src/DESIGN.md"), "utf8");
+  const rules = [...design.matchAll(/^- \*\*([A-Z][0-9]+)\*\*/gm)].map((match) => match[1] ?? "");
+  const tests = sourcesBelow("tests").filter(({ path }) => path !== "tests/tidy.test.ts");
+
+  /** Expands `R1`, `R1, R3` and `R1-R4`. */
+  function idsIn(list: string): string[] {
+    return list.split(/[,\s]+/).flatMap((part) => {
+      const [, letter = "", first = "", last = first] =
+        /^([A-Z])([0-9]+)(?:-[A-Z]?([0-9]+))?$/.exec(part) ?? [];
+      const ids: string[] = [];
+      for (let id = Number(first); id <= Number(last); id++) ids.push(`${letter}${id}`);
+      return letter === "" ? [] : ids;
+    });
+  }
+
+  /** Ids in brackets in a test file's text: `[N3]`, `[R1, R2]`, `[R1-R4]`. */
+  function idsNamedBy(source: Source): string[] {
+    const bracketed = source.text.matchAll(/\[((?:[A-Z][0-9]+)(?:[-,\s]+[A-Z]?[0-9]+)*)\]/g);
+    return [...bracketed].flatMap((match) => idsIn(match[1] ?? ""));
+  }
+
+  test("a rule is written once", () => {
+    expect(rules.filter((rule, index) => rules.indexOf(rule) !== index)).toEqual([]);
+  });
+
+  test("every rule of DESIGN.md is named by a test", () => {
+    const named = new Set(tests.flatMap(idsNamedBy));
+    expect(rules.filter((rule) => !named.has(rule))).toEqual([]);
+  });
+
+  test("every rule that a test names is in DESIGN.md", () => {
+    const wrong = tests.flatMap((source) =>
+      idsNamedBy(source)
+        .filter((id) => !rules.includes(id) && !CATALOGUE.test(id))
+        .map((id) => `${source.path}: ${id}`),
+    );
+    expect([...new Set(wrong)]).toEqual([]);
+  });
+
+  test("every rule that a file's header names is in DESIGN.md", () => {
+    const wrong = SOURCES.flatMap((source) => {
+      const headers = source.text.matchAll(/Rules?: ([A-Z][0-9]+(?:[-,\s*]+[A-Z]?[0-9]+)*)/g);
+      return [...headers]
+        .flatMap((match) => idsIn((match[1] ?? "").replaceAll("*", " ")))
+        .filter((id) => !rules.includes(id) && !CATALOGUE.test(id))
+        .map((id) => `${source.path}: ${id}`);
+    });
+    expect(wrong).toEqual([]);
+  });
+});
