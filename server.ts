@@ -3,18 +3,24 @@
  *
  * `bun server.ts` and `deno serve server.ts` work too: the default export opens nothing until the
  * first request,
- * and is configured by the environment twins of `synced serve`'s flags. Rules: H2, H3, X1.
+ * and is configured by the environment twins of `synced serve`'s flags. Rules: H2, H3.
  */
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import packageJson from "./package.json" with { type: "json" };
 import { openDataDirectory } from "./src/adapters/data-directory.ts";
 import { type Listener, listen } from "./src/adapters/listen.ts";
+import { listenForScraper } from "./src/adapters/metrics-listener.ts";
 import { systemClock } from "./src/adapters/system-clock.ts";
 import { systemRandom } from "./src/adapters/system-random.ts";
 import { SyncedError } from "./src/core/error.ts";
-import type { ServerId } from "./src/core/identifier.ts";
+import type { FolderName, ServerId } from "./src/core/identifier.ts";
 import { createRouter } from "./src/http/router.ts";
+import type { MetricsPage } from "./src/ports/instruments.ts";
 import { parseToken } from "./src/protocol/token.ts";
+import { createReadings } from "./src/server/readings.ts";
 import { createSequencer } from "./src/server/sequencer.ts";
+import { type Finding, verifyData } from "./src/server/verify.ts";
 
 export interface ServerOptions {
   /** The data directory; made where it is not there. */
@@ -26,6 +32,8 @@ export interface ServerOptions {
   readonly token?: string;
   /** Without it, an address that others can reach is not bound without a token. */
   readonly isOpenToAll?: boolean;
+  /** `/metrics` on a port of its own, open to whoever reaches it. @default none */
+  readonly metricsPort?: number;
   /** Told of answers with a status of 500 and above. @default silent */
   readonly onError?: (error: unknown, requestId: string) => void;
 }
@@ -33,9 +41,14 @@ export interface ServerOptions {
 export interface Server {
   readonly url: string;
   readonly port: number;
+  readonly metricsUrl: string | undefined;
   readonly serverId: ServerId;
   /** Resolves with the error when storage failed for good: the process must then stop [I41]. */
   readonly failure: Promise<unknown>;
+  /** Answers as the listener does, for who is in this process. */
+  handle(request: Request): Response | Promise<Response>;
+  /** By name; the first thousand. */
+  folders(): Promise<readonly FolderName[]>;
   /**
    * Ends streams, lets requests under way finish, closes the stores; within two seconds.
    * Idempotent.
@@ -46,7 +59,9 @@ export interface Server {
 interface Backend {
   readonly serverId: ServerId;
   readonly failure: Promise<unknown>;
+  readonly metrics: MetricsPage;
   handle(request: Request): Response | Promise<Response>;
+  folders(): Promise<readonly FolderName[]>;
   /** Live streams end; what is asked meanwhile is still answered. */
   endStreams(): void;
   close(): Promise<void>;
@@ -63,28 +78,51 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   const host = options.host ?? DEFAULT_HOST;
   requireToken(options, host);
   const backend = await openBackend(options, isLoopback(host));
-  let listener: Listener;
+  const listeners: Listener[] = [];
+  let closed: Promise<void> | undefined;
+  const close = () => {
+    closed ??= (async () => {
+      backend.endStreams();
+      await Promise.all(listeners.map((listener) => listener.stop()));
+      await backend.close();
+    })();
+    return closed;
+  };
   try {
-    listener = await listen({ host, port: options.port ?? 0, handle: backend.handle });
+    const main = await listen({ host, port: options.port ?? 0, handle: backend.handle });
+    listeners.push(main);
+    const { metricsPort } = options;
+    const scraped =
+      metricsPort === undefined
+        ? undefined
+        : await listenForScraper({ host, port: metricsPort, page: backend.metrics });
+    if (scraped !== undefined) listeners.push(scraped);
+    const { serverId, failure, handle, folders } = backend;
+    const metricsUrl = scraped === undefined ? undefined : `${scraped.url}/metrics`;
+    return { url: main.url, port: main.port, metricsUrl, serverId, failure, handle, folders, close };
   } catch (error) {
-    await backend.close();
+    await close();
     throw error;
   }
-  let closed: Promise<void> | undefined;
-  return {
-    url: listener.url,
-    port: listener.port,
-    serverId: backend.serverId,
-    failure: backend.failure,
-    close() {
-      closed ??= (async () => {
-        backend.endStreams();
-        await listener.stop();
-        await backend.close();
-      })();
-      return closed;
-    },
-  };
+}
+
+/**
+ * Reads everything in a data directory that no server runs on. Changes nothing.
+ *
+ * @returns every finding as it is found
+ * @throws {SyncedError} `usage` where there is none, since opening would make it; `data_in_use`,
+ * `data_newer`
+ */
+export async function* verifyDataDirectory(path: string): AsyncGenerator<Finding, void> {
+  if (!existsSync(join(path, "format"))) {
+    throw new SyncedError("usage", `Cannot verify "${path}": there is no data directory of synced`);
+  }
+  const directory = openDataDirectory(path);
+  try {
+    yield* verifyData(directory);
+  } finally {
+    await directory.close();
+  }
 }
 
 const DEFAULT_HOST = "127.0.0.1";
@@ -100,7 +138,7 @@ function requireToken({ token, isOpenToAll }: ServerOptions, host: string): void
   if (token !== undefined || isOpenToAll === true || isLoopback(host)) return;
   throw new SyncedError(
     "token_required",
-    `Cannot listen on ${host} without a token: everybody who reaches it could read and change all ` +
+    `Cannot listen on ${host} without a token: all who reach it could read and change all ` +
       "files. Use --token-file, or --insecure-no-auth where that is what you want",
   );
 }
@@ -108,12 +146,17 @@ function requireToken({ token, isOpenToAll }: ServerOptions, host: string): void
 async function openBackend(options: ServerOptions, loopbackOnly: boolean): Promise<Backend> {
   const directory = openDataDirectory(options.data);
   const { metadata, objects } = directory;
+  // Loaded here, so that commands that serve nothing do not wait for it.
+  const { createServerMetrics } = await import("./src/adapters/prometheus.ts");
+  const { instruments, page } = createServerMetrics({ version: packageJson.version });
   const sequencer = createSequencer({
     metadata,
     objects,
     clock: systemClock,
     random: systemRandom,
+    instruments,
   });
+  const metrics = page(createReadings({ sequencer, objects, clock: systemClock }));
   const stopping = new AbortController();
   const router = createRouter({
     sequencer,
@@ -122,12 +165,16 @@ async function openBackend(options: ServerOptions, loopbackOnly: boolean): Promi
     loopbackOnly,
     signal: stopping.signal,
     onError: options.onError ?? (() => undefined),
+    instruments,
+    metrics,
     ...(options.token === undefined ? undefined : { token: options.token }),
   });
   return {
     serverId: sequencer.serverId,
     failure: sequencer.failure,
+    metrics,
     handle: (request) => router.fetch(request),
+    folders: async () => (await sequencer.folders({ limit: 1000 })).map(({ name }) => name),
     endStreams: () => stopping.abort(),
     async close() {
       stopping.abort();
@@ -169,6 +216,7 @@ function tokenFromEnvironment(): string | undefined {
   return token === undefined ? undefined : parseToken(token, "SYNCED_TOKEN");
 }
 
+/** What `bun server.ts` and `deno serve server.ts` look for. */
 export default {
   hostname: DEFAULT_HOST,
   /**

@@ -170,13 +170,14 @@ function sourcesBelow(...areas: string[]): Source[] {
   return SOURCES.filter((source) => areas.includes(areaOf(source.path)));
 }
 
-/** One string or regular expression on its own, or a test's name. */
+const TEXT = /(?:"[^"]*"|`[^`]*`|'[^']*'|\/.*\/[a-z]*)/.source;
+const BEFORE_TEXT = /(?:return |\w+: |(?:export )?const \w+ = )?/.source;
+/** One string or regular expression is the line's only content. */
+const TEXT_LINE = new RegExp(`^${BEFORE_TEXT}${TEXT}[,;]?(?: \\+)?$`);
+const TITLE_LINE = /^(?:test|describe)(?:\.\w+\([^)]*\))?\(["`].*["`], (?:async )?\(.*\) => \{$/;
+
 function isUnbreakable(line: string): boolean {
-  const isText = /^(?:"[^"]*"|`[^`]*`|'[^']*'|\/.*\/[a-z]*)[,;]?(?: \+)?$/.test(line);
-  const isAssigned = /^(?:const|export const) \w+ = (?:"[^"]*"|`[^`]*`|\/.*\/[a-z]*);$/.test(line);
-  const isTitle =
-    /^(?:test|describe)(?:\.\w+\([^)]*\))?\(["`].*["`], (?:async )?\(.*\) => \{$/.test(line);
-  return line.length <= TEXT_COLUMNS_MAX && (isText || isAssigned || isTitle);
+  return line.length <= TEXT_COLUMNS_MAX && (TEXT_LINE.test(line) || TITLE_LINE.test(line));
 }
 
 const SHIPPED = SOURCES.filter(({ path }) => /^(?:src\/|cli\.ts|server\.ts)/.test(path));

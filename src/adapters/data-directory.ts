@@ -2,8 +2,8 @@
  * A server's data directory: made, locked against a second server, opened, closed.
  * Rules: L1, O7, I44. Holds `format`, `lock`, `metadata.db`, `objects.db` and `objects/`.
  *
- * `lock` is an SQLite file held in an exclusive transaction: the kernel lets go of it with the process, however
- * that ends.
+ * `lock` is an SQLite file held in an exclusive transaction: the kernel lets go of it with the
+ * process, however that ends.
  */
 import {
   closeSync,
@@ -38,7 +38,8 @@ export interface DataDirectory {
 /**
  * Opens or creates a data directory; only its owner may enter it.
  *
- * @throws {SyncedError} `data_in_use`, `data_not_writable`, `data_newer` (nothing was written), `damage_found`
+ * @throws {SyncedError} `data_in_use`, `data_not_writable`, `data_newer` (nothing was written),
+ * `damage_found`
  */
 export function openDataDirectory(path: string): DataDirectory {
   const isNew = checkFormat(path);
@@ -48,22 +49,24 @@ export function openDataDirectory(path: string): DataDirectory {
     throw notWritable(path, error);
   }
   const unlock = lock(path);
+  let metadata: MetadataStore | undefined;
   try {
     if (isNew) writeFormat(path);
-    const metadata = openSqliteMetadataStore({
-      path: join(path, "metadata.db"),
-      newServerId: systemRandom.id<ServerId>(),
-    });
+    const newServerId = systemRandom.id<ServerId>();
+    const opened = openSqliteMetadataStore({ path: join(path, "metadata.db"), newServerId });
+    metadata = opened;
     const objects = openDiskObjectStore({ directory: path });
     // The names of the files that were just made, before anything is promised to be in them.
     syncDirectory(path);
     const close = async () => {
       await objects.close();
-      await metadata.close();
+      await opened.close();
       unlock();
     };
-    return { metadata, objects, serverId: metadata.serverId, close };
+    return { metadata: opened, objects, serverId: opened.serverId, close };
   } catch (error) {
+    // SQLite is closed when this returns, so nothing is left to wait for.
+    void metadata?.close();
     unlock();
     throw error;
   }

@@ -1,13 +1,14 @@
 /**
- * DiskCalls: what a disk file system needs of a kernel, relative to open directories. Rules: D1, I22.
+ * DiskCalls: what a disk file system needs of a kernel, relative to open directories. Rules: D1,
+ * I22.
  *
- * Two implementations: `native-disk-calls.ts` (Linux through FFI) and `node-disk-calls.ts` (everything else).
- * Names are single components that the caller has checked. Failures are thrown as `{ code: "ENOENT" }` and
- * the like, whether from `node:fs` or as a `CallError`.
+ * Two implementations: `native-disk-calls.ts` (Linux through FFI) and `node-disk-calls.ts`
+ * (everything else). Names are single components that the caller has checked. Failures are thrown
+ * as `{ code: "ENOENT" }` and the like, whether from `node:fs` or as a `CallError`.
  */
 import { constants } from "node:os";
-import { FileSystemError, type FileSystemErrorCode } from "../ports/filesystem.ts";
 import type { Listing, Stat } from "../ports/filesystem.ts";
+import { FileSystemError, type FileSystemErrorCode } from "../ports/filesystem.ts";
 
 /** An open directory, or a path that stands for one. Belongs to the calls that made it. */
 export type Directory = number | string;
@@ -29,13 +30,18 @@ export interface OpenFile {
 }
 
 export interface DiskCalls {
-  /** `rename` may be asked for more than "replace"; whether the file system has it is another matter. */
+  /**
+   * `rename` may be asked for more than "replace"; whether the file system has it is another
+   * matter.
+   */
   readonly hasRenameModes: boolean;
   /** The finest difference that `setModified` can make. */
   readonly mtimeGranularityNs: number;
   /** The root as it is at its path now, which may be another one than the open one. */
   statRoot(): Stat;
-  /** Walks from the root without following a symlink, to reach an entry or to list. To be closed. */
+  /**
+   * Walks from the root without following a symlink, to reach an entry or to list. To be closed.
+   */
   openDirectory(path: string, purpose: "pass" | "list"): Directory;
   closeDirectory(directory: Directory): void;
   /** The directory must have been opened to list. */
@@ -44,7 +50,9 @@ export interface DiskCalls {
   /** The directory must have been opened to list. Entries that vanish meanwhile are left out. */
   list(directory: Directory): Listing;
   readLink(directory: Directory, name: string): Uint8Array;
-  /** `create` fails where the name exists. Neither follows a symlink nor waits for a FIFO's writer. */
+  /**
+   * `create` fails where the name exists. Neither follows a symlink nor waits for a FIFO's writer.
+   */
   openFile(directory: Directory, name: string, mode: "read" | "create"): OpenFile;
   makeDirectory(directory: Directory, name: string): void;
   makeSymlink(directory: Directory, name: string, target: string): void;
@@ -57,7 +65,10 @@ export interface DiskCalls {
 
 const NAMES = new Map(Object.entries(constants.errno).map(([name, number]) => [number, name]));
 /** Names that share a number with another name; the more usual one wins. */
-const USUAL_NAMES: Readonly<Record<string, string>> = { EWOULDBLOCK: "EAGAIN", ENOTSUP: "EOPNOTSUPP" };
+const USUAL_NAMES: Readonly<Record<string, string>> = {
+  EWOULDBLOCK: "EAGAIN",
+  ENOTSUP: "EOPNOTSUPP",
+};
 
 /** A failed native call, shaped like a `node:fs` error. */
 export class CallError extends Error {
@@ -105,7 +116,9 @@ export function fileSystemError(action: string, path: string, error: unknown): u
   return new FileSystemError(CODES[code] ?? "io", path, message, error);
 }
 
-/** What both implementations know of an entry, to be made a Stat. Times are seconds and nanoseconds. */
+/**
+ * What both implementations know of an entry, to be made a Stat. Times are seconds and nanoseconds.
+ */
 export interface RawStat {
   readonly mode: number;
   readonly inode: number | bigint;
@@ -133,7 +146,8 @@ export function toStat(raw: RawStat): Stat {
   const mtimeNs = nanoseconds(raw.mtimeSeconds, raw.mtimeNs);
   return {
     kind: kindOf(kindBits),
-    // The device number is left out where the birth time tells files apart: it may change at a reboot.
+    // The device number is left out where the birth time tells files apart: it may change at a
+    // reboot.
     identity:
       raw.birthSeconds === 0
         ? `${raw.inode}@${raw.device}`

@@ -26,7 +26,8 @@ export function probeCapabilities(calls: DiskCalls, readOnly: boolean): Capabili
     if (errorCode(error) === "ENOENT") return usual;
     throw error;
   }
-  // Like all that is staged, ids for names: another process may be probing, and a crash may leave them.
+  // Like all that is staged, ids for names: another process may be probing, and a crash may leave
+  // them.
   const probes: Probes = [randomBytes(16).toString("hex"), randomBytes(16).toString("hex")];
   try {
     return probe(calls, staging, probes);

@@ -1,8 +1,9 @@
 /**
  * FileSystem on a disk. Rules: D1, D2, D4, D5, A3, A6.
  *
- * What is here is common to all platforms: paths to directories and names, failures to the port's results
- * and errors, and the ways around what a file system does not have. System calls are in `DiskCalls`.
+ * What is here is common to all platforms: paths to directories and names, failures to the port's
+ * results and errors, and the ways around what a file system does not have. System calls are in
+ * `DiskCalls`.
  */
 import { constants } from "node:os";
 import process from "node:process";
@@ -17,7 +18,6 @@ import type {
   Stat,
 } from "../ports/filesystem.ts";
 import { FileSystemError } from "../ports/filesystem.ts";
-import { probeCapabilities } from "./disk-capabilities.ts";
 import {
   CallError,
   type Directory,
@@ -26,6 +26,9 @@ import {
   fileSystemError,
   type OpenFile,
 } from "./disk-calls.ts";
+import { probeCapabilities } from "./disk-capabilities.ts";
+import { illegalName, isBelow, isLegalPath, isLegalText } from "./disk-path.ts";
+import { moveWithoutFlags } from "./move-without-flags.ts";
 import { nativeCalls } from "./native-calls.ts";
 import { createNativeDiskCalls } from "./native-disk-calls.ts";
 import { createNodeDiskCalls } from "./node-disk-calls.ts";
@@ -54,11 +57,13 @@ export function createDiskFileSystem(
   rootPath: string,
   options: DiskFileSystemOptions = {},
 ): DiskFileSystem {
+  let calls: DiskCalls | undefined;
   try {
-    const calls = options.calls ?? createDiskCalls(rootPath);
+    calls = options.calls ?? createDiskCalls(rootPath);
     const readOnly = options.readOnly ?? false;
     return new AnchoredFileSystem(calls, readOnly, probeCapabilities(calls, readOnly));
   } catch (error) {
+    calls?.close();
     throw fileSystemError("open", rootPath, error);
   }
 }
@@ -127,7 +132,8 @@ class AnchoredFileSystem implements DiskFileSystem {
   #openRegular(path: string): OpenFile | undefined {
     return this.#attempt("open", path, ["ENOENT"], () =>
       this.#inParent(path, (parent, name) => {
-        // Before it is opened, since opening a device can do something; after, since it may have changed.
+        // Before it is opened, since opening a device can do something; after, since it may have
+        // changed.
         if (this.#calls.stat(parent, name).kind !== "file") return undefined;
         const file = this.#openFollowingNothing(parent, name);
         if (file === undefined || file.stat().kind === "file") return file;
@@ -224,7 +230,7 @@ class AnchoredFileSystem implements DiskFileSystem {
             this.#calls.rename(a, source, b, target, "no_replace");
           } catch (error) {
             if (!isUnsupported(error)) throw error;
-            this.#moveByOtherMeans({ from, to, a, source, b, target });
+            moveWithoutFlags(this.#calls, { from, a, source, b, target });
           }
         });
         return "moved";
@@ -234,52 +240,6 @@ class AnchoredFileSystem implements DiskFileSystem {
         throw error;
       }
     });
-  }
-
-  /**
-   * Without renameat2(RENAME_NOREPLACE). A link never replaces anything, and the file is ours to unlink where
-   * it comes from `.synced`. Into `.synced` nothing else is made under that name, so looking first is enough.
-   * RACE: within the user's tree, an entry made at `to` between the look and the rename is replaced if it is
-   * of the same kind. It takes a new file of exactly that name within some microseconds, on NFS or FAT.
-   */
-  #moveByOtherMeans(move: {
-    readonly from: string;
-    readonly to: string;
-    readonly a: Directory;
-    readonly source: string;
-    readonly b: Directory;
-    readonly target: string;
-  }): void {
-    const { a, source, b, target } = move;
-    if (move.from.startsWith(STATE_PREFIX) && this.#link(a, source, b, target)) {
-      this.#calls.removeFile(a, source);
-      return;
-    }
-    this.#calls.stat(a, source);
-    if (this.#isThere(b, target)) throw new CallError("rename", -constants.errno.EEXIST);
-    this.#calls.rename(a, source, b, target, "replace");
-  }
-
-  /** @returns false where this entry or file system has no hard links. @throws EEXIST */
-  #link(a: Directory, source: string, b: Directory, target: string): boolean {
-    if (this.#calls.stat(a, source).kind !== "file") return false;
-    try {
-      this.#calls.link(a, source, b, target);
-      return true;
-    } catch (error) {
-      if (["EPERM", "EOPNOTSUPP", "ENOSYS"].includes(errorCode(error))) return false;
-      throw error;
-    }
-  }
-
-  #isThere(parent: Directory, name: string): boolean {
-    try {
-      this.#calls.stat(parent, name);
-      return true;
-    } catch (error) {
-      if (errorCode(error) === "ENOENT") return false;
-      throw error;
-    }
   }
 
   exchange(a: string, b: string): "exchanged" | "absent" | "unsupported" {
@@ -327,8 +287,8 @@ class AnchoredFileSystem implements DiskFileSystem {
   }
 
   /**
-   * RACE: bytes written between the check and the change of time get our time. Their ctime is younger than
-   * the racy window then, so the next scan hashes them (A2).
+   * RACE: bytes written between the check and the change of time get our time. Their ctime is
+   * younger than the racy window then, so the next scan hashes them (A2).
    */
   setMetadata(
     path: string,
@@ -353,7 +313,9 @@ class AnchoredFileSystem implements DiskFileSystem {
     });
   }
 
-  /** Whoever may read may execute, as far as the umask goes; the other bits stay the user's choice. */
+  /**
+   * Whoever may read may execute, as far as the umask goes; the other bits stay the user's choice.
+   */
   #withExecutable(permissions: number, executable: boolean): number {
     if (!executable) return permissions & ~0o111;
     return permissions | 0o100 | (((permissions & 0o444) >> 2) & ~this.#umask);
@@ -416,7 +378,11 @@ class AnchoredFileSystem implements DiskFileSystem {
 
   #mayWrite(path: string): void {
     if (!this.#readOnly) return;
-    throw new FileSystemError("denied", path, `Cannot change ${JSON.stringify(path)}: opened to read only`);
+    throw new FileSystemError(
+      "denied",
+      path,
+      `Cannot change ${JSON.stringify(path)}: opened to read only`,
+    );
   }
 
   #must<Result>(action: string, path: string, work: () => Result): Result {
@@ -446,24 +412,4 @@ class AnchoredFileSystem implements DiskFileSystem {
 /** EINVAL is what a file system without the flag answers. */
 function isUnsupported(error: unknown): boolean {
   return ["EINVAL", "ENOSYS", "EOPNOTSUPP"].includes(errorCode(error));
-}
-
-function isBelow(path: string, ancestor: string): boolean {
-  return path.startsWith(`${ancestor}/`);
-}
-
-/** Components that would lead elsewhere: empty, "." and "..". Protocol and scan refuse them as well (N3). */
-const ILLEGAL_COMPONENT = /(?:^|\/)\.{0,2}(?:\/|$)/;
-
-function isLegalPath(path: string): boolean {
-  return !ILLEGAL_COMPONENT.test(path) && isLegalText(path);
-}
-
-/** A lone surrogate would silently be written as U+FFFD, and a NUL would end the text. */
-function isLegalText(text: string): boolean {
-  return text.isWellFormed() && !text.includes("\0");
-}
-
-function illegalName(action: string, path: string): FileSystemError {
-  return new FileSystemError("name", path, `Cannot ${action} ${JSON.stringify(path)}: illegal name`);
 }

@@ -2,8 +2,8 @@
  * ObjectStore on a disk: small objects in an SQLite file, large ones as `objects/ab/<digest>`.
  * Rules: O6, O7, I37 (verified on every read), I41 (a failed barrier ends it).
  *
- * A small object as a file costs a block and two barriers; a large one in SQLite is written twice. What waits
- * for SQLite goes in one transaction, so many small uploads share one barrier.
+ * A small object as a file costs a block and two barriers; a large one in SQLite is written twice.
+ * What waits for SQLite goes in one transaction, so many small uploads share one barrier.
  */
 import { mkdirSync, readdirSync, rmSync } from "node:fs";
 import { mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
@@ -53,6 +53,11 @@ class DiskObjectStore implements ObjectStore {
   readonly #durable = new Set<string>();
   #small: WaitingSmall[] = [];
   #flushing: Promise<void> | undefined;
+  /** Set once somebody wants to know what the large objects take; kept up from then on. */
+  #large: Promise<void> | undefined;
+  #largeBytes = 0;
+  /** Written since then: a look at the directories counts them or not. */
+  readonly #writtenMeanwhile = new Set<string>();
   #written = 0;
   #failed: SyncedError | undefined;
   #reportFailure: (error: unknown) => void = () => {};
@@ -66,8 +71,8 @@ class DiskObjectStore implements ObjectStore {
     });
     this.failure = Promise.race([database.failure, own]);
     // What a crash left half-written was promised to nobody.
-    rmSync(this.#temporary, { recursive: true, force: true });
     mkdirSync(this.#temporary, { recursive: true, mode: 0o700 });
+    for (const name of readdirSync(this.#temporary)) rmSync(join(this.#temporary, name));
   }
 
   async put(objects: readonly StoredObject[]): Promise<void> {
@@ -116,6 +121,15 @@ class DiskObjectStore implements ObjectStore {
       }
     }
     return [...new Set(found)].sort().slice(0, limit);
+  }
+
+  async usage(): Promise<{ readonly bytes: number }> {
+    this.#large ??= this.#sumLarge();
+    await this.#large;
+    const row = this.#db.row(
+      "SELECT page_count * page_size AS bytes FROM pragma_page_count, pragma_page_size",
+    );
+    return { bytes: Number(row?.["bytes"] ?? 0) + this.#largeBytes };
   }
 
   async check(): Promise<readonly string[]> {
@@ -192,7 +206,8 @@ class DiskObjectStore implements ObjectStore {
     const { digest } = object;
     const writing = this.#writing.get(digest);
     const directory = join(this.#directory, digest.slice(0, 2));
-    // Also where it is there already: whoever wrote it may not have reached the directory's barrier.
+    // Also where it is there already: whoever wrote it may not have reached the directory's
+    // barrier.
     touched.add(directory);
     if (writing !== undefined) return writing;
     const write = this.#writeLarge(object, directory);
@@ -222,11 +237,28 @@ class DiskObjectStore implements ObjectStore {
         await file.close();
       }
       await rename(temporary, path);
+      if (size === undefined) this.#countLarge(digest, bytes.length);
     } catch (error) {
       await rm(temporary, { force: true });
       throw error;
     }
     this.#damaged.delete(digest);
+  }
+
+  #countLarge(digest: Digest, bytes: number): void {
+    if (this.#large === undefined) return;
+    this.#writtenMeanwhile.add(digest);
+    this.#largeBytes += bytes;
+  }
+
+  async #sumLarge(): Promise<void> {
+    for (const folder of await readdir(this.#directory)) {
+      if (!/^[0-9a-f]{2}$/.test(folder)) continue;
+      for (const name of await readdir(join(this.#directory, folder))) {
+        if (!isDigest(name) || this.#writtenMeanwhile.has(name)) continue;
+        this.#largeBytes += (await sizeOf(join(this.#directory, folder, name))) ?? 0;
+      }
+    }
   }
 
   async #sync(directories: readonly string[]): Promise<void> {
@@ -245,7 +277,9 @@ class DiskObjectStore implements ObjectStore {
     }
   }
 
-  /** After a failed fsync nobody knows what is on the disk, and asking again would say yes (I41). */
+  /**
+   * After a failed fsync nobody knows what is on the disk, and asking again would say yes (I41).
+   */
   async #barrier(sync: () => Promise<void>): Promise<void> {
     try {
       await sync();
@@ -273,7 +307,8 @@ class DiskObjectStore implements ObjectStore {
     } catch (error) {
       if (codeOf(error) === "ENOENT") return undefined;
       const message = `Cannot read object ${digest}: ${describe(error)}`;
-      throw new SyncedError("chunk_corrupt", message, { cause: error });
+      const code = codeOf(error) === "EIO" ? "chunk_corrupt" : "temporarily_unavailable";
+      throw new SyncedError(code, message, { cause: error });
     }
   }
 

@@ -1,12 +1,12 @@
 /**
- * One process per folder: a lock on `.synced/lock` that the kernel lets go of when the process ends, however
- * it ends. Rules: S3, I21.
+ * One process per folder: a lock on `.synced/lock` that the kernel lets go of when the process
+ * ends, however it ends. Rules: S3, I21.
  *
- * On Linux it is an open file description lock. Unlike a POSIX lock it is not lost when the same process
- * closes another descriptor of the file, and unlike flock it can be asked about without being taken, so that
- * `status` never makes a starting client believe that the folder is in use. Elsewhere SQLite holds the file in
- * exclusive mode; asking takes the lock for a moment there. The two exclude each other, since both lock bytes
- * of one file in the kernel.
+ * On Linux it is an open file description lock. Unlike a POSIX lock it is not lost when the same
+ * process closes another descriptor of the file, and unlike flock it can be asked about without
+ * being taken, so that `status` never makes a starting client believe that the folder is in use.
+ * Elsewhere SQLite holds the file in exclusive mode; asking takes the lock for a moment there. The
+ * two exclude each other, since both lock bytes of one file in the kernel.
  */
 import { chmodSync, constants, existsSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
@@ -26,7 +26,9 @@ const F_OFD_GETLK = 36;
 const F_OFD_SETLK = 37;
 const F_WRLCK = 1;
 const F_UNLCK = 2;
-/** struct flock: type 2, whence 2, padding 4, start 8, length 8 (0: to the end), pid 4, padding 4. */
+/**
+ * struct flock: type 2, whence 2, padding 4, start 8, length 8 (0: to the end), pid 4, padding 4.
+ */
 const FLOCK_BYTES = 32;
 const EACCES = -13;
 const EAGAIN = -11;
@@ -116,7 +118,10 @@ function isSqliteLocked(rootPath: string): boolean {
   return false;
 }
 
-/** An empty file is an empty database, and an exclusive transaction that writes nothing leaves it so. */
+/**
+ * An empty file is an empty database, and an exclusive transaction that writes nothing leaves it
+ * so.
+ */
 function lockWithSqlite(rootPath: string): DatabaseSync | "in_use" {
   const path = lockPath(rootPath);
   let database: DatabaseSync | undefined;

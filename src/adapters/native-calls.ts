@@ -2,9 +2,10 @@
  * Native calls: Linux system calls through the runtime's FFI (Bun: `bun:ffi`, Deno: `Deno.dlopen`).
  * Rules: D1, D2, S3.
  *
- * One C function, `syscall`, serves everything: what is needed (openat2, renameat2, statx, open file
- * description locks) is in no runtime's `node:fs`, and only partly wrapped by older C libraries. Where there
- * is no FFI, no Linux or no known table of numbers, `nativeCalls()` is undefined and `node:fs` serves.
+ * One C function, `syscall`, serves everything: what is needed (openat2, renameat2, statx, open
+ * file description locks) is in no runtime's `node:fs`, and only partly wrapped by older C
+ * libraries. Where there is no FFI, no Linux or no known table of numbers, `nativeCalls()` is
+ * undefined and `node:fs` serves.
  */
 import { fsync } from "node:fs";
 import process from "node:process";
@@ -71,7 +72,10 @@ const NUMBERS: Readonly<Record<string, Readonly<Record<SystemCall, number>>>> = 
 type Arguments = readonly [number?, number?, number?, number?, number?];
 
 export interface NativeCalls {
-  /** @returns the call's result, or the negated error number. Safe to use for addresses from `address`. */
+  /**
+   * @returns the call's result, or the negated error number. Safe to use for addresses from
+   * `address`.
+   */
   call(name: SystemCall, ...rest: Arguments): number;
   /** The address of the view's first byte; valid while the caller holds the view. */
   address(bytes: Uint8Array): number;
@@ -83,7 +87,10 @@ export interface NativeCalls {
 interface Bridge {
   /** The C library's `syscall`: -1 on failure. */
   readonly syscall: (...values: number[]) => number;
-  /** Reads this thread's `errno`: a memory load, so that nothing comes between it and the failed call. */
+  /**
+   * Reads this thread's `errno`: a memory load, so that nothing comes between it and the failed
+   * call.
+   */
   readonly errno: () => number;
   readonly address: (bytes: Uint8Array) => number;
   readonly sync: (fd: number) => Promise<number>;
@@ -122,7 +129,8 @@ function openBridge(): Bridge | undefined {
     try {
       return openBunBridge(library) ?? openDenoBridge(library);
     } catch {
-      // Another C library, or FFI is not permitted (`deno run` without --allow-ffi): the next, then none.
+      // Another C library, or FFI is not permitted (`deno run` without --allow-ffi): the next, then
+      // none.
     }
   }
   return undefined;
@@ -166,7 +174,10 @@ function openBunBridge(library: string): Bridge | undefined {
 interface DenoFfi {
   dlopen(
     library: string,
-    symbols: Record<string, { parameters: readonly string[]; result: string; nonblocking?: boolean }>,
+    symbols: Record<
+      string,
+      { parameters: readonly string[]; result: string; nonblocking?: boolean }
+    >,
   ): { symbols: Record<string, (...values: number[]) => unknown> };
   readonly UnsafePointer: {
     of(buffer: ArrayBufferLike): unknown;
@@ -192,7 +203,8 @@ function openDenoBridge(library: string): Bridge | undefined {
     syscall: syscall as (...values: number[]) => number,
     errno: () => errnoView.getInt32(),
     // `.buffer` moves a small view's bytes off V8's heap, where the collector could move them.
-    address: (bytes) => Number(ffi.UnsafePointer.value(ffi.UnsafePointer.of(bytes.buffer))) + bytes.byteOffset,
+    address: (bytes) =>
+      Number(ffi.UnsafePointer.value(ffi.UnsafePointer.of(bytes.buffer))) + bytes.byteOffset,
     // The error number stays in the other thread: a failed sync is final whatever it was (I41).
     sync: async (fd) => ((await fsyncElsewhere(fd)) === 0 ? 0 : -EIO),
   };

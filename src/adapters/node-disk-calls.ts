@@ -1,10 +1,13 @@
 /**
  * DiskCalls through `node:fs`, for where no system call can be made directly. Rules: D1, D6.
  *
- * On Linux it is still anchored: an open directory is named `/proc/self/fd/N`, and each component is opened
- * with O_NOFOLLOW. Elsewhere paths are plain and checked by component. RACE: there, a symlink put in the
- * place of a checked directory before the next call is followed; macOS and Windows are untested.
- * There is no exchange and no no-replace rename, and times are set in microseconds.
+ * On Linux it is still anchored: an open directory is named `/proc/self/fd/N`, and each component
+ * is opened with O_NOFOLLOW. Elsewhere, and under Deno without --allow-all, paths are plain and
+ * checked by component. RACE: there, a symlink put in the place of a checked directory before the
+ * next call is followed. macOS and Windows are untested.
+ *
+ * There is no exchange and no no-replace rename. Times are set in microseconds (Deno: read in
+ * milliseconds), and Bun 1.4.5 sets the present for times before 1970.
  */
 import * as fs from "node:fs";
 import process from "node:process";
@@ -178,11 +181,19 @@ class NodeDiskCalls implements DiskCalls {
 }
 
 function canAnchor(): boolean {
-  return process.platform === "linux" && fs.existsSync("/proc/self/fd");
+  if (process.platform !== "linux") return false;
+  try {
+    return fs.existsSync("/proc/self/fd");
+  } catch {
+    // Deno without --allow-all throws at any look into /proc.
+    return false;
+  }
 }
 
 function place(directory: Directory, name: string): string {
-  return typeof directory === "number" ? `/proc/self/fd/${directory}/${name}` : `${directory}/${name}`;
+  return typeof directory === "number"
+    ? `/proc/self/fd/${directory}/${name}`
+    : `${directory}/${name}`;
 }
 
 function syncDescriptor(fd: number): Promise<void> {
@@ -192,8 +203,8 @@ function syncDescriptor(fd: number): Promise<void> {
 }
 
 /**
- * A name with U+FFFD counts as illegible where the runtime may have put it there itself: Deno decodes names
- * before it hands them out as buffers, so that two names may become one.
+ * A name with U+FFFD counts as illegible where the runtime may have put it there itself: Deno
+ * decodes names before it hands them out as buffers, so that two names may become one.
  */
 function decode(bytes: Uint8Array): string | undefined {
   try {
@@ -208,8 +219,8 @@ function decode(bytes: Uint8Array): string | undefined {
 const decodesItself = "Deno" in globalThis;
 
 /**
- * Half a microsecond is added: the runtime takes seconds as a double, which is some 0.2 µs coarse today and
- * could else land just below the microsecond that is meant.
+ * Half a microsecond is added: the runtime takes seconds as a double, which is some 0.2 µs coarse
+ * today and could else land just below the microsecond that is meant.
  */
 function toSeconds(ns: bigint): number {
   const remainder = ((ns % NS_PER_MICROSECOND) + NS_PER_MICROSECOND) % NS_PER_MICROSECOND;

@@ -1,7 +1,9 @@
 /**
- * Opens the folder that a person named: makes what is missing, refuses what cannot work. Rules: S1, S3, D1, G1.
+ * Opens the folder that a person named: makes what is missing, refuses what cannot work. Rules: S1,
+ * S3, D1, G1.
  *
- * The path is resolved once, so the root itself may be a symlink; from then on nothing below is followed.
+ * The path is resolved once, so the root itself may be a symlink; from then on nothing below is
+ * followed.
  */
 import * as fs from "node:fs";
 import { dirname, join, resolve } from "node:path";
@@ -105,7 +107,8 @@ function makeStateDirectories(path: string, root: string): void {
       if (errorCode(error) !== "EEXIST") throw error;
     }
     const stat = fs.lstatSync(place);
-    // A symlink there could have been synced here by another device, and would lead our writes elsewhere.
+    // A symlink there could have been synced here by another device, and would lead our writes
+    // elsewhere.
     if (!stat.isDirectory()) throw unusable(path, `its "${name}" is not a directory`);
     if (stat.dev !== device) throw unusable(path, `its "${name}" is on another file system`);
   }

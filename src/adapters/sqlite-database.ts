@@ -1,15 +1,23 @@
 /**
- * One server-side SQLite file: how it is opened, its schema version, transactions and what their errors mean.
- * Rules: O7. A file of a newer version is refused before SQLite sees it (I44); a failed barrier ends it (I41).
+ * One server-side SQLite file: how it is opened, its schema version, transactions and what their
+ * errors mean. Rules: O7. A file of a newer version is refused before SQLite sees it (I44); a
+ * failed barrier ends it (I41).
  */
 import { closeSync, openSync, readSync } from "node:fs";
-import { DatabaseSync, type SQLInputValue, type SQLOutputValue, type StatementSync } from "node:sqlite";
+import {
+  DatabaseSync,
+  type SQLInputValue,
+  type SQLOutputValue,
+  type StatementSync,
+} from "node:sqlite";
 import { SyncedError } from "../core/error.ts";
 
 /** A row as SQLite hands it out. */
 export type SqlRow = Record<string, SQLOutputValue>;
 
-/** `normal` leaves the barrier to the next `full` transaction: a crash may forget it, never tear it. */
+/**
+ * `normal` leaves the barrier to the next `full` transaction: a crash may forget it, never tear it.
+ */
 export type Barrier = "full" | "normal";
 
 export class SqliteDatabase {
@@ -59,7 +67,10 @@ export class SqliteDatabase {
     if (this.#failed !== undefined) throw this.#failed;
   }
 
-  /** One synchronous transaction; rolls back when `work` throws. Durable when it returns, with `full`. */
+  /**
+   * One synchronous transaction; rolls back when `work` throws. Durable when it returns, with
+   * `full`.
+   */
   write<Result>(barrier: Barrier, work: () => Result): Result {
     this.refuseFailed();
     try {
@@ -114,7 +125,8 @@ export class SqliteDatabase {
       for (const sql of migrations.slice(version)) this.#database.exec(sql);
       this.#database.exec(`PRAGMA user_version = ${migrations.length}`);
     });
-    // The version must be in the file's header, where an older program looks before it opens anything.
+    // The version must be in the file's header, where an older program looks before it opens
+    // anything.
     this.#database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
   }
 

@@ -1,14 +1,20 @@
 /**
- * Between SQLite rows and values of core. The schema's STRICT tables and this file's writers are what make
- * the casts true; `synced verify` checks them by hash.
+ * Between SQLite rows and values of core. The schema's STRICT tables and this file's writers are
+ * what make the casts true; `synced verify` checks them by hash.
  */
 import type { SQLInputValue } from "node:sqlite";
 import type { Digest } from "../core/digest.ts";
 import type { Event, EventKind, ServedEvent } from "../core/event.ts";
-import type { FolderName } from "../core/identifier.ts";
 import { foldEvent } from "../core/fold.ts";
+import type { FolderName } from "../core/identifier.ts";
 import type { Content, RemoteNode } from "../core/node.ts";
-import type { DeviceRecord, EventRecord, FolderRecord, KnownObject } from "../ports/metadata-store.ts";
+import type {
+  DeviceRecord,
+  EventRecord,
+  FolderRecord,
+  FolderUsage,
+  KnownObject,
+} from "../ports/metadata-store.ts";
 import type { SqlRow } from "./sqlite-database.ts";
 
 const FILE = 0;
@@ -85,6 +91,22 @@ export function toNode(row: SqlRow): RemoteNode {
     contentVersion: integer(row, "content_version"),
     placeVersion: integer(row, "place_version"),
   };
+}
+
+/** @param rows one a kind of content: how many, and what their sizes add up to */
+export function toUsage(rows: readonly SqlRow[]): Omit<FolderUsage, "seq"> {
+  const usage = { files: 0, directories: 0, symlinks: 0, bytes: 0 };
+  for (const row of rows) {
+    const count = integer(row, "count");
+    const kind = integer(row, "content_kind");
+    if (kind === DIRECTORY) usage.directories = count;
+    else if (kind === SYMLINK) usage.symlinks = count;
+    else {
+      usage.files = count;
+      usage.bytes = integer(row, "bytes");
+    }
+  }
+  return usage;
 }
 
 /** The node's state after an event's row. */

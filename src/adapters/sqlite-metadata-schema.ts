@@ -1,6 +1,8 @@
 /** The tables of the server's metadata, version by version. Rules: L1, L5, O1, O3, O6. */
 
-/** What `nodes` and `events` keep of a content; `manifest` is null at depth 0, where it is `sha256`. */
+/**
+ * What `nodes` and `events` keep of a content; `manifest` is null at depth 0, where it is `sha256`.
+ */
 const CONTENT_COLUMNS = `
   content_kind INTEGER NOT NULL,
   manifest BLOB,

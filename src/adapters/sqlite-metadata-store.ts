@@ -2,18 +2,26 @@
  * MetadataStore in one SQLite file (WAL, synchronous = FULL), for one process.
  * Rules: L1-L5, O1, O6, O7, H5.
  *
- * SQLite is synchronous here: between two awaits of a caller every call is one step, so reads see whole
- * writes. Point look-ups through cached statements cost about 3 microseconds, less than one clever query.
+ * SQLite is synchronous here: between two awaits of a caller every call is one step, so reads see
+ * whole writes. Point look-ups through cached statements cost about 3 microseconds, less than one
+ * clever query.
  */
 import type { Digest } from "../core/digest.ts";
-import type { Cursor, ServedEvent } from "../core/event.ts";
 import { SyncedError } from "../core/error.ts";
-import { type FolderName, type NodeId, parseId, ROOT_ID, type ServerId } from "../core/identifier.ts";
+import type { Cursor, ServedEvent } from "../core/event.ts";
+import {
+  type FolderName,
+  type NodeId,
+  parseId,
+  ROOT_ID,
+  type ServerId,
+} from "../core/identifier.ts";
 import type { RemoteNode, Sequence } from "../core/node.ts";
 import type {
   Append,
   FolderHead,
   FolderRecord,
+  FolderUsage,
   KnownObject,
   Loaded,
   LoadRequest,
@@ -23,23 +31,25 @@ import type {
 } from "../ports/metadata-store.ts";
 import { SqliteDatabase } from "./sqlite-database.ts";
 import {
-  CHILDREN_AT,
-  CHILDREN_NOW,
   CHILD_AT,
   CHILD_NOW,
+  CHILDREN_AT,
+  CHILDREN_NOW,
   CONTENT_BY_SHA256,
   COUNT_CHILDREN,
+  DELETE_NODE,
   EVENTS_BETWEEN,
   FIND_OP,
   GROUP_END,
   HEAD,
   INSERT_OBJECT,
   LAST_DELETED_AT,
-  NODES_AFTER,
   NODE_AT,
   NODE_HISTORY,
+  NODES_AFTER,
   OBJECTS_AFTER,
   SUBTREE_EXTENT,
+  USAGE,
 } from "./sqlite-metadata-queries.ts";
 import {
   eventValues,
@@ -57,6 +67,7 @@ import {
   toNode,
   toNodeAfter,
   toServedEvent,
+  toUsage,
 } from "./sqlite-metadata-rows.ts";
 import { METADATA_MIGRATIONS } from "./sqlite-metadata-schema.ts";
 
@@ -151,9 +162,10 @@ class SqliteMetadataStore implements MetadataStore {
     return { folder: folder.record, head, nodes: found, childCounts, ops, objects, hashes };
   }
 
-  async subtreeExtents(name: FolderName, ids: readonly NodeId[]): ReturnType<
-    MetadataStore["subtreeExtents"]
-  > {
+  async subtreeExtents(
+    name: FolderName,
+    ids: readonly NodeId[],
+  ): ReturnType<MetadataStore["subtreeExtents"]> {
     const folder = this.#folder(name);
     const extents = new Map<NodeId, SubtreeExtent>();
     for (const id of ids) {
@@ -173,18 +185,19 @@ class SqliteMetadataStore implements MetadataStore {
         this.#db.run(INSERT_EVENT, ...eventValues(folder.row, record));
       }
       // Two nodes may trade places in one append: whoever leaves does so before anyone arrives.
-      for (const node of nodes) {
-        if (node.placeVersion <= expectedHead) continue;
-        this.#db.run("DELETE FROM nodes WHERE folder = ? AND id = ?", folder.row, toBlob(node.id));
+      for (const { event } of events) {
+        if (event.kind !== "move" && event.kind !== "delete") continue;
+        this.#db.run(DELETE_NODE, folder.row, toBlob(event.node));
       }
       for (const node of nodes) this.#db.run(INSERT_NODE, ...nodeValues(folder.row, node));
     });
     return "appended";
   }
 
-  async events(name: FolderName, page: Parameters<MetadataStore["events"]>[1]): ReturnType<
-    MetadataStore["events"]
-  > {
+  async events(
+    name: FolderName,
+    page: Parameters<MetadataStore["events"]>[1],
+  ): ReturnType<MetadataStore["events"]> {
     const folder = this.#folder(name);
     const { head } = this.#head(folder);
     let previous = this.#hashAt(folder, page.after);
@@ -204,9 +217,10 @@ class SqliteMetadataStore implements MetadataStore {
     return this.#hashAt(this.#folder(name), seq);
   }
 
-  async nodes(name: FolderName, page: Parameters<MetadataStore["nodes"]>[1]): ReturnType<
-    MetadataStore["nodes"]
-  > {
+  async nodes(
+    name: FolderName,
+    page: Parameters<MetadataStore["nodes"]>[1],
+  ): ReturnType<MetadataStore["nodes"]> {
     const folder = this.#folder(name);
     const after = toBlob(page.after ?? ROOT_ID);
     const deleted = page.tombstones ? 1 : 0;
@@ -221,18 +235,19 @@ class SqliteMetadataStore implements MetadataStore {
     return row === undefined ? undefined : toNodeAfter(row);
   }
 
-  async child(...[name, place, seq]: Parameters<MetadataStore["child"]>): ReturnType<
-    MetadataStore["child"]
-  > {
+  async child(
+    ...[name, place, seq]: Parameters<MetadataStore["child"]>
+  ): ReturnType<MetadataStore["child"]> {
     const folder = this.#folder(name);
     if (seq === undefined) return this.#childNow(folder, place.parent, place.name);
     const row = this.#db.row(CHILD_AT, folder.row, toBlob(place.parent), place.name, seq, seq);
     return row === undefined ? undefined : toNodeAfter(row);
   }
 
-  async children(name: FolderName, page: Parameters<MetadataStore["children"]>[1]): ReturnType<
-    MetadataStore["children"]
-  > {
+  async children(
+    name: FolderName,
+    page: Parameters<MetadataStore["children"]>[1],
+  ): ReturnType<MetadataStore["children"]> {
     const { row: folder } = this.#folder(name);
     const parent = toBlob(page.parent);
     const after = page.after ?? "";
@@ -243,9 +258,10 @@ class SqliteMetadataStore implements MetadataStore {
     return this.#db.rows(CHILDREN_AT, folder, parent, after, seq, seq, limit).map(toNodeAfter);
   }
 
-  async history(name: FolderName, page: Parameters<MetadataStore["history"]>[1]): ReturnType<
-    MetadataStore["history"]
-  > {
+  async history(
+    name: FolderName,
+    page: Parameters<MetadataStore["history"]>[1],
+  ): ReturnType<MetadataStore["history"]> {
     const { row: folder, record } = this.#folder(name);
     const before = page.before ?? Number.MAX_SAFE_INTEGER;
     const rows = this.#db.rows(NODE_HISTORY, folder, toBlob(page.node), before, page.limit);
@@ -263,9 +279,10 @@ class SqliteMetadataStore implements MetadataStore {
     return row === undefined ? undefined : toNodeAfter(row);
   }
 
-  async contentBySha256(name: FolderName, sha256: Digest): ReturnType<
-    MetadataStore["contentBySha256"]
-  > {
+  async contentBySha256(
+    name: FolderName,
+    sha256: Digest,
+  ): ReturnType<MetadataStore["contentBySha256"]> {
     const row = this.#db.row(CONTENT_BY_SHA256, this.#folder(name).row, toBlob(sha256));
     const content = row === undefined ? undefined : toContent(row);
     return content?.kind === "file" ? content : undefined;
@@ -285,9 +302,10 @@ class SqliteMetadataStore implements MetadataStore {
     });
   }
 
-  async objects(name: FolderName, page: Parameters<MetadataStore["objects"]>[1]): Promise<
-    KnownObject[]
-  > {
+  async objects(
+    name: FolderName,
+    page: Parameters<MetadataStore["objects"]>[1],
+  ): Promise<KnownObject[]> {
     const folder = this.#folder(name);
     const digest = toBlob(page.after?.digest ?? "");
     const rows = this.#db.rows(
@@ -317,12 +335,19 @@ class SqliteMetadataStore implements MetadataStore {
     );
   }
 
-  async devices(name: FolderName, page: Parameters<MetadataStore["devices"]>[1]): ReturnType<
-    MetadataStore["devices"]
-  > {
+  async devices(
+    name: FolderName,
+    page: Parameters<MetadataStore["devices"]>[1],
+  ): ReturnType<MetadataStore["devices"]> {
     const after = toBlob(page.after ?? "");
     const sql = "SELECT * FROM devices WHERE folder = ? AND device > ? ORDER BY device LIMIT ?";
     return this.#db.rows(sql, this.#folder(name).row, after, page.limit).map(toDevice);
+  }
+
+  async usage(name: FolderName): Promise<FolderUsage> {
+    const folder = this.#folder(name);
+    const { seq } = this.#head(folder).head;
+    return { seq, ...toUsage(this.#db.rows(USAGE, folder.row)) };
   }
 
   async check(): Promise<readonly string[]> {

@@ -1,6 +1,7 @@
 /**
- * The flat half of the client's database: cursors, problems, conflicts, journal, quarantine, manifests, values.
- * Rules: S1, S5, D7. Also holds the statement cache and the transaction that the tree half shares.
+ * The flat half of the client's database: cursors, problems, conflicts, journal, quarantine,
+ * manifests, values. Rules: S1, S5, D7. Also holds the statement cache and the transaction that the
+ * tree half shares.
  */
 import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite";
 import type { Digest } from "../core/digest.ts";

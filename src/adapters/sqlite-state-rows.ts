@@ -1,5 +1,6 @@
 /**
- * Rows of the client's database as nodes, and the statements that overlay one tree on another. Rules: S1, T1.
+ * Rows of the client's database as nodes, and the statements that overlay one tree on another.
+ * Rules: S1, T1.
  */
 import type { SQLInputValue } from "node:sqlite";
 import type { Digest } from "../core/digest.ts";

@@ -107,7 +107,8 @@ export function openDatabase(path: string): DatabaseSync {
     database.exec("PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16384");
     if (!known) createSchema(database);
     if (number(database, "SELECT clean FROM stop") !== 1) checkPages(database, path);
-    // Truncating the log now means that a copied-in or left-over log of another time cannot apply later.
+    // Truncating the log now means that a copied-in or left-over log of another time cannot apply
+    // later.
     database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
     database.exec("UPDATE stop SET clean = 0");
   });

@@ -1,6 +1,6 @@
 /**
- * StateStore on SQLite: the three trees as one base table and two sparse overlays, and the dirty marks.
- * Rules: S1, S2, S4, S5, T1. Knows nothing of the disk that the trees describe.
+ * StateStore on SQLite: the three trees as one base table and two sparse overlays, and the dirty
+ * marks. Rules: S1, S2, S4, S5, T1. Knows nothing of the disk that the trees describe.
  */
 import { existsSync, renameSync } from "node:fs";
 import { join } from "node:path";
@@ -20,6 +20,7 @@ import {
 } from "../core/node.ts";
 import type { TreeView } from "../core/tree.ts";
 import type { StateStore, StateStoreHome } from "../ports/state-store.ts";
+import { StateRecords } from "./sqlite-state-records.ts";
 import {
   type BaseRow,
   decodeBase,
@@ -33,8 +34,12 @@ import {
   type RemoteRow,
   WRITE,
 } from "./sqlite-state-rows.ts";
-import { closeDatabase, copyToMemory, openDatabase, openDatabaseReadOnly } from "./sqlite-state-schema.ts";
-import { StateRecords } from "./sqlite-state-records.ts";
+import {
+  closeDatabase,
+  copyToMemory,
+  openDatabase,
+  openDatabaseReadOnly,
+} from "./sqlite-state-schema.ts";
 
 /**
  * Opens the store of one device and folder, creating it where there is none.
@@ -106,7 +111,11 @@ class SqliteStateStore extends StateRecords implements StateStore {
   putLocal(node: LocalNode): void {
     this.together(() => {
       const base = this.base.get(node.id);
-      if (base === undefined || !samePlace(base, node) || !sameContent(base.content, node.content)) {
+      if (
+        base === undefined ||
+        !samePlace(base, node) ||
+        !sameContent(base.content, node.content)
+      ) {
         this.run(WRITE.local, ...encodeLocal(node, false));
         this.markDirty(node.id);
         return;
@@ -194,10 +203,15 @@ class SqliteStateStore extends StateRecords implements StateStore {
   adopt(local: NodeId, remote: NodeId): void {
     this.together(() => {
       const node = this.local.get(local);
-      assert(node !== undefined && this.base.get(local) === undefined, `${local} is only local`);
+      assert(node !== undefined && this.remote.get(local) === undefined, `${local} is only local`);
       assert(this.local.get(remote) === undefined, `${remote} is not yet local`);
-      this.run("DELETE FROM local WHERE id = ?1", local);
-      this.clearDirty(local);
+      // One with a base was deleted on the server: it is now gone on both sides, and waits to be
+      // settled.
+      if (this.base.get(local) !== undefined) this.removeLocal(local);
+      else {
+        this.run("DELETE FROM local WHERE id = ?1", local);
+        this.clearDirty(local);
+      }
       const { parent, name, content, identity, stamp } = node;
       this.putLocal({ id: remote, parent, name, content, identity, stamp });
       for (const child of this.local.children(local)) {

@@ -56,8 +56,9 @@ export class StatxReader {
   }
 
   /**
-   * The mount tells bind mounts of one device apart, too. An overlay's files may have other device numbers
-   * than its directories, so for what is not a directory the mount alone counts where it is known.
+   * The mount tells bind mounts of one device apart, too. An overlay's files may have other device
+   * numbers than its directories, so for what is not a directory the mount alone counts where it is
+   * known.
    */
   #isSameDevice(mode: number, device: string): boolean {
     const mount = this.#mount();

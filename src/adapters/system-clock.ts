@@ -1,4 +1,4 @@
-/** The runtime's clock and timers. Rules: P1. */
+/** The runtime's clock and timers. */
 import { setImmediate } from "node:timers";
 import type { Clock } from "../ports/clock.ts";
 

@@ -1,4 +1,4 @@
-/** What both watchers make of a path that they hear of. Rules: A6, W1-W4. */
+/** What both watchers make of a path that they hear of. Rules: A6, Y2. */
 import { sep } from "node:path";
 import type { WatchHandler } from "../ports/watcher.ts";
 

@@ -1,6 +1,6 @@
 /**
- * ApplyBatch: what was done on the disk since the last barrier, and the barrier: directories made durable, then
- * one transaction that records all of it, the base last. Rules: S2, I15, D2, D3, D8.
+ * ApplyBatch: what was done on the disk since the last barrier, and the barrier: directories made
+ * durable, then one transaction that records all of it, the base last. Rules: S2, I15, D2, D3, D8.
  */
 import type { Digest } from "../core/digest.ts";
 import type { ErrorCode } from "../core/error.ts";
@@ -17,10 +17,7 @@ import { Pace } from "./pace.ts";
 import { type ClientPorts, QUARANTINE_DIRECTORY, STAGING_DIRECTORY } from "./ports.ts";
 import { RACY_MARK } from "./scan-content.ts";
 
-export type ApplyPorts = Pick<
-  ClientPorts,
-  "fs" | "store" | "observer" | "clock" | "random"
->;
+export type ApplyPorts = Pick<ClientPorts, "fs" | "store" | "observer" | "clock" | "random">;
 
 export interface ApplyFailure {
   readonly id: NodeId;
@@ -77,11 +74,11 @@ export class ApplyBatch {
   /**
    * Records a node as it now stands at `path`.
    *
-   * @param before what was put there, looked at before; where the path shows anything else by now, somebody
-   * was faster: the node is recorded with a stamp that sends the next scan there.
+   * @param before what was put there, looked at before; where the path shows anything else by now,
+   * somebody was faster: the node is recorded with a stamp that sends the next scan there.
    */
   putPlaced(node: Omit<LocalNode, "stamp">, path: string, before: Stat): void {
-    const now = this.ports.fs.stat(path);
+    const now = this.look(path);
     if (now === undefined || !isSameSight(now, before)) {
       this.putUnknown({ ...node, stamp: UNKNOWN_STAMP }, path);
       return;
@@ -89,6 +86,16 @@ export class ApplyBatch {
     const { mtimeGranularityNs } = this.ports.fs.capabilities;
     const isFine = mtimeGranularityNs <= FINE_GRANULARITY_NS || node.content.kind !== "file";
     this.draft.put({ ...node, stamp: isFine ? now.stamp : now.stamp + RACY_MARK });
+  }
+
+  /** What stands there now; undefined also where nobody can say. */
+  look(path: string): Stat | undefined {
+    try {
+      return this.ports.fs.stat(path);
+    } catch (error) {
+      if (error instanceof FileSystemError) return undefined;
+      throw error;
+    }
   }
 
   /** Records a node whose bytes the next scan has to look at, whatever the stamp says (A2). */
@@ -100,6 +107,22 @@ export class ApplyBatch {
   putUnknown(node: LocalNode, path: string): void {
     this.draft.put({ ...node, stamp: UNKNOWN_STAMP });
     this.rescan.add(path);
+  }
+
+  /**
+   * A place was free on disk although the tree has another node there: its user just took it away.
+   * It goes with all that is below it; what was moved elsewhere the scan finds as something new.
+   */
+  dropGhost({ parent, name }: Place, id: NodeId): void {
+    const ghost = this.draft.child(parent, name);
+    if (ghost === undefined || ghost.id === id) return;
+    const doomed = [ghost.id];
+    for (let next = doomed.pop(); next !== undefined; next = doomed.pop()) {
+      for (const child of this.draft.children(next)) doomed.push(child.id);
+      this.draft.remove(next);
+    }
+    const path = this.pathOfPlace({ parent, name });
+    if (path !== undefined) this.rescan.add(path);
   }
 
   /** Bytes that nobody needs any more, unless someone still writes to them (D3). */
@@ -143,7 +166,10 @@ export class ApplyBatch {
     this.failed.push(failure);
   }
 
-  /** Removes one of our own entries below the state directory; what cannot be removed is left to recovery. */
+  /**
+   * Removes one of our own entries below the state directory; what cannot be removed is left to
+   * recovery.
+   */
   discard(path: string): void {
     try {
       this.ports.fs.removeFile(path);
@@ -155,8 +181,8 @@ export class ApplyBatch {
   /**
    * The barrier. After it the disk durably is as the draft says, and the store says so.
    *
-   * @throws {FileSystemError} where a directory cannot be made durable: nothing is recorded then (I41), and the
-   * next scan finds what was done.
+   * @throws {FileSystemError} where a directory cannot be made durable: nothing is recorded then
+   * (I41), and the next scan finds what was done.
    */
   async commit(): Promise<void> {
     const { fs, store, clock, observer } = this.ports;
@@ -191,7 +217,10 @@ export class ApplyBatch {
   }
 }
 
-/** The same file with the same bytes, as far as can be seen; a rename changes the ctime and so the stamp. */
+/**
+ * The same file with the same bytes, as far as can be seen; a rename changes the ctime and so the
+ * stamp.
+ */
 export function isSameSight(a: Stat, b: Stat): boolean {
   if (a.identity !== b.identity || a.kind !== b.kind) return false;
   return a.kind === "directory" || (a.size === b.size && a.mtimeNs === b.mtimeNs);

@@ -1,6 +1,7 @@
 /**
- * ApplyDraft: the local tree as the disk is by now, in the middle of applying a plan: the store's, overlaid with
- * what was done since the last commit. Rules: S2, D5. Looks at no disk, writes nothing.
+ * ApplyDraft: the local tree as the disk is by now, in the middle of applying a plan: the store's,
+ * overlaid with what was done since the last commit. Rules: S2, D5. Looks at no disk, writes
+ * nothing.
  */
 import type { NodeId } from "../core/identifier.ts";
 import type { LocalNode, Place } from "../core/node.ts";

@@ -1,6 +1,6 @@
 /**
- * A rename on the disk. Rules: D5, I3, I13. Replaces nothing: an occupant that the tree knows trades places, one that
- * it does not know stops the step.
+ * A rename on the disk. Rules: D5, I3, I13. Replaces nothing: an occupant that the tree knows
+ * trades places, one that it does not know stops the step.
  */
 import { PARKING_ID } from "../core/identifier.ts";
 import type { LocalNode } from "../core/node.ts";
@@ -9,6 +9,7 @@ import type { Transition } from "../core/transition.ts";
 import { pathOf } from "../core/tree.ts";
 import type { Stat } from "../ports/filesystem.ts";
 import { type ApplyBatch, isSameSight } from "./apply-batch.ts";
+import { isGhostly } from "./apply-step.ts";
 import { PARKING_DIRECTORY } from "./ports.ts";
 import { RACY_MARK } from "./scan-content.ts";
 
@@ -25,12 +26,14 @@ export function applyMove(batch: ApplyBatch, step: MoveStep): void {
   const moving = standingOf(batch, batch.draft.get(step.id));
   const to = batch.pathOfPlace(step);
   if (moving === undefined || to === undefined || moving.path === to) return;
+  if (isGhostly(batch, step, to)) return;
   const moved = batch.ports.fs.moveNoReplace(moving.path, to);
   if (moved === "absent") {
     batch.rescan.add(moving.path).add(to);
     return;
   }
   if (moved === "exists" && !tradePlaces(batch, step, moving, to)) return;
+  if (moved === "moved") batch.dropGhost(step, step.id);
   batch.touch(moving.path);
   batch.touch(to);
   const { parent, name, conflictOf } = step;
@@ -53,7 +56,9 @@ function standingOf(batch: ApplyBatch, node: LocalNode | undefined): Standing | 
   return undefined;
 }
 
-/** @returns true when the moving node has the place and its occupant stands elsewhere, as drafted. */
+/**
+ * @returns true when the moving node has the place and its occupant stands elsewhere, as drafted.
+ */
 function tradePlaces(batch: ApplyBatch, step: MoveStep, moving: Standing, to: string): boolean {
   const { fs } = batch.ports;
   if (fs.stat(to)?.identity === moving.node.identity) return respell(batch, moving, to);
@@ -65,6 +70,8 @@ function tradePlaces(batch: ApplyBatch, step: MoveStep, moving: Standing, to: st
   }
   const { parent, name } = moving.node;
   const traded = { ...occupant.node, parent, name };
+  // What stands in the parking carries its own id as its name: an occupant may not get another's.
+  if (parent === PARKING_ID) return tradeByParking(batch, moving, occupant);
   const swapped = fs.exchange(moving.path, to);
   if (swapped === "unsupported") return tradeByParking(batch, moving, occupant);
   if (swapped === "absent") {
@@ -75,7 +82,10 @@ function tradePlaces(batch: ApplyBatch, step: MoveStep, moving: Standing, to: st
   return true;
 }
 
-/** A folding file system finds the node itself under its new spelling: it gets there by way of the parking. */
+/**
+ * A folding file system finds the node itself under its new spelling: it gets there by way of the
+ * parking.
+ */
 function respell(batch: ApplyBatch, moving: Standing, to: string): boolean {
   const { fs } = batch.ports;
   const parked = joinPath(PARKING_DIRECTORY, moving.node.id);
@@ -87,7 +97,10 @@ function respell(batch: ApplyBatch, moving: Standing, to: string): boolean {
   return false;
 }
 
-/** Without exchange, three renames. Where one is refused the occupant stays parked; the next plan brings it out. */
+/**
+ * Without exchange, three renames. Where one is refused the occupant stays parked; the next plan
+ * brings it out.
+ */
 function tradeByParking(batch: ApplyBatch, moving: Standing, occupant: Standing): boolean {
   const { fs } = batch.ports;
   const parked = joinPath(PARKING_DIRECTORY, occupant.node.id);
@@ -101,7 +114,8 @@ function tradeByParking(batch: ApplyBatch, moving: Standing, occupant: Standing)
   const { parent, name } = isMoved ? moving.node : occupant.node;
   const back = isMoved ? moving.path : occupant.path;
   if (!isMoved) batch.rescan.add(moving.path).add(occupant.path);
-  if (fs.moveNoReplace(parked, back) === "moved") {
+  if (parent === PARKING_ID) putParked(batch, occupant);
+  else if (fs.moveNoReplace(parked, back) === "moved") {
     putMoved(batch, occupant, { ...occupant.node, parent, name }, back);
   } else {
     batch.rescan.add(back);
@@ -120,7 +134,7 @@ function putParked(batch: ApplyBatch, { node, stat }: Standing): void {
 function putMoved(batch: ApplyBatch, before: Standing, node: LocalNode, path: string): void {
   const { stamp } = before.node;
   const wasKnown = stamp === before.stat.stamp || node.content.kind === "directory";
-  const now = batch.ports.fs.stat(path);
+  const now = batch.look(path);
   if (now !== undefined && isSameSight(now, before.stat)) {
     if (wasKnown) batch.draft.put({ ...node, stamp: now.stamp });
     else if (stamp === before.stat.stamp + RACY_MARK) batch.putRacy(node, now);

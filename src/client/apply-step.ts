@@ -2,28 +2,23 @@
  * One step of a plan on the disk: create, replace, metadata, delete. Moves are in apply-move.ts.
  * Rules: D1, D2, D4, D6, A8, I3, I12, I13.
  *
- * The proof of each: what stands there is looked at; where it is not what the last scan saw, nothing is done and
- * the path is scanned again. What is then displaced in one atomic step is looked at again: either it is what was
- * seen, whose bytes the server has (or get a conflict name), or a user was faster and it gets a name of its own.
- * At no moment are bytes only in a place that is about to be unlinked.
+ * The proof of each: what stands there is looked at; where it is not what the last scan saw,
+ * nothing is done and the path is scanned again. What is then displaced in one atomic step is
+ * looked at again: either it is what was seen, whose bytes the server has (or get a conflict name),
+ * or a user was faster and it gets a name of its own. At no moment are bytes only in a place that
+ * is about to be unlinked.
  */
 import { assert } from "../core/error.ts";
-import type { ConflictOrigin, LocalNode, NodeState } from "../core/node.ts";
-import { baseName, checkName, joinPath, parentPath } from "../core/path.ts";
 import { PARKING_ID } from "../core/identifier.ts";
+import type { ConflictOrigin, LocalNode, NodeState, Place } from "../core/node.ts";
+import { baseName, checkName, joinPath, parentPath } from "../core/path.ts";
 import type { Transition } from "../core/transition.ts";
 import type { FileSystem, Stat } from "../ports/filesystem.ts";
 import type { ApplyBatch } from "./apply-batch.ts";
-import {
-  isUntouched,
-  rescueEdit,
-  setDisplacedAside,
-  sight,
-  type Sighting,
-  unpark,
-} from "./displaced.ts";
+import { isUntouched, rescueEdit, type Sighting, setDisplacedAside, sight } from "./displaced.ts";
 import { QUARANTINE_DIRECTORY, STAGING_DIRECTORY } from "./ports.ts";
 import type { StagedFile } from "./stage.ts";
+import { unpark } from "./unpark.ts";
 
 type Step<Kind extends Transition["kind"]> = Extract<Transition, { kind: Kind }>;
 
@@ -39,16 +34,33 @@ export function applyCreate(
     if (staged !== undefined) batch.discard(staged.path);
     return;
   }
-  const made = make(batch, node, path, staged);
-  if (made === undefined) {
+  if (isGhostly(batch, node, path)) {
     if (staged !== undefined) batch.discard(staged.path);
+    return;
+  }
+  let made: Stat | undefined;
+  try {
+    made = make(batch, node, path, staged);
+  } finally {
+    if (made === undefined && staged !== undefined) batch.discard(staged.path);
+  }
+  if (made === undefined) {
     reportOccupied(batch, node, path);
     return;
   }
   const { id, parent, name, content } = node;
   batch.touch(path);
+  batch.dropGhost(node, id);
   batch.putPlaced({ id, parent, name, content, identity: made.identity }, path, made);
   batch.done("create", path);
+}
+
+/** The tree has another node there: wherever its user took it, the scan has to find out first. */
+export function isGhostly(batch: ApplyBatch, place: Place, path: string): boolean {
+  if (batch.draft.child(place.parent, place.name) === undefined) return false;
+  if (batch.ports.fs.stat(path) !== undefined) return false;
+  batch.rescan.add(path);
+  return true;
 }
 
 /** @returns what stands at `path` now, or undefined where something else did. */
@@ -64,10 +76,9 @@ function make(
       return fs.makeDirectory(path) === "made" ? fs.stat(path) : leftoverAt(batch, path);
     case "symlink":
       return fs.makeSymlink(path, content.target) === "made" ? fs.stat(path) : undefined;
-    case "file": {
+    case "file":
       assert(staged !== undefined, "a file is staged before it is put in place");
       return fs.moveNoReplace(staged.path, path) === "moved" ? staged.stat : undefined;
-    }
   }
 }
 
@@ -99,29 +110,26 @@ export async function applyReplace(
   staged: StagedFile | undefined,
   journal: string,
 ): Promise<void> {
-  const { fs } = batch.ports;
-  const node = batch.draft.get(step.id);
-  const path = batch.path(step.id);
-  const seen = node === undefined || path === undefined ? undefined : sight(fs, path, node);
-  if (node === undefined || path === undefined || seen === undefined) {
-    if (path !== undefined) batch.rescan.add(path);
-    if (staged !== undefined) batch.discard(staged.path);
-    batch.resolve(journal);
-    return;
-  }
   const from = staged?.path ?? joinPath(STAGING_DIRECTORY, journal);
-  if (step.content.kind === "symlink") fs.makeSymlink(from, step.content.target);
-  const fresh = staged?.stat ?? fs.stat(from);
-  assert(fresh !== undefined, "what replaces is staged");
-  const swap: Swap = { step, node, path, seen, from, fresh, journal };
-  const swapped = fs.exchange(from, path);
-  if (swapped === "unsupported") await replaceByMoving(batch, swap);
-  else if (swapped === "exchanged") {
+  let swap: Swap | undefined;
+  let swapped: "exchanged" | "absent" | "unsupported" = "absent";
+  try {
+    swap = prepareSwap(batch, step, { journal, from, fresh: staged?.stat });
+    if (swap !== undefined) swapped = batch.ports.fs.exchange(from, swap.path);
+  } catch (error) {
+    // An exchange that threw was not done: what is staged is still ours, and not needed.
+    batch.discard(from);
+    batch.resolve(journal);
+    throw error;
+  }
+  if (swap === undefined || swapped === "absent") {
+    if (swap !== undefined) batch.rescan.add(swap.path);
+    batch.discard(from);
+  } else if (swapped === "unsupported") {
+    await replaceByMoving(batch, swap);
+  } else {
     putReplaced(batch, swap);
     await settleDisplaced(batch, swap, from);
-  } else {
-    batch.rescan.add(path);
-    batch.discard(from);
   }
   batch.resolve(journal);
 }
@@ -134,6 +142,28 @@ interface Swap {
   readonly from: string;
   readonly fresh: Stat;
   readonly journal: string;
+}
+
+/** @returns undefined, and a path to scan, where the place does not look as the last scan saw it. */
+function prepareSwap(
+  batch: ApplyBatch,
+  step: Step<"replace">,
+  staged: { readonly journal: string; readonly from: string; readonly fresh: Stat | undefined },
+): Swap | undefined {
+  const { fs } = batch.ports;
+  const node = batch.draft.get(step.id);
+  const path = batch.path(step.id);
+  if (node === undefined || path === undefined) return undefined;
+  const seen = sight(fs, path, node);
+  if (seen === undefined) {
+    batch.rescan.add(path);
+    return undefined;
+  }
+  const { journal, from } = staged;
+  if (step.content.kind === "symlink") fs.makeSymlink(from, step.content.target);
+  const fresh = staged.fresh ?? fs.stat(from);
+  assert(fresh !== undefined, "what replaces is staged");
+  return { step, node, path, seen, from, fresh, journal };
 }
 
 function putReplaced(batch: ApplyBatch, { step, node, path, fresh }: Swap): void {
@@ -177,7 +207,8 @@ async function replaceByMoving(batch: ApplyBatch, swap: Swap): Promise<void> {
     await putBack(batch, out, journal, { node, path });
     return;
   }
-  // RACE: a new file of the user may stand there by now. It stays, the scan finds it, and the old bytes are kept.
+  // RACE: a new file of the user may stand there by now. It stays, the scan finds it, and the old
+  // bytes are kept.
   if (fs.moveNoReplace(from, path) === "moved") putReplaced(batch, swap);
   else {
     batch.rescan.add(path);
@@ -186,7 +217,10 @@ async function replaceByMoving(batch: ApplyBatch, swap: Swap): Promise<void> {
   await settleDisplaced(batch, swap, out);
 }
 
-/** Puts an entry back that should not have been taken away; a newcomer in its place leaves it a name of its own. */
+/**
+ * Puts an entry back that should not have been taken away; a newcomer in its place leaves it a name
+ * of its own.
+ */
 async function putBack(
   batch: ApplyBatch,
   from: string,
@@ -275,7 +309,10 @@ function deleteDirectory(
   ignores: (path: string, isDirectory: boolean) => boolean,
 ): void {
   const { fs } = batch.ports;
-  if (fs.stat(path)?.identity !== node.identity) {
+  // A child that the tree still has may have been moved elsewhere by its user: the scan has to find
+  // it first.
+  const isKnownEmpty = batch.draft.children(node.id).length === 0;
+  if (!isKnownEmpty || fs.stat(path)?.identity !== node.identity) {
     batch.rescan.add(path);
     return;
   }
@@ -295,7 +332,9 @@ function deleteDirectory(
   batch.done("delete", path);
 }
 
-/** True where anything is left in the directory that is synced: it is not this plan's to take away. */
+/**
+ * True where anything is left in the directory that is synced: it is not this plan's to take away.
+ */
 function holdsSyncable(
   fs: FileSystem,
   batch: ApplyBatch,

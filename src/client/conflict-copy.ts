@@ -1,6 +1,7 @@
 /**
- * Conflict copies: bytes of a user that lost their place, or that nobody had seen, get a name of their own.
- * Rules: D2, I3, R4, R13. Moves them there without replacing anything; never copies, never unlinks.
+ * Conflict copies: bytes of a user that lost their place, or that nobody had seen, get a name of
+ * their own. Rules: D2, I3, R4, R13. Moves them there without replacing anything; never copies,
+ * never unlinks.
  */
 import { Chunker } from "../core/chunker.ts";
 import { conflictName } from "../core/conflict.ts";
@@ -12,7 +13,7 @@ import {
   CHUNK_SIZE_BYTES_MIN,
 } from "../core/limits.ts";
 import type { EncodedManifestObject } from "../core/manifest.ts";
-import { type ConflictOrigin, type Content, sameBytes } from "../core/node.ts";
+import { type ConflictOrigin, type Content, type Place, sameBytes } from "../core/node.ts";
 import { joinPath } from "../core/path.ts";
 import { FileSystemError, type Stat } from "../ports/filesystem.ts";
 import type { ApplyBatch } from "./apply-batch.ts";
@@ -47,8 +48,8 @@ const ATTEMPTS_MAX = 1_000;
 const LOOKS_MAX = 3;
 
 /**
- * Gives the entry a conflict name beside where it stood, or in the root where that directory is gone. Where a
- * live sibling already holds these bytes it goes to quarantine instead.
+ * Gives the entry a conflict name beside where it stood, or in the root where that directory is
+ * gone. Where a live sibling already holds these bytes it goes to quarantine instead.
  *
  * @throws {FileSystemError} where no name could be given; the entry then still is where it was.
  */
@@ -63,9 +64,16 @@ export async function saveConflictCopy(batch: ApplyBatch, lost: LostEntry): Prom
   const id = batch.ports.random.id<NodeId>();
   const mtimeNs = stat.kind === "file" ? stat.mtimeNs : undefined;
   const source = { name: lost.name, device: batch.deviceName, mtimeNs, hash6Source: id };
-  const named = moveToFreeName(batch, lost, (attempt) => {
-    if (attempt === 0 && lost.firstName !== undefined) return lost.firstName;
-    return conflictName({ ...source, hash6Source: hashOf(content) ?? id, attempt });
+  const { from, directory, parent: home } = lost;
+  const named = moveToFreeName(batch, {
+    from,
+    directory,
+    parent: home,
+    nameOf: (attempt) => {
+      if (attempt === 0 && lost.firstName !== undefined) return lost.firstName;
+      return conflictName({ ...source, hash6Source: hashOf(content) ?? id, attempt });
+    },
+    isFree: (place) => batch.draft.child(place.parent, place.name) === undefined,
   });
   if (named === undefined) return;
   const { path, name, parent } = named;
@@ -104,7 +112,10 @@ async function lookAt(batch: ApplyBatch, path: string): Promise<Sight | undefine
   }
 }
 
-/** @returns undefined for a file that does not hold still or cannot be read: it gets a name all the same. */
+/**
+ * @returns undefined for a file that does not hold still or cannot be read: it gets a name all the
+ * same.
+ */
 async function lookAtFile(
   batch: ApplyBatch,
   path: string,
@@ -128,7 +139,10 @@ async function lookAtFile(
   return undefined;
 }
 
-/** Conflict copies are rare: under another profile than the folder's they would only share fewer chunks. */
+/**
+ * Conflict copies are rare: under another profile than the folder's they would only share fewer
+ * chunks.
+ */
 const STANDARD_CHUNKER = new Chunker({
   minBytes: CHUNK_SIZE_BYTES_MIN,
   averageBytes: CHUNK_SIZE_BYTES_AVERAGE,
@@ -140,7 +154,9 @@ function hashOf(content: Content | undefined) {
   return content?.kind === "symlink" ? sha256(content.target) : undefined;
 }
 
-/** True where a file beside it, that still looks as it was last seen, holds the same bytes (R13). */
+/**
+ * True where a file beside it, that still looks as it was last seen, holds the same bytes (R13).
+ */
 function isHeldBySibling(batch: ApplyBatch, lost: LostEntry, { content }: Sight): boolean {
   if (content?.kind !== "file" || lost.parent === undefined) return false;
   for (const sibling of batch.draft.children(lost.parent)) {
@@ -168,22 +184,26 @@ interface Homeless {
   readonly from: string;
   readonly directory: string;
   readonly parent: NodeId | undefined;
+  readonly nameOf: (attempt: number) => string;
+  /** In the tree: a place whose node vanished only just now is not free. */
+  readonly isFree: (place: Place) => boolean;
 }
 
 /**
- * Moves an entry to the first of these names that is free.
+ * Moves an entry to the first of its names that is free on disk and in the tree.
  *
  * @returns undefined when there is nothing at `from`.
  * @throws {FileSystemError}
  */
 export function moveToFreeName(
   batch: ApplyBatch,
-  { from, directory, parent }: Homeless,
-  nameOf: (attempt: number) => string,
+  homeless: Homeless,
 ): { path: string; name: string; parent: NodeId | undefined } | undefined {
+  const { from, directory, parent, nameOf, isFree } = homeless;
   const { fs } = batch.ports;
   for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
     const name = nameOf(attempt);
+    if (parent !== undefined && !isFree({ parent, name })) continue;
     const path = joinPath(directory, name);
     const moved = moveUnlessBlocked(batch, from, path);
     if (moved === "moved") return { path, name, parent };
@@ -191,7 +211,7 @@ export function moveToFreeName(
     if (fs.stat(from) === undefined) return undefined;
     // The directory was moved or removed by its user: the root is always there.
     if (directory === "") break;
-    return moveToFreeName(batch, { from, directory: "", parent: ROOT_ID }, nameOf);
+    return moveToFreeName(batch, { ...homeless, directory: "", parent: ROOT_ID });
   }
   throw new FileSystemError("io", from, `Cannot find a free name for "${from}" in "${directory}"`);
 }

@@ -37,7 +37,10 @@ export class Connection {
     void this.#listen(log, AbortSignal.any([signal, stream.signal]));
   }
 
-  /** Says so once, ends the stream, and sets the time of the next try: doubled each time, with jitter. */
+  /**
+   * Says so once, ends the stream, and sets the time of the next try: doubled each time, with
+   * jitter.
+   */
   offline(reason: string): void {
     const { clock, observer, random } = this.#ports;
     this.isOnline = false;
@@ -85,10 +88,15 @@ export class Connection {
 
 /** Trouble that passes: say offline, keep local work, try again. */
 export function isPassing(cause: unknown): cause is SyncedError {
-  return cause instanceof SyncedError && (cause.kind.retriable || LATER_UNREACHABLE.has(cause.code));
+  return (
+    cause instanceof SyncedError && (cause.kind.retriable || LATER_UNREACHABLE.has(cause.code))
+  );
 }
 
-/** At first contact these end the run; later on somebody else may stand in the server's place for a while. */
+/**
+ * At first contact these end the run; later on somebody else may stand in the server's place for a
+ * while.
+ */
 const LATER_UNREACHABLE: ReadonlySet<ErrorCode> = new Set([
   "not_a_synced_server",
   "protocol_violation",

@@ -11,7 +11,7 @@ import type { Batch, Group, GroupResult, Op } from "../core/op.ts";
 import { reconcile } from "../core/reconcile.ts";
 import type { OpDraft, Plan } from "../core/transition.ts";
 import { pathOf } from "../core/tree.ts";
-import { Holding } from "./hold.ts";
+import type { Holding } from "./hold.ts";
 import type { ClientPorts } from "./ports.ts";
 import type { RemoteLog } from "./remote-log.ts";
 import type { Scanner } from "./scan.ts";
@@ -21,9 +21,14 @@ import { applyTransitions } from "./transition.ts";
 /** A node whose last try failed is left alone for a while: doubled each time. */
 const PARK_DELAY_MS_MIN = 1_000;
 const PARK_DELAY_MS_MAX = 300_000;
-/** Refused again without any news from the log: after so many times it is a problem of that path. */
+/**
+ * Refused again without any news from the log: after so many times it is a problem of that path.
+ */
 const REFUSALS_MAX = 3;
-/** Rounds of reconcile in one cycle; each makes progress, the bound only stops a mistake from spinning. */
+/**
+ * Rounds of reconcile in one cycle; each makes progress, the bound only stops a mistake from
+ * spinning.
+ */
 const ROUNDS_MAX = 1_000;
 
 export interface CycleContext {
@@ -48,7 +53,10 @@ interface Parked {
   readonly delayMs: number;
 }
 
-/** Turns dirty nodes into settled ones. Keeps what it must know between cycles: who was refused or failed lately. */
+/**
+ * Turns dirty nodes into settled ones. Keeps what it must know between cycles: who was refused or
+ * failed lately.
+ */
 export class Rounds {
   readonly #context: CycleContext;
   readonly #parked = new Map<NodeId, Parked>();
@@ -63,7 +71,8 @@ export class Rounds {
   /**
    * Reconciles until nothing more can be done now.
    *
-   * @throws {SyncedError} as ServerApi does when the server cannot be reached; what was done is recorded
+   * @throws {SyncedError} as ServerApi does when the server cannot be reached; what was done is
+   * recorded
    */
   async run(signal: AbortSignal): Promise<RoundsReport> {
     this.#unpark();
@@ -155,9 +164,16 @@ export class Rounds {
 
   /** @returns true when the log moved, or said no in a way that it explains. */
   async #post(plan: Plan, signal: AbortSignal): Promise<boolean> {
-    const { groups, oversized } = groupOps({ ops: plan.ops, remote: this.#context.ports.store.remote });
+    const { groups, oversized } = groupOps({
+      ops: plan.ops,
+      remote: this.#context.ports.store.remote,
+    });
     for (const id of oversized) {
-      this.#problem(id, "batch_too_large", "more names change places in a circle than one group may hold");
+      this.#problem(
+        id,
+        "batch_too_large",
+        "more names change places in a circle than one group may hold",
+      );
     }
     if (groups.length === 0) return false;
     let moved = false;

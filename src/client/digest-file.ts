@@ -1,5 +1,6 @@
 /**
- * Reads a file once: its SHA-256, its chunks and its manifest, of one interval in which it did not change.
+ * Reads a file once: its SHA-256, its chunks and its manifest, of one interval in which it did not
+ * change.
  * Rules: A5, C1, C2, I19. Reads the file only; what becomes of the digest is the caller's.
  */
 import type { Chunker } from "../core/chunker.ts";
@@ -56,8 +57,8 @@ export async function digestFile(
   try {
     if (!isAsExpected(reader, file.expected)) return { kind: "unstable" };
     const digest = await digestBytes(reader, file.expected.size, chunker, pace, buffer);
-    // RACE: a write between the last read and this look shows in the stamp; one within the same clock
-    // tick as an earlier one may not, which is what the racy rule is for (A2).
+    // RACE: a write between the last read and this look shows in the stamp; one within the same
+    // clock tick as an earlier one may not, which is what the racy rule is for (A2).
     if (digest === undefined || !isAsExpected(reader, file.expected)) return { kind: "unstable" };
     return { kind: "digested", digest };
   } finally {
@@ -106,7 +107,8 @@ async function digestChunks(
 ): Promise<FileDigest | undefined> {
   const whole = new Sha256();
   const builder = new ManifestBuilder();
-  // The file's bytes from `position - end` to `position` lie in the buffer; those before `start` are cut.
+  // The file's bytes from `position - end` to `position` lie in the buffer; those before `start`
+  // are cut.
   let position = 0;
   let start = 0;
   let end = 0;

@@ -1,14 +1,14 @@
 /**
- * Displaced entries: looking at what stands in a place before it is swapped out, and judging what came out.
- * Rules: D2, D3, D4, A2, I3.
+ * Displaced entries: looking at what stands in a place before it is swapped out, and judging what
+ * came out. Rules: D2, D3, D4, A2, I3.
  */
+
 import { type Digest, Sha256, sha256 } from "../core/digest.ts";
 import type { Content, LocalNode } from "../core/node.ts";
 import { joinPath } from "../core/path.ts";
 import type { FileSystem, Stat } from "../ports/filesystem.ts";
 import { type ApplyBatch, isSameSight } from "./apply-batch.ts";
-import { moveToFreeName, saveConflictCopy } from "./conflict-copy.ts";
-import { conflictName } from "../core/conflict.ts";
+import { saveConflictCopy } from "./conflict-copy.ts";
 import type { Pace } from "./pace.ts";
 import { QUARANTINE_DIRECTORY } from "./ports.ts";
 import { RACY_MARK } from "./scan-content.ts";
@@ -30,7 +30,10 @@ export function sight(fs: FileSystem, path: string, known: LocalNode): Sighting 
   return { stat, content: known.content, isRacy };
 }
 
-/** True where what came out is what was seen: nobody wrote to it since the scan, as far as can be told now. */
+/**
+ * True where what came out is what was seen: nobody wrote to it since the scan, as far as can be
+ * told now.
+ */
 export async function isUntouched(
   batch: ApplyBatch,
   path: string,
@@ -46,7 +49,9 @@ export async function isUntouched(
 
 const BLOCK_BYTES = 256 * 1024;
 
-/** SHA-256 of a file as it is now; of a symlink's target. @returns undefined for what has no bytes. */
+/**
+ * SHA-256 of a file as it is now; of a symlink's target. @returns undefined for what has no bytes.
+ */
 export async function digestOf(
   fs: FileSystem,
   path: string,
@@ -80,8 +85,8 @@ export interface FormerPlace {
 }
 
 /**
- * Keeps bytes that are on the server too, until it is certain that nobody writes to them late. A symlink cannot be
- * written to, and no link ever stays in quarantine (I23).
+ * Keeps bytes that are on the server too, until it is certain that nobody writes to them late. A
+ * symlink cannot be written to, and no link ever stays in quarantine (I23).
  */
 export function setDisplacedAside(
   batch: ApplyBatch,
@@ -118,21 +123,4 @@ export async function rescueEdit(
     of: { node: node.id, version },
     ...(chosen === undefined ? {} : { firstName: chosen.name }),
   });
-}
-
-/** Brings a parked node back into sight, beside where it stood: nothing that lives may stay in the parking. */
-export function unpark(batch: ApplyBatch, node: LocalNode, former: LocalNode): void {
-  const from = batch.path(node.id);
-  const directory = batch.path(former.parent);
-  if (from === undefined) return;
-  const home = { from, directory: directory ?? "", parent: former.parent };
-  const source = { name: former.name, device: batch.deviceName, mtimeNs: undefined };
-  const named = moveToFreeName(batch, home, (attempt) =>
-    conflictName({ ...source, hash6Source: node.id, attempt }),
-  );
-  if (named?.parent === undefined) return;
-  batch.touch(from);
-  batch.touch(named.path);
-  batch.draft.put({ ...node, parent: named.parent, name: named.name });
-  batch.rescan.add(named.path);
 }

@@ -1,13 +1,14 @@
 /**
- * Dry run: what a sync would do, without doing it. Rules: Y1. Works on a copy of the state in memory; writes
- * nothing to the disk and posts nothing.
+ * Dry run: what a sync would do, without doing it. Rules: Y1. Works on a copy of the state in
+ * memory; writes nothing to the disk and posts nothing.
  */
+
+import { SyncedError } from "../core/error.ts";
 import { groupOps } from "../core/group-ops.ts";
+import type { DeviceId } from "../core/identifier.ts";
 import { reconcile } from "../core/reconcile.ts";
 import type { OpDraft, Transition } from "../core/transition.ts";
 import { pathOf, type TreeView } from "../core/tree.ts";
-import { SyncedError } from "../core/error.ts";
-import type { DeviceId } from "../core/identifier.ts";
 import { createServerApi } from "../protocol/server-api-client.ts";
 import { readMarker } from "./marker.ts";
 import type { ClientOptions, ClientWorld } from "./options.ts";

@@ -1,6 +1,6 @@
 /**
  * Fetches objects from the server in bounded batches, several at once, answered in order.
- * Rules: C5, X1. Holds at most FETCHES_MAX batches of FETCH_BYTES_MAX; writes nothing.
+ * Rules: C5. Holds at most FETCHES_MAX batches of FETCH_BYTES_MAX; writes nothing.
  */
 import type { Digest } from "../core/digest.ts";
 import { type ErrorCode, SyncedError } from "../core/error.ts";
@@ -28,7 +28,8 @@ const OBJECT_TROUBLES: ReadonlySet<ErrorCode> = new Set([
 export type FetchedObjects = ReadonlyMap<Digest, Uint8Array>;
 
 /**
- * Fetches these objects, each verified by the ServerApi; damaged answers are asked for again, at last one by one.
+ * Fetches these objects, each verified by the ServerApi; damaged answers are asked for again, at
+ * last one by one.
  *
  * @throws {SyncedError} as ServerApi does for trouble that is not one object's
  */

@@ -1,6 +1,6 @@
 /**
- * Holding: the guards' verdict over time: what was let through lately, what a person approved, what is held now.
- * Rules: G2, G3, G4.
+ * Holding: the guards' verdict over time: what was let through lately, what a person approved, what
+ * is held now. Rules: G2, G3, G4.
  */
 import { guard, type Toll } from "../core/guard.ts";
 import type { NodeId } from "../core/identifier.ts";

@@ -1,7 +1,7 @@
 /**
  * IgnoreFiles: the rules files of a folder as they are on its disk, loaded when a scan comes by.
- * Rules: A6, A7, F95. What the rules mean is core's; that a directory is looked at anew after a change is the
- * scan's.
+ * Rules: A6, A7, F95. What the rules mean is core's; that a directory is looked at anew after a
+ * change is the scan's.
  */
 import { SyncedError } from "../core/error.ts";
 import { DEVICE_IGNORE_FILE, IGNORE_FILE, IgnoreRules } from "../core/ignore.ts";
@@ -12,7 +12,10 @@ import { type FileSystem, FileSystemError, type Stat } from "../ports/filesystem
 export type IgnoreLoad =
   | { readonly kind: "same" }
   | { readonly kind: "changed" }
-  /** The rules of that directory are those of before; `known` is false where there are none of before. */
+  /**
+   * The rules of that directory are those of before; `known` is false where there are none of
+   * before.
+   */
   | { readonly kind: "unusable"; readonly known: boolean; readonly message: string };
 
 export class IgnoreFiles {
@@ -31,7 +34,10 @@ export class IgnoreFiles {
     return this.#rules;
   }
 
-  /** True where the rules of the directory, or of one above it, are not known: it must be left alone. */
+  /**
+   * True where the rules of the directory, or of one above it, are not known: it must be left
+   * alone.
+   */
   isUnknown(directory: string): boolean {
     for (const unknown of this.#unknown) {
       if (unknown === "" || directory === unknown || directory.startsWith(`${unknown}/`))
@@ -41,8 +47,8 @@ export class IgnoreFiles {
   }
 
   /**
-   * Takes in the rules file of one directory as it is now. Its text is compared, not its stamp: such files
-   * are few and small.
+   * Takes in the rules file of one directory as it is now. Its text is compared, not its stamp:
+   * such files are few and small.
    *
    * @param stat of the directory's rules file, undefined where there is none.
    */

@@ -1,6 +1,6 @@
 /**
- * Join: who this folder is, which state belongs to it, and whether the server behind the URL is the one it knows.
- * Rules: S3, S4, G1, G5, R11.
+ * Join: who this folder is, which state belongs to it, and whether the server behind the URL is the
+ * one it knows. Rules: S3, S4, G1, G5, R11.
  */
 import { SyncedError } from "../core/error.ts";
 import type { DeviceId } from "../core/identifier.ts";
@@ -16,18 +16,23 @@ export interface OpenedState {
   readonly device: DeviceId;
   /** The marker that was found; undefined on a folder that never joined. */
   readonly marker: Marker | undefined;
-  /** State was lost, damaged, rolled back or copied: the folder joins by union, nothing is deleted. */
+  /**
+   * State was lost, damaged, rolled back or copied: the folder joins by union, nothing is deleted.
+   */
   readonly union: boolean;
 }
 
-/** Opens the state database that belongs to this folder, or sets a wrong one aside and begins anew. */
+/**
+ * Opens the state database that belongs to this folder, or sets a wrong one aside and begins anew.
+ */
 export function openState(world: ClientWorld, options: ClientOptions): OpenedState {
   const { fs, random } = world;
   const marker = readMarker(fs);
   if (marker !== undefined && marker.folder !== options.folder) {
     throw new SyncedError(
       "folder_bound_elsewhere",
-      `Cannot sync this folder as "${options.folder}": it is bound to "${marker.folder}"; sync it under that name, or stop syncing it (remove .synced) first`,
+      `Cannot sync this folder as "${options.folder}": it is bound to "${marker.folder}"; ` +
+        "sync it under that name, or stop syncing it (remove .synced) first",
     );
   }
   const isCopy = marker !== undefined && marker.root !== rootIdentity(world);
@@ -35,9 +40,17 @@ export function openState(world: ClientWorld, options: ClientOptions): OpenedSta
   const wrong = existed ? wrongState(world, marker, isCopy) : undefined;
   if (wrong !== undefined) {
     world.stores.setAside();
-    notice(world, "state_set_aside", `The state of this folder was set aside: ${wrong}; joining again by union, nothing is deleted`);
+    notice(
+      world,
+      "state_set_aside",
+      `The state of this folder was set aside: ${wrong}; joining again by union, nothing is deleted`,
+    );
   } else if (!existed && marker !== undefined) {
-    notice(world, "state_missing", "The state of this folder is missing; joining again by union, nothing is deleted");
+    notice(
+      world,
+      "state_missing",
+      "The state of this folder is missing; joining again by union, nothing is deleted",
+    );
   }
   const device = marker === undefined || isCopy ? random.id<DeviceId>() : marker.device;
   return {
@@ -73,9 +86,11 @@ function wrongState(
 }
 
 /**
- * Asks who answers behind the URL, before anything else is sent to it (G5), and makes sure that the folder is there.
+ * Asks who answers behind the URL, before anything else is sent to it (G5), and makes sure that the
+ * folder is there.
  *
- * @throws {SyncedError} `server_changed`, `not_a_synced_server`, `server_unreachable`, `unauthenticated`
+ * @throws {SyncedError} `server_changed`, `not_a_synced_server`, `server_unreachable`,
+ * `unauthenticated`
  */
 export async function greet(
   api: ServerApi,
@@ -86,20 +101,26 @@ export async function greet(
   if (known !== undefined && hello.serverId !== known.server) {
     throw new SyncedError(
       "server_changed",
-      "Cannot sync with this server: it is another one than this folder belongs to; start the right server, or stop syncing the folder (remove .synced) and join it anew",
+      "Cannot sync with this server: it is another one than this folder belongs to; start the " +
+        "right server, or stop syncing the folder (remove .synced) and join it anew",
     );
   }
   return { hello, folder: await api.createFolder(signal) };
 }
 
 /**
- * Ties folder, device and database together under a new run id: a database that is not the one that was left is
- * then known by its run id. The marker names both ids while the database is being written.
+ * Ties folder, device and database together under a new run id: a database that is not the one that
+ * was left is then known by its run id. The marker names both ids while the database is being
+ * written.
  */
 export async function bind(
   world: ClientWorld,
   store: StateStore,
-  binding: { readonly options: ClientOptions; readonly server: Marker["server"]; readonly device: DeviceId },
+  binding: {
+    readonly options: ClientOptions;
+    readonly server: Marker["server"];
+    readonly device: DeviceId;
+  },
 ): Promise<Marker> {
   const { options, server, device } = binding;
   const { folder } = options;

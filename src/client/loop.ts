@@ -1,10 +1,13 @@
 /**
  * The loop of one client on one folder: waits for hints, events and times, then runs a cycle.
- * Rules: Y1-Y5, G1, W1-W4. Watchers and streams only mark work; this decides when it is done.
+ * Rules: Y1-Y5, G1. Watchers and streams only mark work; this decides when it is done.
  */
 import { SyncedError } from "../core/error.ts";
+import { RETRY_DELAY_MS_MAX, RETRY_DELAY_MS_MIN } from "../core/limits.ts";
+import { FileSystemError } from "../ports/filesystem.ts";
 import type { Watch } from "../ports/watcher.ts";
 import { Rounds } from "./cycle.ts";
+import { codeOfTrouble } from "./disk-trouble.ts";
 import { Holding } from "./hold.ts";
 import { checkRoot, openState } from "./join.ts";
 import type { ClientOptions, ClientWorld, RunOutcome } from "./options.ts";
@@ -25,14 +28,52 @@ const ROOT_CHECK_INTERVAL_MS = 2_000;
 const ANSWER_CHECK_INTERVAL_MS = 500;
 /** The cursor that this device has applied is reported this long after it changed. */
 const REPORT_DELAY_MS = 1_000;
+/** Between looks at paths that do not look as expected: doubled each time. */
+const RESCAN_DELAY_MS_MIN = 20;
+const RESCAN_DELAY_MS_MAX = 1_000;
+/** With `once` the disk gets three tries. */
+const ONCE_DISK_DELAY_MS_MAX = 2_000;
+/**
+ * Set when the first recovery with this database is through: what stands in staging before is of an
+ * unknown past.
+ */
+const RECOVERED_KEY = "recovered";
 
 /**
  * Keeps the folder in sync until the signal aborts, or with `once` until it is in sync.
  *
- * @throws {SyncedError} what a person must mend first: `server_changed`, `unauthenticated`, `not_a_synced_server`,
- * `folder_bound_elsewhere`, `folder_unusable`, `data_newer`
+ * @throws {SyncedError} what a person must mend first: `server_changed`, `unauthenticated`,
+ * `not_a_synced_server`, `folder_bound_elsewhere`, `folder_unusable`, `data_newer`
  */
 export async function runClient(
+  world: ClientWorld,
+  options: ClientOptions,
+  signal: AbortSignal,
+): Promise<RunOutcome> {
+  const { clock, observer } = world;
+  let delayMs = RETRY_DELAY_MS_MIN;
+  try {
+    for (;;) {
+      try {
+        return await runOnce(world, options, signal);
+      } catch (cause) {
+        // Trouble with our own files (full, EIO, EMFILE): begin again as after a crash, where
+        // recovery puts things right.
+        if (!(cause instanceof FileSystemError)) throw cause;
+        const error = new SyncedError(codeOfTrouble(cause), cause.message, { cause });
+        if (options.once && delayMs > ONCE_DISK_DELAY_MS_MAX) throw error;
+        observer.emit({ event: "error", code: error.code, message: error.message });
+        await clock.sleep(delayMs, signal);
+        if (signal.aborted) return { end: "stopped", conflicts: 0, problems: 0 };
+        delayMs = Math.min(2 * delayMs, RETRY_DELAY_MS_MAX);
+      }
+    }
+  } finally {
+    observer.emit({ event: "stopped", reason: signal.aborted ? "asked to" : "done" });
+  }
+}
+
+async function runOnce(
   world: ClientWorld,
   options: ClientOptions,
   signal: AbortSignal,
@@ -52,7 +93,6 @@ export async function runClient(
     signal.removeEventListener("abort", wake);
     session.connection.close();
     standing.set({ state: "stopped", head: session.log.head });
-    world.observer.emit({ event: "stopped", reason: signal.aborted ? "asked to" : "done" });
     opened.store.close();
   }
 }
@@ -72,7 +112,10 @@ async function runJoined(parts: Parts, signal: AbortSignal): Promise<RunOutcome>
     const end = signal.aborted ? "stopped" : "unreachable";
     return { end, conflicts: 0, problems: store.problems().length };
   }
-  await recoverJournal(session.ports, { deviceName: options.deviceName });
+  const { deviceName } = options;
+  const isStateLost = store.value(RECOVERED_KEY) !== true;
+  await recoverJournal(session.ports, { deviceName, isStateLost });
+  if (isStateLost) store.setValue(RECOVERED_KEY, true);
   const loop = new Loop(parts);
   try {
     return await loop.run(signal);
@@ -100,6 +143,9 @@ class Loop {
   #reportedSeq = -1;
   #isLost = false;
   #conflicts = 0;
+  /** When paths that did not look as expected are looked at again. */
+  #rescanAtMs: number | undefined;
+  #rescanDelayMs = 0;
 
   constructor(parts: Parts) {
     const { session, options } = parts;
@@ -190,6 +236,7 @@ class Loop {
     const { clock } = this.#ports;
     const now = clock.monotonic();
     const paths = this.#hints;
+    this.#rescanAtMs = undefined;
     for (const [path, atMs] of this.#again) if (atMs <= now) paths.add(path);
     const isFull = now >= this.#fullScanAtMs;
     if (!isFull && paths.size === 0) return;
@@ -210,7 +257,14 @@ class Loop {
     for (const path of report.rescan) this.#hints.add(path);
     this.#conflicts += report.conflicts;
     this.#retryAtMs = report.retryAtMs;
-    if (report.rescan.size > 0) this.#parts.waking.wake();
+    if (report.rescan.size === 0) this.#rescanDelayMs = 0;
+    else {
+      // The first look comes at once; what then still does not look as expected (a disappearance that has to
+      // settle, a busy writer) is not asked again and again meanwhile.
+      this.#rescanAtMs = this.#ports.clock.monotonic() + this.#rescanDelayMs;
+      const doubled = Math.max(RESCAN_DELAY_MS_MIN, 2 * this.#rescanDelayMs);
+      this.#rescanDelayMs = Math.min(doubled, RESCAN_DELAY_MS_MAX);
+    }
   }
 
   /** Nothing is left to be done but what waits for a person or for a later try. */
@@ -242,7 +296,8 @@ class Loop {
       this.#reportDevice(signal);
       return;
     } else standing.set({ state: "syncing", head });
-    // Nothing is reported before it is quiet again: a time that has passed must not keep the loop awake.
+    // Nothing is reported before it is quiet again: a time that has passed must not keep the loop
+    // awake.
     this.#reportAtMs = undefined;
   }
 
@@ -279,6 +334,7 @@ class Loop {
     const { connection } = this.#parts.session;
     const now = this.#ports.clock.monotonic();
     const times = [this.#fullScanAtMs, now + ROOT_CHECK_INTERVAL_MS, ...this.#again.values()];
+    if (this.#rescanAtMs !== undefined) times.push(this.#rescanAtMs);
     if (this.#holding.held !== undefined) times.push(now + ANSWER_CHECK_INTERVAL_MS);
     if (!connection.isOnline) times.push(connection.retryAtMs);
     // Offline nothing is tried: a time that has passed must not keep the loop awake.

@@ -1,6 +1,6 @@
 /**
- * The marker: `.synced/marker.json` says what this folder is and which state database belongs to it.
- * Rules: S4, G1.
+ * The marker: `.synced/marker.json` says what this folder is and which state database belongs to
+ * it. Rules: S4, G1.
  */
 import { SyncedError } from "../core/error.ts";
 import {

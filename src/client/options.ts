@@ -40,4 +40,5 @@ export interface RunOutcome {
   readonly problems: number;
 }
 
-// loop.ts: runClient(world: ClientWorld, options: ClientOptions, signal: AbortSignal): Promise<RunOutcome>
+// loop.ts: runClient(world: ClientWorld, options: ClientOptions, signal: AbortSignal):
+// Promise<RunOutcome>

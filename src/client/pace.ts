@@ -1,6 +1,6 @@
 /**
- * Pace: tells a long loop when to let timers, sockets and signals run, and when to stop. Rules: Y1, F63.
- * Asking costs next to nothing, so that a loop may ask at each of a million entries.
+ * Pace: tells a long loop when to let timers, sockets and signals run, and when to stop. Rules: Y1,
+ * F63. Asking costs next to nothing, so that a loop may ask at each of a million entries.
  */
 import type { Clock } from "../ports/clock.ts";
 

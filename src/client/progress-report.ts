@@ -1,4 +1,4 @@
-/** ProgressReport: counts one phase's work and tells the observer now and then. Rules: P4. */
+/** ProgressReport: counts one phase's work and tells the observer now and then. */
 import type { ClientEvent } from "../ports/observer.ts";
 import type { ClientPorts } from "./ports.ts";
 

@@ -1,6 +1,6 @@
 /**
- * Quarantine: displaced files wait until it is certain that nobody still writes to them. Rules: D3, I4.
- * Unlinks only what is, byte for byte, what was displaced.
+ * Quarantine: displaced files wait until it is certain that nobody still writes to them. Rules: D3,
+ * I4. Unlinks only what is, byte for byte, what was displaced.
  */
 import type { NodeId } from "../core/identifier.ts";
 import { QUARANTINE_AGE_MS_MIN } from "../core/limits.ts";
@@ -13,10 +13,15 @@ import { digestOf } from "./displaced.ts";
 import { QUARANTINE_DIRECTORY } from "./ports.ts";
 import { nodeAt } from "./recover.ts";
 
-/** Scans that a displaced file must have seen: a late writer's edit shows in one of them at the latest. */
+/**
+ * Scans that a displaced file must have seen: a late writer's edit shows in one of them at the
+ * latest.
+ */
 const SCANS_MIN = 2;
 
-/** To be called after each scan, partial ones too. Writes nothing where no file waits for a scan. */
+/**
+ * To be called after each scan, partial ones too. Writes nothing where no file waits for a scan.
+ */
 export function countQuarantineScan({ store }: Pick<ApplyPorts, "store">): void {
   const waiting = store.quarantine().filter(({ scans }) => scans < SCANS_MIN);
   if (waiting.length === 0) return;
@@ -25,7 +30,10 @@ export function countQuarantineScan({ store }: Pick<ApplyPorts, "store">): void 
   });
 }
 
-/** @returns when `checkQuarantine` will have something to do (Clock.monotonic), if nothing else happens. */
+/**
+ * @returns when `checkQuarantine` will have something to do (Clock.monotonic), if nothing else
+ * happens.
+ */
 export function nextQuarantineCheckMs({
   store,
   clock,
@@ -40,7 +48,8 @@ export function nextQuarantineCheckMs({
 }
 
 /**
- * Reads again what has waited long enough. Unchanged files are unlinked; what was written late becomes a conflict copy.
+ * Reads again what has waited long enough. Unchanged files are unlinked; what was written late
+ * becomes a conflict copy.
  *
  * @throws {FileSystemError} where directories cannot be made durable
  */
@@ -87,7 +96,8 @@ async function check(batch: ApplyBatch, entry: QuarantineEntry): Promise<void> {
   const directory = parentPath(path);
   await saveConflictCopy(batch, {
     from,
-    // Where a sibling holds the bytes it waits once more, under another name than the entry that ends now.
+    // Where a sibling holds the bytes it waits once more, under another name than the entry that
+    // ends now.
     id: batch.ports.random.id<NodeId>(),
     node,
     directory,

@@ -1,10 +1,10 @@
 /**
- * Recover: decides, from the journal and the bytes themselves, what a crash left below the state directory.
- * Rules: D7, I14, I3. Nothing that may be a user's only copy is unlinked: it is put back, gets a conflict name, or
- * goes to quarantine. May itself crash anywhere and be run again.
+ * Recover: decides, from the journal and the bytes themselves, what a crash left below the state
+ * directory. Rules: D7, I14, I3. Nothing that may be a user's only copy is unlinked: it is put
+ * back, gets a conflict name, or goes to quarantine. May itself crash anywhere and be run again.
  */
 import type { Digest } from "../core/digest.ts";
-import { type NodeId, parseId, PARKING_ID, ROOT_ID } from "../core/identifier.ts";
+import { type NodeId, PARKING_ID, parseId, ROOT_ID } from "../core/identifier.ts";
 import { baseName, joinPath, parentPath } from "../core/path.ts";
 import { pathOf } from "../core/tree.ts";
 import { type FileSystem, FileSystemError } from "../ports/filesystem.ts";
@@ -19,34 +19,34 @@ import {
   STATE_DIRECTORY,
 } from "./ports.ts";
 import { digestOfPartial } from "./stage-plan.ts";
+import { unpark } from "./unpark.ts";
 
 /** Makes the directories below the state directory, where they are not there. */
 export function prepareStateDirectories(fs: FileSystem): void {
-  const directories = [
-    STATE_DIRECTORY,
-    STAGING_DIRECTORY,
-    QUARANTINE_DIRECTORY,
-    PARKING_DIRECTORY,
-  ];
+  const directories = [STATE_DIRECTORY, STAGING_DIRECTORY, QUARANTINE_DIRECTORY, PARKING_DIRECTORY];
   for (const directory of directories) fs.makeDirectory(directory);
 }
 
 export interface RecoverOptions {
   readonly deviceName: string;
-  /** True after the database was set aside (S4): its journal is gone, and nobody knows whose bytes are here. */
+  /**
+   * True after the database was set aside (S4): its journal is gone, and nobody knows whose bytes
+   * are here.
+   */
   readonly isStateLost?: boolean;
 }
 
 /**
- * Finishes or undoes what was under way, and removes what only staging left. Idempotent. An entry that cannot be dealt
- * with now keeps its note, for the next time.
+ * Finishes or undoes what was under way, and removes what only staging left. Idempotent. An entry
+ * that cannot be dealt with now keeps its note, for the next time.
  *
+ * @returns paths to scan; a full scan has them all.
  * @throws {FileSystemError} where directories cannot be made durable
  */
 export async function recoverJournal(
   ports: ApplyPorts,
   options: RecoverOptions,
-): Promise<void> {
+): Promise<ReadonlySet<string>> {
   prepareStateDirectories(ports.fs);
   const batch = new ApplyBatch(ports, options.deviceName);
   for (const entry of ports.store.journal()) {
@@ -62,9 +62,13 @@ export async function recoverJournal(
   await recoverQuarantine(batch);
   await sweepStaging(batch, options.isStateLost ?? false);
   await batch.commit();
+  return batch.rescan;
 }
 
-/** What may have been displaced stands in staging (exchange) or in quarantine (D6, or a step further). */
+/**
+ * What may have been displaced stands in staging (exchange) or in quarantine (D6, or a step
+ * further).
+ */
 async function recoverReplace(batch: ApplyBatch, entry: JournalEntry): Promise<void> {
   const staged = joinPath(STAGING_DIRECTORY, entry.id);
   const displaced = joinPath(QUARANTINE_DIRECTORY, entry.id);
@@ -89,14 +93,15 @@ async function recoverDisplaced(
 }
 
 /**
- * Where the new content is in place already, the node is there, whatever its old inode is called by now: without
- * this the scan would take a conflict copy that was made just before the crash for the node itself.
+ * Where the new content is in place already, the node is there, whatever its old inode is called by
+ * now: without this the scan would take a conflict copy that was made just before the crash for the
+ * node itself.
  */
 async function recoverPlaced(batch: ApplyBatch, entry: JournalEntry): Promise<void> {
   const { fs, store } = batch.ports;
   const node = store.local.get(entry.node);
   const remote = store.remote.get(entry.node);
-  const stat = fs.stat(entry.path);
+  const stat = batch.look(entry.path);
   if (node === undefined || remote === undefined || stat === undefined) return;
   if (stat.identity === node.identity || stat.kind !== remote.content.kind) return;
   if (pathOf(store.local, node.id) !== entry.path) return;
@@ -206,16 +211,15 @@ export function nodeAt({ local }: Pick<StateStore, "local">, path: string): Node
   return current;
 }
 
-/** A parked node carries its id as its name: the tree is told, and the next plan brings it out. */
+/** A parked node carries its id as its name. */
 async function recoverParked(batch: ApplyBatch): Promise<void> {
   const { fs, store } = batch.ports;
   for (const { name, stat } of fs.list(PARKING_DIRECTORY)?.entries ?? []) {
     const path = joinPath(PARKING_DIRECTORY, name);
     const node = isId(name) ? store.local.get(parseId<NodeId>(name)) : undefined;
     if (node === undefined || node.identity !== stat.identity) await rescueUnknown(batch, path);
-    else if (node.parent !== PARKING_ID) {
-      batch.putUnknown({ ...node, parent: PARKING_ID, name }, path);
-    }
+    else if (node.parent === PARKING_ID) unpark(batch, node, store.base.get(node.id));
+    else unpark(batch, node, node);
   }
 }
 
@@ -229,8 +233,8 @@ async function recoverQuarantine(batch: ApplyBatch): Promise<void> {
 }
 
 /**
- * Bytes of unknown origin: those that the server has wait in quarantine, the others get a name in the root, where
- * the scan makes them a node.
+ * Bytes of unknown origin: those that the server has wait in quarantine, the others get a name in
+ * the root, where the scan makes them a node.
  */
 async function rescueUnknown(batch: ApplyBatch, path: string): Promise<void> {
   const { fs, store } = batch.ports;
@@ -264,7 +268,9 @@ function isId(name: string): boolean {
   return /^[0-9a-f]{32}$/.test(name);
 }
 
-/** Removes what was staged and never put in place; keeps partial downloads that are still wanted. */
+/**
+ * Removes what was staged and never put in place; keeps partial downloads that are still wanted.
+ */
 async function sweepStaging(batch: ApplyBatch, isStateLost: boolean): Promise<void> {
   const { fs, store } = batch.ports;
   const entries = fs.list(STAGING_DIRECTORY)?.entries ?? [];

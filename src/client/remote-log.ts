@@ -3,7 +3,7 @@
  * Rules: L1, L2, H5, Y1, S5. Every event is checked against the hash chain before it is folded.
  */
 import { eventHash } from "../core/canonical.ts";
-import { EMPTY_DIGEST, type Digest } from "../core/digest.ts";
+import { type Digest, EMPTY_DIGEST } from "../core/digest.ts";
 import { SyncedError } from "../core/error.ts";
 import type { Cursor, ServedEvent } from "../core/event.ts";
 import { foldEvent } from "../core/fold.ts";
@@ -19,7 +19,9 @@ export class RemoteLog {
   readonly device: DeviceId;
   readonly #inlined = new Map<Digest, Uint8Array>();
   #inlinedBytes = 0;
-  /** Events that came by the stream and are not folded yet: always whole up to the last group end. */
+  /**
+   * Events that came by the stream and are not folded yet: always whole up to the last group end.
+   */
   #streamed: ServedEvent[] = [];
   /** The log's head as last heard of. */
   head = 0;
@@ -71,7 +73,8 @@ export class RemoteLog {
   /**
    * Joins by snapshot when there is no cursor, then folds pages until the head.
    *
-   * @throws {SyncedError} `log_diverged`, `cursor_ahead`, `cursor_expired` when the cursor is not on this log.
+   * @throws {SyncedError} `log_diverged`, `cursor_ahead`, `cursor_expired` when the cursor is not
+   * on this log.
    */
   async catchUp(signal: AbortSignal): Promise<void> {
     const { store, api } = this.#ports;
@@ -87,7 +90,10 @@ export class RemoteLog {
     }
   }
 
-  /** The snapshot at a moving head; events since the first page's seq are replayed on top by `catchUp`. */
+  /**
+   * The snapshot at a moving head; events since the first page's seq are replayed on top by
+   * `catchUp`.
+   */
   async #join(signal: AbortSignal): Promise<Cursor> {
     const { store, api, observer } = this.#ports;
     store.clearRemote();
@@ -190,4 +196,3 @@ export function approvedByOthers(store: ClientPorts["store"]): ReadonlySet<strin
 export function clearApprovedByOthers(store: ClientPorts["store"]): void {
   if (approvedByOthers(store).size > 0) store.setValue(APPROVED_KEY, []);
 }
-

@@ -1,11 +1,12 @@
 /**
- * The same server with a log that does not contain this device's cursor: it was restored from an older backup.
- * Rules: S5, R11.
+ * The same server with a log that does not contain this device's cursor: it was restored from an
+ * older backup. Rules: S5, R11.
  *
- * The newest remembered cursor that lies on its log is the common point C. Then the remote tree is read anew, and
- * the base becomes what the restored server says wherever that is the server's old state (version <= C): the disk
- * differs from it, so what the server lost is proposed again as ordinary edits. Whatever the server changed after C
- * has no base: it merges by union. Nothing is deleted on either side.
+ * The newest remembered cursor that lies on its log is the common point C. Then the remote tree is
+ * read anew, and the base becomes what the restored server says wherever that is the server's old
+ * state (version <= C): the disk differs from it, so what the server lost is proposed again as
+ * ordinary edits. Whatever the server changed after C has no base: it merges by union. Nothing is
+ * deleted on either side.
  */
 import { SyncedError } from "../core/error.ts";
 import type { Cursor } from "../core/event.ts";
@@ -43,7 +44,9 @@ async function forget(ports: ClientPorts, signal: AbortSignal): Promise<void> {
   observer.emit({
     event: "notice",
     code: "server_restored",
-    message: `The server was restored from an older copy: its log agrees with this device up to event ${seq} only; nothing is deleted, and what the server lost is given back`,
+    message:
+      "The server was restored from an older copy: its log agrees with this device up to event " +
+      `${seq} only; nothing is deleted, and what the server lost is given back`,
   });
   store.transaction(() => {
     store.clearBase();
@@ -53,7 +56,10 @@ async function forget(ports: ClientPorts, signal: AbortSignal): Promise<void> {
   });
 }
 
-/** Where the server has its state from before C, that state is what this device's edits are based on. */
+/**
+ * Where the server has its state from before C, that state is what this device's edits are based
+ * on.
+ */
 function rebase(store: StateStore, id: NodeId, seq: number): void {
   const remote = store.remote.get(id);
   const local = store.local.get(id);

@@ -10,8 +10,8 @@ import { digestFile, type FileDigest } from "./digest-file.ts";
 import type { Entry, ScanRun } from "./scan-run.ts";
 
 /**
- * Ends a stamp that must not be trusted, as it was taken within the racy window: it equals no stamp that a
- * file system gives, so whoever compares it looks at the bytes.
+ * Ends a stamp that must not be trusted, as it was taken within the racy window: it equals no stamp
+ * that a file system gives, so whoever compares it looks at the bytes.
  */
 export const RACY_MARK = "~";
 
@@ -28,7 +28,8 @@ const TRIES_BEFORE_PROBLEM = 4;
  * Reads what the entry holds.
  *
  * @param known what the node held before: metadata that this disk cannot keep are taken from it.
- * @returns undefined where it could not be read now; when to look again, or the problem, is then recorded.
+ * @returns undefined where it could not be read now; when to look again, or the problem, is then
+ * recorded.
  */
 export async function readContent(
   run: ScanRun,
@@ -42,7 +43,8 @@ export async function readContent(
       case "symlink":
         return readSymlink(run, entry);
       case "directory":
-        // What is in a directory changes its stamp, so that it says nothing about the directory itself.
+        // What is in a directory changes its stamp, so that it says nothing about the directory
+        // itself.
         return { content: { kind: "directory" }, stamp: entry.stat.stamp, objects: [] };
       case "other":
         return undefined;

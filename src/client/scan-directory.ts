@@ -1,6 +1,7 @@
 /**
  * Scans one directory: compares its entries with the nodes known there.
- * Rules: A1-A4, A6, A7, I16. Which node an entry is that is not where it was, `scan-place.ts` decides.
+ * Rules: A1-A4, A6, A7, I16. Which node an entry is that is not where it was, `scan-place.ts`
+ * decides.
  */
 import type { ErrorCode } from "../core/error.ts";
 import { ROOT_ID } from "../core/identifier.ts";
@@ -103,7 +104,9 @@ function listEntries(run: ScanRun, task: Task): Map<string, Stat> | undefined {
   }
 }
 
-/** What was hinted, each with one look. A name that cannot be looked at is left out of both trees. */
+/**
+ * What was hinted, each with one look. A name that cannot be looked at is left out of both trees.
+ */
 function statNames(
   run: ScanRun,
   task: Task,

@@ -1,6 +1,7 @@
 /**
- * Draft: the local tree as the running scan believes it to be: the store's, overlaid with what is not yet
- * written. Written in batches in which no two nodes share a place and every parent is there.
+ * Draft: the local tree as the running scan believes it to be: the store's, overlaid with what is
+ * not yet written. Written in batches in which no two nodes share a place and every parent is
+ * there.
  * Rules: A1, A4, I31. Looks at no disk.
  */
 import { assert } from "../core/error.ts";
@@ -106,7 +107,9 @@ export class Draft implements TreeView<LocalNode> {
     return node;
   }
 
-  /** True where neither the base nor the server knows the node: nobody has to be told of its end. */
+  /**
+   * True where neither the base nor the server knows the node: nobody has to be told of its end.
+   */
   isOnlyLocal(id: NodeId): boolean {
     return this.#store.base.get(id) === undefined && this.#store.remoteRow(id) === undefined;
   }
@@ -148,7 +151,10 @@ export class Draft implements TreeView<LocalNode> {
     return found.reverse();
   }
 
-  /** What could not be removed: something below it is found elsewhere and could not be written there. */
+  /**
+   * What could not be removed: something below it is found elsewhere and could not be written
+   * there.
+   */
   unremoved(): NodeId[] {
     return [...this.#gone.keys()];
   }
@@ -159,11 +165,11 @@ export class Draft implements TreeView<LocalNode> {
   }
 
   /**
-   * Writes all that can be written in one transaction. What is left waits for another node to leave its
-   * place or for a directory above it.
+   * Writes all that can be written in one transaction. What is left waits for another node to leave
+   * its place or for a directory above it.
    *
-   * @param lost nodes whose disappearance counts now; what is below them goes along. One above something that
-   * cannot be written yet is spared.
+   * @param lost nodes whose disappearance counts now; what is below them goes along. One above
+   * something that cannot be written yet is spared.
    * @returns those of `lost` that are gone.
    */
   write(lost: readonly NodeId[] = []): NodeId[] {
@@ -224,7 +230,10 @@ export class Draft implements TreeView<LocalNode> {
     return new Set(doomed.reverse());
   }
 
-  /** The largest set of changes that leaves a valid tree: beginning with all, drops what cannot stay. */
+  /**
+   * The largest set of changes that leaves a valid tree: beginning with all, drops what cannot
+   * stay.
+   */
   #ready(ends: (id: NodeId) => boolean): Set<NodeId> {
     const ready = new Set(this.#changes.keys());
     const leaves = (id: NodeId) => ready.has(id) || ends(id);

@@ -1,5 +1,6 @@
 /**
- * What a scanner remembers between scans, in memory only: paths to look at again and nodes that disappeared.
+ * What a scanner remembers between scans, in memory only: paths to look at again and nodes that
+ * disappeared.
  * Rules: A2, A4, A5, I20. A restart forgets it: then a full scan finds all of it anew.
  */
 import type { NodeId } from "../core/identifier.ts";
@@ -102,7 +103,10 @@ export class Revisits {
   }
 }
 
-/** Nodes that were not found in their places, until they are found elsewhere or their absence counts. */
+/**
+ * Nodes that were not found in their places, until they are found elsewhere or their absence
+ * counts.
+ */
 export class Disappearances {
   readonly #since = new Map<NodeId, number>();
   #latest = 0;
@@ -131,8 +135,9 @@ export class Disappearances {
   }
 
   /**
-   * True when the node's absence counts: nothing else disappeared for a while. The guard's window bounds the
-   * wait, or a folder in which something disappears all the time would never tell of any deletion.
+   * True when the node's absence counts: nothing else disappeared for a while. The guard's window
+   * bounds the wait, or a folder in which something disappears all the time would never tell of any
+   * deletion.
    */
   counts(id: NodeId, now: number): boolean {
     const since = this.#since.get(id);

@@ -1,6 +1,6 @@
 /**
- * Decides which node an entry is that is not where it was: a moved one, the one whose place it has, one that
- * was held as deleted, or a new one. Rules: A1, A8, A9, F39-F43, F48.
+ * Decides which node an entry is that is not where it was: a moved one, the one whose place it has,
+ * one that was held as deleted, or a new one. Rules: A1, A8, A9, F39-F43, F48.
  */
 import type { NodeId } from "../core/identifier.ts";
 import type { LocalNode } from "../core/node.ts";
@@ -11,8 +11,8 @@ import { readContent } from "./scan-content.ts";
 import type { Entry, ScanRun, Task } from "./scan-run.ts";
 
 /**
- * Drafts the node that the entry is. What is found of the directory's missing nodes is taken out of `missing`;
- * a node that lost its place to another one stays in it.
+ * Drafts the node that the entry is. What is found of the directory's missing nodes is taken out of
+ * `missing`; a node that lost its place to another one stays in it.
  */
 export async function placeEntry(
   run: ScanRun,
@@ -28,7 +28,8 @@ export async function placeEntry(
   const mover = found?.content.kind === kind && hasLeft(run, found, entry) ? found : undefined;
 
   if (mover !== undefined && heir !== undefined && isAtomicSave(run, mover)) {
-    // Nobody else has heard of the file that was written beside: this is an edit of the one it replaces.
+    // Nobody else has heard of the file that was written beside: this is an edit of the one it
+    // replaces.
     run.disappearances.delete(mover.id);
     run.draft.remove(mover.id);
     missing.delete(entry.name);
@@ -44,9 +45,10 @@ export async function placeEntry(
 }
 
 /**
- * True where a known node is no longer at its old place, so that the entry with its identity is this node.
- * Where it is still there, the entry is a second hard link; where something unknown of its kind is there, that
- * is what an atomic save leaves, and the entry is a backup of what was there before.
+ * True where a known node is no longer at its old place, so that the entry with its identity is
+ * this node. Where it is still there, the entry is a second hard link; where something unknown of
+ * its kind is there, that is what an atomic save leaves, and the entry is a backup of what was
+ * there before.
  */
 function hasLeft(run: ScanRun, node: LocalNode, entry: Entry): boolean {
   const path = pathOf(run.draft, node.id);

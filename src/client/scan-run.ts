@@ -1,5 +1,6 @@
 /**
- * ScanRun: what the parts of one running scan share: its ports, its draft, its memory and its agenda.
+ * ScanRun: what the parts of one running scan share: its ports, its draft, its memory and its
+ * agenda.
  * Rules: A1-A9, Y1.
  */
 import type { Chunker } from "../core/chunker.ts";

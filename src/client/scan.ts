@@ -2,10 +2,10 @@
  * Scanner: looks at the folder and records in the store's local tree what the disk holds.
  * Rules: A1-A9, I16, I19, I20, Y1. Changes nothing on the disk and tells nothing to the server.
  *
- * A scan walks directories and drafts what it finds; the draft is written in batches whenever the tree that
- * results is valid. A node is known by its identity wherever it turns up, so the order of the walk does not
- * matter. What is not found is only remembered at first; it is removed when nothing else disappeared for a
- * while and a later scan still does not find it.
+ * A scan walks directories and drafts what it finds; the draft is written in batches whenever the
+ * tree that results is valid. A node is known by its identity wherever it turns up, so the order of
+ * the walk does not matter. What is not found is only remembered at first; it is removed when
+ * nothing else disappeared for a while and a later scan still does not find it.
  */
 import { Chunker, type ChunkerProfile } from "../core/chunker.ts";
 import { type NodeId, ROOT_ID } from "../core/identifier.ts";
@@ -27,13 +27,16 @@ export type ScanRequest =
   | { readonly kind: "paths"; readonly paths: ReadonlySet<string> };
 
 export interface ScanReport {
-  /** False when the scan was stopped, or the root or the device's ignore rules could not be read. */
+  /**
+   * False when the scan was stopped, or the root or the device's ignore rules could not be read.
+   */
   readonly complete: boolean;
   /** Nodes whose place or content changed, or that went. */
   readonly changed: number;
   /**
-   * All paths that want another look, and the monotonic time for it: young stamps, files that changed while
-   * they were read, disappearances that have not settled. Stands for the whole: earlier maps are void.
+   * All paths that want another look, and the monotonic time for it: young stamps, files that
+   * changed while they were read, disappearances that have not settled. Stands for the whole:
+   * earlier maps are void.
    */
   readonly again: ReadonlyMap<string, number>;
   /** Some of those are changes that are not recorded yet (only young stamps are no reason). */
@@ -180,8 +183,8 @@ export class Scanner {
     const blocked = run.draft.blocked();
     this.#blockedPaths = blocked.flatMap((node) => pathOf(run.draft, node.id) ?? []);
     for (const id of run.draft.unremoved()) this.#disappearances.add(id, now);
-    // They are not where the store has them. Should they leave where they are before that can be written, it
-    // is this that brings them to mind.
+    // They are not where the store has them. Should they leave where they are before that can be
+    // written, it is this that brings them to mind.
     for (const node of blocked) {
       const stored = this.#ports.store.local.get(node.id);
       if (stored !== undefined && !samePlace(stored, node)) this.#disappearances.add(node.id, now);
@@ -189,8 +192,8 @@ export class Scanner {
   }
 
   /**
-   * An editor renames a file to a backup, writes it anew, and removes the backup. A scan in between saw a
-   * move and a new file; when the backup goes, the new file is the old node again.
+   * An editor renames a file to a backup, writes it anew, and removes the backup. A scan in between
+   * saw a move and a new file; when the backup goes, the new file is the old node again.
    */
   #revive(run: ScanRun, id: NodeId): boolean {
     const base = this.#ports.store.base.get(id);

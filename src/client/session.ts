@@ -1,6 +1,6 @@
 /**
- * Session: one folder's dealings with its server: who it is, whether it answers, where the log is pulled from.
- * Rules: G5, S4, S5, Y3, Y4.
+ * Session: one folder's dealings with its server: who it is, whether it answers, where the log is
+ * pulled from. Rules: G5, S4, S5, Y3, Y4.
  */
 import type { ChunkerProfile } from "../core/chunker.ts";
 import { SyncedError } from "../core/error.ts";
@@ -70,7 +70,8 @@ export class Session {
   }
 
   /**
-   * A folder that never joined, or lost its state, needs the server; one that did join begins without it.
+   * A folder that never joined, or lost its state, needs the server; one that did join begins
+   * without it.
    *
    * @returns false when the run ends before the folder has joined.
    */
@@ -109,7 +110,9 @@ export class Session {
     await this.attempt(() => this.#connect(signal));
   }
 
-  /** Does what talks to the server: trouble that passes means offline, anything else ends the run. */
+  /**
+   * Does what talks to the server: trouble that passes means offline, anything else ends the run.
+   */
   async attempt(work: () => Promise<void>): Promise<void> {
     try {
       await work();
@@ -168,7 +171,10 @@ const DEFAULT_PROFILE: ChunkerProfile = {
   maxBytes: CHUNK_SIZE_BYTES_MAX,
 };
 
-/** The folder's profile as the server said when the folder joined; before that the one new folders get. */
+/**
+ * The folder's profile as the server said when the folder joined; before that the one new folders
+ * get.
+ */
 export function knownChunkerProfile(store: StateStore): ChunkerProfile {
   const known = store.value(CHUNKER_KEY);
   return isProfile(known) ? known : DEFAULT_PROFILE;

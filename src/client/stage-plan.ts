@@ -1,6 +1,7 @@
 /**
- * What staging has to do: which manifests are missing, and for each chunk of each file where its bytes come from.
- * Rules: C3, C4, C5. Changes nothing but the store's manifests and the names of partial downloads.
+ * What staging has to do: which manifests are missing, and for each chunk of each file where its
+ * bytes come from. Rules: C3, C4, C5. Changes nothing but the store's manifests and the names of
+ * partial downloads.
  */
 import type { Digest } from "../core/digest.ts";
 import { type ErrorCode, SyncedError } from "../core/error.ts";
@@ -119,7 +120,9 @@ export function digestOfPartial(name: string): string | undefined {
   return /^[po]-([0-9a-f]{64})$/.exec(name)?.[1];
 }
 
-/** Cuts the work into loads: as many chunks as one request may fetch, whatever files they belong to. */
+/**
+ * Cuts the work into loads: as many chunks as one request may fetch, whatever files they belong to.
+ */
 export function* planLoads(
   ports: Pick<ClientPorts, "fs" | "store">,
   wants: readonly StageWant[],
@@ -131,7 +134,8 @@ export function* planLoads(
   let previous: Digest | undefined;
   for (const step of planSteps(ports, wants)) {
     const { place, source } = step;
-    const isFull = bytes + (place?.size ?? 0) > FETCH_BYTES_MAX || steps.length >= FETCH_OBJECTS_MAX;
+    const isFull =
+      bytes + (place?.size ?? 0) > FETCH_BYTES_MAX || steps.length >= FETCH_OBJECTS_MAX;
     if (isFull && steps.length > 0) {
       yield { steps, digests: [...digests] };
       steps = [];
@@ -183,7 +187,10 @@ function setPartialAside(fs: FileSystem, content: FileContent): void {
   fs.moveNoReplace(partialPath(content), formerPartialPath(content));
 }
 
-/** Chunks by digest that this disk may have: of the file's own former bytes, and of a partial download. */
+/**
+ * Chunks by digest that this disk may have: of the file's own former bytes, and of a partial
+ * download.
+ */
 function chunkSources(
   { fs, store }: Pick<ClientPorts, "fs" | "store">,
   want: StageWant,

@@ -1,6 +1,7 @@
 /**
- * Stage: brings the bytes of files into `.synced/staging`, verified and durable, ready to be put in place.
- * Rules: D2, C5, X1, D8. Touches nothing outside staging; a file that is not complete is never reported as staged.
+ * Stage: brings the bytes of files into `.synced/staging`, verified and durable, ready to be put in
+ * place. Rules: D2, C5, D8. Touches nothing outside staging; a file that is not complete is
+ * never reported as staged.
  */
 import { type Digest, Sha256, sha256 } from "../core/digest.ts";
 import { type ErrorCode, SyncedError } from "../core/error.ts";
@@ -13,8 +14,8 @@ import {
   type FileWriter,
   type Stat,
 } from "../ports/filesystem.ts";
-import { fetchAhead, fetchObjects, type FetchedObjects } from "./fetch-objects.ts";
 import { codeOfTrouble } from "./disk-trouble.ts";
+import { type FetchedObjects, fetchAhead, fetchObjects } from "./fetch-objects.ts";
 import { Pace } from "./pace.ts";
 import { type ClientPorts, STAGING_DIRECTORY } from "./ports.ts";
 import { ProgressReport } from "./progress-report.ts";
@@ -32,7 +33,9 @@ import {
 
 export type { ReuseSource, StageFailure, StageWant } from "./stage-plan.ts";
 
-/** A complete file below staging: content verified, metadata set, bytes durable (its name not yet). */
+/**
+ * A complete file below staging: content verified, metadata set, bytes durable (its name not yet).
+ */
 export interface StagedFile {
   /** Its name there, and the id of the journal entry and the quarantined file that may follow. */
   readonly id: string;
@@ -60,8 +63,9 @@ type StagePorts = Pick<ClientPorts, "fs" | "store" | "api" | "observer" | "clock
 const SYNCS_MAX = 64;
 
 /**
- * Stages these files. Never throws for the network or one file's trouble: the report says what happened. A large
- * file that was not finished is kept as a partial download, and a later call takes it up again.
+ * Stages these files. Never throws for the network or one file's trouble: the report says what
+ * happened. A large file that was not finished is kept as a partial download, and a later call
+ * takes it up again.
  */
 export async function stageContents(
   ports: StagePorts,
@@ -69,7 +73,8 @@ export async function stageContents(
   options: StageOptions,
 ): Promise<StageReport> {
   const stage = new Stage(ports, options);
-  // Large files of equal content: one is downloaded, then the others are copied from it, one after the other.
+  // Large files of equal content: one is downloaded, then the others are copied from it, one after
+  // the other.
   const copies = new Map<Digest, ReuseSource>();
   let rest = wants;
   while (rest.length > 0 && stage.stop === undefined) {
@@ -248,8 +253,17 @@ class Stage {
     this.#syncs.add(sync);
   }
 
-  /** Never rejects: its trouble is the file's. */
-  async #sync({ want, path, writer }: OpenFile): Promise<void> {
+  /** Never rejects: nobody may be waiting. What is not the file's own trouble ends the work. */
+  async #sync(file: OpenFile): Promise<void> {
+    try {
+      await this.#makeDurable(file);
+    } catch (error) {
+      if (troubleOf(error) === undefined) this.stop ??= error;
+      else this.#fail(file.want, error);
+    }
+  }
+
+  async #makeDurable({ want, path, writer }: OpenFile): Promise<void> {
     const { fs, random } = this.#ports;
     let isDurable = false;
     try {
@@ -259,9 +273,6 @@ class Stage {
       this.staged.set(want.id, { ...this.#named(want, path, random.id()), stat });
       if (want.content.depth > 0) fs.removeFile(formerPartialPath(want.content));
       this.#progress.done();
-    } catch (error) {
-      if (troubleOf(error) === undefined) this.stop ??= error;
-      else this.#fail(want, error);
     } finally {
       writer.close();
       if (!isDurable) this.#remove(path);

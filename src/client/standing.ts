@@ -1,4 +1,7 @@
-/** Standing: what `synced status` reads and the observer is told about the whole folder. Rules: Y5, I43. */
+/**
+ * Standing: what `synced status` reads and the observer is told about the whole folder. Rules: Y5,
+ * I43.
+ */
 import type { ClientPorts } from "./ports.ts";
 
 export type FolderState = "in_sync" | "syncing" | "held" | "offline" | "stopped";
@@ -28,7 +31,9 @@ export class Standing {
     const told = this.#told;
     if (told?.state === state && told.head === head) return;
     const lastSyncMs =
-      state === "in_sync" ? clock.now() : (told?.lastSyncMs ?? lastSyncOf(store.value(STANDING_KEY)));
+      state === "in_sync"
+        ? clock.now()
+        : (told?.lastSyncMs ?? lastSyncOf(store.value(STANDING_KEY)));
     this.#told = { state, head, lastSyncMs };
     store.setValue(STANDING_KEY, this.#told);
     if (state !== "in_sync") return;

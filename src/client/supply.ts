@@ -1,9 +1,11 @@
 /**
- * Supply: sends the objects that a batch of ops refers to and the server does not have. Rules: Y1, O6, O7, C5, B68.
+ * Supply: sends the objects that a batch of ops refers to and the server does not have. Rules: Y1,
+ * O6, O7, C5, B68.
  *
- * What is missing is found top-down (an object that the folder has, has its children too), so a resumed upload or
- * an edit of a large file sends only new objects. Bytes are read from the user's file again and checked against the
- * digest that the scan took: a file that changed meanwhile is not sent, its path is looked at again.
+ * What is missing is found top-down (an object that the folder has, has its children too), so a
+ * resumed upload or an edit of a large file sends only new objects. Bytes are read from the user's
+ * file again and checked against the digest that the scan took: a file that changed meanwhile is
+ * not sent, its path is looked at again.
  */
 import { type Digest, sha256 } from "../core/digest.ts";
 import { SyncedError } from "../core/error.ts";
@@ -16,7 +18,10 @@ import { FileSystemError } from "../ports/filesystem.ts";
 import type { PackObject } from "../protocol/messages.ts";
 import type { ClientPorts } from "./ports.ts";
 
-/** A pack as it is sent: large enough to amortise the round trip, small enough that two fit in memory. */
+/**
+ * A pack as it is sent: large enough to amortise the round trip, small enough that two fit in
+ * memory.
+ */
 const PACK_BYTES_TARGET = 4 * 1024 * 1024;
 /** Packs on their way at once: one is written by the server while the next one is read here. */
 const PACKS_IN_FLIGHT_MAX = 2;
@@ -29,7 +34,9 @@ export interface Supply {
 }
 
 export interface SupplyReport {
-  /** Nodes whose bytes could not be read as the scan took them; their ops must not be posted now. */
+  /**
+   * Nodes whose bytes could not be read as the scan took them; their ops must not be posted now.
+   */
   readonly unavailable: ReadonlySet<NodeId>;
   /** Paths to be scanned again. */
   readonly rescan: ReadonlySet<string>;
@@ -57,8 +64,8 @@ export async function supplyContents(
   const missing = await findMissing(ports, wanted, signal);
   const upload = new Upload(ports, missing.chunks, signal);
   await upload.sendChunks();
-  // Children before parents: manifests were found top-down, so they go in the reverse order. A manifest of an
-  // unavailable file would be refused for its missing chunks.
+  // Children before parents: manifests were found top-down, so they go in the reverse order. A
+  // manifest of an unavailable file would be refused for its missing chunks.
   const manifests = missing.manifests.filter(({ node }) => !upload.unavailable.has(node)).reverse();
   await upload.sendManifests(manifests);
   for (const node of missing.forgotten) upload.giveUp(node);
@@ -100,7 +107,9 @@ async function findMissing(
   let asks = needsAsking(supplies);
   while (level.length > 0) {
     const fresh = level.filter(({ digest }) => !seen.has(digest) && seen.add(digest));
-    const absent = asks ? await askMissing(ports, fresh, signal) : new Set(fresh.map((c) => c.digest));
+    const absent = asks
+      ? await askMissing(ports, fresh, signal)
+      : new Set(fresh.map((c) => c.digest));
     asks = true;
     level = [];
     for (const candidate of fresh) {
@@ -235,7 +244,10 @@ class Upload {
     }
   }
 
-  /** Sends behind the caller's back, up to PACKS_IN_FLIGHT_MAX at once; the first failure is thrown by a later call. */
+  /**
+   * Sends behind the caller's back, up to PACKS_IN_FLIGHT_MAX at once; the first failure is thrown
+   * by a later call.
+   */
   async #send(pack: readonly PackObject[]): Promise<void> {
     while (this.#inFlight.size >= PACKS_IN_FLIGHT_MAX) await Promise.race(this.#inFlight);
     this.#throwFailure();

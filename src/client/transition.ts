@@ -1,7 +1,8 @@
 /**
  * Transition: carries out the disk's half of a plan, in batches, each with one durability barrier.
- * Rules: D1-D8, S2, Y1, I3, I13-I15. The order within a batch: contents staged and durable, journal, renames,
- * directories durable, one transaction with the base last. A failure on one path is that path's; the others go on.
+ * Rules: D1-D8, S2, Y1, I3, I13-I15. The order within a batch: contents staged and durable,
+ * journal, renames, directories durable, one transaction with the base last. A failure on one path
+ * is that path's; the others go on.
  */
 import { type Digest, sha256 } from "../core/digest.ts";
 import type { NodeId } from "../core/identifier.ts";
@@ -18,14 +19,12 @@ import { codeOfTrouble } from "./disk-trouble.ts";
 import { type ClientPorts, STATE_DIRECTORY } from "./ports.ts";
 import { ProgressReport } from "./progress-report.ts";
 import { prepareStateDirectories, recoverJournal } from "./recover.ts";
-import { type StagedFile, stageContents, type StageReport, type StageWant } from "./stage.ts";
+import { type StagedFile, type StageReport, type StageWant, stageContents } from "./stage.ts";
+import { unparkAll } from "./unpark.ts";
 
 export type { ApplyFailure } from "./apply-batch.ts";
 
-type TransitionPorts = Pick<
-  ClientPorts,
-  "fs" | "store" | "api" | "observer" | "clock" | "random"
->;
+type TransitionPorts = Pick<ClientPorts, "fs" | "store" | "api" | "observer" | "clock" | "random">;
 
 export interface ApplyOptions {
   /** As it stands in the names of conflict copies. */
@@ -52,11 +51,11 @@ const STEPS_PER_BATCH_MAX = 1_000;
 const BYTES_PER_BATCH_MAX = 64 * 1024 * 1024;
 
 /**
- * Carries out these steps in their order. May be called again with the same ones: a step that was done already finds
- * another disk than expected and is skipped.
+ * Carries out these steps in their order. May be called again with the same ones: a step that was
+ * done already finds another disk than expected and is skipped.
  *
- * @throws {SyncedError} as ServerApi does when contents cannot be fetched, and when `signal` aborts; all that was
- * done before is recorded
+ * @throws {SyncedError} as ServerApi does when contents cannot be fetched, and when `signal`
+ * aborts; all that was done before is recorded
  * @throws {FileSystemError} where a directory cannot be made durable
  */
 export async function applyTransitions(
@@ -66,8 +65,9 @@ export async function applyTransitions(
   signal: AbortSignal,
 ): Promise<ApplyReport> {
   prepareStateDirectories(ports.fs);
-  if (ports.store.journal().length > 0) await recoverJournal(ports, options);
-  return new Application(ports, options, signal).run(transitions);
+  const application = new Application(ports, options, signal);
+  if (ports.store.journal().length > 0) application.rescan(await recoverJournal(ports, options));
+  return application.run(transitions);
 }
 
 class Application {
@@ -87,6 +87,10 @@ class Application {
     this.#progress = new ProgressReport(ports, "apply");
   }
 
+  rescan(paths: Iterable<string>): void {
+    for (const path of paths) this.#rescan.add(path);
+  }
+
   async run(transitions: readonly Transition[]): Promise<ApplyReport> {
     for (const step of transitions) this.#progress.expect(contentOf(step)?.size ?? 0);
     const batches = cutBatches(transitions);
@@ -96,26 +100,27 @@ class Application {
       // The next contents are on their way while these are put in place.
       const next = stage.stop === undefined ? (batches[index + 1] ?? []) : [];
       staging = this.#stage(next);
+      const isFull = stage.failed.some(({ code }) => code === "storage_full");
+      const isLast = next.length === 0 || isFull || this.#signal.aborted;
       try {
-        await this.#apply(steps, stage);
+        await this.#apply(steps, stage, isLast);
         if (stage.stop !== undefined) throw stage.stop;
-        this.#signal.throwIfAborted();
+        if (isLast) this.#signal.throwIfAborted();
       } catch (error) {
         this.#drop(await staging);
         throw error;
       }
-      if (stage.failed.some(({ code }) => code === "storage_full")) {
-        this.#drop(await staging);
-        break;
-      }
+      if (!isLast) continue;
+      this.#drop(await staging);
+      break;
     }
     this.#progress.end();
-    return {
-      applied: this.#applied,
-      conflicts: this.#conflicts,
-      rescan: this.#rescan,
-      failed: this.#failed,
-    };
+    // What could not be judged to its end has another chance, before its user misses it.
+    if (this.#ports.store.journal().length > 0) {
+      this.rescan(await recoverJournal(this.#ports, this.#options));
+    }
+    const rescan = new Set([...this.#rescan].filter((path) => !isOurs(path)));
+    return { applied: this.#applied, conflicts: this.#conflicts, rescan, failed: this.#failed };
   }
 
   /** Never rejects for trouble with the server: the report says it. */
@@ -139,8 +144,10 @@ class Application {
     return path === undefined || content.kind !== "file" ? [] : [{ path, content }];
   }
 
-  async #apply(steps: readonly Transition[], stage: StageReport): Promise<void> {
+  /** @param isLast nothing may stay in the parking after it. */
+  async #apply(steps: readonly Transition[], stage: StageReport, isLast: boolean): Promise<void> {
     const batch = new ApplyBatch(this.#ports, this.#options.deviceName);
+    for (const path of this.#rescan) batch.rescan.add(path);
     for (const failure of stage.failed) {
       const path = this.#pathAt(batch, steps, failure.id);
       batch.fail({ ...failure, path });
@@ -155,13 +162,12 @@ class Application {
       this.#progress.done();
       if (batch.pace.step()) await batch.pace.rest();
     }
+    if (isLast) unparkAll(batch);
     await batch.commit();
     this.#applied += batch.applied;
     this.#conflicts += batch.conflicts;
     this.#failed.push(...batch.failed);
-    for (const path of batch.rescan) {
-      if (path !== STATE_DIRECTORY && !path.startsWith(`${STATE_DIRECTORY}/`)) this.#rescan.add(path);
-    }
+    for (const path of batch.rescan) this.#rescan.add(path);
   }
 
   async #take(
@@ -189,7 +195,10 @@ class Application {
     }
   }
 
-  /** A step that failed is a problem of its path, unless what it found there is only not what was scanned. */
+  /**
+   * A step that failed is a problem of its path, unless what it found there is only not what was
+   * scanned.
+   */
   #blame(batch: ApplyBatch, step: Transition, error: FileSystemError): void {
     const id = idOf(step);
     const path = this.#pathAt(batch, [step], id);
@@ -222,20 +231,18 @@ class Application {
 }
 
 /**
- * Writes the notes that recovery needs, many in one transaction, before the first of these steps is taken. What is
- * noted and then not done, recovery finds undone.
+ * Writes the notes that recovery needs, many in one transaction, before the first of these steps is
+ * taken. What is noted and then not done, recovery finds undone.
  */
 class Journal {
   readonly #ports: TransitionPorts;
   readonly #batch: ApplyBatch;
   readonly #staged: ReadonlyMap<NodeId, StagedFile>;
   readonly #written = new Map<number, string>();
+  /** Every step before this one has its entry, or needs none. */
+  #looked = 0;
 
-  constructor(
-    ports: TransitionPorts,
-    batch: ApplyBatch,
-    staged: ReadonlyMap<NodeId, StagedFile>,
-  ) {
+  constructor(ports: TransitionPorts, batch: ApplyBatch, staged: ReadonlyMap<NodeId, StagedFile>) {
     this.#ports = ports;
     this.#batch = batch;
     this.#staged = staged;
@@ -243,17 +250,16 @@ class Journal {
 
   /** @returns the id of the entry of that step; undefined where none is needed. */
   write(steps: readonly Transition[], index: number): string | undefined {
-    const written = this.#written.get(index);
-    if (written !== undefined) return written;
+    if (index < this.#looked) return this.#written.get(index);
     const entries: Omit<JournalEntry, "order">[] = [];
     // Up to the next step that changes paths: entries hold paths as they are at their steps.
-    for (let at = index; at < steps.length; at += 1) {
-      const step = steps[at];
+    for (this.#looked = index; this.#looked < steps.length; this.#looked += 1) {
+      const step = steps[this.#looked];
       if (step === undefined || step.kind === "create" || step.kind === "move") break;
       const entry = this.#entryOf(step);
       if (entry === undefined) continue;
       entries.push(entry);
-      this.#written.set(at, entry.id);
+      this.#written.set(this.#looked, entry.id);
     }
     if (entries.length === 0) return undefined;
     this.#ports.store.transaction(() => {
@@ -326,6 +332,11 @@ function cutBatches(transitions: readonly Transition[]): Transition[][] {
     }
   }
   return batches;
+}
+
+/** What is below the state directory no scan looks at. */
+function isOurs(path: string): boolean {
+  return path === STATE_DIRECTORY || path.startsWith(`${STATE_DIRECTORY}/`);
 }
 
 function isGone({ fs }: TransitionPorts, directory: string): boolean {

@@ -1,4 +1,4 @@
-/** Waking: a sleep that hints, events and signals can end early. Rules: W1, Y1. */
+/** Waking: a sleep that hints, events and signals can end early. Rules: Y1, Y2. */
 import type { Clock } from "../ports/clock.ts";
 
 export class Waking {

@@ -8,6 +8,7 @@ import { createServer, type Server } from "../../server.ts";
 import { SyncedError } from "../core/error.ts";
 import { commonFlags, parsePortFlag, readToken, switchFlag, textFlag, tokenFlag } from "./flags.ts";
 import { type Interruption, onInterruption } from "./interruption.ts";
+import { startMirror } from "./mirror.ts";
 import { createOutput, type Output } from "./output.ts";
 
 const args = {
@@ -19,6 +20,12 @@ const args = {
     "insecure-no-auth",
     "Listen on an address that others can reach without a token",
   ),
+  "metrics-port": textFlag(
+    "metrics-port",
+    "N",
+    "Port for /metrics alone, without a token; it is on the main port too",
+  ),
+  mirror: textFlag("mirror", "DIR", "Keep a plain copy of each folder as DIR/FOLDER"),
   ...commonFlags,
 } as const;
 
@@ -29,6 +36,7 @@ export const command = defineCommand({
     const output = createOutput(flags);
     const token = readToken(flags["token-file"], process.env);
     const port = parsePortFlag("port", flags.port);
+    const metricsPort = flags["metrics-port"];
     const interruption = onInterruption(output.say);
     const server = await createServer({
       data: resolve(flags.data),
@@ -37,16 +45,32 @@ export const command = defineCommand({
       isOpenToAll: flags["insecure-no-auth"],
       onError: (error, requestId) => output.error(`Request ${requestId} failed: ${textOf(error)}`),
       ...(token === undefined ? undefined : { token }),
+      ...(metricsPort === undefined
+        ? undefined
+        : { metricsPort: parsePortFlag("metrics-port", metricsPort) }),
     });
     announce(output, server, token !== undefined, flags.data);
-    return await untilEnd(server, interruption, output);
+    const mirror =
+      flags.mirror === undefined
+        ? undefined
+        : startMirror({ server, directory: resolve(flags.mirror), token, output });
+    try {
+      await untilEnd(server, interruption);
+    } finally {
+      await mirror?.stop();
+      await server.close();
+    }
+    output.event("stopped", { reason: "interrupted" });
+    return interruption.exitCode() ?? 0;
   },
 });
 
 function announce(output: Output, server: Server, hasToken: boolean, data: string): void {
-  const { url, serverId } = server;
-  output.event("listening", { url, serverId });
+  const { url, serverId, metricsUrl } = server;
+  const metrics = metricsUrl === undefined ? undefined : { metricsUrl };
+  output.event("listening", { url, serverId, ...metrics });
   output.say(`Listening on ${url}, data in "${data}"`);
+  if (metricsUrl !== undefined) output.say(`Metrics on ${metricsUrl}`);
   const tokenFlagText = hasToken ? " --token-file FILE" : "";
   output.say(`Try next: synced sync FOLDER --server ${reachable(url)}${tokenFlagText}`);
 }
@@ -56,19 +80,14 @@ function reachable(url: string): string {
   return url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:");
 }
 
-/** @returns the exit code of the interruption. @throws what storage failed with */
-async function untilEnd(
-  server: Server,
-  interruption: Interruption,
-  output: Output,
-): Promise<number> {
+/** Resolves when it is interrupted. @throws what storage failed with */
+async function untilEnd(server: Server, interruption: Interruption): Promise<void> {
   const { signal } = interruption;
   const interrupted = new Promise<undefined>((resolve) => {
     if (signal.aborted) resolve(undefined);
     signal.addEventListener("abort", () => resolve(undefined), { once: true });
   });
   const failure = await Promise.race([interrupted, server.failure.then((error) => ({ error }))]);
-  await server.close();
   if (failure !== undefined) {
     const { error } = failure;
     // Nothing more can be promised durable: only a new process reads what is really on the disk.
@@ -76,8 +95,6 @@ async function untilEnd(
       ? error
       : new SyncedError("internal", `Storage failed: ${textOf(error)}`, { cause: error });
   }
-  output.event("stopped", { reason: "interrupted" });
-  return interruption.exitCode() ?? 0;
 }
 
 function textOf(error: unknown): string {

@@ -3,12 +3,9 @@
  * server may run on
  * it meanwhile. Exit 0 clean, 4 damage found. Rules: I25, I27, I37.
  */
-import { existsSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { resolve } from "node:path";
 import { defineCommand } from "citty";
-import { openDataDirectory } from "../adapters/data-directory.ts";
-import { SyncedError } from "../core/error.ts";
-import { verifyData } from "../server/verify.ts";
+import { verifyDataDirectory } from "../../server.ts";
 import { commonFlags, textFlag } from "./flags.ts";
 import { createOutput, type Output } from "./output.ts";
 
@@ -35,20 +32,11 @@ export const command = defineCommand({
 
 /** Names each finding as it is found: reading a large directory takes a while. */
 async function countFindings(path: string, output: Output): Promise<number> {
-  // Opening would make it.
-  if (!existsSync(join(path, "format"))) {
-    throw new SyncedError("usage", `Cannot verify "${path}": there is no data directory of synced`);
-  }
-  const directory = openDataDirectory(path);
   let count = 0;
-  try {
-    for await (const { where, code, message } of verifyData(directory)) {
-      count += 1;
-      output.event("finding", { where, code, message });
-      output.warn(`${where}: ${message}`);
-    }
-  } finally {
-    await directory.close();
+  for await (const { where, code, message } of verifyDataDirectory(path)) {
+    count += 1;
+    output.event("finding", { where, code, message });
+    output.warn(`${where}: ${message}`);
   }
   return count;
 }

@@ -1,4 +1,6 @@
-/** SHA-256 digests: the names of chunks and manifests. The only core file that may name node:crypto. */
+/**
+ * SHA-256 digests: the names of chunks and manifests. The only core file that may name node:crypto.
+ */
 import { createHash } from "node:crypto";
 import type { Brand } from "./brand.ts";
 import { assert, SyncedError } from "./error.ts";
@@ -15,7 +17,10 @@ export function isDigest(value: string): value is Digest {
 /** @throws {SyncedError} `invalid_hash` */
 export function parseDigest(value: string): Digest {
   if (!isDigest(value)) {
-    throw new SyncedError("invalid_hash", `Cannot use "${value.slice(0, 80)}" as a digest: expected 64 lower-case hex digits`);
+    throw new SyncedError(
+      "invalid_hash",
+      `Cannot use "${value.slice(0, 80)}" as a digest: expected 64 lower-case hex digits`,
+    );
   }
   return value;
 }

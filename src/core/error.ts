@@ -1,6 +1,6 @@
 /**
- * One error class and one table of codes: meaning, exit code, HTTP status. A code never changes meaning.
- * Rules: E1-E3. The README's exit code table and the HTTP problem titles come from here.
+ * One error class and one table of codes: meaning, exit code, HTTP status. A code never changes
+ * meaning. Rules: H1. The README's exit code table and the HTTP problem titles come from here.
  */
 
 interface ErrorKind {

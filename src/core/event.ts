@@ -1,7 +1,7 @@
 /**
- * Events: ops that the server accepted and ordered. An event carries the node's whole state after it, so a
- * fold never needs to look back, and history at any seq is "the node's last event up to there".
- * Rules: L1-L6.
+ * Events: ops that the server accepted and ordered. An event carries the node's whole state after
+ * it, so a fold never needs to look back, and history at any seq is "the node's last event up to
+ * there". Rules: L1-L6.
  */
 import type { Digest } from "./digest.ts";
 import type { BatchId, DeviceId, Epoch, NodeId, OpId } from "./identifier.ts";

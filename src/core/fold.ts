@@ -3,8 +3,8 @@ import type { Event } from "./event.ts";
 import type { RemoteNode } from "./node.ts";
 
 /**
- * The node's whole state after the event. An event that leaves a version alone carries it as the base that it
- * was made on, so nothing else has to be looked at.
+ * The node's whole state after the event. An event that leaves a version alone carries it as the
+ * base that it was made on, so nothing else has to be looked at.
  */
 export function foldEvent(event: Event): RemoteNode {
   const { node, parent, name, content, seq, kind } = event;

@@ -1,11 +1,13 @@
 /**
- * Puts a plan's ops into groups, in an order in which the server can accept them. Rules: R14, O3, O4.
+ * Puts a plan's ops into groups, in an order in which the server can accept them. Rules: R14, O3,
+ * O4.
  *
- * The ops of one node are a unit. A unit needs another when its parent is created or moved there, when the node
- * that the log has at its place has to leave, or when it deletes a directory whose children leave in it. Units
- * that contend for one place are bound both ways, so that a swap, a chain of renames or a file that takes a
- * directory's name is one group. Strongly connected units are one group (Tarjan, "Depth-first search and linear
- * graph algorithms", 1972; it yields them in dependency order). A unit whose need has no ops in this plan waits for a later plan.
+ * The ops of one node are a unit. A unit needs another when its parent is created or moved there,
+ * when the node that the log has at its place has to leave, or when it deletes a directory whose
+ * children leave in it. Units that contend for one place are bound both ways, so that a swap, a
+ * chain of renames or a file that takes a directory's name is one group. Strongly connected units
+ * are one group (Tarjan, "Depth-first search and linear graph algorithms", 1972; it yields them in
+ * dependency order). A unit whose need has no ops in this plan waits for a later plan.
  */
 import { type NodeId, ROOT_ID } from "./identifier.ts";
 import { OPS_PER_GROUP_MAX } from "./limits.ts";
@@ -44,7 +46,9 @@ function sizeOf(ops: GroupingInput["ops"], units: readonly NodeId[]): number {
   return size;
 }
 
-/** Removes units that need a node which is not in the log and not in this plan, until none is left. */
+/**
+ * Removes units that need a node which is not in the log and not in this plan, until none is left.
+ */
 function withoutWaiting(input: GroupingInput): ReadonlyMap<NodeId, readonly OpDraft[]> {
   const ops = new Map(input.ops);
   const dependents = new Map<NodeId, NodeId[]>();
@@ -107,7 +111,10 @@ function needsOf(id: NodeId, { ops, remote }: GroupingInput): readonly Need[] {
   return needs;
 }
 
-/** Where the log has `parent` below `id`, moving `id` there would be a cycle until what lies between has moved out. */
+/**
+ * Where the log has `parent` below `id`, moving `id` there would be a cycle until what lies between
+ * has moved out.
+ */
 function movesOutOf(id: NodeId, parent: NodeId, { ops, remote }: GroupingInput): readonly Need[] {
   const between: Need[] = [];
   let current = parent;

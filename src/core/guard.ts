@@ -57,7 +57,8 @@ export function guard(input: GuardInput): Verdict {
   const up = judge(input, upwardChanges(input), input.recentUp);
   const down = judge(input, downwardChanges(input), input.recentDown);
   const nodes = [...up.held, ...down.held];
-  if (nodes.length === 0) return { plan: input.plan, held: undefined, up: up.toll, down: down.toll };
+  if (nodes.length === 0)
+    return { plan: input.plan, held: undefined, up: up.toll, down: down.toll };
   const isHeld = new Set(nodes);
   const reasons = [
     ...(up.reason === "" ? [] : [`this device would ${up.reason} on the server`]),
@@ -127,7 +128,9 @@ function judge(input: GuardInput, changes: Changes, recent: Toll): Judgement {
   const deletesMax = Math.max(GUARD_DELETE_COUNT, GUARD_DELETE_SHARE * of);
   if (deletes > 0 && (emptied || deletes + recent.deletes > deletesMax)) {
     held.push(...changes.deletes);
-    reasons.push(emptied ? `delete all ${deletes} files` : `delete ${deletes} of ${fileCount} files`);
+    reasons.push(
+      emptied ? `delete all ${deletes} files` : `delete ${deletes} of ${fileCount} files`,
+    );
     deletes = 0;
   }
   const overwritesMax = Math.max(GUARD_OVERWRITE_COUNT, GUARD_OVERWRITE_SHARE * of);

@@ -29,8 +29,8 @@ const FOLDER_NAME = /^[a-z0-9][a-z0-9._-]{0,63}$/;
 export const ROOT_ID = "00000000000000000000000000000000" as NodeId;
 
 /**
- * The parent of nodes that stand in `.synced/parking` while others take their place (rule D5). Only in local
- * trees, only in the middle of applying a plan or after a crash in it.
+ * The parent of nodes that stand in `.synced/parking` while others take their place (rule D5). Only
+ * in local trees, only in the middle of applying a plan or after a crash in it.
  */
 export const PARKING_ID = "ffffffffffffffffffffffffffffffff" as NodeId;
 
@@ -41,7 +41,10 @@ export const PARKING_ID = "ffffffffffffffffffffffffffffffff" as NodeId;
  */
 export function parseId<Id extends HexId>(value: string): Id {
   if (!HEX_ID.test(value)) {
-    throw new SyncedError("invalid_id", `Cannot use "${value.slice(0, 80)}" as an id: expected 32 lower-case hex digits`);
+    throw new SyncedError(
+      "invalid_id",
+      `Cannot use "${value.slice(0, 80)}" as an id: expected 32 lower-case hex digits`,
+    );
   }
   return value as Id;
 }

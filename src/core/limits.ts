@@ -1,4 +1,4 @@
-/** Every bound in one place, each with its reason. Rules: X1-X20. */
+/** Every bound in one place, each with its reason. Rules: N3, N4, C1, G2, H4. */
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -29,7 +29,9 @@ export const OPS_PER_BATCH_MAX = 1000;
 export const OPS_PER_GROUP_MAX = 1000;
 /** JSON of a full batch with the longest names. */
 export const OPS_BODY_BYTES_MAX = 16 * MIB;
-/** A pack of many objects: large enough to amortise a round trip, small enough to hold in memory. */
+/**
+ * A pack of many objects: large enough to amortise a round trip, small enough to hold in memory.
+ */
 export const PACK_BYTES_MAX = 32 * MIB;
 export const OBJECTS_PER_REQUEST_MAX = 10_000;
 export const EVENTS_PER_PAGE_DEFAULT = 500;
@@ -69,13 +71,19 @@ export const ONCE_UNREACHABLE_MS = 30_000;
 /** `.syncedignore` comes from other devices: more, or slower patterns, would stall a scan. */
 export const IGNORE_FILE_BYTES_MAX = 64 * KIB;
 export const IGNORE_PATTERNS_MAX = 2_000;
-/** A pattern longer than the longest path matches nothing; this also bounds its regular expression. */
+/**
+ * A pattern longer than the longest path matches nothing; this also bounds its regular expression.
+ */
 export const IGNORE_PATTERN_LENGTH_MAX = PATH_BYTES_MAX;
 /** Each `**` multiplies the ways to match by the path's depth. */
 export const IGNORE_GLOBSTARS_MAX = 3;
-/** Ops that one transaction takes from a folder's queue: bounds its memory and how long others wait. */
+/**
+ * Ops that one transaction takes from a folder's queue: bounds its memory and how long others wait.
+ */
 export const COMMIT_OPS_MAX = 5_000;
-/** Batches waiting for a folder's next transaction: seconds of work; more is answered with "later". */
+/**
+ * Batches waiting for a folder's next transaction: seconds of work; more is answered with "later".
+ */
 export const COMMIT_QUEUE_MAX = 4_096;
 /** Times that a commit, a PUT or a DELETE starts again after another one came first. */
 export const COMMIT_ATTEMPTS_MAX = 32;
@@ -83,3 +91,7 @@ export const COMMIT_ATTEMPTS_MAX = 32;
 export const READ_AHEAD_OBJECTS = 4;
 /** A streamed upload is stored in steps of about this size: one barrier a step. */
 export const UPLOAD_STEP_BYTES = 8 * MIB;
+/** How often the heads are compared with what PostgreSQL has: a second is nothing to a person. */
+export const FILES_LOG_POLL_MS = 1_000;
+/** At rest PostgreSQL is asked this often whether it is still there. */
+export const FILES_LOG_CHECK_MS = 30_000;

@@ -1,6 +1,7 @@
 /**
  * The three-way merge of one node: existence, place and content each on its own, against the base.
- * Rules: R1-R7, R11. Pure; knows nothing of other nodes (reconcile.ts repairs what they do to each other).
+ * Rules: R1-R7, R11. Pure; knows nothing of other nodes (reconcile.ts repairs what they do to each
+ * other).
  */
 import { PARKING_ID, ROOT_ID } from "./identifier.ts";
 import {
@@ -43,9 +44,9 @@ export function mergeNode({ base, local, remote }: ThreeStates): Merge {
 }
 
 /**
- * One side has the node, the other does not. Without a base the other never had it: it lives. With a base the
- * other side deleted it: it goes, unless this side gave it other bytes or another place meanwhile (R7). Metadata
- * alone does not keep it: no byte is lost with it.
+ * One side has the node, the other does not. Without a base the other never had it: it lives. With
+ * a base the other side deleted it: it goes, unless this side gave it other bytes or another place
+ * meanwhile (R7). Metadata alone does not keep it: no byte is lost with it.
  */
 function mergeOneSided(base: NodeState | undefined, side: NodeState | undefined): Merge {
   if (side === undefined) return GONE;
@@ -66,7 +67,10 @@ function isParked(place: Place): boolean {
   return place.parent === PARKING_ID;
 }
 
-/** First in the log wins when both moved it (R6); without a base, the log's place is the one known to others. */
+/**
+ * First in the log wins when both moved it (R6); without a base, the log's place is the one known
+ * to others.
+ */
 function mergePlace(base: Place | undefined, local: Place, remote: Place): Place {
   if (base === undefined || isParked(local) || samePlace(local, remote)) return remote;
   if (samePlace(local, base)) return remote;
@@ -89,8 +93,9 @@ function mergeContent(base: Content | undefined, local: Content, remote: Content
   if (localEdited && remoteEdited) {
     return { content: remote, conflict: !sameBytes(local, remote) };
   }
-  // At most one side has new bytes, so they are taken, and the executable bit of whoever changed it. Where neither
-  // has, only metadata differs: whoever changed it, and where both did, the log's (R5).
+  // At most one side has new bytes, so they are taken, and the executable bit of whoever changed
+  // it. Where neither has, only metadata differs: whoever changed it, and where both did, the log's
+  // (R5).
   if (localEdited || (!remoteEdited && sameContent(remote, base))) {
     return { content: withMergedBit(local, base, local, remote), conflict: false };
   }

@@ -11,8 +11,9 @@ export type Sequence = number;
 /**
  * A file's bytes and the metadata that is synced.
  *
- * `manifest` names the root of the file's chunk tree (see manifest.ts): at `depth` 0 the root is the file's
- * only chunk itself, so `manifest` equals `sha256`; at depth d > 0 it is a list of roots of depth d-1.
+ * `manifest` names the root of the file's chunk tree (see manifest.ts): at `depth` 0 the root is
+ * the file's only chunk itself, so `manifest` equals `sha256`; at depth d > 0 it is a list of roots
+ * of depth d-1.
  */
 export interface FileContent {
   readonly kind: "file";
@@ -52,7 +53,9 @@ export interface NodeState extends Place {
   readonly content: Content;
 }
 
-/** A node as the server has it; a deleted one is a tombstone that keeps its last place and content. */
+/**
+ * A node as the server has it; a deleted one is a tombstone that keeps its last place and content.
+ */
 export interface RemoteNode extends NodeState {
   readonly deleted: boolean;
   /** The seq of the event that last changed bytes or metadata (or created, or deleted it). */

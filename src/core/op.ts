@@ -2,8 +2,9 @@
  * Ops: what a client proposes. Each names the versions it is based on (compare-and-set).
  * Rules: O1-O9.
  */
-import type { BatchId, DeviceId, NodeId, OpId } from "./identifier.ts";
+
 import type { Cursor } from "./event.ts";
+import type { BatchId, DeviceId, NodeId, OpId } from "./identifier.ts";
 import type { ConflictOrigin, Content, Place, RemoteNode, Sequence } from "./node.ts";
 
 interface OpHeader {
@@ -11,7 +12,9 @@ interface OpHeader {
   readonly node: NodeId;
 }
 
-/** A new node, or, with `base` = a tombstone's seq, the revival of that node: same id, same history. */
+/**
+ * A new node, or, with `base` = a tombstone's seq, the revival of that node: same id, same history.
+ */
 export interface CreateOp extends OpHeader, Place {
   readonly kind: "create";
   readonly content: Content;
@@ -53,7 +56,10 @@ export interface Batch {
 }
 
 export type GroupResult =
-  | { readonly status: "accepted"; /** One a op, in the group's order. */ readonly seqs: readonly Sequence[] }
+  | {
+      readonly status: "accepted" /** One a op, in the group's order. */;
+      readonly seqs: readonly Sequence[];
+    }
   | {
       readonly status: "refused";
       readonly code: RefusalCode;

@@ -1,21 +1,24 @@
 /**
- * Puts the steps on the disk into an order in which each finds its parent in place and, where possible, its own
- * place free. Rules: D5, R10.
+ * Puts the steps on the disk into an order in which each finds its parent in place and, where
+ * possible, its own place free. Rules: D5, R10.
  *
- * Placing goes top-down in the merged tree: all ancestors of a place are where they belong before anything is put
- * there, so a directory is never moved below itself. Where the place is occupied on disk:
- * - the occupant has a step of its own that can be taken first (a chain a->b->c): it is taken first;
+ * Placing goes top-down in the merged tree: all ancestors of a place are where they belong before
+ * anything is put there, so a directory is never moved below itself. Where the place is occupied on
+ * disk:
+ * - the occupant has a step of its own that can be taken first (a chain a->b->c): it is taken
+ * first;
  * - it is a file or symlink that goes away: its delete is taken first;
- * - it is a directory that goes away or whose turn comes later, and the step is a create, or the step's node stands
+ * - it is a directory that goes away or whose turn comes later, and the step is a create, or the
+ * step's node stands
  *   inside it: the occupant is parked;
- * - otherwise (a swap, a rotation) the move exchanges the two, and the occupant's own move finds it elsewhere.
- * What is left to delete is deleted bottom-up at the end.
+ * - otherwise (a swap, a rotation) the move exchanges the two, and the occupant's own move finds it
+ * elsewhere. What is left to delete is deleted bottom-up at the end.
  */
 import { assert } from "./error.ts";
 import { type NodeId, PARKING_ID, ROOT_ID } from "./identifier.ts";
 import type { LocalNode, NodeState, Place } from "./node.ts";
-import type { TreeView } from "./tree.ts";
 import type { Transition } from "./transition.ts";
+import type { TreeView } from "./tree.ts";
 
 interface Input {
   readonly steps: readonly Transition[];
@@ -37,7 +40,8 @@ export function orderTransitions(input: Input): readonly Transition[] {
   const order = new PlacingOrder(input, placing, deletes);
   const placed = order.run();
   const left = deletes.filter((step) => !order.deleted.has(step.id));
-  // An exchange may have put one directory that goes into another: what counts is where they stand by then.
+  // An exchange may have put one directory that goes into another: what counts is where they stand
+  // by then.
   const depths = new Map(left.map(({ id }) => [id, order.depthNow(id)]));
   left.sort((a, b) => (depths.get(b.id) ?? 0) - (depths.get(a.id) ?? 0));
   return [...placed, ...contents, ...left];

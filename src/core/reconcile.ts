@@ -2,11 +2,15 @@
  * Reconcile: the pure function of the three trees to a plan.
  * Rules: R1-R15.
  *
- * 1. Merge each dirty node on its own (merge.ts). A node that is not dirty is the same in all three trees.
- * 2. Repair what the merged nodes do to each other: a parent that would go while a child lives (R8), a cycle made
+ * 1. Merge each dirty node on its own (merge.ts). A node that is not dirty is the same in all three
+ * trees.
+ * 2. Repair what the merged nodes do to each other: a parent that would go while a child lives
+ * (R8), a cycle made
  *    by two moves (R10), two nodes for one place (R9). After that the merged tree is a valid tree.
- * 3. The plan is the difference: merged against local gives transitions, merged against remote gives ops. An op is
- *    only made where local already equals merged in that respect (R12), so the log never runs ahead of the disk.
+ * 3. The plan is the difference: merged against local gives transitions, merged against remote
+ * gives ops. An op is
+ * only made where local already equals merged in that respect (R12), so the log never runs ahead of
+ * the disk.
  *
  * It is run again after each round; it is done when every dirty node is settled.
  */
@@ -28,8 +32,8 @@ import {
   samePlace,
 } from "./node.ts";
 import { orderTransitions } from "./order-transitions.ts";
-import { pathOf, type TreeView } from "./tree.ts";
 import type { Adoption, OpDraft, Plan, Transition } from "./transition.ts";
+import { pathOf, type TreeView } from "./tree.ts";
 
 export interface ReconcileInput {
   readonly base: TreeView;
@@ -55,7 +59,9 @@ export function reconcile(input: ReconcileInput): Plan {
   return makePlan(input, merged);
 }
 
-/** The tree that both sides should become: the merged dirty nodes over everything that is not dirty. */
+/**
+ * The tree that both sides should become: the merged dirty nodes over everything that is not dirty.
+ */
 class MergedTree implements TreeView {
   readonly #input: ReconcileInput;
   readonly #dirty = new Map<NodeId, NodeState | undefined>();
@@ -102,8 +108,8 @@ class MergedTree implements TreeView {
   }
 
   /**
-   * R8: a directory lives while something beneath it lives. A child that lives has its place from a side on which
-   * the parent is live, so that side's state of the parent is there to be taken.
+   * R8: a directory lives while something beneath it lives. A child that lives has its place from a
+   * side on which the parent is live, so that side's state of the parent is there to be taken.
    */
   keepParents(): void {
     for (const id of [...this.#dirty.keys()]) this.#keepParentsOf(id);
@@ -125,8 +131,8 @@ class MergedTree implements TreeView {
   }
 
   /**
-   * R10: each side's tree has no cycle, so a cycle has a place from either side in it. Undoing the local moves
-   * in it leaves places of the remote tree only.
+   * R10: each side's tree has no cycle, so a cycle has a place from either side in it. Undoing the
+   * local moves in it leaves places of the remote tree only.
    */
   undoCycles(): void {
     for (const id of [...this.#dirty.keys()]) {
@@ -149,7 +155,10 @@ class MergedTree implements TreeView {
     return true;
   }
 
-  /** R9: two nodes for one place are one node, or the one that is not in the log there gets a conflict name. */
+  /**
+   * R9: two nodes for one place are one node, or the one that is not in the log there gets a
+   * conflict name.
+   */
   separateNames(): readonly Adoption[] {
     const adoptions: Adoption[] = [];
     for (const id of [...this.#dirty.keys()]) {
@@ -171,7 +180,10 @@ class MergedTree implements TreeView {
     return adoptions;
   }
 
-  /** Whoever the log has there; else whoever is there in all trees; else the lowest id, on every device the same. */
+  /**
+   * Whoever the log has there; else whoever is there in all trees; else the lowest id, on every
+   * device the same.
+   */
   #winner(place: Place, occupants: readonly NodeId[]): NodeId {
     const inLog = occupants.find((id) => {
       const remote = this.#input.remote.get(id);
@@ -183,8 +195,8 @@ class MergedTree implements TreeView {
   }
 
   /**
-   * The disk's node is new to the log, the log's node is new to the disk, and a person would call them the same:
-   * nothing is transferred, only the id changes.
+   * The disk's node is new to the log, the log's node is new to the disk, and a person would call
+   * them the same: nothing is transferred, only the id changes.
    */
   #isAdoptable(loser: NodeId, winner: NodeId): boolean {
     const local = this.#input.local.get(loser);
@@ -209,7 +221,10 @@ class MergedTree implements TreeView {
     });
   }
 
-  /** R13: a function of the losing content, with a counter only where other bytes hold that name already. */
+  /**
+   * R13: a function of the losing content, with a counter only where other bytes hold that name
+   * already.
+   */
   freeConflictName(node: NodeState): string {
     for (let attempt = 0; ; attempt += 1) {
       const name = conflictNameOf(node, this.#input.device, attempt);
@@ -367,7 +382,8 @@ interface Proposal extends Difference {
 function opsOf(input: ReconcileInput, proposal: Proposal): readonly OpDraft[] {
   const { id, target, local, remote } = proposal;
   if (target === undefined) {
-    // R12: a node still on disk is deleted there first; that it is gone from the log already is then the reason.
+    // R12: a node still on disk is deleted there first; that it is gone from the log already is
+    // then the reason.
     if (remote === undefined || local !== undefined) return [];
     const { contentVersion: baseContent, placeVersion: basePlace } = remote;
     return [{ kind: "delete", node: id, baseContent, basePlace }];

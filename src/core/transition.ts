@@ -1,6 +1,6 @@
 /**
  * The plan that reconcile makes: ops for the server, transitions for the disk, and the rest.
- * Rules: R20-R29.
+ * Rules: R12, R14, D2-D6.
  */
 import type { NodeId } from "./identifier.ts";
 import type { ConflictOrigin, FileContent, LocalNode, NodeState, SymlinkContent } from "./node.ts";
@@ -10,16 +10,17 @@ import type { Op } from "./op.ts";
 export type OpDraft = Op extends infer O ? (O extends Op ? Omit<O, "opId"> : never) : never;
 
 /**
- * One step on the disk. Steps come in an order in which each finds its parent in place: creates, moves and
- * replaces top-down in the target tree, then deletes bottom-up.
+ * One step on the disk. Steps come in an order in which each finds its parent in place: creates,
+ * moves and replaces top-down in the target tree, then deletes bottom-up.
  */
 export type Transition =
   /** Nothing of this node is on disk; its parent is. */
   | { readonly kind: "create"; readonly node: NodeState }
   /**
-   * New bytes or target for a file or symlink that is in its place. `expected` is what the last scan saw
-   * there; anything else that comes out of the swap is a user's unseen edit and becomes a conflict copy.
-   * `conflict` is set when the expected local bytes lose a content conflict: they get this name.
+   * New bytes or target for a file or symlink that is in its place. `expected` is what the last
+   * scan saw there; anything else that comes out of the swap is a user's unseen edit and becomes a
+   * conflict copy. `conflict` is set when the expected local bytes lose a content conflict: they
+   * get this name.
    */
   | {
       readonly kind: "replace";
@@ -29,7 +30,12 @@ export type Transition =
       readonly conflict?: { readonly name: string; readonly of: ConflictOrigin };
     }
   /** Same bytes, other executable bit or mtime. */
-  | { readonly kind: "metadata"; readonly id: NodeId; readonly content: FileContent; readonly expected: LocalNode }
+  | {
+      readonly kind: "metadata";
+      readonly id: NodeId;
+      readonly content: FileContent;
+      readonly expected: LocalNode;
+    }
   /** A rename on disk. The target may be occupied by a node that has itself to go elsewhere. */
   | {
       readonly kind: "move";
@@ -42,14 +48,20 @@ export type Transition =
     }
   | { readonly kind: "delete"; readonly id: NodeId; readonly expected: LocalNode };
 
-/** A local-only node that is the server's node of that place: equal bytes, or directories that merge. */
+/**
+ * A local-only node that is the server's node of that place: equal bytes, or directories that
+ * merge.
+ */
 export interface Adoption {
   readonly local: NodeId;
   readonly remote: NodeId;
 }
 
 export interface Plan {
-  /** To be done first, top-down; where there are any, the rest is empty: the trees change and reconcile runs again. */
+  /**
+   * To be done first, top-down; where there are any, the rest is empty: the trees change and
+   * reconcile runs again.
+   */
   readonly adoptions: readonly Adoption[];
   /** For each node its one or two ops (move, then modify); see group-ops.ts for their order. */
   readonly ops: ReadonlyMap<NodeId, readonly OpDraft[]>;

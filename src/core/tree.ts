@@ -1,6 +1,6 @@
 /**
- * TreeView: the synchronous read side of a tree, and its in-memory implementation.
- * Rules: T1. The SQLite implementation lives behind the StateStore port and passes the same contract suite.
+ * TreeView: the synchronous read side of a tree, and its in-memory implementation. Rules: T1. The
+ * SQLite implementation lives behind the StateStore port and passes the same contract suite.
  */
 import { type NodeId, PARKING_ID, ROOT_ID } from "./identifier.ts";
 import type { NodeState } from "./node.ts";
@@ -14,7 +14,9 @@ export interface TreeView<Node extends NodeState = NodeState> {
   children(parent: NodeId): readonly Node[];
 }
 
-/** A mutable tree in memory. `put` replaces by id. Two live nodes of one place are the caller's bug. */
+/**
+ * A mutable tree in memory. `put` replaces by id. Two live nodes of one place are the caller's bug.
+ */
 export class MemoryTree<Node extends NodeState = NodeState> implements TreeView<Node> {
   readonly #nodes = new Map<NodeId, Node>();
   readonly #children = new Map<NodeId, Map<string, NodeId>>();

@@ -6,6 +6,7 @@ import { type Digest, sha256 } from "../core/digest.ts";
 import { SyncedError } from "../core/error.ts";
 import { PROTOCOL_VERSION } from "../protocol/messages.ts";
 import { parseToken } from "../protocol/token.ts";
+import { METRICS_PATH } from "./metrics.ts";
 import { isLoopbackHost, requestHost } from "./target.ts";
 
 /** Two joined Authorization headers hold a comma and a space, so they fail here (B47). */
@@ -37,11 +38,15 @@ export function createAdmission(
       );
     }
     checkOrigin(request, host);
-    if (wanted !== undefined && path.startsWith("/v1/") && !OPEN_PATHS.has(path)) {
+    if (wanted !== undefined && isGuarded(path)) {
       checkToken(request.headers.get("authorization"), wanted);
     }
     checkProtocol(request.headers.get("synced-protocol"));
   };
+}
+
+function isGuarded(path: string): boolean {
+  return path === METRICS_PATH || (path.startsWith("/v1/") && !OPEN_PATHS.has(path));
 }
 
 /** No page of another site may make a browser talk to us, whatever the method (B73). */

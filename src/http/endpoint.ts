@@ -5,6 +5,7 @@
  */
 import { SyncedError } from "../core/error.ts";
 import type { Clock } from "../ports/clock.ts";
+import type { MetricsPage, ServerInstruments } from "../ports/instruments.ts";
 import type { Random } from "../ports/random.ts";
 import type { Sequencer } from "../server/sequencer.ts";
 
@@ -22,6 +23,10 @@ export interface RouterOptions {
   readonly signal: AbortSignal;
   /** Told of every answer with a status of 500 or above; must not throw. */
   readonly onError: (error: unknown, requestId: string) => void;
+  /** @default nothing is counted */
+  readonly instruments?: ServerInstruments;
+  /** @default there is no `/metrics` */
+  readonly metrics?: MetricsPage;
 }
 
 /** One request, checked as far as its endpoint declares. */

@@ -60,8 +60,10 @@ export function eventRoutes(options: RouterOptions): readonly Route[] {
             const page = await options.sequencer.events(folder, request);
             if (!isLive) return jsonAnswer(page);
             streamCount++;
+            options.instruments?.streamOpened();
             const onClose = () => {
               streamCount--;
+              options.instruments?.streamClosed();
             };
             return openStream(options, { folder, request, page, onClose });
           },

@@ -19,6 +19,7 @@ import {
 import { eventRoutes } from "./event-routes.ts";
 import { fileRoutes } from "./file-routes.ts";
 import { jsonRoutes } from "./json-routes.ts";
+import { countRequest, metricsRoutes } from "./metrics.ts";
 import { objectRoutes } from "./object-routes.ts";
 import { parseQuery, rawPath } from "./target.ts";
 
@@ -31,6 +32,7 @@ export function allRoutes(options: RouterOptions): readonly Route[] {
     ...eventRoutes(options),
     ...objectRoutes(options),
     ...fileRoutes(options),
+    ...metricsRoutes(options.metrics),
   ];
 }
 
@@ -38,6 +40,15 @@ export function createRouter(options: RouterOptions): Hono {
   const admit = createAdmission(options);
   const app = new Hono({ getPath: rawPath });
   const requestIds = new WeakMap<Request, string>();
+  const routes = new WeakMap<Request, string>();
+  app.use(async (context, next) => {
+    const startMs = options.clock.monotonic();
+    await next();
+    // What was thrown below is an answer by now.
+    const { raw, method } = context.req;
+    const { status } = context.res;
+    countRequest(options, { method, route: routes.get(raw) }, { status, startMs });
+  });
   app.use(async (context, next) => {
     admit(context.req.raw, context.req.path);
     await next();
@@ -46,6 +57,7 @@ export function createRouter(options: RouterOptions): Hono {
     app.all(route.pattern, (context) => {
       const requestId = options.random.id();
       requestIds.set(context.req.raw, requestId);
+      routes.set(context.req.raw, route.pattern);
       return answer(route, context, requestId);
     });
   }
@@ -56,6 +68,7 @@ export function createRouter(options: RouterOptions): Hono {
   app.onError((error, context) => {
     const requestId = requestIds.get(context.req.raw) ?? options.random.id();
     const response = problemAnswer(error, requestId);
+    options.instruments?.problem(error instanceof SyncedError ? error.code : "internal");
     if (response.status >= 500) options.onError(error, requestId);
     return response;
   });

@@ -1,4 +1,4 @@
-/** Time, as the engine may know it. Rules: P1. */
+/** Time, as the engine may know it. */
 export interface Clock {
   /** Milliseconds since 1970. May jump; decides nothing but names and the racy rule. */
   now(): number;

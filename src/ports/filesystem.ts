@@ -1,14 +1,16 @@
 /**
- * FileSystem: one folder on one disk, as the client sees it. Rules: D1-D12.
+ * FileSystem: one folder on one disk, as the client sees it. Rules: D1-D8.
  *
- * Paths are relative to the root, "/"-separated, "" is the root itself; they are never interpreted by a
- * shell and may hold any legal name. Every call walks from the root's open descriptor component by component
- * without following a symlink (I22), so nothing outside the root can be reached; the last component is never
- * followed either. Calls are synchronous: a call is one or two system calls, and the caller yields between
- * batches. `sync*` calls are asynchronous since they wait for the disk.
+ * Paths are relative to the root, "/"-separated, "" is the root itself; they are never interpreted
+ * by a shell and may hold any legal name. Every call walks from the root's open descriptor
+ * component by component without following a symlink (I22), so nothing outside the root can be
+ * reached; the last component is never followed either. Calls are synchronous: a call is one or two
+ * system calls, and the caller yields between batches. `sync*` calls are asynchronous since they
+ * wait for the disk.
  *
- * Everything throws `FileSystemError` for what is not a listed result. "Absent" is only ever said when the
- * parent was there and had no such entry (I16); a missing parent is "absent" as well, an unreadable one throws.
+ * Everything throws `FileSystemError` for what is not a listed result. "Absent" is only ever said
+ * when the parent was there and had no such entry (I16); a missing parent is "absent" as well, an
+ * unreadable one throws.
  */
 
 export type EntryKind = "file" | "directory" | "symlink" | "other";
@@ -59,7 +61,10 @@ export interface FileWriter {
   write(bytes: Uint8Array): void;
   setMetadata(metadata: FileMetadata): void;
   stat(): Stat;
-  /** Resolves when the file's bytes and metadata are durable. An error here is final for the file (I41). */
+  /**
+   * Resolves when the file's bytes and metadata are durable. An error here is final for the file
+   * (I41).
+   */
   sync(): Promise<void>;
   close(): void;
 }
@@ -83,11 +88,20 @@ export interface FileSystem {
 
   /** @returns undefined when absent. */
   stat(path: string): Stat | undefined;
-  /** @returns undefined when absent or not a directory. Entries in unspecified order; those that vanish in between are left out. */
+  /**
+   * @returns undefined when absent or not a directory. Entries in unspecified order; those that
+   * vanish in between are left out.
+   */
   list(path: string): Listing | undefined;
-  /** @returns undefined when absent or not a symlink. @throws FileSystemError `illegible` when the target is not UTF-8. */
+  /**
+   * @returns undefined when absent or not a symlink. @throws FileSystemError `illegible` when the
+   * target is not UTF-8.
+   */
   readLink(path: string): string | undefined;
-  /** Opens a regular file for reading without blocking on FIFOs. @returns undefined when absent or not a regular file. */
+  /**
+   * Opens a regular file for reading without blocking on FIFOs. @returns undefined when absent or
+   * not a regular file.
+   */
   open(path: string): FileReader | undefined;
 
   /** Creates a file exclusively, mode 0600 until `setMetadata`. */
@@ -102,10 +116,16 @@ export interface FileSystem {
   /** Unlinks a file or symlink. Only for paths below `.synced/`. */
   removeFile(path: string): "removed" | "absent";
   /**
-   * Changes metadata of the regular file at `path`, only while its identity and stamp are still these.
-   * @returns the new stat, or "changed" when the file was not the expected one (nothing is done then).
+   * Changes metadata of the regular file at `path`, only while its identity and stamp are still
+   * these.
+   * @returns the new stat, or "changed" when the file was not the expected one (nothing is done
+   * then).
    */
-  setMetadata(path: string, expected: { identity: string; stamp: string }, metadata: FileMetadata): Stat | "changed";
+  setMetadata(
+    path: string,
+    expected: { identity: string; stamp: string },
+    metadata: FileMetadata,
+  ): Stat | "changed";
 
   /** Resolves when the entries of these directories are durable. Absent ones are skipped. */
   syncDirectories(paths: Iterable<string>): Promise<void>;

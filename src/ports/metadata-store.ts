@@ -1,11 +1,11 @@
 /**
  * MetadataStore: folders, their logs and what is folded from them. Rules: L1-L5, O1, O6, O7.
  *
- * Asynchronous, since a networked database follows. Every write is atomic and, unless it says otherwise,
- * durable when it resolves; a write that throws has done nothing. Reads see whole writes only, and one read
- * sees one moment. Everything may be called concurrently. `folder` is always one that `createFolder` made;
- * another one throws `folder_not_found`. Full disk: `storage_full`; a failed barrier: `storage_failed`, for
- * good (I41).
+ * Asynchronous, since a networked database follows. Every write is atomic and, unless it says
+ * otherwise, durable when it resolves; a write that throws has done nothing. Reads see whole writes
+ * only, and one read sees one moment. Everything may be called concurrently. `folder` is always one
+ * that `createFolder` made; another one throws `folder_not_found`. Full disk: `storage_full`; a
+ * failed barrier: `storage_failed`, for good (I41).
  */
 import type { Digest } from "../core/digest.ts";
 import type { Cursor, ServedEvent } from "../core/event.ts";
@@ -67,7 +67,10 @@ export interface OpRecord extends OpKey {
 export interface Loaded {
   readonly folder: FolderRecord;
   readonly head: Cursor;
-  /** The nodes asked for (tombstones too), the live ones at the places asked for, and all their ancestors. */
+  /**
+   * The nodes asked for (tombstones too), the live ones at the places asked for, and all their
+   * ancestors.
+   */
   readonly nodes: readonly RemoteNode[];
   /** Of each deleted directory: its live children, counted up to one more than `nodes` are many. */
   readonly childCounts: ReadonlyMap<NodeId, number>;
@@ -111,6 +114,16 @@ export interface NodePage {
   readonly nodes: readonly RemoteNode[];
 }
 
+/** What lives in a folder at one seq. */
+export interface FolderUsage {
+  readonly seq: Sequence;
+  readonly files: number;
+  readonly directories: number;
+  readonly symlinks: number;
+  /** Of the files' contents, each counted as often as it is there. */
+  readonly bytes: number;
+}
+
 export interface DeviceRecord {
   readonly device: DeviceId;
   readonly name: string;
@@ -128,23 +141,27 @@ export interface MetadataStore {
   /** @returns undefined for an unknown folder. */
   folder(name: FolderName): Promise<FolderHead | undefined>;
   /** By ascending name, after `after`. */
-  folders(page: { readonly after?: FolderName; readonly limit: number }): Promise<
-    readonly FolderHead[]
-  >;
+  folders(page: {
+    readonly after?: FolderName;
+    readonly limit: number;
+  }): Promise<readonly FolderHead[]>;
 
   load(folder: FolderName, request: LoadRequest): Promise<Loaded>;
   /** Of live directories, as they are now. */
-  subtreeExtents(folder: FolderName, ids: readonly NodeId[]): Promise<
-    ReadonlyMap<NodeId, SubtreeExtent>
-  >;
+  subtreeExtents(
+    folder: FolderName,
+    ids: readonly NodeId[],
+  ): Promise<ReadonlyMap<NodeId, SubtreeExtent>>;
   append(folder: FolderName, append: Append): Promise<"appended" | "head_moved">;
 
   /**
-   * At least `limit` events after `after` where there are so many, up to the end of the last one's group.
+   * At least `limit` events after `after` where there are so many, up to the end of the last one's
+   * group.
    */
-  events(folder: FolderName, page: { readonly after: Sequence; readonly limit: number }): Promise<
-    EventSlice
-  >;
+  events(
+    folder: FolderName,
+    page: { readonly after: Sequence; readonly limit: number },
+  ): Promise<EventSlice>;
   /** The hash of that event, of seq 0 the genesis hash; undefined beyond the head. */
   hashAt(folder: FolderName, seq: Sequence): Promise<Digest | undefined>;
 
@@ -180,7 +197,8 @@ export interface MetadataStore {
   /** All depths at which the folder knows these. */
   knownObjects(folder: FolderName, digests: readonly Digest[]): Promise<readonly KnownObject[]>;
   /**
-   * Idempotent. Durable not later than the next `append` to this folder; a crash before that may forget it.
+   * Idempotent. Durable not later than the next `append` to this folder; a crash before that may
+   * forget it.
    */
   recordObjects(folder: FolderName, objects: readonly KnownObject[]): Promise<void>;
   /** By ascending digest and depth. */
@@ -196,6 +214,9 @@ export interface MetadataStore {
     folder: FolderName,
     page: { readonly after?: DeviceId; readonly limit: number },
   ): Promise<readonly DeviceRecord[]>;
+
+  /** Counts the live nodes: costs in proportion to the folder, so callers keep what they got. */
+  usage(folder: FolderName): Promise<FolderUsage>;
 
   /** Finds damage in the store's own format. @returns one message each; none when it is sound. */
   check(): Promise<readonly string[]>;

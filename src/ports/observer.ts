@@ -1,8 +1,18 @@
-/** Observer: what a person or program is told while the client runs. Never throws, never blocks. Rules: P4. */
+/**
+ * Observer: what a person or program is told while the client runs. Never throws, never blocks.
+ * Rules: Y3, Y5.
+ */
 import type { ErrorCode } from "../core/error.ts";
 
 export type ClientEvent =
-  | { readonly event: "joined"; readonly folder: string; readonly server: string; readonly device: string; readonly created: boolean; readonly union: boolean }
+  | {
+      readonly event: "joined";
+      readonly folder: string;
+      readonly server: string;
+      readonly device: string;
+      readonly created: boolean;
+      readonly union: boolean;
+    }
   | { readonly event: "in_sync"; readonly seq: number; readonly files: number }
   | {
       readonly event: "progress";
@@ -13,13 +23,24 @@ export type ClientEvent =
       readonly bytesTotal: number;
     }
   | { readonly event: "conflict"; readonly path: string; readonly of: string }
-  | { readonly event: "problem"; readonly path: string; readonly code: ErrorCode; readonly message: string }
+  | {
+      readonly event: "problem";
+      readonly path: string;
+      readonly code: ErrorCode;
+      readonly message: string;
+    }
   | { readonly event: "held"; readonly id: string; readonly reason: string; readonly count: number }
   | { readonly event: "released"; readonly id: string }
   | { readonly event: "offline"; readonly reason: string }
   | { readonly event: "online" }
   | { readonly event: "notice"; readonly code: string; readonly message: string }
-  | { readonly event: "change"; readonly direction: "up" | "down"; readonly kind: "create" | "modify" | "move" | "delete"; readonly path: string; readonly from?: string }
+  | {
+      readonly event: "change";
+      readonly direction: "up" | "down";
+      readonly kind: "create" | "modify" | "move" | "delete";
+      readonly path: string;
+      readonly from?: string;
+    }
   | { readonly event: "error"; readonly code: ErrorCode; readonly message: string }
   | { readonly event: "stopped"; readonly reason: string };
 

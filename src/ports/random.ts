@@ -1,4 +1,4 @@
-/** Chance, as the engine may know it. Rules: P1. */
+/** Chance, as the engine may know it. */
 export interface Random {
   /** 128 random bits from a cryptographic source as 32 hex digits. */
   id<Id extends string>(): Id;

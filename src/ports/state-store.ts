@@ -1,19 +1,19 @@
 /**
- * StateStore: everything one device remembers about one folder. Rules: S1-S9.
+ * StateStore: everything one device remembers about one folder. Rules: S1-S5.
  *
- * Synchronous on purpose: reconcile and scan read trees row by row, and no await may interleave inside a
- * transaction. `transaction` is durable when it returns (SQLite WAL with synchronous=FULL): a base row that was
- * written survives a power cut, so it must only be written after the disk has what it says (I15).
- * Calls outside a transaction are their own transaction. Transactions do not nest, and no port call may be
- * made inside one.
+ * Synchronous on purpose: reconcile and scan read trees row by row, and no await may interleave
+ * inside a transaction. `transaction` is durable when it returns (SQLite WAL with
+ * synchronous=FULL): a base row that was written survives a power cut, so it must only be written
+ * after the disk has what it says (I15). Calls outside a transaction are their own transaction.
+ * Transactions do not nest, and no port call may be made inside one.
  *
- * One row per node is the base plus its stamp. `local` and `remote` are sparse overlays over it: a row only
- * where that tree differs from the base. Every `put*`/`remove*` marks the node dirty; `settle` and
- * `clearDirty` unmark it.
+ * One row per node is the base plus its stamp. `local` and `remote` are sparse overlays over it: a
+ * row only where that tree differs from the base. Every `put*`/`remove*` marks the node dirty;
+ * `settle` and `clearDirty` unmark it.
  */
 import type { Digest } from "../core/digest.ts";
-import type { Cursor } from "../core/event.ts";
 import type { ErrorCode } from "../core/error.ts";
+import type { Cursor } from "../core/event.ts";
 import type { DeviceId, FolderName, NodeId, ServerId } from "../core/identifier.ts";
 import type { BaseNode, LocalNode, RemoteNode } from "../core/node.ts";
 import type { TreeView } from "../core/tree.ts";
@@ -53,9 +53,10 @@ export interface HeldChange {
 }
 
 /**
- * A write-ahead note about one entry below `.synced/staging` or `.synced/quarantine`, written before the swap
- * that may put a user's file there. After a crash its bytes tell what happened: equal to `newDigest`, the swap
- * was not done; equal to `oldDigest`, the displaced file is the base; anything else is a user's unseen edit.
+ * A write-ahead note about one entry below `.synced/staging` or `.synced/quarantine`, written
+ * before the swap that may put a user's file there. After a crash its bytes tell what happened:
+ * equal to `newDigest`, the swap was not done; equal to `oldDigest`, the displaced file is the
+ * base; anything else is a user's unseen edit.
  */
 export interface JournalEntry {
   /** The entry's name below staging or quarantine: an id, never a user's name. */
@@ -64,7 +65,10 @@ export interface JournalEntry {
   readonly node: NodeId;
   /** Path of the user's entry when the note was written. */
   readonly path: string;
-  /** SHA-256 of what is expected to be displaced (target text for symlinks); absent where nothing is. */
+  /**
+   * SHA-256 of what is expected to be displaced (target text for symlinks); absent where nothing
+   * is.
+   */
   readonly oldDigest?: Digest;
   /** SHA-256 of the staged content; absent for deletes and parks. */
   readonly newDigest?: Digest;
@@ -99,23 +103,44 @@ export interface StateStore {
   /** The local node with that identity, if any (lowest id where hard links made two). */
   localByIdentity(identity: string): LocalNode | undefined;
 
-  /** Records what the disk holds. When equal to the base in place and content, only the base's stamp is updated and no overlay row or dirty mark remains (for a node without other reason to be dirty). */
+  /**
+   * Records what the disk holds. When equal to the base in place and content, only the base's stamp
+   * is updated and no overlay row or dirty mark remains (for a node without other reason to be
+   * dirty).
+   */
   putLocal(node: LocalNode): void;
   /** The disk no longer has this node. */
   removeLocal(id: NodeId): void;
-  /** Records what the log says, tombstones included. Older versions than recorded are ignored, per version. */
+  /**
+   * Records what the log says, tombstones included. Older versions than recorded are ignored, per
+   * version.
+   */
   putRemote(node: RemoteNode): void;
   /** Forgets a remote row without a base (used when a snapshot replaces the remote tree). */
   clearRemote(): void;
-  /** Local and remote agree (or both are absent): base := both, overlays and dirty mark gone. Asserts agreement in place and content. */
+  /**
+   * Local and remote agree (or both are absent): base := both, overlays and dirty mark gone.
+   * Asserts agreement in place and content.
+   */
   settle(id: NodeId): void;
-  /** Sets the base row alone, overlays untouched, and marks the node dirty (used after a server restore, S5). */
+  /**
+   * Sets the base row alone, overlays untouched, and marks the node dirty (used after a server
+   * restore, S5).
+   */
   putBase(node: BaseNode): void;
-  /** Newly ignored: drops base and local row; the remote row stays, unmaterialised and not dirty. */
+  /**
+   * Newly ignored: drops base and local row; the remote row stays, unmaterialised and not dirty.
+   */
   forget(id: NodeId): void;
-  /** A local-only node turns out to be the server's node: rekeys it and the parents of its local children. */
+  /**
+   * A local-only node turns out to be the server's node: rekeys it and the parents of its local
+   * children.
+   */
   adopt(local: NodeId, remote: NodeId): void;
-  /** Drops all bases (state rolled back or log diverged): every local and remote node stays as its own overlay row, all dirty. */
+  /**
+   * Drops all bases (state rolled back or log diverged): every local and remote node stays as its
+   * own overlay row, all dirty.
+   */
   clearBase(): void;
 
   markDirty(id: NodeId): void;
@@ -126,12 +151,20 @@ export interface StateStore {
 
   /** Live files in the base / anywhere in local; kept incrementally or counted quickly. */
   baseFileCount(): number;
-  counts(): { readonly files: number; readonly directories: number; readonly symlinks: number; readonly dirty: number };
+  counts(): {
+    readonly files: number;
+    readonly directories: number;
+    readonly symlinks: number;
+    readonly dirty: number;
+  };
 
   /** Manifest objects of files that were hashed here or downloaded; digest -> bytes. */
   manifest(digest: Digest): Uint8Array | undefined;
   putManifest(digest: Digest, bytes: Uint8Array): void;
-  /** Drops manifests that no base, local or remote file reaches by its root; children are kept with their root. */
+  /**
+   * Drops manifests that no base, local or remote file reaches by its root; children are kept with
+   * their root.
+   */
   pruneManifests(keep: (digest: Digest) => boolean): void;
   manifestDigests(): readonly Digest[];
 
@@ -160,7 +193,9 @@ export interface StateStore {
   putQuarantine(entry: QuarantineEntry): void;
   removeQuarantine(id: string): void;
 
-  /** Left-over directories: on disk, without a node, holding only what is not synced. By identity. */
+  /**
+   * Left-over directories: on disk, without a node, holding only what is not synced. By identity.
+   */
   isLeftover(identity: string): boolean;
   setLeftover(identity: string, leftover: boolean): void;
 
@@ -168,7 +203,10 @@ export interface StateStore {
   value(key: string): unknown;
   setValue(key: string, value: unknown): void;
 
-  /** Moves everything from the write-ahead log into the database file (a copy of the file alone is then whole). */
+  /**
+   * Moves everything from the write-ahead log into the database file (a copy of the file alone is
+   * then whole).
+   */
   checkpoint(): void;
 
   close(): void;
@@ -179,14 +217,20 @@ export interface StateStoreHome {
   /**
    * Opens or creates the store.
    *
-   * @throws {SyncedError} `damage_found` when the file is not a sound database of this version's schema;
-   * `data_newer` when a newer version wrote it.
+   * @throws {SyncedError} `damage_found` when the file is not a sound database of this version's
+   * schema; `data_newer` when a newer version wrote it.
    */
   open(): StateStore;
-  /** A copy in memory of what is there (empty where nothing is): for a dry run. Writes nothing to the disk. */
+  /**
+   * A copy in memory of what is there (empty where nothing is): for a dry run. Writes nothing to
+   * the disk.
+   */
   openCopy(): StateStore;
   /** True where a store exists already. */
   exists(): boolean;
-  /** Renames database, WAL and shared memory together to `*.set-aside-<n>`; the store must be closed. */
+  /**
+   * Renames database, WAL and shared memory together to `*.set-aside-<n>`; the store must be
+   * closed.
+   */
   setAside(): void;
 }

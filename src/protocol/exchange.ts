@@ -1,7 +1,7 @@
 /**
  * One request and its answer over a Transport, from the client's side: time-outs, sizes, types,
  * problems.
- * Rules: H1, P3. Whatever goes wrong comes out as a `SyncedError` with a code that the engine
+ * Rules: H1, H4. Whatever goes wrong comes out as a `SyncedError` with a code that the engine
  * knows.
  */
 import { ERROR_KINDS, type ErrorCode, SyncedError } from "../core/error.ts";

@@ -1,6 +1,6 @@
 /**
  * What crosses the wire under /v1, as types. Parsers for the untrusted direction live in
- * `parse-request.ts` (server side) and `parse-answer.ts` (client side). Rules: H1-H20.
+ * `parse-request.ts` (server side) and `parse-answer.ts` (client side). Rules: H1-H8.
  */
 import type { ChunkerProfile } from "../core/chunker.ts";
 import type { Digest } from "../core/digest.ts";

@@ -1,8 +1,9 @@
 /**
- * ServerApi: the routes of one folder on one server, typed. `createServerApi` (server-api-client.ts) makes one
- * over a Transport. Every method checks what came back (shape, bounds, digests) and throws `SyncedError`:
- * `server_unreachable` for network trouble, time-outs and 5xx; `unauthenticated`; `not_a_synced_server`;
- * `protocol_violation`; or the server's own `code`. All are safe to retry. Rules: H1-H20.
+ * ServerApi: the routes of one folder on one server, typed. `createServerApi`
+ * (server-api-client.ts) makes one over a Transport. Every method checks what came back (shape,
+ * bounds, digests) and throws `SyncedError`: `server_unreachable` for network trouble, time-outs
+ * and 5xx; `unauthenticated`; `not_a_synced_server`; `protocol_violation`; or the server's own
+ * `code`. All are safe to retry. Rules: H1-H8.
  */
 import type { Digest } from "../core/digest.ts";
 import type { Cursor } from "../core/event.ts";
@@ -26,18 +27,34 @@ export interface ServerApi {
   /**
    * Events after the cursor.
    *
-   * @throws {SyncedError} `log_diverged`, `cursor_ahead`, `cursor_expired`: the cursor does not lie on this log.
+   * @throws {SyncedError} `log_diverged`, `cursor_ahead`, `cursor_expired`: the cursor does not lie
+   * on this log.
    */
-  events(request: { readonly after: Cursor; readonly limit: number }, signal: AbortSignal): Promise<EventPage>;
-  /** The same, live; ends when the signal aborts, throws `server_unreachable` when the stream breaks or is silent. */
+  events(
+    request: { readonly after: Cursor; readonly limit: number },
+    signal: AbortSignal,
+  ): Promise<EventPage>;
+  /**
+   * The same, live; ends when the signal aborts, throws `server_unreachable` when the stream breaks
+   * or is silent.
+   */
   stream(request: { readonly after: Cursor }, signal: AbortSignal): AsyncIterable<StreamMessage>;
   postOps(batch: Batch, signal: AbortSignal): Promise<BatchResult>;
   /** Which of these objects the folder does not have; at most OBJECTS_PER_REQUEST_MAX. */
   missing(digests: readonly Digest[], signal: AbortSignal): Promise<readonly Digest[]>;
-  /** Uploads a pack of at most PACK_BYTES_MAX; children before the manifests that list them, in this pack or before. */
+  /**
+   * Uploads a pack of at most PACK_BYTES_MAX; children before the manifests that list them, in this
+   * pack or before.
+   */
   putObjects(objects: readonly PackObject[], signal: AbortSignal): Promise<void>;
-  /** The objects in the order asked for, each verified against its digest; at most OBJECTS_PER_REQUEST_MAX. */
+  /**
+   * The objects in the order asked for, each verified against its digest; at most
+   * OBJECTS_PER_REQUEST_MAX.
+   */
   fetchObjects(digests: readonly Digest[], signal: AbortSignal): AsyncIterable<PackObject>;
-  tree(request: { readonly after?: NodeId; readonly limit: number }, signal: AbortSignal): Promise<TreePage>;
+  tree(
+    request: { readonly after?: NodeId; readonly limit: number },
+    signal: AbortSignal,
+  ): Promise<TreePage>;
   reportDevice(device: DeviceId, report: DeviceReport, signal: AbortSignal): Promise<void>;
 }

@@ -1,4 +1,7 @@
-/** What batches touch, so that it can be loaded before they are decided. Pure. Rules: O2, O3, O6, N4. */
+/**
+ * What batches touch, so that it can be loaded before they are decided. Pure. Rules: O2, O3, O6,
+ * N4.
+ */
 import type { Digest } from "../core/digest.ts";
 import { type NodeId, ROOT_ID } from "../core/identifier.ts";
 import type { FileContent, Place, Sequence } from "../core/node.ts";
@@ -50,9 +53,9 @@ export function batchTouches(batches: readonly Batch[]): BatchTouches {
 }
 
 /**
- * Directories whose descendants may get too long a path (N4), so that their extent must be measured. Measuring
- * walks a whole subtree; the usual single move to a path that is no longer needs none. Several moves may pile
- * up on each other, so then all are measured.
+ * Directories whose descendants may get too long a path (N4), so that their extent must be
+ * measured. Measuring walks a whole subtree; the usual single move to a path that is no longer
+ * needs none. Several moves may pile up on each other, so then all are measured.
  */
 export function movesToMeasure(loaded: Loaded, batches: readonly Batch[]): readonly NodeId[] {
   const tree = new WorkingTree(loaded);

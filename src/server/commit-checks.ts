@@ -69,10 +69,7 @@ function checkCreate(
 }
 
 /** @param objects sizes by `digest/depth` of what the folder knows (O6) */
-export function checkContent(
-  op: Op,
-  objects: ReadonlyMap<string, number>,
-): Problem | undefined {
+export function checkContent(op: Op, objects: ReadonlyMap<string, number>): Problem | undefined {
   if (op.kind === "move" || op.kind === "delete" || op.content.kind !== "file") return undefined;
   const { content } = op;
   if (!isSound(content)) {
@@ -104,7 +101,10 @@ export interface GroupContext {
   readonly extents: ReadonlyMap<NodeId, SubtreeExtent>;
 }
 
-/** The tree's validity at the end of a group (O3). Only what the group's ops touched can have become invalid. */
+/**
+ * The tree's validity at the end of a group (O3). Only what the group's ops touched can have become
+ * invalid.
+ */
 export function checkGroupEnd(
   tree: WorkingTree,
   group: Group,
@@ -155,8 +155,8 @@ function checkPlace(tree: WorkingTree, op: Op, node: RemoteNode): Problem | unde
 }
 
 /**
- * A directory that got a longer path takes along all that is below it: what the batch itself put there, one by
- * one, and what was there before by its measured extent.
+ * A directory that got a longer path takes along all that is below it: what the batch itself put
+ * there, one by one, and what was there before by its measured extent.
  */
 function checkDescendants(
   tree: WorkingTree,
@@ -177,10 +177,7 @@ function checkDescendants(
 
 const NO_EXTENT: SubtreeExtent = { depth: 0, pathBytes: 0 };
 
-function fits(
-  { path, depth }: Extract<Climb, { kind: "path" }>,
-  extent: SubtreeExtent,
-): boolean {
+function fits({ path, depth }: Extract<Climb, { kind: "path" }>, extent: SubtreeExtent): boolean {
   return (
     depth + extent.depth <= PATH_DEPTH_MAX &&
     utf8LengthBytes(path) + extent.pathBytes <= PATH_BYTES_MAX
@@ -190,9 +187,7 @@ function fits(
 /** True where nothing below can have got a longer or deeper path. */
 export function isShallower(after: Climb, before: Climb | undefined): boolean {
   if (after.kind !== "path" || before?.kind !== "path") return false;
-  return (
-    after.depth <= before.depth && utf8LengthBytes(after.path) <= utf8LengthBytes(before.path)
-  );
+  return after.depth <= before.depth && utf8LengthBytes(after.path) <= utf8LengthBytes(before.path);
 }
 
 function tooLong(op: Op): Problem {

@@ -10,7 +10,13 @@ import { foldEvent } from "../core/fold.ts";
 import type { NodeId } from "../core/identifier.ts";
 import type { Place, RemoteNode, Sequence } from "../core/node.ts";
 import type { Batch, BatchResult, Group, GroupResult, Op } from "../core/op.ts";
-import type { EventRecord, Loaded, OpKey, OpRecord, SubtreeExtent } from "../ports/metadata-store.ts";
+import type {
+  EventRecord,
+  Loaded,
+  OpKey,
+  OpRecord,
+  SubtreeExtent,
+} from "../ports/metadata-store.ts";
 import { checkContent, checkGroupEnd, checkOp, type Refusal } from "./commit-checks.ts";
 import { type Climb, WorkingTree } from "./working-tree.ts";
 
@@ -32,7 +38,10 @@ export interface Decision {
   readonly nodes: readonly RemoteNode[];
 }
 
-/** Decides each group of each batch in order, every one on top of those that were accepted before it. */
+/**
+ * Decides each group of each batch in order, every one on top of those that were accepted before
+ * it.
+ */
 export function decide(proposal: Proposal): Decision {
   const deciding = new Deciding(proposal);
   const results = proposal.batches.map((batch) => deciding.decideBatch(batch));
@@ -227,11 +236,7 @@ function pathBefore(tree: WorkingTree, op: Op): Climb | undefined {
   return node === undefined || node.deleted ? undefined : tree.climb(node);
 }
 
-function shownPaths(
-  tree: WorkingTree,
-  draft: HashedEvent,
-  before: Climb | undefined,
-): ShownPaths {
+function shownPaths(tree: WorkingTree, draft: HashedEvent, before: Climb | undefined): ShownPaths {
   const from = before?.kind === "path" ? before.path : undefined;
   if (draft.kind === "delete" && from !== undefined) return { path: from };
   const node = tree.get(draft.node);

@@ -58,7 +58,8 @@ export class FileAccess {
   }
 
   async put(folder: FolderName, request: PutFileRequest): Promise<PutFileResult> {
-    // What would be refused anyway is refused before megabytes are taken in; it is checked again later.
+    // What would be refused anyway is refused before megabytes are taken in; it is checked again
+    // later.
     const early = await this.#spot(folder, request.path);
     checkTarget(request, early);
     const bytes = await this.#store(folder, early.head, request.body);
@@ -254,7 +255,9 @@ class Intake {
 function checkTarget(
   request: PutFileRequest,
   { names, nodes, target }: Spot,
-): { readonly node: RemoteNode; readonly content: FileContent; readonly seq: Sequence } | undefined {
+):
+  | { readonly node: RemoteNode; readonly content: FileContent; readonly seq: Sequence }
+  | undefined {
   const { path, ifMatch } = request;
   const blocking = nodes.find(
     ({ content }, index) => index < names.length - 1 && content.kind !== "directory",

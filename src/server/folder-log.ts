@@ -1,20 +1,25 @@
 /**
- * One folder's queue of batches. What waits is decided together and appended in one transaction, so that many
- * devices share one durability barrier. Rules: O1-O8, L1.
+ * One folder's queue of batches. What waits is decided together and appended in one transaction, so
+ * that many devices share one durability barrier. Rules: O1-O8, L1.
  */
 import { assert, SyncedError } from "../core/error.ts";
 import type { FolderName } from "../core/identifier.ts";
 import { COMMIT_ATTEMPTS_MAX, COMMIT_OPS_MAX, COMMIT_QUEUE_MAX } from "../core/limits.ts";
-import type { Sequence } from "../core/node.ts";
+import type { RemoteNode, Sequence } from "../core/node.ts";
 import type { Batch, BatchResult } from "../core/op.ts";
-import { decide } from "./commit.ts";
+import type { ServerInstruments } from "../ports/instruments.ts";
+import type { EventRecord, FolderUsage } from "../ports/metadata-store.ts";
 import { batchTouches, movesToMeasure } from "./batch-touches.ts";
+import { decide } from "./commit.ts";
+import { fileAction } from "./files-log.ts";
+import { UsageTally } from "./folder-usage.ts";
 import type { ObjectSupply } from "./object-supply.ts";
 import type { SequencerPorts } from "./sequencer.ts";
 import { formatTime } from "./time.ts";
 
 interface Waiting {
   readonly batch: Batch;
+  readonly sinceMs: number;
   readonly resolve: (result: BatchResult) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -23,6 +28,7 @@ export class FolderLog {
   readonly #ports: SequencerPorts;
   readonly #supply: ObjectSupply;
   readonly #name: FolderName;
+  readonly #usage: UsageTally;
   readonly #listeners = new Set<(head: Sequence) => void>();
   #queue: Waiting[] = [];
   #draining: Promise<void> | undefined;
@@ -31,9 +37,13 @@ export class FolderLog {
     this.#ports = ports;
     this.#supply = supply;
     this.#name = name;
+    this.#usage = new UsageTally(ports.metadata, name);
   }
 
-  /** @throws {SyncedError} `temporarily_unavailable` when too many batches wait, and what `Sequencer.commit` says */
+  /**
+   * @throws {SyncedError} `temporarily_unavailable` when too many batches wait, and what
+   * `Sequencer.commit` says
+   */
   commit(batch: Batch): Promise<BatchResult> {
     if (this.#queue.length >= COMMIT_QUEUE_MAX) {
       const claim = `${COMMIT_QUEUE_MAX} batches wait for folder "${this.#name}"`;
@@ -41,7 +51,7 @@ export class FolderLog {
       return Promise.reject(error);
     }
     return new Promise((resolve, reject) => {
-      this.#queue.push({ batch, resolve, reject });
+      this.#queue.push({ batch, sinceMs: this.#ports.clock.monotonic(), resolve, reject });
       this.#draining ??= this.#drain();
     });
   }
@@ -51,6 +61,11 @@ export class FolderLog {
     const own = (head: Sequence) => listener(head);
     this.#listeners.add(own);
     return () => this.#listeners.delete(own);
+  }
+
+  /** What lives in the folder. @param head as the caller knows it */
+  usage(head: Sequence): Promise<FolderUsage> {
+    return this.#usage.read(head);
   }
 
   /** Resolves when nothing is under way. */
@@ -82,9 +97,14 @@ export class FolderLog {
   async #settle(waiting: readonly Waiting[]): Promise<void> {
     try {
       const results = await this.#commitTogether(waiting.map(({ batch }) => batch));
-      for (const [index, { resolve, reject }] of waiting.entries()) {
+      for (const [index, { sinceMs, resolve, reject }] of waiting.entries()) {
         const result = results[index];
         assert(result !== undefined, "every batch has a result");
+        const { instruments, clock } = this.#ports;
+        if (instruments !== undefined) {
+          instruments.batchAnswered((clock.monotonic() - sinceMs) / 1000);
+          countRefusals(instruments, result);
+        }
         if (result instanceof SyncedError) reject(result);
         else resolve(result);
       }
@@ -116,11 +136,36 @@ export class FolderLog {
       const expectedHead = loaded.head.seq;
       const outcome = await metadata.append(this.#name, { expectedHead, events, nodes });
       if (outcome === "head_moved") continue;
+      const head = expectedHead + events.length;
+      this.#usage.commit({ expectedHead, head, before: loaded.nodes, after: nodes });
+      countEvents(this.#ports.instruments, events, loaded.nodes);
       // Durable: only now may anyone hear of it (O7).
-      for (const listener of this.#listeners) listener(expectedHead + events.length);
+      for (const listener of this.#listeners) listener(head);
       return results;
     }
     const claim = `other servers came first ${COMMIT_ATTEMPTS_MAX} times`;
     throw new SyncedError("temporarily_unavailable", `Cannot commit now: ${claim}`);
+  }
+}
+
+function countRefusals(instruments: ServerInstruments, result: BatchResult | SyncedError): void {
+  if (result instanceof SyncedError) return;
+  for (const group of result.results) {
+    if (group.status === "refused") instruments.opsRefused(group.code);
+  }
+}
+
+/** @param before the nodes as they were before the first of the events */
+function countEvents(
+  instruments: ServerInstruments | undefined,
+  events: readonly EventRecord[],
+  before: readonly RemoteNode[],
+): void {
+  if (instruments === undefined) return;
+  const contents = new Map(before.map(({ id, content }) => [id, content]));
+  for (const { event } of events) {
+    const action = fileAction(event, contents.get(event.node));
+    instruments.committed({ action, isConflictCopy: event.conflictOf !== undefined });
+    contents.set(event.node, event.content);
   }
 }

@@ -26,7 +26,9 @@ export class ObjectSupply {
   async missing(folder: FolderName, digests: readonly Digest[]): Promise<readonly Digest[]> {
     const objects = await this.#ports.metadata.knownObjects(folder, digests);
     const known = new Set(objects.map(({ digest }) => digest));
-    return digests.filter((digest) => !known.has(digest));
+    const missing = digests.filter((digest) => !known.has(digest));
+    this.#ports.instruments?.objectsKnown(digests.length - missing.length);
+    return missing;
   }
 
   /** @param objects whose bytes the pack decoder has checked against their digests */
@@ -59,11 +61,14 @@ export class ObjectSupply {
     if (objects.length === 0) return;
     await this.#ports.objects.put(objects);
     await this.#ports.metadata.recordObjects(folder, records);
+    const bytes = objects.reduce((sum, object) => sum + object.bytes.length, 0);
+    this.#ports.instruments?.objectsStored({ count: objects.length, bytes });
   }
 
   /**
-   * The same bytes may be a chunk of one file and a manifest object of another. A device that was told that
-   * the folder has them will not send them again, so what they mean at the other depth is found out here.
+   * The same bytes may be a chunk of one file and a manifest object of another. A device that was
+   * told that the folder has them will not send them again, so what they mean at the other depth is
+   * found out here.
    *
    * @param known what the folder knows of the contents' roots
    * @returns `known` and what was found out
@@ -85,11 +90,11 @@ export class ObjectSupply {
     for (const digest of digests) {
       if (!depths.has(digest)) throw unknownObject(digest);
     }
-    const load = async (digest: Digest) => ({
-      digest,
-      depth: depths.get(digest) ?? 0,
-      bytes: await this.#get(digest),
-    });
+    const load = async (digest: Digest) => {
+      const bytes = await this.#get(digest);
+      this.#ports.instruments?.bytesSent(bytes.length);
+      return { digest, depth: depths.get(digest) ?? 0, bytes };
+    };
     yield* readAhead(digests, load, READ_AHEAD_OBJECTS);
   }
 
@@ -102,7 +107,9 @@ export class ObjectSupply {
     const load = async (place: { digest: Digest; size: number; offset: number }) => {
       const bytes = await this.#get(place.digest);
       const start = Math.max(0, range.start - place.offset);
-      return bytes.subarray(start, Math.min(place.size, range.end - place.offset));
+      const wanted = bytes.subarray(start, Math.min(place.size, range.end - place.offset));
+      this.#ports.instruments?.bytesSent(wanted.length);
+      return wanted;
     };
     const chunks = readAhead(places, load, READ_AHEAD_OBJECTS);
     const first = await chunks.next();

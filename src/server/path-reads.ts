@@ -66,7 +66,8 @@ export async function readIndex(
   const { epoch, seq } = await headOf(metadata, folder, request.seq);
   const first = await walkIndex(metadata, folder, request);
   const after = await headOf(metadata, folder, undefined);
-  // The current rows are quicker to read, but several reads are one moment only if nothing came between.
+  // The current rows are quicker to read, but several reads are one moment only if nothing came
+  // between.
   const entries =
     request.seq === undefined && after.seq !== seq
       ? await walkIndex(metadata, folder, { ...request, seq })
@@ -122,7 +123,9 @@ async function lastNodeAt(
   return parent;
 }
 
-/** A directory on the way down, with those of its children that were fetched and not yet visited. */
+/**
+ * A directory on the way down, with those of its children that were fetched and not yet visited.
+ */
 interface Frame {
   readonly id: NodeId;
   readonly path: string;

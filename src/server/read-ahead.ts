@@ -1,4 +1,4 @@
-/** Loads what comes next while the reader is busy with what came before. Rules: P4. */
+/** Loads what comes next while the reader is busy with what came before. */
 
 /**
  * Loads each source in order, at most `ahead` of them before the reader asks.

@@ -18,7 +18,8 @@ import type { ByteRange } from "../core/manifest-walk.ts";
 import type { FileContent, RemoteNode, Sequence } from "../core/node.ts";
 import type { Batch, BatchResult } from "../core/op.ts";
 import type { Clock } from "../ports/clock.ts";
-import type { FolderHead, MetadataStore } from "../ports/metadata-store.ts";
+import type { ServerInstruments } from "../ports/instruments.ts";
+import type { FolderHead, FolderUsage, MetadataStore } from "../ports/metadata-store.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
 import type { Random } from "../ports/random.ts";
 import type {
@@ -44,6 +45,8 @@ export interface SequencerPorts {
   readonly objects: ObjectStore;
   readonly clock: Clock;
   readonly random: Random;
+  /** @default nothing is counted */
+  readonly instruments?: ServerInstruments;
 }
 
 /** A node with people's path, as it was at one seq. */
@@ -110,8 +113,8 @@ export interface DeleteFileRequest {
 }
 
 /**
- * Every method throws `folder_not_found` for an unknown folder, `storage_full` when the disk is full
- * (nothing is half-done then) and `storage_failed` once a durability barrier failed.
+ * Every method throws `folder_not_found` for an unknown folder, `storage_full` when the disk is
+ * full (nothing is half-done then) and `storage_failed` once a durability barrier failed.
  */
 export interface Sequencer {
   readonly serverId: ServerId;
@@ -122,9 +125,12 @@ export interface Sequencer {
   createFolder(name: FolderName): Promise<FolderCreation>;
   folder(name: FolderName): Promise<FolderInfo>;
   /** By ascending name, after `after`. */
-  folders(page: { readonly after?: FolderName; readonly limit: number }): Promise<
-    readonly FolderInfo[]
-  >;
+  folders(page: {
+    readonly after?: FolderName;
+    readonly limit: number;
+  }): Promise<readonly FolderInfo[]>;
+  /** What lives in the folder: counted by the first question, kept up after that. */
+  usage(name: FolderName): Promise<FolderUsage>;
 
   /**
    * Commits a batch; durable when it resolves, and listeners were told.
@@ -134,8 +140,8 @@ export interface Sequencer {
   commit(folder: FolderName, batch: Batch): Promise<BatchResult>;
 
   /**
-   * Events after `after`, never splitting a group: at least `limit` where there are so many, and up to the
-   * end of the last one's group. `epoch` and `hash` are checked where they are given.
+   * Events after `after`, never splitting a group: at least `limit` where there are so many, and up
+   * to the end of the last one's group. `epoch` and `hash` are checked where they are given.
    *
    * @throws {SyncedError} `cursor_ahead`, `log_diverged`
    */
@@ -150,22 +156,25 @@ export interface Sequencer {
   /** Which of these the folder does not have, in the order asked. */
   missing(folder: FolderName, digests: readonly Digest[]): Promise<readonly Digest[]>;
   /**
-   * Stores objects; durable when it resolves. Children come before the manifests that list them, in this call
-   * or before it. That bytes have their digest was checked by the pack decoder.
+   * Stores objects; durable when it resolves. Children come before the manifests that list them, in
+   * this call or before it. That bytes have their digest was checked by the pack decoder.
    *
    * @throws {SyncedError} `invalid_manifest`, `chunk_missing`: nothing of the call was stored
    */
   putObjects(folder: FolderName, objects: readonly PackObject[]): Promise<void>;
   /**
-   * The objects in the order asked; each was verified. All are looked up before the first is yielded.
+   * The objects in the order asked; each was verified. All are looked up before the first is
+   * yielded.
    *
-   * @throws {SyncedError} `chunk_missing` (before the first) when the folder does not have one, `chunk_corrupt`
+   * @throws {SyncedError} `chunk_missing` (before the first) when the folder does not have one,
+   * `chunk_corrupt`
    */
   readObjects(folder: FolderName, digests: readonly Digest[]): AsyncIterable<PackObject>;
 
-  tree(folder: FolderName, page: { readonly after?: NodeId; readonly limit: number }): Promise<
-    TreePage
-  >;
+  tree(
+    folder: FolderName,
+    page: { readonly after?: NodeId; readonly limit: number },
+  ): Promise<TreePage>;
   /** @throws {SyncedError} `cursor_ahead` when `seq` is beyond the head. */
   index(folder: FolderName, request: IndexRequest): Promise<IndexPage>;
   /**
@@ -182,14 +191,16 @@ export interface Sequencer {
   /** Any current or historical content of this folder with that SHA-256. */
   contentBySha256(folder: FolderName, sha256: Digest): Promise<FileContent | undefined>;
   /**
-   * A content's bytes. The first chunk is read before the iterable is handed out, so that damage there is an
-   * error and not a broken body.
+   * A content's bytes. The first chunk is read before the iterable is handed out, so that damage
+   * there is an error and not a broken body.
    *
    * @throws {SyncedError} `chunk_missing`, `chunk_corrupt`
    */
-  readContent(folder: FolderName, content: FileContent, range?: ByteRange): Promise<
-    AsyncIterable<Uint8Array>
-  >;
+  readContent(
+    folder: FolderName,
+    content: FileContent,
+    range?: ByteRange,
+  ): Promise<AsyncIterable<Uint8Array>>;
   /**
    * Chunks, stores and commits a whole file as ordinary ops; makes parents. Races are tried again.
    *
@@ -244,6 +255,11 @@ export function createSequencer(ports: SequencerPorts): Sequencer {
     createFolder: (name) => createFolder(ports, name),
     folder: async (name) => toFolderInfo(await requireFolder(metadata, name)),
     folders: async (page) => (await metadata.folders(page)).map(toFolderInfo),
+
+    usage: async (name) => {
+      const { head } = await requireFolder(metadata, name);
+      return await logs.of(name).usage(head.seq);
+    },
 
     commit: (folder, batch) => logs.commit(folder, batch),
     events: (folder, request) => readEvents(ports, folder, request),
@@ -342,7 +358,7 @@ async function requireCursor(
 }
 
 async function readEvents(
-  { metadata, objects }: SequencerPorts,
+  { metadata, objects, instruments }: SequencerPorts,
   folder: FolderName,
   request: EventsRequest,
 ): Promise<EventPage> {
@@ -356,19 +372,25 @@ async function readEvents(
   const slice = await metadata.events(folder, request);
   const events =
     request.inline === true
-      ? await Promise.all(slice.events.map((event) => withInline(objects, event)))
+      ? await Promise.all(slice.events.map((event) => withInline(objects, event, instruments)))
       : slice.events;
   const next = events.at(-1)?.seq ?? after;
   return { epoch: head.epoch, head: slice.head.seq, events, next };
 }
 
-async function withInline(objects: ObjectStore, event: ServedEvent): Promise<ServedEvent> {
+async function withInline(
+  objects: ObjectStore,
+  event: ServedEvent,
+  instruments: ServerInstruments | undefined,
+): Promise<ServedEvent> {
   const { kind, content } = event;
   if (kind === "move" || kind === "delete" || content.kind !== "file") return event;
   if (content.depth > 0 || content.size === 0 || content.size > INLINE_BYTES_MAX) return event;
   try {
     const bytes = await objects.get(content.manifest);
-    return bytes === undefined ? event : { ...event, inline: bytes.toBase64() };
+    if (bytes === undefined) return event;
+    instruments?.bytesSent(bytes.length);
+    return { ...event, inline: bytes.toBase64() };
   } catch (error) {
     // Damage to one file must not stop the log: whoever fetches these bytes is told.
     if (error instanceof SyncedError && error.code === "chunk_corrupt") return event;

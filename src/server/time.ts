@@ -5,7 +5,8 @@ const DAY_MS = 86_400_000;
 /**
  * RFC 3339 with milliseconds in UTC. Written out, since only adapters may know a Date.
  *
- * Source of the calendar: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", civil_from_days.
+ * Source of the calendar: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms",
+ * civil_from_days.
  *
  * @param nowMs milliseconds since 1970, not before year 0
  */
@@ -38,4 +39,19 @@ export function formatTime(nowMs: number): string {
 
 function digits(value: number, count: number): string {
   return String(value).padStart(count, "0");
+}
+
+/** @param time as `formatTime` writes it @returns milliseconds since 1970 */
+export function parseTime(time: string): number {
+  const field = (from: number, to: number) => Number(time.slice(from, to));
+  const month = field(5, 7);
+  // Years begin in March here, so that a leap day is a year's last one.
+  const year = field(0, 4) - (month <= 2 ? 1 : 0);
+  const era = Math.floor(year / 400);
+  const yearOfEra = year - era * 400;
+  const dayOfYear = Math.floor((153 * ((month + 9) % 12) + 2) / 5) + field(8, 10) - 1;
+  const leapDays = Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100);
+  const days = era * 146_097 + yearOfEra * 365 + leapDays + dayOfYear - 719_468;
+  const seconds = (field(11, 13) * 60 + field(14, 16)) * 60 + field(17, 19);
+  return days * DAY_MS + seconds * 1000 + field(20, 23);
 }

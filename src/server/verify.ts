@@ -1,9 +1,9 @@
 /**
- * verifyData(): is everything that the server keeps what it was. Reads all of it and changes nothing.
- * Rules: L1, L2, L5, C5, O6, I37.
+ * verifyData(): is everything that the server keeps what it was. Reads all of it and changes
+ * nothing. Rules: L1, L2, L5, C5, O6, I37.
  *
- * Needs stores that nobody writes to meanwhile: `synced verify` opens the data directory under its lock, so it
- * is refused with `data_in_use` while a server runs.
+ * Needs stores that nobody writes to meanwhile: `synced verify` opens the data directory under its
+ * lock, so it is refused with `data_in_use` while a server runs.
  */
 import { eventHash } from "../core/canonical.ts";
 import type { Digest } from "../core/digest.ts";
@@ -46,7 +46,10 @@ export async function* verifyData(stores: {
   yield* verifyObjects(objects, sound);
   let after: FolderName | undefined;
   for (;;) {
-    const folders = await metadata.folders({ limit: 100, ...(after === undefined ? {} : { after }) });
+    const folders = await metadata.folders({
+      limit: 100,
+      ...(after === undefined ? {} : { after }),
+    });
     for (const found of folders) yield* verifyFolder(stores, found, sound);
     after = folders.at(-1)?.folder.name;
     if (after === undefined) return;
@@ -112,7 +115,11 @@ async function* verifyFolder(
 /** What the folder knows is there, and means what it is known as. */
 async function* verifyKnownObjects(
   { metadata, objects }: { readonly metadata: MetadataStore; readonly objects: ObjectStore },
-  { name, known, sound }: {
+  {
+    name,
+    known,
+    sound,
+  }: {
     readonly name: FolderName;
     readonly known: Map<string, KnownObject>;
     readonly sound: ReadonlySet<Digest>;
@@ -188,7 +195,10 @@ function* verifyEvent(
 }
 
 /** O3, of what the log folds to. */
-function* verifyTree(tree: ReadonlyMap<NodeId, RemoteNode>, where: string): Generator<Finding, void> {
+function* verifyTree(
+  tree: ReadonlyMap<NodeId, RemoteNode>,
+  where: string,
+): Generator<Finding, void> {
   const places = new Set<string>();
   const rooted = new Set<NodeId>([ROOT_ID]);
   for (const node of tree.values()) {

@@ -1,6 +1,6 @@
 /**
- * The part of a folder's tree that a batch touches, changed step by step and taken back where a group is
- * refused. Rules: O3, O4.
+ * The part of a folder's tree that a batch touches, changed step by step and taken back where a
+ * group is refused. Rules: O3, O4.
  */
 import { type NodeId, ROOT_ID } from "../core/identifier.ts";
 import { PATH_DEPTH_MAX } from "../core/limits.ts";

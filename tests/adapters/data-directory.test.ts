@@ -1,6 +1,14 @@
 /** The data directory: made, locked, refused. */
 import { afterAll, expect, test } from "bun:test";
-import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -17,9 +25,9 @@ function scratch(): string {
   return join(directory, "data");
 }
 
-function codeOf(open: () => unknown): string {
+async function codeOf(open: () => unknown): Promise<string> {
   try {
-    open();
+    await open();
   } catch (error) {
     return (error as { code: string }).code;
   }
@@ -48,7 +56,7 @@ test("a new directory is the owner's alone, and keeps its server id", async () =
 test("a second server is refused, in this process and in another", async () => {
   const path = scratch();
   const first = openDataDirectory(path);
-  expect(codeOf(() => openDataDirectory(path))).toBe("data_in_use");
+  expect(await codeOf(() => openDataDirectory(path))).toBe("data_in_use");
   const module = join(import.meta.dir, "../../src/adapters/data-directory.ts");
   const script =
     `import { openDataDirectory } from ${JSON.stringify(module)};` +
@@ -64,7 +72,7 @@ test("a newer format is refused and nothing is written [I44]", async () => {
   await openDataDirectory(path).close();
   writeFileSync(join(path, "format"), "synced data 2\n");
   const before = contentsOf(path);
-  expect(codeOf(() => openDataDirectory(path))).toBe("data_newer");
+  expect(await codeOf(() => openDataDirectory(path))).toBe("data_newer");
   expect(contentsOf(path)).toEqual(before);
 });
 
@@ -75,21 +83,21 @@ test("a newer database is refused and nothing is written in it [I44]", async () 
   database.exec("PRAGMA user_version = 99; PRAGMA wal_checkpoint(TRUNCATE)");
   database.close();
   const before = contentsOf(path);
-  expect(codeOf(() => openDataDirectory(path))).toBe("data_newer");
+  expect(await codeOf(() => openDataDirectory(path))).toBe("data_newer");
   expect(contentsOf(path)).toEqual(before);
 });
 
-test("a file in place of the directory, and one that cannot be read, are refused", () => {
+test("a file in place of the directory, and one that cannot be read, are refused", async () => {
   const path = scratch();
   writeFileSync(path, "a file");
-  expect(codeOf(() => openDataDirectory(path))).toBe("data_not_writable");
-  expect(codeOf(() => openDataDirectory("/proc/synced-test"))).toBe("data_not_writable");
+  expect(await codeOf(() => openDataDirectory(path))).toBe("data_not_writable");
+  expect(await codeOf(() => openDataDirectory("/proc/synced-test"))).toBe("data_not_writable");
 });
 
 test("a database that is not one is damage", async () => {
   const path = scratch();
   await openDataDirectory(path).close();
   writeFileSync(join(path, "metadata.db"), "x".repeat(8192));
-  expect(["damage_found", "data_newer"]).toContain(codeOf(() => openDataDirectory(path)));
+  expect(["damage_found", "data_newer"]).toContain(await codeOf(() => openDataDirectory(path)));
   chmodSync(path, 0o700);
 });

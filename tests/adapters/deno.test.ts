@@ -39,7 +39,7 @@ test("without native calls Deno falls back, and says what it cannot do [D6]", as
   const report: unknown = JSON.parse((await script.line()) ?? "null");
   expect(report).toMatchObject({
     native: false,
-    capabilities: { exchange: false, executable: true, mtimeGranularityNs: 1000 },
+    capabilities: { exchange: false, executable: true, mtimeGranularityNs: 1_000_000 },
     wasLocked: true,
     isLocked: false,
     executable: true,
@@ -47,6 +47,6 @@ test("without native calls Deno falls back, and says what it cannot do [D6]", as
     exchanged: "unsupported",
     illegible: 1,
   });
-  expect(report).toMatchObject({ mtimeNs: expect.stringMatching(/^1700000001123456/) });
+  expect(report).toMatchObject({ mtimeNs: expect.stringMatching(/^1700000001123/) });
   expect(readFileSync(join(root, "made"), "utf8")).toBe("from another runtime");
 }, 30_000);

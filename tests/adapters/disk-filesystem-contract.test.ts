@@ -51,6 +51,8 @@ if (nativeCalls() !== undefined) {
   );
   contract(
     "disk file system without rename flags",
-    without((name, ...[, , , , flags]) => (name === "renameat2" && flags !== 0 ? EINVAL : undefined)),
+    without((name, ...[, , , , flags]) =>
+      name === "renameat2" && flags !== 0 ? EINVAL : undefined,
+    ),
   );
 }

@@ -73,7 +73,8 @@ describe("an attacker", () => {
         () => victim.makeSymlink(`d/link-${round}`, "x"),
         () => {
           victim.createFile(staged).close();
-          if (victim.moveNoReplace(staged, `d/moved-${round}`) !== "moved") throw new Error("absent");
+          if (victim.moveNoReplace(staged, `d/moved-${round}`) !== "moved")
+            throw new Error("absent");
         },
       ];
       for (const write of writes) {
@@ -212,10 +213,14 @@ describe("permissions and links", () => {
     execFileSync("touch", ["-d", "@-1.5", join(root, "file")]);
     expect(fs.stat("file")?.mtimeNs).toBe("-1500000000");
     const { identity, stamp } = fs.stat("file") ?? { identity: "", stamp: "" };
-    const changed = fs.setMetadata("file", { identity, stamp }, {
-      executable: false,
-      mtimeNs: "-1000000001",
-    });
+    const changed = fs.setMetadata(
+      "file",
+      { identity, stamp },
+      {
+        executable: false,
+        mtimeNs: "-1000000001",
+      },
+    );
     expect(changed).toMatchObject({ mtimeNs: "-1000000001" });
   });
 

@@ -1,7 +1,14 @@
 /** The client's SQLite store: the contract, and what only a file can show. Rules: S1, S4, I44. */
 import { afterAll, describe, expect, test } from "bun:test";
-import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { truncateSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -13,8 +20,8 @@ import {
 import { sha256 } from "../../src/core/digest.ts";
 import { SyncedError } from "../../src/core/error.ts";
 import { ROOT_ID } from "../../src/core/identifier.ts";
-import { type TreeFixture, treeContract } from "../contracts/tree-contract.ts";
 import { fileContent, nodeId, stateStoreContract } from "../contracts/state-store-contract.ts";
+import { type TreeFixture, treeContract } from "../contracts/tree-contract.ts";
 
 const scratch = mkdtempSync(join(tmpdir(), "synced-test-state-"));
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
@@ -28,7 +35,10 @@ function newPath(): string {
 stateStoreContract("SQLite in memory", () => openStateStore(":memory:"));
 stateStoreContract("SQLite in a file", () => openStateStore(newPath()));
 
-/** Each view as a tree of its own; rows that only this view has, and for local and remote, over a base. */
+/**
+ * Each view as a tree of its own; rows that only this view has, and for local and remote, over a
+ * base.
+ */
 function overlayFixture(view: "local" | "remote", settled: boolean): TreeFixture {
   const store = openStateStore(":memory:");
   const versions = { contentVersion: 1, placeVersion: 1, deleted: false };

@@ -1,13 +1,8 @@
-/** Both watchers on a real folder: what they report, what they keep quiet about, and how they end. */
+/**
+ * Both watchers on a real folder: what they report, what they keep quiet about, and how they end.
+ */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import {
-  appendFileSync,
-  mkdirSync,
-  renameSync,
-  rmSync,
-  unlinkSync,
-  writeFileSync,
-} from "node:fs";
+import { appendFileSync, mkdirSync, renameSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createChokidarWatcher } from "../../src/adapters/chokidar-watcher.ts";
 import { createNativeWatcher } from "../../src/adapters/native-watcher.ts";

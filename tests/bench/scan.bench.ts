@@ -1,6 +1,6 @@
 /**
- * How long it takes to list and stat 100,000 files: `bun tests/bench/scan.bench.ts [files]`, or with
- * `deno run -A`.
+ * How long it takes to list and stat 100,000 files: `bun tests/bench/scan.bench.ts [files]`, or
+ * with `deno run -A`.
  */
 import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,4 +1,7 @@
-/** Users who work by chance, also between any two calls of a scan; in the end the tree is the disk's. */
+/**
+ * Users who work by chance, also between any two calls of a scan; in the end the tree is the
+ * disk's.
+ */
 import { expect, test } from "bun:test";
 import { SimRandom } from "../sim/sim-random.ts";
 import { CALM_MS, ScanWorld } from "./scan-world.ts";

@@ -1,4 +1,6 @@
-/** Table of what users do with names, and which nodes must come out of it, in full and hinted scans. */
+/**
+ * Table of what users do with names, and which nodes must come out of it, in full and hinted scans.
+ */
 import { describe, expect, test } from "bun:test";
 import { CALM_MS, ScanWorld } from "./scan-world.ts";
 

@@ -41,7 +41,7 @@ describe("stamps", () => {
     expect(reads(world)).toEqual([]);
   });
 
-  test("scan() reads a young file once more, two seconds later, and then never again [A2]", async () => {
+  test("scan() reads a young file once more, two seconds later [A2]", async () => {
     const world = new ScanWorld();
     world.write("a", "one");
     const first = await world.scan();
@@ -58,7 +58,7 @@ describe("stamps", () => {
     expect(reads(world)).toEqual([]);
   });
 
-  test("scan() sees an edit that left the stamp as it was, if it was young [A2]", async () => {
+  test("scan() sees an edit that left a young stamp as it was [A2]", async () => {
     const world = await agreed("a");
     world.write("a", "one");
     await world.scan("a");
@@ -179,7 +179,7 @@ describe("unknown is not absent", () => {
     "not_directory",
     "other_device",
   ] as const) {
-    test(`a scan in which each call fails once with ${code} removes nothing [A3] [I16]`, async () => {
+    test(`a scan whose calls fail with ${code} removes nothing [A3] [I16]`, async () => {
       for (let nth = 0; ; nth++) {
         const world = await agreed("d/e/f", "d/g", "h");
         const before = world.ids();
@@ -196,7 +196,7 @@ describe("unknown is not absent", () => {
     });
   }
 
-  test("a directory that vanishes while it is scanned loses nothing at once [A3] [A4]", async () => {
+  test("a directory that vanishes during its scan loses nothing [A3] [A4]", async () => {
     const world = await agreed("d/f", "d/g");
     const ids = world.ids();
     world.make("d/new");
@@ -290,7 +290,7 @@ describe("disappearances", () => {
     expect(file(world, "b").sha256).toBe(sha256("edited"));
   });
 
-  test("a move that is seen in two scans is a move, whichever path comes first [A4] [A1]", async () => {
+  test("a move that is seen in two scans is a move, in any order [A4] [A1]", async () => {
     for (const hints of [
       ["d/a", "e/b"],
       ["e/b", "d/a"],
@@ -318,7 +318,7 @@ describe("disappearances", () => {
     expect(report.unsettled).toBe(false);
   });
 
-  test("a temporary file that was seen and then renamed over another is an edit of that [F48]", async () => {
+  test("a temporary file that was seen and renamed over another is an edit [F48]", async () => {
     const world = await agreed("a");
     const { id } = world.node("a");
     world.write("a.tmp", "saved");
@@ -364,7 +364,7 @@ describe("disappearances", () => {
 });
 
 describe("reading", () => {
-  test("a file that changes while it is read is tried again, ever later, then listed [A5] [F46]", async () => {
+  test("a file that changes while it is read is tried ever later [A5] [F46]", async () => {
     const world = await agreed("a");
     const before = file(world, "a");
     world.write("a", "growing");
@@ -464,7 +464,7 @@ describe("what is not synced", () => {
     expect(problems(world)).toEqual(["a: unsupported_kind"]);
   });
 
-  test("newly ignored nodes are forgotten, not deleted; un-ignored ones are new [A7] [F95]", async () => {
+  test("newly ignored nodes are forgotten, un-ignored ones new [A7] [F95]", async () => {
     for (const hints of [[], [".syncedignore"]]) {
       const world = await agreed("keep", "logs/a", "logs/deep/b", "x.tmp");
       const { id } = world.node("x.tmp");
@@ -591,7 +591,7 @@ describe("cost and course", () => {
     expect(world.ids()).toEqual(before);
   });
 
-  test("a long scan tells of its progress [P4]", async () => {
+  test("a long scan tells of its progress [Y1]", async () => {
     const world = new ScanWorld();
     world.make(...Array.from({ length: 300 }, (_, index) => `f${index}`));
     world.onCall = () => {

@@ -1,6 +1,6 @@
 /**
- * What every FileSystem must do: the disk's and the simulator's. `make` gives an empty folder with an empty
- * `.synced/staging` (and quarantine), and its user.
+ * What every FileSystem must do: the disk's and the simulator's. `make` gives an empty folder with
+ * an empty `.synced/staging` (and quarantine), and its user.
  */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import {
@@ -11,7 +11,10 @@ import {
   type Stat,
 } from "../../src/ports/filesystem.ts";
 
-/** Acts as a person or program would on the same folder, at once visible to the file system under test. */
+/**
+ * Acts as a person or program would on the same folder, at once visible to the file system under
+ * test.
+ */
 export interface FileSystemUser {
   /** Makes the file or truncates and rewrites it in place. */
   writeFile(path: string, text: string): void;
@@ -92,9 +95,18 @@ function lookingContract({ fs, user }: Context): void {
     const listing = fs().list("d");
     expect(listing?.illegible).toEqual([]);
     expect(namesOf(fs(), "d")).toEqual(["file", "inner", "link"]);
-    for (const { name, stat } of listing?.entries ?? []) expect(fs().stat(`d/${name}`)).toEqual(stat);
-    expect(fs().list("")?.entries.map(({ name }) => name)).toContain("d");
-    expect(fs().list("")?.entries.map(({ name }) => name)).toContain("d");
+    for (const { name, stat } of listing?.entries ?? [])
+      expect(fs().stat(`d/${name}`)).toEqual(stat);
+    expect(
+      fs()
+        .list("")
+        ?.entries.map(({ name }) => name),
+    ).toContain("d");
+    expect(
+      fs()
+        .list("")
+        ?.entries.map(({ name }) => name),
+    ).toContain("d");
   });
 
   test("list() says undefined for what is absent or no directory, and empty for an empty one [A3]", () => {
@@ -116,7 +128,7 @@ function lookingContract({ fs, user }: Context): void {
       "\u00e9 composed",
       "e\u0301 composed",
       "\uFEFFmark first",
-      " space, \\ and \"quotes\"",
+      ' space, \\ and "quotes"',
       "-rf",
       "...",
       "x".repeat(255),

@@ -1,10 +1,24 @@
-/** The contract of every MetadataStore [L1, L5, O1, O6, H5]. What SQLite and the simulated store have in common. */
+/**
+ * The contract of every MetadataStore [L1, L5, O1, O6, H5]. What SQLite and the simulated store
+ * have in common.
+ */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { genesisHash } from "../../src/core/canonical.ts";
 import { type Digest, sha256 } from "../../src/core/digest.ts";
-import { type Epoch, type FolderName, type NodeId, parseFolderName, ROOT_ID } from "../../src/core/identifier.ts";
+import {
+  type Epoch,
+  type FolderName,
+  type NodeId,
+  parseFolderName,
+  ROOT_ID,
+} from "../../src/core/identifier.ts";
 import type { Batch, Op } from "../../src/core/op.ts";
-import type { EventRecord, Loaded, LoadRequest, MetadataStore } from "../../src/ports/metadata-store.ts";
+import type {
+  EventRecord,
+  Loaded,
+  LoadRequest,
+  MetadataStore,
+} from "../../src/ports/metadata-store.ts";
 import { batchTouches } from "../../src/server/batch-touches.ts";
 import { decide } from "../../src/server/commit.ts";
 import { fileOf, nodeId } from "../generate/trees.ts";
@@ -136,7 +150,10 @@ function loads(): void {
     await append([create(C, "c", fileOf("one"), B)], [create(D, "d", fileOf("two"))]);
     const byNode = await store.load(FOLDER, { ...NOTHING, nodes: [C, nodeId(99)] });
     expect(ids(byNode)).toEqual([A, B, C]);
-    const places = [{ parent: ROOT_ID, name: "d" }, { parent: B, name: "c" }];
+    const places = [
+      { parent: ROOT_ID, name: "d" },
+      { parent: B, name: "c" },
+    ];
     expect(ids(await store.load(FOLDER, { ...NOTHING, places }))).toEqual([A, B, C, D]);
     const nowhere = [{ parent: ROOT_ID, name: "D" }];
     expect(ids(await store.load(FOLDER, { ...NOTHING, places: nowhere }))).toEqual([]);
@@ -176,7 +193,10 @@ function loads(): void {
     });
     expect(loaded.ops).toEqual([{ ...key, seq: 1, body }]);
     expect(loaded.objects).toEqual([{ digest: sha256("one"), depth: 0, size: 3 }]);
-    const expected: [number, Digest][] = [[0, event.previousHash], [1, event.hash]];
+    const expected: [number, Digest][] = [
+      [0, event.previousHash],
+      [1, event.hash],
+    ];
     expect([...loaded.hashes]).toEqual(expected);
     expect(loaded.head).toEqual({ epoch, seq: 1, hash: event.hash });
   });
@@ -207,7 +227,7 @@ function appends(): void {
     expect((await store.child(FOLDER, { parent: ROOT_ID, name: "b" }))?.id).toBe(A);
   });
 
-  test("a name is free again once its node is deleted, and a revived node has one row", async () => {
+  test("a deleted node frees its name, and a revived one has one row [O2]", async () => {
     await append([create(A, "a", fileOf("one"))]);
     await append([remove(A, 1)], [create(B, "a", fileOf("two"))]);
     await append([revive(A, "c", fileOf("one"), 2)]);
@@ -321,7 +341,9 @@ function pastReads(): void {
     expect(await names(ROOT_ID, 4)).toEqual(["a", "c"]);
     expect(await names(ROOT_ID, 5)).toEqual(["a"]);
     expect(await names(ROOT_ID, 6)).toEqual([]);
-    expect((await store.child(FOLDER, { parent: A, name: "b" }, 3))?.content).toEqual(fileOf("two"));
+    expect((await store.child(FOLDER, { parent: A, name: "b" }, 3))?.content).toEqual(
+      fileOf("two"),
+    );
     expect(await store.child(FOLDER, { parent: A, name: "b" }, 4)).toBeUndefined();
     expect(await store.child(FOLDER, { parent: A, name: "b" })).toBeUndefined();
   });

@@ -369,7 +369,8 @@ export function stateStoreContract(name: string, open: () => StateStore): void {
         expect(seqs.length).toBeLessThanOrEqual(64);
         expect(seqs.length).toBeGreaterThan(8);
         expect(seqs).toEqual(seqs.toSorted((x, y) => y - x));
-        // Whatever seq a backup was taken at, a cursor below it lies within a few times its distance.
+        // Whatever seq a backup was taken at, a cursor below it lies within a few times its
+        // distance.
         for (let restored = 1; restored < 5000; restored += 97) {
           const common = seqs.find((seq) => seq <= restored) ?? -1;
           expect(5000 - common).toBeLessThanOrEqual(8 * (5000 - restored) + 1);

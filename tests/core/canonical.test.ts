@@ -1,9 +1,9 @@
 /** The canonical form and the hash chain, against values written out by hand. */
 import { describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
+import type { HashedEvent } from "../../src/core/canonical.ts";
 import { canonicalEvent, eventHash, genesisHash, opBodyDigest } from "../../src/core/canonical.ts";
 import { sha256 } from "../../src/core/digest.ts";
-import type { HashedEvent } from "../../src/core/canonical.ts";
 import {
   type BatchId,
   type DeviceId,
@@ -17,7 +17,7 @@ import {
 } from "../../src/core/identifier.ts";
 
 const device = parseId<DeviceId>("d".repeat(32));
-const opId = parseId<OpId>("0".repeat(31) + "1");
+const opId = parseId<OpId>(`${"0".repeat(31)}1`);
 const batch = parseId<BatchId>("b".repeat(32));
 const node = parseId<NodeId>("a".repeat(32));
 const other = parseId<NodeId>("c".repeat(32));

@@ -3,7 +3,13 @@ import { describe, expect, test } from "bun:test";
 import { sha256 } from "../../src/core/digest.ts";
 import type { Event, EventKind } from "../../src/core/event.ts";
 import { foldEvent } from "../../src/core/fold.ts";
-import { type BatchId, type DeviceId, type NodeId, type OpId, parseId } from "../../src/core/identifier.ts";
+import {
+  type BatchId,
+  type DeviceId,
+  type NodeId,
+  type OpId,
+  parseId,
+} from "../../src/core/identifier.ts";
 
 function eventOf(kind: EventKind): Event {
   return {

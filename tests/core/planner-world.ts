@@ -1,6 +1,6 @@
 /**
- * Three trees in memory and strict hands: plans are carried out on them as the server and the disk would, and every
- * step that could not be done there is a failure here.
+ * Three trees in memory and strict hands: plans are carried out on them as the server and the disk
+ * would, and every step that could not be done there is a failure here.
  */
 import { expect } from "bun:test";
 import { type Digest, sha256 } from "../../src/core/digest.ts";

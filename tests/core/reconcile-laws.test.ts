@@ -46,7 +46,8 @@ function perform(world: PlannerWorld, side: Side, { kind, a, b, name }: Edit): s
   const nodes = [...side.tree.nodes()];
   const node = nodes[a % Math.max(1, nodes.length)];
   const directories = nodes.filter(({ content }) => content.kind === "directory");
-  const parent = [ROOT_ID, ...directories.map(({ id }) => id)][b % (directories.length + 1)] ?? ROOT_ID;
+  const parent =
+    [ROOT_ID, ...directories.map(({ id }) => id)][b % (directories.length + 1)] ?? ROOT_ID;
   const text = `${kind}${world.seq}-${a}-${b}`;
   switch (kind) {
     case "create":
@@ -66,7 +67,8 @@ function perform(world: PlannerWorld, side: Side, { kind, a, b, name }: Edit): s
       const content = { ...node.content };
       side.put({
         ...node,
-        content: kind === "touch" ? { ...content, mtimeNs: `${a}` } : { ...content, executable: true },
+        content:
+          kind === "touch" ? { ...content, mtimeNs: `${a}` } : { ...content, executable: true },
       });
       return undefined;
     }

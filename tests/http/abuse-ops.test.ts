@@ -1,4 +1,6 @@
-/** The abuse catalogue, second part: ops and objects that are well-formed JSON or packs, and wrong. */
+/**
+ * The abuse catalogue, second part: ops and objects that are well-formed JSON or packs, and wrong.
+ */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { sha256 } from "../../src/core/digest.ts";
 import {

@@ -9,7 +9,6 @@ import {
   type CallOptions,
   expectProblem,
   type Fixture,
-  FOLDER,
   id,
   openFixture,
   TOKEN,
@@ -17,13 +16,10 @@ import {
 
 let open: Fixture;
 let guarded: Fixture;
-let cursor: { epoch: string; seq: number; hash: string };
 
 beforeAll(async () => {
   open = await openFixture();
   guarded = await openFixture({ token: TOKEN });
-  const { epoch, head, hash } = await open.sequencer.folder(FOLDER);
-  cursor = { epoch, seq: head, hash };
 });
 
 afterAll(async () => {

@@ -160,12 +160,12 @@ describe("request lines and hosts (B6, B8, B58, B75, B79)", () => {
     ["raw 8-bit bytes", `GET /v1/folders/\xff\xfe/tree HTTP/1.1\r\n${HOST}\r\n`, [400]],
     [
       "a WebSocket",
-      `GET /v1/hello HTTP/1.1\r\n${HOST}Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n`,
+      `GET /v1/hello HTTP/1.1\r\n${HOST}Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\r\n`,
       [200, 400],
     ],
     [
       "h2c",
-      `GET /v1/hello HTTP/1.1\r\n${HOST}Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n`,
+      `GET /v1/hello HTTP/1.1\r\n${HOST}Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n`,
       [200, 400],
     ],
     [
@@ -252,7 +252,7 @@ describe("listen()", () => {
 });
 
 describe("createFetchTransport()", () => {
-  test("names why there is no server [P3]", async () => {
+  test("names why there is no server [H1]", async () => {
     const request = new Request("http://127.0.0.1:1/v1/hello");
     await expect(fetchTransport(request)).rejects.toMatchObject({
       code: "server_unreachable",
@@ -260,7 +260,7 @@ describe("createFetchTransport()", () => {
     });
   });
 
-  test("follows no redirect and inflates nothing (B63, B64) [P3]", async () => {
+  test("follows no redirect and inflates nothing (B63, B64) [H1]", async () => {
     const liar = Bun.serve({
       port: 0,
       fetch(request) {

@@ -162,7 +162,7 @@ describe("createServerApi()", () => {
     expect(devices).toMatchObject([{ name: "mine", applied: cursor }]);
   });
 
-  test("the server's own code comes through [E1]", async () => {
+  test("the server's own code comes through [H1]", async () => {
     const { cursor } = await batchOf();
     const ahead = { ...cursor, seq: cursor.seq + 1 };
     await expect(api.events({ after: ahead, limit: 1 }, signal)).rejects.toMatchObject({
@@ -181,7 +181,7 @@ describe("createServerApi()", () => {
     });
   });
 
-  test("an aborted call rejects with an AbortError [P3]", async () => {
+  test("an aborted call rejects with an AbortError [H1]", async () => {
     const aborted = AbortSignal.abort();
     await expect(api.hello(aborted)).rejects.toMatchObject({ name: "AbortError" });
   });
@@ -346,7 +346,7 @@ describe("a server that lies (B60-B68)", () => {
     await expect(apiOver(async () => answer()).hello(signal)).rejects.toMatchObject({ code });
   });
 
-  test("no answer within 10 s is an unreachable server [P3]", async () => {
+  test("no answer within 10 s is an unreachable server [H1]", async () => {
     const clock = new HandClock();
     const aborted: boolean[] = [];
     const silent = apiOver((request) => {

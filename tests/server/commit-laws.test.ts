@@ -1,4 +1,7 @@
-/** Laws of the log: whatever is posted, the tree stays valid, the chain holds, rows are the fold, retries are nothing. */
+/**
+ * Laws of the log: whatever is posted, the tree stays valid, the chain holds, rows are the fold,
+ * retries are nothing.
+ */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { type NodeId, ROOT_ID } from "../../src/core/identifier.ts";
@@ -38,10 +41,13 @@ const wish: fc.Arbitrary<Wish> = fc.record({
   content: fc.constantFrom<Content>(DIRECTORY, DIRECTORY, fileOf("one"), fileOf("two"), fileOf("")),
   stale: fc.integer({ min: 0, max: 7 }),
 });
-const wishes = fc.array(fc.array(fc.array(wish, { minLength: 1, maxLength: 4 }), { maxLength: 4 }), {
-  minLength: 1,
-  maxLength: 8,
-});
+const wishes = fc.array(
+  fc.array(fc.array(wish, { minLength: 1, maxLength: 4 }), { maxLength: 4 }),
+  {
+    minLength: 1,
+    maxLength: 8,
+  },
+);
 
 function toOp(known: ReadonlyMap<NodeId, RemoteNode>, wish: Wish): Op {
   const id = nodeId(wish.node);
@@ -97,7 +103,7 @@ async function postAll(
   return posted;
 }
 
-test("after any batches the tree is valid, the chain holds and rows are the fold [O3, L2, L5]", async () => {
+test("any batches leave a valid tree, a sound chain and rows that are the fold [O3, L2, L5]", async () => {
   await fc.assert(
     fc.asyncProperty(wishes, (batches) =>
       withWorld(async (world) => {
@@ -144,7 +150,10 @@ test("batches posted at once end as if posted in order [O4, L1]", async () => {
           const cursor = await together.cursor();
           const nothing = new Map<NodeId, RemoteNode>();
           const all = batches.map((groups) =>
-            batchOf(cursor, groups.map((group) => group.map((one) => toOp(nothing, one)))),
+            batchOf(
+              cursor,
+              groups.map((group) => group.map((one) => toOp(nothing, one))),
+            ),
           );
           const own = await apart.cursor();
           await Promise.all(all.map((batch) => together.sequencer.commit(FOLDER, batch)));

@@ -51,7 +51,7 @@ describe("commit() takes each op only on its base", () => {
     });
   });
 
-  test("content and place versions are separate, so an edit and a rename both pass [O2]", async () => {
+  test("an edit and a rename have versions of their own, so both pass [O2]", async () => {
     await world.outcome(create(A, "a", one));
     expect(await world.outcome(modify(A, two, 1))).toEqual([2]);
     expect(await world.outcome(move(A, "b", 1))).toEqual([3]);

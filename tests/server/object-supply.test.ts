@@ -30,7 +30,7 @@ function twoChunks(): { objects: PackObject[]; content: FileContent } {
 }
 
 describe("putObjects()", () => {
-  test("takes chunks and the manifest over them in one call, and serves the file [C5]", async () => {
+  test("takes chunks and their manifest in one call, and serves the file [C5]", async () => {
     const { objects, content } = twoChunks();
     await world.sequencer.putObjects(FOLDER, objects);
     expect(await world.outcome(create(nodeId(1), "a", content))).toEqual([1]);

@@ -48,7 +48,7 @@ async function textAt(path: string, seq?: Sequence): Promise<string | undefined>
 }
 
 describe("the log", () => {
-  test("listeners hear of each commit after it is durable, and not after they left [O7]", async () => {
+  test("listeners hear of each commit, and of none after they left [O7]", async () => {
     const heard: Sequence[] = [];
     const stop = world.sequencer.subscribe(FOLDER, (head) => heard.push(head));
     await world.post([create(A, "a", fileOf("one"))], [create(B, "b", fileOf("two"))]);
@@ -216,7 +216,12 @@ describe("whole files", () => {
       const read = async (range?: { start: number; end: number }) =>
         Buffer.concat(await collect(await world.sequencer.readContent(FOLDER, content, range)));
       expect((await read()).equals(bytes)).toBe(true);
-      for (const [start, end] of [[0, 1], [size - 1, size], [100, 200_000], [70_000, size]]) {
+      for (const [start, end] of [
+        [0, 1],
+        [size - 1, size],
+        [100, 200_000],
+        [70_000, size],
+      ]) {
         if (start === undefined || end === undefined || start < 0 || end > size) continue;
         if (start >= end) continue;
         expect((await read({ start, end })).equals(bytes.subarray(start, end))).toBe(true);

@@ -1,4 +1,7 @@
-/** A sequencer over real stores, with a clock and a random source that repeat, and short ways to make ops. */
+/**
+ * A sequencer over real stores, with a clock and a random source that repeat, and short ways to
+ * make ops.
+ */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -12,7 +15,7 @@ import {
   type NodeId,
   type OpId,
   parseFolderName,
-  parseId,
+  type parseId,
   ROOT_ID,
   type ServerId,
 } from "../../src/core/identifier.ts";
@@ -21,7 +24,11 @@ import type { Batch, Group, GroupResult, Op } from "../../src/core/op.ts";
 import type { Clock } from "../../src/ports/clock.ts";
 import type { Random } from "../../src/ports/random.ts";
 import type { PackObject } from "../../src/protocol/messages.ts";
-import { createSequencer, type Sequencer, type SequencerPorts } from "../../src/server/sequencer.ts";
+import {
+  createSequencer,
+  type Sequencer,
+  type SequencerPorts,
+} from "../../src/server/sequencer.ts";
 
 export const FOLDER = parseFolderName("default");
 export const DEVICE = hexId<DeviceId>("d", 1);

@@ -9,13 +9,7 @@ import type { FileContent } from "../../src/core/node.ts";
 import { createSequencer } from "../../src/server/sequencer.ts";
 import { verifyData } from "../../src/server/verify.ts";
 import { noise } from "../generate/contents.ts";
-import {
-  collect,
-  countingRandom,
-  DEVICE,
-  FOLDER,
-  tickingClock,
-} from "./server-world.ts";
+import { collect, countingRandom, DEVICE, FOLDER, tickingClock } from "./server-world.ts";
 
 let parent: string;
 let path: string;
@@ -95,8 +89,13 @@ describe("verifyData()", () => {
     const small = "(SELECT digest FROM objects WHERE length(bytes) = 100)";
     change("objects.db", `UPDATE objects SET bytes = zeroblob(100) WHERE digest = ${small}`);
     const [chunk] = await withData((data) =>
-      collect(createSequencer({ ...data, clock: tickingClock(), random: countingRandom() })
-        .readObjects(FOLDER, [large.manifest])));
+      collect(
+        createSequencer({ ...data, clock: tickingClock(), random: countingRandom() }).readObjects(
+          FOLDER,
+          [large.manifest],
+        ),
+      ),
+    );
     expect(chunk?.depth).toBe(1);
     const first = chunk?.bytes.subarray(2, 34).toHex() ?? "";
     const file = join(path, "objects", first.slice(0, 2), first);

@@ -47,6 +47,7 @@ async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<stri
   }
 }
 
+/** The executable itself: its launcher in `.bin` would be killed in its stead. */
 function denoPath(): string {
-  return join(import.meta.dir, "../../../node_modules/.bin/deno");
+  return join(import.meta.dir, "../../../node_modules/deno/deno");
 }

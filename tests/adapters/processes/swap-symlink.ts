@@ -1,4 +1,7 @@
-/** An attacker: makes `ROOT/d` in turn a directory and a symlink to the second argument, until killed. */
+/**
+ * An attacker: makes `ROOT/d` in turn a directory and a symlink to the second argument, until
+ * killed.
+ */
 import { mkdirSync, renameSync, rmSync, symlinkSync } from "node:fs";
 import process from "node:process";
 

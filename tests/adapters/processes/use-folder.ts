@@ -1,4 +1,7 @@
-/** Does a little of everything in the folder named by the first argument; for runtimes other than Bun. */
+/**
+ * Does a little of everything in the folder named by the first argument; for runtimes other than
+ * Bun.
+ */
 import process from "node:process";
 import { acquireFolderLock, isFolderLocked } from "../../../src/adapters/folder-lock.ts";
 import { nativeCalls } from "../../../src/adapters/native-calls.ts";

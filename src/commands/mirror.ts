@@ -1,0 +1,107 @@
+/**
+ * `synced serve --mirror DIR`: a plain copy of each folder as DIR/FOLDER. Rules: V6. The ordinary
+ * client keeps it, in this process and without a socket, so what is put there is synced too.
+ */
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import type { Server } from "../../server.ts";
+import { systemClock } from "../adapters/system-clock.ts";
+import { runClient } from "../client/loop.ts";
+import { SyncedError } from "../core/error.ts";
+import type { FolderName } from "../core/identifier.ts";
+import { FULL_SCAN_INTERVAL_MS, RETRY_DELAY_MS_MAX, RETRY_DELAY_MS_MIN } from "../core/limits.ts";
+import { openClientWorld } from "./client-world.ts";
+import type { Output } from "./output.ts";
+import { createProgress } from "./progress.ts";
+
+const DEVICE_NAME = "mirror";
+/** How soon a new folder is seen. */
+const LOOK_INTERVAL_MS = 1_000;
+/** Never looked up: requests go straight to the router, which wants a loopback name. */
+const SERVER_URL = "http://127.0.0.1";
+
+export interface MirrorOptions {
+  readonly server: Pick<Server, "handle" | "folders">;
+  readonly directory: string;
+  readonly token: string | undefined;
+  readonly output: Output;
+}
+
+export interface Mirror {
+  /** Lets the clients end; the server must still answer. */
+  stop(): Promise<void>;
+}
+
+/** Trouble with a copy is said and tried again; it never stops the server. */
+export function startMirror(options: MirrorOptions): Mirror {
+  const stopping = new AbortController();
+  const running = followFolders(options, stopping.signal);
+  return {
+    async stop() {
+      stopping.abort();
+      await running;
+    },
+  };
+}
+
+async function followFolders(options: MirrorOptions, signal: AbortSignal): Promise<void> {
+  const clients = new Map<FolderName, Promise<void>>();
+  while (!signal.aborted) {
+    for (const folder of await options.server.folders()) {
+      if (!clients.has(folder)) clients.set(folder, keepFolder(options, folder, signal));
+    }
+    await systemClock.sleep(LOOK_INTERVAL_MS, signal);
+  }
+  await Promise.all(clients.values());
+}
+
+async function keepFolder(
+  options: MirrorOptions,
+  folder: FolderName,
+  signal: AbortSignal,
+): Promise<void> {
+  let delayMs = RETRY_DELAY_MS_MIN;
+  while (!signal.aborted) {
+    try {
+      await runFolder(options, folder, signal);
+      return;
+    } catch (error) {
+      if (signal.aborted) return;
+      const reason = error instanceof Error ? error.message : String(error);
+      options.output.error(`Cannot keep the copy of folder "${folder}": ${reason}`);
+      const code = error instanceof SyncedError ? error.code : "internal";
+      options.output.event("error", { folder, code, message: reason });
+    }
+    await systemClock.sleep(delayMs, signal);
+    delayMs = Math.min(2 * delayMs, RETRY_DELAY_MS_MAX);
+  }
+}
+
+async function runFolder(
+  { server, directory, token, output }: MirrorOptions,
+  folder: FolderName,
+  signal: AbortSignal,
+): Promise<void> {
+  const path = join(directory, folder);
+  mkdirSync(path, { recursive: true });
+  // What goes on every day is the clients' to tell; here only what wants a person is said.
+  const quiet: Output = { ...output, event: () => undefined, say: output.detail };
+  const observer = createProgress({ output: quiet, folder: path, terminal: undefined });
+  const opened = openClientWorld({ folderPath: path, observer, poll: false, isDryRun: false });
+  try {
+    await runClient(
+      { ...opened.world, transport: async (request) => await server.handle(request) },
+      {
+        serverUrl: SERVER_URL,
+        folder,
+        deviceName: DEVICE_NAME,
+        once: false,
+        fullScanIntervalMs: FULL_SCAN_INTERVAL_MS,
+        ...(token === undefined ? undefined : { token }),
+      },
+      signal,
+    );
+  } finally {
+    opened.close();
+  }
+}

@@ -1,0 +1,47 @@
+/** `/metrics` for a scraper, and the time that every request takes. Rules: V1, V2. */
+import type { MetricsPage } from "../ports/instruments.ts";
+import { bytesAnswer } from "./answer.ts";
+import type { Route, RouterOptions } from "./endpoint.ts";
+
+export const METRICS_PATH = "/metrics";
+
+const encoder = new TextEncoder();
+
+export function metricsRoutes(page: MetricsPage | undefined): readonly Route[] {
+  if (page === undefined) return [];
+  return [
+    {
+      pattern: METRICS_PATH,
+      methods: {
+        GET: {
+          // Scrapers name the formats that they like best; all of them take this one too.
+          answers: "bytes",
+          async handle() {
+            const { contentType, text } = await page.expose();
+            return bytesAnswer(encoder.encode(text), { "content-type": contentType });
+          },
+        },
+      },
+    },
+  ];
+}
+
+/**
+ * Tells how one request was answered.
+ *
+ * @param route undefined where none fits: the path is anybody's choice and no label
+ */
+export function countRequest(
+  { instruments, clock }: Pick<RouterOptions, "instruments" | "clock">,
+  request: { readonly method: string; readonly route: string | undefined },
+  { status, startMs }: { readonly status: number; readonly startMs: number },
+): void {
+  if (instruments === undefined) return;
+  const route = request.route ?? "other";
+  const method = METHODS.has(request.method) ? request.method : "other";
+  const seconds = (clock.monotonic() - startMs) / 1000;
+  instruments.requestAnswered({ route, method, status, seconds });
+}
+
+/** Any other token may be a method too, if a stranger likes. */
+const METHODS: ReadonlySet<string> = new Set(["GET", "HEAD", "PUT", "POST", "DELETE"]);

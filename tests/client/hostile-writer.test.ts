@@ -1,0 +1,158 @@
+/**
+ * The same on a real disk: another process appends to a file, and saves it atomically, as fast as it can, while new
+ * versions are swapped in. Every line that it wrote is somewhere at the end. Rules: I2, I3, I4, D2, D3, D6.
+ */
+import { afterAll, expect, test } from "bun:test";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type OpenedFolder, openFolder } from "../../src/adapters/open-folder.ts";
+import { openStateStore } from "../../src/adapters/sqlite-state-store.ts";
+import { createSystemClock } from "../../src/adapters/system-clock.ts";
+import { createSystemRandom } from "../../src/adapters/system-random.ts";
+import type { ClientPorts } from "../../src/client/ports.ts";
+import { checkQuarantine } from "../../src/client/quarantine.ts";
+import { Scanner } from "../../src/client/scan.ts";
+import { applyTransitions } from "../../src/client/transition.ts";
+import { sha256 } from "../../src/core/digest.ts";
+import { type NodeId, ROOT_ID } from "../../src/core/identifier.ts";
+import type { FileContent } from "../../src/core/node.ts";
+import { reconcile } from "../../src/core/reconcile.ts";
+import { PROFILE } from "./scan-world.ts";
+
+const scratch = mkdtempSync(join(tmpdir(), "synced-test-hostile-"));
+afterAll(() => rmSync(scratch, { recursive: true, force: true }));
+
+/** Appends numbered lines to `f`; every 50th time saves it atomically with what it read. */
+const WRITER = `
+const fs = require("node:fs");
+const path = process.argv[1];
+let line = 0;
+process.on("SIGTERM", () => {
+  fs.writeFileSync(path + "/../count", String(line));
+  process.exit(0);
+});
+function work() {
+  for (let step = 0; step < 20; step += 1) {
+    if (line % 50 === 49) {
+      const temporary = path + "/.saving";
+      fs.writeFileSync(temporary, "line " + line + "\\n");
+      const kept = path + "/kept-" + line;
+      try { fs.renameSync(path + "/f", kept); } catch {}
+      fs.renameSync(temporary, path + "/f");
+    } else {
+      fs.appendFileSync(path + "/f", "line " + line + "\\n");
+    }
+    line += 1;
+  }
+  setImmediate(work);
+}
+work();
+`;
+
+const signal = new AbortController().signal;
+
+class Device {
+  readonly store = openStateStore(":memory:");
+  readonly contents = new Map<string, Uint8Array>();
+  readonly ports: ClientPorts;
+  readonly scanner: Scanner;
+  readonly node = "1".repeat(32) as NodeId;
+  seq = 0;
+
+  constructor(folder: OpenedFolder, exchange: boolean) {
+    const fs = new Proxy(folder.fs, {
+      get: (target, key) => {
+        if (key === "capabilities") return { ...target.capabilities, exchange };
+        if (key === "exchange" && !exchange) return () => "unsupported";
+        const value: unknown = Reflect.get(target, key, target);
+        return typeof value === "function" ? value.bind(target) : value;
+      },
+    });
+    const contents = this.contents;
+    const api = {
+      async *fetchObjects(digests: readonly string[]) {
+        for (const digest of digests) yield { depth: 0, digest, bytes: contents.get(digest) };
+      },
+    };
+    const clock = createSystemClock();
+    const random = createSystemRandom();
+    const observer = { emit: () => {} };
+    const { store } = this;
+    this.ports = { fs, store, api, clock, random, observer } as unknown as ClientPorts;
+    this.scanner = new Scanner(this.ports, PROFILE);
+  }
+
+  /** Another version comes from the server. */
+  news(text: string): void {
+    const bytes = new TextEncoder().encode(text);
+    const digest = sha256(bytes);
+    this.contents.set(digest, bytes);
+    const mtimeNs = "1600000000000000000";
+    const named = { manifest: digest, depth: 0, sha256: digest, size: bytes.length };
+    const content: FileContent = { kind: "file", ...named, executable: false, mtimeNs };
+    this.seq += 1;
+    const versions = { contentVersion: this.seq, placeVersion: 1, deleted: false };
+    const node = this.store.local.child(ROOT_ID, "f")?.id ?? this.node;
+    this.store.putRemote({ id: node, parent: ROOT_ID, name: "f", content, ...versions });
+  }
+
+  async turn(): Promise<void> {
+    const { store } = this;
+    await this.scanner.scan({ kind: "full" }, signal);
+    const plan = reconcile({
+      base: store.base,
+      local: store.local,
+      remote: store.remote,
+      remoteRow: (id) => store.remoteRow(id),
+      dirty: store.dirty(),
+      ignores: () => false,
+      device: "laptop",
+    });
+    for (const { local, remote } of plan.adoptions) store.adopt(local, remote);
+    for (const id of plan.settled) store.settle(id);
+    await applyTransitions(this.ports, plan.transitions, { deviceName: "laptop" }, signal);
+  }
+}
+
+for (const exchange of [true, false]) {
+  const how = exchange ? "exchange" : "renames";
+  test(`a hostile writer loses no line while its file is replaced by ${how} [I3, D2, D6]`, async () => {
+    const root = join(scratch, how, "folder");
+    mkdirSync(root, { recursive: true });
+    writeFileSync(join(root, "f"), "");
+    const folder = openFolder(root);
+    const device = new Device(folder, exchange);
+    const writer = Bun.spawn([process.execPath, "-e", WRITER, root], { stderr: "inherit" });
+    const began = performance.now();
+    let turns = 0;
+    while (performance.now() - began < 2_500) {
+      device.news(`version ${turns} of the server\n`);
+      await device.turn();
+      turns += 1;
+    }
+    writer.kill("SIGTERM");
+    await writer.exited;
+    for (const entry of device.store.quarantine()) {
+      device.store.putQuarantine({ ...entry, sinceMs: 0, scans: 2 });
+    }
+    await checkQuarantine(device.ports, { deviceName: "laptop" });
+    const lines = new Set<string>();
+    let copies = 0;
+    for (const name of readdirSync(root)) {
+      if (name === ".synced") continue;
+      copies += 1;
+      for (const line of readFileSync(join(root, name), "utf8").split("\n")) lines.add(line);
+    }
+    const count = Number(readFileSync(join(root, "..", "count"), "utf8"));
+    const missing = Array.from({ length: count }, (_, line) => `line ${line}`).filter(
+      (line) => !lines.has(line),
+    );
+    folder.fs.close();
+    expect(missing).toEqual([]);
+    expect(count).toBeGreaterThan(100);
+    expect(turns).toBeGreaterThan(3);
+    expect(copies).toBeGreaterThan(1);
+    if (process.env["SYNCED_TEST_TIMES"] !== undefined) console.log({ how, count, turns, copies });
+  }, 30_000);
+}

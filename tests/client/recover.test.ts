@@ -1,0 +1,104 @@
+/** Recovery of what only a rare crash leaves: orphans, partial downloads, a lost state. Rules: D7, I14, I23. */
+import { describe, expect, test } from "bun:test";
+import { recoverJournal } from "../../src/client/recover.ts";
+import { formerPartialPath, partialPath } from "../../src/client/stage-plan.ts";
+import { sha256 } from "../../src/core/digest.ts";
+import { ApplyWorld, DEVICE, syncedWorld } from "./apply-world.ts";
+
+const ID = "0123456789abcdef0123456789abcdef";
+
+describe("recoverJournal()", () => {
+  test("makes the directories below the state directory [S1]", async () => {
+    const world = new ApplyWorld();
+    await recoverJournal(world.ports, { deviceName: DEVICE });
+    for (const name of ["staging", "quarantine", "parking"]) {
+      expect(world.disk.kindAt(`.synced/${name}`)).toBe("directory");
+    }
+  });
+
+  test("removes what was staged without a note, whatever it is [D7, F4]", async () => {
+    const world = await syncedWorld(true, "f");
+    world.write(`.synced/staging/${ID}`, "staged");
+    world.make(".synced/staging/link -> /etc/passwd");
+    world.write(".synced/staging/marker-1", "{}");
+    await world.recover();
+    expect(world.entries("staging")).toEqual([]);
+    expect(world.files()).toEqual({ f: "text of f" });
+  });
+
+  test("keeps a partial download while its content is still wanted [D7]", async () => {
+    const world = await syncedWorld(true);
+    const wanted = world.content("w".repeat(5_000));
+    const unwanted = world.content("u".repeat(5_000));
+    world.remoteCreate("w", wanted);
+    world.write(partialPath(wanted), "www");
+    world.write(formerPartialPath(unwanted), "uuu");
+    await world.recover();
+    expect(world.entries("staging").length).toBe(1);
+    await world.apply();
+    expect(world.entries("staging")).toEqual([]);
+    expect(world.files()["w"]).toBe("w".repeat(5_000));
+  });
+
+  test("after the state was lost nothing is removed whose origin nobody knows [S4, I2]", async () => {
+    const world = await syncedWorld(true);
+    world.write(`.synced/staging/${ID}`, "unseen edit");
+    world.write(`.synced/quarantine/${ID}`, "displaced");
+    world.write(".synced/parking/d/f", "parked");
+    await world.recover(true);
+    expect(Object.values(world.files()).toSorted()).toEqual(["displaced", "parked", "unseen edit"]);
+    expect([...world.entries("staging"), ...world.entries("quarantine")]).toEqual([]);
+    expect(world.entries("parking")).toEqual([]);
+  });
+
+  test("after the state was lost, bytes that the server has wait in quarantine [S4, D3]", async () => {
+    const world = await syncedWorld(true);
+    world.remoteCreate("f", "on the server");
+    world.write(`.synced/staging/${ID}`, "on the server");
+    await world.recover(true);
+    expect(world.files()).toEqual({});
+    expect(world.store.quarantine()).toMatchObject([{ id: ID, digest: sha256("on the server") }]);
+  });
+
+  test("an unseen edit in staging gets a conflict name beside its file [D7, F6]", async () => {
+    const world = await syncedWorld(true, "d/f");
+    world.remoteWrite("d/f", "new");
+    const { id } = world.node("d/f");
+    const digests = { oldDigest: sha256("text of d/f"), newDigest: sha256("new") };
+    world.store.addJournal({ id: ID, kind: "replace", node: id, path: "d/f", ...digests });
+    world.write(`.synced/staging/${ID}`, "unseen");
+    await world.recover();
+    await world.converge();
+    expect(Object.values(world.files()).toSorted()).toEqual(["new", "unseen"]);
+    expect(world.store.conflicts()).toMatchObject([{ of: "d/f" }]);
+    expect(world.store.journal()).toEqual([]);
+  });
+
+  test("a deleted file that was not the expected one is put back [D4, D7]", async () => {
+    const world = await syncedWorld(true, "f");
+    const { id } = world.node("f");
+    const oldDigest = sha256("text of f");
+    world.store.addJournal({ id: ID, kind: "delete", node: id, path: "f", oldDigest });
+    world.make(".synced/quarantine/");
+    world.write("f", "unseen");
+    world.move("f", `.synced/quarantine/${ID}`);
+    await world.recover();
+    expect(world.files()).toEqual({ f: "unseen" });
+  });
+
+  test("what cannot be read keeps its note and its bytes until it can [D7, F23]", async () => {
+    const world = await syncedWorld(true, "f");
+    const { id } = world.node("f");
+    const digests = { oldDigest: sha256("old"), newDigest: sha256("new") };
+    world.store.addJournal({ id: ID, kind: "replace", node: id, path: "f", ...digests });
+    world.write(`.synced/staging/${ID}`, "unseen");
+    world.onCall = (name, path) => (name === "open" && path.endsWith(ID) ? "exhausted" : undefined);
+    await world.recover();
+    expect(world.store.journal().length).toBe(1);
+    expect(world.entries("staging")).toEqual([ID]);
+    world.onCall = () => undefined;
+    await world.recover();
+    expect(Object.values(world.files()).toSorted()).toEqual(["text of f", "unseen"]);
+    expect(world.store.journal()).toEqual([]);
+  });
+});

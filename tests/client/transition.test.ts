@@ -1,0 +1,339 @@
+/**
+ * Transitions on a simulated disk: what each step does, and what it leaves alone. Rules: D1-D8, A8,
+ * R13.
+ */
+import { describe, expect, test } from "bun:test";
+import { sha256 } from "../../src/core/digest.ts";
+import { ROOT_ID } from "../../src/core/identifier.ts";
+import { syncedWorld } from "./apply-world.ts";
+
+for (const exchange of [true, false]) {
+  describe(`applyTransitions() ${exchange ? "with" : "without"} exchange`, () => {
+    test("creates directories, files and symlinks with their metadata, and settles them [D2]", async () => {
+      const world = await syncedWorld(exchange);
+      world.remoteCreate("d", { kind: "directory" });
+      world.remoteCreate("d/f", world.content("hello", { executable: true }));
+      world.remoteCreate("d/empty", "");
+      world.remoteCreate("l", { kind: "symlink", target: "../nowhere" });
+      const report = await world.apply();
+      expect(report).toEqual({ applied: 4, conflicts: 0, rescan: new Set(), failed: [] });
+      expect(world.files()).toEqual({ "d/empty": "", "d/f": "hello" });
+      const stat = world.fs.stat("d/f");
+      expect(stat).toMatchObject({ executable: true, mtimeNs: "1600000000000000007" });
+      expect(world.fs.readLink("l")).toBe("../nowhere");
+      expect(world.isSettled()).toBe(true);
+      expect(world.entries("staging")).toEqual([]);
+      // The next scan finds nothing new.
+      await world.settle();
+      expect(world.isSettled()).toBe(true);
+    });
+
+    test("replaces bytes and keeps the old ones in quarantine for a minute and two scans [D2, D3]", async () => {
+      const world = await syncedWorld(exchange, "f");
+      world.remoteWrite("f", "new");
+      await world.apply();
+      expect(world.files()).toEqual({ f: "new" });
+      expect(world.isSettled()).toBe(true);
+      expect(world.entries("quarantine").length).toBe(1);
+      expect(world.store.quarantine()).toMatchObject([{ path: "f", digest: sha256("text of f") }]);
+      await world.emptyQuarantine();
+      expect(world.entries("quarantine")).toEqual([]);
+      expect(world.store.quarantine()).toEqual([]);
+      expect(world.files()).toEqual({ f: "new" });
+    });
+
+    test("a late write to a displaced file becomes a conflict copy [D3, I4]", async () => {
+      const world = await syncedWorld(exchange, "d/f");
+      const handle = world.inode("d/f");
+      world.remoteWrite("d/f", "new");
+      await world.apply();
+      if (handle.kind !== "file") throw new Error("a file");
+      world.disk.write(handle, new TextEncoder().encode("late"), "user", "durable");
+      await world.emptyQuarantine();
+      expect(Object.values(world.files()).toSorted()).toEqual(["late", "new"]);
+      expect(world.store.conflicts()).toMatchObject([{ of: "d/f" }]);
+      expect(world.entries("quarantine")).toEqual([]);
+    });
+
+    test("replaces a symlink and leaves no link below the state directory [D2, I23]", async () => {
+      const world = await syncedWorld(exchange, "l -> a");
+      world.remoteWrite("l", { kind: "symlink", target: "b" });
+      await world.apply();
+      expect(world.fs.readLink("l")).toBe("b");
+      expect(world.isSettled()).toBe(true);
+      expect([...world.entries("staging"), ...world.entries("quarantine")]).toEqual([]);
+    });
+
+    test("changes metadata alone without new bytes [R5]", async () => {
+      const world = await syncedWorld(exchange, "f");
+      world.remoteWrite("f", world.content("text of f", { executable: true }));
+      await world.apply();
+      expect(world.fs.stat("f")?.executable).toBe(true);
+      expect(world.fetched).toEqual([]);
+      expect(world.isSettled()).toBe(true);
+      await world.settle();
+      expect(world.isSettled()).toBe(true);
+    });
+
+    test("deletes files into quarantine and directories only when empty [D4]", async () => {
+      const world = await syncedWorld(exchange, "d/e/f", "l -> x");
+      for (const path of ["d/e/f", "d/e", "d", "l"]) world.remoteDelete(path);
+      const report = await world.apply();
+      expect(report).toMatchObject({ applied: 4, failed: [] });
+      expect(world.diskPaths()).toEqual([]);
+      expect(world.isSettled()).toBe(true);
+      expect(world.entries("quarantine").length).toBe(1);
+    });
+
+    test("a directory with an unseen file is not removed, its path is scanned [D4, I8]", async () => {
+      const world = await syncedWorld(exchange, "d/f");
+      world.remoteDelete("d/f");
+      world.remoteDelete("d");
+      world.write("d/new", "mine");
+      const report = await world.apply();
+      expect(report.rescan).toEqual(new Set(["d"]));
+      expect(world.files()).toEqual({ "d/new": "mine" });
+      await world.settle();
+      expect(world.plan().ops.size).toBeGreaterThan(0);
+    });
+
+    test("a directory with only ignored entries is left over, and taken up again [A8, I12]", async () => {
+      const world = await syncedWorld(exchange, "d/f");
+      world.ignores = (path) => path.endsWith(".o");
+      world.write(".syncedignore", "*.o\n");
+      await world.agree();
+      world.write("d/x.o", "object");
+      await world.settle();
+      world.remoteDelete("d/f");
+      world.remoteDelete("d");
+      await world.apply();
+      expect(world.files()).toMatchObject({ "d/x.o": "object" });
+      expect(world.isSettled()).toBe(true);
+      expect(world.store.isLeftover(world.fs.stat("d")?.identity ?? "")).toBe(true);
+      await world.settle();
+      expect(world.isSettled()).toBe(true);
+      world.remoteCreate("d", { kind: "directory" });
+      world.remoteCreate("d/g", "again");
+      await world.apply();
+      expect(world.files()).toMatchObject({ "d/g": "again", "d/x.o": "object" });
+      expect(world.store.isLeftover(world.fs.stat("d")?.identity ?? "")).toBe(false);
+      expect(world.isSettled()).toBe(true);
+    });
+
+    test("moves, swaps, rotates and nests by renames alone [D5]", async () => {
+      const world = await syncedWorld(exchange, "a", "b", "c", "d/x", "e/y");
+      const inodes = ["a", "b", "c", "d", "e"].map((path) => world.inode(path));
+      const [a, b, c] = ["a", "b", "c"].map((path) => world.remote(path).id);
+      world.remoteMove("a", "tmp");
+      world.remoteMove("c", "a");
+      world.remoteMove("b", "c");
+      world.remoteMove("tmp", "b");
+      world.remoteSwap("d", "e");
+      await world.apply();
+      expect(world.isSettled()).toBe(true);
+      expect([a, b, c].map((id) => (id === undefined ? "" : world.pathOfNode(id)))).toEqual([
+        "b",
+        "c",
+        "a",
+      ]);
+      expect(["b", "c", "a", "e", "d"].map((path) => world.inode(path))).toEqual(inodes);
+      expect(world.files()["e/x"]).toBe("text of d/x");
+      expect(world.entries("parking")).toEqual([]);
+      await world.settle();
+      expect(world.isSettled()).toBe(true);
+    });
+
+    test("a directory and its own child trade places [D5]", async () => {
+      const world = await syncedWorld(exchange, "a/b/f", "a/g");
+      const a = world.remote("a");
+      world.remoteMove("a/b", "tmp");
+      world.remoteMove("a", "tmp/b");
+      world.remoteMove("tmp", "a");
+      await world.apply();
+      await world.converge();
+      expect(world.files()).toEqual({ "a/b/g": "text of a/g", "a/f": "text of a/b/f" });
+      expect(world.pathOfNode(a.id)).toBe("a/b");
+      expect(world.isSettled()).toBe(true);
+      expect(world.entries("parking")).toEqual([]);
+    });
+
+    test("a directory gives way to a file of its name that came out of it [D5, F39]", async () => {
+      const world = await syncedWorld(exchange, "a/f", "a/g");
+      world.remoteMove("a/f", "tmp");
+      world.remoteDelete("a/g");
+      world.remoteDelete("a");
+      world.remoteMove("tmp", "a");
+      await world.apply();
+      await world.converge();
+      expect(world.files()).toEqual({ a: "text of a/f" });
+      expect(world.isSettled()).toBe(true);
+      expect(world.entries("parking")).toEqual([]);
+    });
+
+    test("a parked directory with unseen files comes back into sight [D5, I3]", async () => {
+      const world = await syncedWorld(exchange, "a/f", "a/g");
+      world.remoteMove("a/f", "tmp");
+      world.remoteDelete("a/g");
+      world.remoteDelete("a");
+      world.remoteMove("tmp", "a");
+      world.write("a/mine", "mine");
+      await world.apply();
+      await world.converge();
+      expect(world.entries("parking")).toEqual([]);
+      expect(Object.values(world.files()).toSorted()).toEqual(["mine", "text of a/f"]);
+    });
+
+    test("an occupied place is not overwritten by a create or a move [D2, D5]", async () => {
+      const world = await syncedWorld(exchange, "m");
+      world.remoteCreate("f", "theirs");
+      world.remoteCreate("d", { kind: "directory" });
+      world.remoteCreate("d/x", "inner");
+      world.remoteMove("m", "n");
+      world.write("f", "mine");
+      world.write("d", "mine too");
+      world.write("n", "mine as well");
+      const report = await world.apply();
+      expect(report.rescan).toEqual(new Set(["f", "d", "n"]));
+      expect(world.files()).toEqual({
+        d: "mine too",
+        f: "mine",
+        m: "text of m",
+        n: "mine as well",
+      });
+      expect(world.entries("staging")).toEqual([]);
+    });
+
+    test("both edited: the server's bytes take the place, the local ones get the name [R4, R13]", async () => {
+      const world = await syncedWorld(exchange, "doc.txt");
+      world.write("doc.txt", "local");
+      await world.settle();
+      world.remoteWrite("doc.txt", "remote");
+      const report = await world.apply();
+      expect(report.conflicts).toBe(1);
+      const hash6 = sha256("local").slice(0, 6);
+      const copy = `doc (conflict laptop 2026-01-01 ${hash6}).txt`;
+      expect(world.files()).toEqual({ "doc.txt": "remote", [copy]: "local" });
+      const node = world.node(copy);
+      expect(node.conflictOf).toMatchObject({ node: world.node("doc.txt").id });
+      expect(world.store.conflicts()).toEqual([{ node: node.id, path: copy, of: "doc.txt" }]);
+      expect(world.events).toContainEqual({ event: "conflict", path: copy, of: "doc.txt" });
+      await world.settle();
+      expect(world.plan().ops.get(node.id)).toMatchObject([{ kind: "create" }]);
+      expect(world.plan().transitions).toEqual([]);
+    });
+
+    test("no conflict copy is made where a sibling holds the losing bytes [R13]", async () => {
+      const world = await syncedWorld(exchange, "f", "sibling");
+      world.write("f", "text of sibling");
+      await world.settle();
+      world.remoteWrite("f", "remote");
+      await world.apply();
+      expect(world.files()).toEqual({ f: "remote", sibling: "text of sibling" });
+      expect(world.entries("quarantine").length).toBe(1);
+    });
+
+    test("an edit that no scan saw is not touched, its path is scanned [D2, I3]", async () => {
+      const world = await syncedWorld(exchange, "f", "g");
+      world.remoteWrite("f", "remote");
+      world.remoteDelete("g");
+      world.write("f", "unseen");
+      world.replace("g", "unseen too");
+      const report = await world.apply();
+      expect(report.rescan).toEqual(new Set(["f", "g"]));
+      expect(world.files()).toEqual({ f: "unseen", g: "unseen too" });
+      await world.converge();
+      expect(Object.values(world.files()).toSorted()).toEqual(["remote", "unseen", "unseen too"]);
+    });
+
+    test("an edit within the same clock tick as the scan is found by its bytes [A2, I20]", async () => {
+      const world = await syncedWorld(exchange, "f");
+      const inode = world.inode("f");
+      if (inode.kind !== "file") throw new Error("a file");
+      world.write("f", "seen");
+      await world.scan();
+      expect(world.node("f").stamp.endsWith("~")).toBe(true);
+      inode.bytes = new TextEncoder().encode("SEEN");
+      world.remoteWrite("f", "remote");
+      await world.apply();
+      await world.converge();
+      expect(Object.values(world.files()).toSorted()).toEqual(["SEEN", "remote"]);
+    });
+
+    test("trouble on one path is that path's; the others go on [D8]", async () => {
+      const world = await syncedWorld(exchange, "a", "b", "c");
+      for (const path of ["a", "b", "c"]) world.remoteWrite(path, `new ${path}`);
+      world.remoteCreate("n", "new n");
+      world.onCall = (name, path) => (name !== "stat" || path !== "b" ? undefined : "denied");
+      const report = await world.apply();
+      expect(report.failed).toMatchObject([{ path: "b", code: "file_unwritable" }]);
+      expect(world.store.problems()).toMatchObject([{ path: "b", code: "file_unwritable" }]);
+      expect(world.files()).toEqual({ a: "new a", b: "text of b", c: "new c", n: "new n" });
+      world.onCall = () => undefined;
+      await world.converge();
+      expect(world.files()["b"]).toBe("new b");
+      expect(world.store.problems()).toEqual([]);
+      expect(world.isSettled()).toBe(true);
+      expect(world.entries("staging")).toEqual([]);
+    });
+
+    test("a full disk ends the staging and leaves every file as it was [D8, F21]", async () => {
+      const world = await syncedWorld(exchange, "a", "b");
+      world.remoteWrite("a", "new a");
+      world.remoteWrite("b", "new b");
+      world.remoteDelete("b");
+      world.remoteCreate("c", "new c");
+      world.onCall = (name) => (name === "writer.write" ? "full" : undefined);
+      const report = await world.apply();
+      expect(report.failed.map(({ code }) => code)).toEqual(["storage_full", "storage_full"]);
+      expect(world.files()).toEqual({ a: "text of a" });
+      expect(world.entries("staging")).toEqual([]);
+      world.onCall = () => undefined;
+      await world.converge();
+      expect(world.files()).toEqual({ a: "new a", c: "new c" });
+    });
+
+    test("what is below a directory that cannot be made waits without a word [D8]", async () => {
+      const world = await syncedWorld(exchange);
+      world.remoteCreate("d", { kind: "directory" });
+      world.remoteCreate("d/f", "inner");
+      world.onCall = (name, path) =>
+        name === "makeDirectory" && path === "d" ? "denied" : undefined;
+      const report = await world.apply();
+      expect(report.failed.map(({ path }) => path)).toEqual(["d"]);
+      expect(world.entries("staging")).toEqual([]);
+      world.onCall = () => undefined;
+      await world.converge();
+      expect(world.files()).toEqual({ "d/f": "inner" });
+    });
+
+    test("nothing is recorded as agreed when directories cannot be made durable [S2, I15, I41]", async () => {
+      const world = await syncedWorld(exchange, "f");
+      world.remoteWrite("f", "new");
+      world.onCall = (name) => (name === "syncDirectories" ? "io" : undefined);
+      await expect(world.apply()).rejects.toThrow("io");
+      expect(world.store.base.child(ROOT_ID, "f")?.content).toMatchObject({
+        sha256: sha256("text of f"),
+      });
+      world.onCall = () => undefined;
+      await world.recover();
+      await world.converge();
+      expect(world.files()).toEqual({ f: "new" });
+      expect(world.isSettled()).toBe(true);
+    });
+
+    test("a server that is lost in the middle leaves what was done recorded [Y3, D8]", async () => {
+      const world = await syncedWorld(exchange, "f", "g");
+      world.remoteDelete("g");
+      world.remoteWrite("f", "new");
+      world.onFetch = () => {
+        throw new Error("connection lost");
+      };
+      await expect(world.apply()).rejects.toThrow("connection lost");
+      expect(world.files()).toEqual({ f: "text of f" });
+      expect(world.store.local.child(ROOT_ID, "g")).toBeUndefined();
+      world.onFetch = () => {};
+      await world.converge();
+      expect(world.files()).toEqual({ f: "new" });
+    });
+  });
+}

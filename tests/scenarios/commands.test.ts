@@ -1,0 +1,361 @@
+/**
+ * What the commands do to real folders and servers: exit codes, status, approval, dry run, demo,
+ * interruption.
+ */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  unlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { BINARY, ensureBinary, RunningSynced, runSynced, Scratch, startServer } from "./binary.ts";
+
+const scratch = new Scratch();
+let url = "";
+let server: RunningSynced | undefined;
+let names = 0;
+
+beforeAll(async () => {
+  await ensureBinary();
+  ({ url, server } = await startServer(scratch.join("storage")));
+});
+
+afterAll(async () => {
+  await server?.stop();
+  scratch.remove();
+});
+
+/** A folder name that no other test uses. */
+function freshName(): string {
+  names += 1;
+  return `folder-${names}`;
+}
+
+function makeFolder(name: string): string {
+  const path = scratch.join(name);
+  mkdirSync(path, { recursive: true });
+  return path;
+}
+
+function syncArgs(path: string, name: string): string[] {
+  return ["sync", path, "--server", url, "--folder", name];
+}
+
+/** SQLite's own, made by whoever looks into a database of that kind; they hold nothing then. */
+const READERS_TRACES = /\/state\.db-(?:shm|wal)$/;
+
+/** Paths and bytes of all that is below, with modification times. */
+function snapshot(path: string): Record<string, string> {
+  const found: Record<string, string> = {};
+  for (const entry of readdirSync(path, { recursive: true, withFileTypes: true })) {
+    const place = join(entry.parentPath, entry.name);
+    if (READERS_TRACES.test(place)) continue;
+    const { mtimeMs } = statSync(place);
+    found[place] = entry.isFile() ? `${mtimeMs} ${readFileSync(place, "base64")}` : "directory";
+  }
+  return found;
+}
+
+describe("sync", () => {
+  test("--once carries files from one folder to another and exits 0 [Y1]", async () => {
+    const name = freshName();
+    const [a, b] = [makeFolder(`${name}-a`), makeFolder(`${name}-b`)];
+    writeFileSync(join(a, "note.txt"), "hello\n");
+    const first = await runSynced([...syncArgs(a, name), "--once", "--json"]);
+    expect(first.exitCode).toBe(0);
+    const events = first.stdout
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    expect(events.map(({ event }) => event)).toContain("joined");
+    expect(events.every(({ time }) => Date.parse(time) > 0)).toBe(true);
+    const second = await runSynced([...syncArgs(b, name), "--once"]);
+    expect(second.exitCode).toBe(0);
+    expect(second.stdout).toBe("");
+    expect(readFileSync(join(b, "note.txt"), "utf8")).toBe("hello\n");
+  });
+
+  test("the server and the folder's name are remembered, another name is refused [S4]", async () => {
+    const name = freshName();
+    const path = makeFolder(name);
+    expect((await runSynced([...syncArgs(path, name), "--once"])).exitCode).toBe(0);
+    expect((await runSynced(["sync", path, "--once"])).exitCode).toBe(0);
+    const other = await runSynced(["sync", path, "--once", "--folder", "other-name"]);
+    expect(other.exitCode).toBe(2);
+    expect(other.stderr).toContain(name);
+  });
+
+  test("another server behind the address ends with exit code 12 [G5]", async () => {
+    const name = freshName();
+    const path = makeFolder(name);
+    await runSynced([...syncArgs(path, name), "--once"]);
+    const other = await startServer(scratch.join("other-storage"));
+    try {
+      const { exitCode } = await runSynced(["sync", path, "--server", other.url, "--once"]);
+      expect(exitCode).toBe(12);
+    } finally {
+      await other.server.stop();
+    }
+  });
+
+  test("a page that is not synced's ends the first contact with exit code 12 [F35]", async () => {
+    const page = Bun.serve({
+      port: 0,
+      fetch: () => new Response("<h1>Log in</h1>", { headers: { "Content-Type": "text/html" } }),
+    });
+    try {
+      const path = makeFolder(freshName());
+      const args = ["sync", path, "--server", `http://127.0.0.1:${page.port}`, "--once"];
+      const { exitCode } = await runSynced(args);
+      expect(exitCode).toBe(12);
+    } finally {
+      await page.stop(true);
+    }
+  });
+
+  test("--once gives up on a server that is not there with exit code 11", async () => {
+    const path = makeFolder(freshName());
+    const { exitCode, stderr } = await runSynced([
+      "sync",
+      path,
+      "--server",
+      "http://127.0.0.1:1",
+      "--once",
+    ]);
+    expect(exitCode).toBe(11);
+    expect(stderr).toContain("Offline");
+  });
+
+  test("a second process on one folder ends with exit code 75 [S3]", async () => {
+    const name = freshName();
+    const path = makeFolder(name);
+    const running = new RunningSynced(syncArgs(path, name));
+    try {
+      await running.event("in_sync");
+      const second = await runSynced([...syncArgs(path, name), "--once"]);
+      expect(second.exitCode).toBe(75);
+    } finally {
+      await running.stop();
+    }
+  });
+
+  for (const [signal, code] of [
+    ["SIGINT", 130],
+    ["SIGTERM", 143],
+  ] as const) {
+    test(`${signal} ends it with exit code ${code}`, async () => {
+      const name = freshName();
+      const running = new RunningSynced(syncArgs(makeFolder(name), name));
+      await running.event("in_sync");
+      const startMs = performance.now();
+      const { exitCode } = await running.stop(signal);
+      expect(exitCode).toBe(code);
+      expect(performance.now() - startMs).toBeLessThan(2_500);
+    });
+  }
+
+  test("conflicts of this run end it with exit code 3, the next one with 0 [R4]", async () => {
+    const name = freshName();
+    const [a, b] = [makeFolder(`${name}-a`), makeFolder(`${name}-b`)];
+    writeFileSync(join(a, "plan.txt"), "common\n");
+    for (const path of [a, b]) await runSynced([...syncArgs(path, name), "--once"]);
+    writeFileSync(join(a, "plan.txt"), "one side\n");
+    writeFileSync(join(b, "plan.txt"), "the other side\n");
+    expect((await runSynced(["sync", a, "--once"])).exitCode).toBe(0);
+    const loser = await runSynced(["sync", b, "--once", "--json"]);
+    expect(loser.exitCode).toBe(3);
+    expect(loser.stdout).toContain('"event":"conflict"');
+    expect(readFileSync(join(b, "plan.txt"), "utf8")).toBe("one side\n");
+    const copy = readdirSync(b).find((entry) => entry.includes("(conflict "));
+    expect(readFileSync(join(b, copy ?? ""), "utf8")).toBe("the other side\n");
+    expect((await runSynced(["sync", b, "--once"])).exitCode).toBe(0);
+    const status = JSON.parse((await runSynced(["status", b, "--json"])).stdout);
+    expect(status.conflicts).toEqual([{ path: copy, of: "plan.txt" }]);
+  });
+
+  test("what cannot be synced is a listed problem and exit code 3, the rest goes on [D8]", async () => {
+    const name = freshName();
+    const path = makeFolder(name);
+    Bun.spawnSync(["mkfifo", join(path, "pipe")]);
+    writeFileSync(join(path, "file.txt"), "x");
+    const { exitCode, stderr } = await runSynced([...syncArgs(path, name), "--once"]);
+    expect(exitCode).toBe(3);
+    expect(stderr).toContain("pipe");
+    const status = JSON.parse((await runSynced(["status", path, "--json"])).stdout);
+    expect(status.problems).toHaveLength(1);
+    expect(status.problems[0]).toMatchObject({ path: "pipe", code: "unsupported_kind" });
+    expect(status.cursor.seq).toBe(1);
+  });
+
+  test("it goes on when nobody reads its output any more [F93]", async () => {
+    const name = freshName();
+    const path = makeFolder(name);
+    const args = syncArgs(path, name)
+      .map((arg) => `'${arg}'`)
+      .join(" ");
+    const child = Bun.spawn(["bash", "-c", `'${BINARY}' ${args} --json 2>&1 | head -n 1`], {
+      stdio: ["ignore", "pipe", "inherit"],
+      env: { PATH: process.env["PATH"] ?? "" },
+      detached: true,
+    });
+    try {
+      const reader = child.stdout.getReader();
+      await reader.read();
+      for (let index = 0; index < 3; index++) {
+        writeFileSync(join(path, `late-${index}.txt`), "late\n");
+        await Bun.sleep(300);
+      }
+      const other = makeFolder(`${name}-other`);
+      expect((await runSynced([...syncArgs(other, name), "--once"])).exitCode).toBe(0);
+      expect(readdirSync(other)).toContain("late-2.txt");
+    } finally {
+      process.kill(-child.pid, "SIGKILL");
+    }
+  });
+});
+
+describe("sync --dry-run", () => {
+  test("a folder that never joined: says what would be done and writes nothing anywhere", async () => {
+    const name = freshName();
+    const path = makeFolder(name);
+    writeFileSync(join(path, "new.txt"), "new\n");
+    const before = snapshot(path);
+    const { exitCode, stdout } = await runSynced([...syncArgs(path, name), "--dry-run", "--json"]);
+    expect(exitCode).toBe(0);
+    expect(JSON.parse(stdout.split("\n")[0] ?? "")).toMatchObject({
+      event: "would",
+      direction: "up",
+      kind: "create",
+      path: "new.txt",
+    });
+    expect(snapshot(path)).toEqual(before);
+    const folders = await (await fetch(`${url}/v1/folders`)).text();
+    expect(folders).not.toContain(`"${name}"`);
+  });
+
+  test("a joined folder: names both directions and changes neither side", async () => {
+    const name = freshName();
+    const [a, b] = [makeFolder(`${name}-a`), makeFolder(`${name}-b`)];
+    writeFileSync(join(a, "one.txt"), "1\n");
+    for (const path of [a, b]) await runSynced([...syncArgs(path, name), "--once"]);
+    writeFileSync(join(a, "two.txt"), "2\n");
+    await runSynced(["sync", a, "--once"]);
+    renameSync(join(b, "one.txt"), join(b, "uno.txt"));
+    const before = snapshot(b);
+    const { exitCode, stdout } = await runSynced(["sync", b, "--dry-run", "--json"]);
+    expect(exitCode).toBe(0);
+    const steps = stdout
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    expect(steps).toContainEqual(
+      expect.objectContaining({ direction: "up", kind: "move", path: "uno.txt", from: "one.txt" }),
+    );
+    expect(steps).toContainEqual(expect.objectContaining({ direction: "down", path: "two.txt" }));
+    expect(snapshot(b)).toEqual(before);
+  });
+});
+
+describe("status and approve", () => {
+  test("status follows a running client: in sync, exit 0; stopped, exit 3", async () => {
+    const name = freshName();
+    const path = makeFolder(name);
+    writeFileSync(join(path, "a.txt"), "a");
+    const running = new RunningSynced([...syncArgs(path, name), "--device", "desk"]);
+    await running.event("in_sync");
+    const during = await runSynced(["status", path, "--json"]);
+    expect(during.exitCode).toBe(0);
+    const status = JSON.parse(during.stdout);
+    expect(status).toEqual({
+      state: "in_sync",
+      running: true,
+      server: url,
+      folder: name,
+      device: "desk",
+      cursor: { epoch: expect.stringMatching(/^[0-9a-f]{32}$/), seq: 1, hash: expect.any(String) },
+      head: 1,
+      pending: { up: 0, down: 0 },
+      problems: [],
+      conflicts: [],
+      held: null,
+      lastSyncTime: expect.stringMatching(/^\d{4}-\d\d-\d\dT/),
+    });
+    await running.stop();
+    const after = await runSynced(["status", path, "--json"]);
+    expect(after.exitCode).toBe(3);
+    expect(JSON.parse(after.stdout)).toMatchObject({ state: "stopped", running: false });
+  });
+
+  test("a mass deletion is held until approved: exit 10, then exactly it goes through [G2, I18]", async () => {
+    const name = freshName();
+    const [a, b] = [makeFolder(`${name}-a`), makeFolder(`${name}-b`)];
+    for (let index = 0; index < 80; index++) {
+      writeFileSync(join(a, `file-${index}.txt`), `${index}`);
+    }
+    for (const path of [a, b]) await runSynced([...syncArgs(path, name), "--once"]);
+    for (let index = 0; index < 79; index++) unlinkSync(join(a, `file-${index}.txt`));
+    writeFileSync(join(a, "file-79.txt"), "edited");
+    const held = await runSynced(["sync", a, "--once"]);
+    expect(held.exitCode).toBe(10);
+    expect(held.stderr).toContain(`synced approve "${a}"`);
+    await runSynced(["sync", b, "--once"]);
+    expect(readdirSync(b).filter((entry) => entry !== ".synced")).toHaveLength(80);
+    // Everything else flows.
+    expect(readFileSync(join(b, "file-79.txt"), "utf8")).toBe("edited");
+
+    const status = JSON.parse((await runSynced(["status", a, "--json"])).stdout);
+    expect(status).toMatchObject({ state: "held", held: { count: 79 } });
+    const approved = await runSynced(["approve", a, "--json"]);
+    expect(approved.exitCode).toBe(0);
+    expect(JSON.parse(approved.stdout)).toMatchObject({ event: "approved", id: status.held.id });
+
+    expect((await runSynced(["sync", a, "--once"])).exitCode).toBe(0);
+    expect((await runSynced(["sync", b, "--once"])).exitCode).toBe(0);
+    expect(readdirSync(b).filter((entry) => entry !== ".synced")).toEqual(["file-79.txt"]);
+    const nothing = await runSynced(["approve", a]);
+    expect(nothing.exitCode).toBe(0);
+    expect(nothing.stderr).toContain("Nothing is held");
+  });
+});
+
+describe("serve", () => {
+  test("a second server on the same data, or on the same port, ends with exit code 14", async () => {
+    const data = scratch.join("storage");
+    const sameData = await runSynced(["serve", "--data", data, "--port", "0"]);
+    expect(sameData.exitCode).toBe(14);
+    const { port } = new URL(url);
+    const samePort = await runSynced(["serve", "--data", scratch.join("more"), "--port", port]);
+    expect(samePort.exitCode).toBe(14);
+  });
+});
+
+describe("demo", () => {
+  test("--once copies the first file across, prints in sync, and exits 0", async () => {
+    const path = scratch.join("demo");
+    const { exitCode, stderr } = await runSynced(["demo", path, "--once"]);
+    expect(stderr).toContain("in sync");
+    expect(exitCode).toBe(0);
+    const first = readFileSync(join(path, "synced1", "hello.txt"));
+    expect(readFileSync(join(path, "synced2", "hello.txt"))).toEqual(first);
+    const again = await runSynced(["demo", path, "--once"]);
+    expect(again.exitCode).toBe(0);
+  });
+
+  test("it stays until Ctrl-C and carries what is put into either folder", async () => {
+    const path = scratch.join("demo-live");
+    const running = new RunningSynced(["demo", path]);
+    await running.event("in_sync");
+    writeFileSync(join(path, "synced2", "back.txt"), "back\n");
+    const target = join(path, "synced1", "back.txt");
+    for (let look = 0; look < 200 && !existsSync(target); look++) await Bun.sleep(25);
+    expect(readFileSync(target, "utf8")).toBe("back\n");
+    const { exitCode } = await running.stop("SIGINT");
+    expect(exitCode).toBe(130);
+  });
+});

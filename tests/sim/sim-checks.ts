@@ -1,0 +1,136 @@
+/**
+ * What must hold at the end of a run, and what must never be broken on the way. Rules: I1, I2, I5,
+ * I24, I25, I27.
+ */
+import { eventHash } from "../../src/core/canonical.ts";
+import { type Digest, EMPTY_DIGEST, sha256 } from "../../src/core/digest.ts";
+import { parseManifestObject } from "../../src/core/manifest.ts";
+import type { FileContent } from "../../src/core/node.ts";
+import { MemoryTree, pathOf } from "../../src/core/tree.ts";
+import type { SimClient } from "./sim-client.ts";
+import type { SimLedger } from "./sim-ledger.ts";
+import type { SimLog, SimServerDisk } from "./sim-server-disk.ts";
+
+/** Path to what is there, in one line. */
+export type Snapshot = ReadonlyMap<string, string>;
+
+export function snapshotDisk(client: SimClient, ledger: SimLedger): Snapshot {
+  const found = new Map<string, string>();
+  for (const [path, inode] of client.user.visible()) {
+    switch (inode.kind) {
+      case "file":
+        found.set(
+          path,
+          fileLine(ledger.digest(inode.bytes), inode.executable, String(inode.mtimeNs)),
+        );
+        break;
+      case "symlink":
+        found.set(path, `-> ${inode.target}`);
+        break;
+      case "directory":
+      case "other":
+        found.set(path, inode.kind);
+    }
+  }
+  return found;
+}
+
+export function snapshotLog(log: SimLog | undefined): Snapshot {
+  const found = new Map<string, string>();
+  if (log === undefined) return found;
+  const live = [...log.nodes.values()].filter((node) => !node.deleted);
+  const tree = new MemoryTree(live);
+  for (const { id, content } of live) {
+    const path = pathOf(tree, id) ?? `unreachable ${id}`;
+    if (content.kind === "file")
+      found.set(path, fileLine(content.sha256, content.executable, content.mtimeNs));
+    else found.set(path, content.kind === "symlink" ? `-> ${content.target}` : content.kind);
+  }
+  return found;
+}
+
+function fileLine(digest: Digest, executable: boolean, mtimeNs: string): string {
+  return `${digest} ${executable ? "x" : "-"} ${mtimeNs}`;
+}
+
+/** @returns one line for each path that differs. */
+export function difference(a: Snapshot, b: Snapshot): readonly string[] {
+  const lines: string[] = [];
+  for (const path of new Set([...a.keys(), ...b.keys()])) {
+    const one = a.get(path);
+    const two = b.get(path);
+    if (one !== two) lines.push(`${JSON.stringify(path)}: ${one ?? "absent"} | ${two ?? "absent"}`);
+  }
+  return lines;
+}
+
+/** Contents that are neither on a disk nor in the log, though nobody destroyed them (I2). */
+export function lostContents(
+  ledger: SimLedger,
+  clients: readonly SimClient[],
+  log: SimLog | undefined,
+): readonly string[] {
+  const present = new Set<Digest>([EMPTY_DIGEST]);
+  for (const client of clients) ledger.onDisk(client.disk, present);
+  for (const { event } of log?.events ?? [])
+    if (event.content.kind === "file") present.add(event.content.sha256);
+  return ledger.lost(present);
+}
+
+/** Visible contents that no user ever wrote (I5). */
+export function inventedContents(
+  ledger: SimLedger,
+  clients: readonly SimClient[],
+  log: SimLog | undefined,
+): readonly string[] {
+  const lines: string[] = [];
+  const check = (digest: Digest, where: string) => {
+    if (digest !== EMPTY_DIGEST && !ledger.knows(digest))
+      lines.push(`${digest.slice(0, 8)} ${where}`);
+  };
+  for (const client of clients) {
+    for (const [path, inode] of client.user.visible()) {
+      if (inode.kind === "file") check(ledger.digest(inode.bytes), `on ${client.label} at ${path}`);
+    }
+  }
+  for (const { event } of log?.events ?? []) {
+    if (event.content.kind === "file") check(event.content.sha256, `in event ${event.seq}`);
+  }
+  return lines;
+}
+
+/** The log is gapless and chained, and every content in it can be read (I24, I25, I27). */
+export function logDamage(log: SimLog | undefined, disk: SimServerDisk): readonly string[] {
+  const lines: string[] = [];
+  if (log === undefined) return lines;
+  let hash = log.record.genesis;
+  const sound = new Set<Digest>();
+  for (const [index, { event }] of log.events.entries()) {
+    if (event.seq !== index + 1) lines.push(`event ${event.seq} stands at ${index + 1}`);
+    if (event.previousHash !== hash || eventHash(hash, event) !== event.hash) {
+      lines.push(`event ${event.seq} is not chained`);
+    }
+    hash = event.hash;
+    const { content } = event;
+    if (content.kind !== "file" || sound.has(content.sha256)) continue;
+    if (isReadable(content, disk)) sound.add(content.sha256);
+    else lines.push(`the content of event ${event.seq} cannot be read`);
+  }
+  return lines;
+}
+
+function isReadable(content: FileContent, disk: SimServerDisk): boolean {
+  if (content.size === 0) return content.sha256 === EMPTY_DIGEST;
+  const parts: Uint8Array[] = [];
+  const collect = (digest: Digest, depth: number): boolean => {
+    const bytes = disk.objects.get(digest);
+    if (bytes === undefined) return false;
+    if (depth === 0) {
+      parts.push(bytes);
+      return true;
+    }
+    return parseManifestObject(bytes).children.every((child) => collect(child.digest, depth - 1));
+  };
+  if (!collect(content.manifest, content.depth)) return false;
+  return sha256(Buffer.concat(parts)) === content.sha256;
+}

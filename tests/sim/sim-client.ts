@@ -1,0 +1,356 @@
+/**
+ * SimClient: one device: its disk, its user, its state database, and the incarnations of the real
+ * engine that come and go over them. Rules: S2, S4, I14.
+ */
+import { APPROVAL_FILE } from "../../src/client/hold.ts";
+import { runClient } from "../../src/client/loop.ts";
+import type { ClientOptions } from "../../src/client/options.ts";
+import {
+  PARKING_DIRECTORY,
+  QUARANTINE_DIRECTORY,
+  STAGING_DIRECTORY,
+  STATE_DIRECTORY,
+} from "../../src/client/ports.ts";
+import { SyncedError } from "../../src/core/error.ts";
+import type { FileSystem, FileSystemErrorCode } from "../../src/ports/filesystem.ts";
+import type { ClientEvent } from "../../src/ports/observer.ts";
+import { type Scheduler, SimClock } from "./sim-clock.ts";
+import { SimDisk } from "./sim-disk.ts";
+import { Killed, SimFileSystem } from "./sim-filesystem.ts";
+import { isFile, type SimLedger } from "./sim-ledger.ts";
+import { FAIR_WEATHER, SimConnection, type SimListener } from "./sim-network.ts";
+import type { SwarmOptions } from "./sim-options.ts";
+import { SimRandom } from "./sim-random.ts";
+import { SimStateFile, SimStateHome, type StoreWrapper } from "./sim-state-home.ts";
+import type { SimTrace } from "./sim-trace.ts";
+import { SimUser } from "./sim-user.ts";
+import { SimWatcher } from "./sim-watcher.ts";
+
+/** Where planted bugs sit: between the engine and its ports. */
+export interface ClientWrappers {
+  readonly fs: (fs: FileSystem) => FileSystem;
+  readonly store: StoreWrapper;
+}
+
+export interface SimClientParts {
+  readonly label: string;
+  readonly seed: number;
+  readonly scheduler: Scheduler;
+  readonly trace: SimTrace;
+  readonly ledger: SimLedger;
+  readonly listener: SimListener;
+  readonly swarm: SwarmOptions;
+  readonly engine: ClientOptions;
+  readonly sharedContents: readonly Uint8Array[];
+  readonly wrappers: ClientWrappers;
+  /** A finding about this client's engine. */
+  readonly fail: (message: string) => void;
+}
+
+interface Process {
+  readonly fs: SimFileSystem;
+  readonly clock: SimClock;
+  readonly connection: SimConnection;
+  readonly watcher: SimWatcher;
+  readonly home: SimStateHome;
+  readonly abort: AbortController;
+}
+
+/** Codes with which an engine may end while the world is in trouble. */
+const LEGAL_ENDS: ReadonlySet<string> = new Set([
+  "not_a_synced_server",
+  "server_unreachable",
+  "protocol_violation",
+  "storage_full",
+  "folder_unusable",
+  "file_unreadable",
+  "file_unwritable",
+]);
+const FAULTS: readonly FileSystemErrorCode[] = ["io", "full", "denied", "exhausted"];
+const SYNC_MS_MAX = 15;
+/** Calls take no virtual time: an endless stream of edits between them would keep it from going on. */
+const EDITS_AT_CALLS_MAX = 40;
+
+export class SimClient {
+  readonly label: string;
+  readonly disk: SimDisk;
+  readonly user: SimUser;
+  readonly state = new SimStateFile();
+  /** While true, faults and edits happen at port calls. */
+  trouble = true;
+  partitioned = false;
+  skewMs = 0;
+  conflicts = 0;
+  inSync = false;
+  /** The id of the change that a guard holds. */
+  held: string | undefined;
+  readonly #parts: SimClientParts;
+  readonly #chance: SimRandom;
+  readonly #users: SimRandom;
+  readonly #network: SimRandom;
+  readonly #ids: SimRandom;
+  #process: Process | undefined;
+  #editsAtCalls = 0;
+
+  constructor(parts: SimClientParts) {
+    const { label, seed, scheduler, swarm, ledger, trace, sharedContents } = parts;
+    this.label = label;
+    this.#parts = parts;
+    this.#chance = new SimRandom(seed, `${label} faults`);
+    this.#users = new SimRandom(seed, `${label} user`);
+    this.#network = new SimRandom(seed, `${label} network`);
+    this.#ids = new SimRandom(seed, `${label} ids`);
+    const wall = new SimClock(scheduler);
+    this.disk = new SimDisk({
+      nowMs: () => wall.now() + this.skewMs,
+      fraction: () => this.#chance.fraction(),
+      granularityNs: swarm.granularityNs,
+      ordered: swarm.orderedJournal,
+    });
+    this.user = new SimUser({
+      label,
+      disk: this.disk,
+      random: this.#users,
+      ledger,
+      trace,
+      nowMs: () => scheduler.now,
+      durability: swarm.userCaches ? "cached" : "durable",
+      sharedContents,
+      largeFiles: swarm.largeFiles,
+    });
+  }
+
+  /** What `synced sync` makes before the engine starts. */
+  #makeStateDirectories(): void {
+    const { disk } = this;
+    for (const path of [
+      STATE_DIRECTORY,
+      STAGING_DIRECTORY,
+      QUARANTINE_DIRECTORY,
+      PARKING_DIRECTORY,
+    ]) {
+      if (disk.at(path) !== undefined) continue;
+      const cut = path.lastIndexOf("/");
+      const directory = cut < 0 ? disk.root : disk.at(path.slice(0, cut));
+      if (directory?.kind !== "directory") throw new Error(`No place for ${path}`);
+      const after = disk.newDirectory(directory);
+      disk.link([{ directory, name: path.slice(cut + 1), after }], "durable", []);
+    }
+  }
+
+  get running(): boolean {
+    return this.#process !== undefined;
+  }
+
+  start(): void {
+    if (this.#process !== undefined) return;
+    const { label, scheduler, trace, listener, swarm, engine, wrappers } = this.#parts;
+    const clock = new SimClock(scheduler, this.skewMs);
+    const process: Process = {
+      fs: new SimFileSystem({
+        disk: this.disk,
+        exchange: swarm.exchange,
+        beforeCall: (name, path, detail) => this.#beforeCall(process, name, path, detail),
+        pause: () => clock.sleep(Math.ceil(this.#chance.fraction() * SYNC_MS_MAX)),
+      }),
+      clock,
+      connection: new SimConnection({ scheduler, random: this.#network, trace, listener, label }),
+      watcher: new SimWatcher({
+        scheduler,
+        disk: this.disk,
+        delayMs: () => this.#chance.fraction() * swarm.watcherDelayMs,
+        fate: () => this.#hintFate(),
+      }),
+      home: new SimStateHome(
+        this.state,
+        (name) => this.#beforeCall(process, name, ""),
+        wrappers.store,
+      ),
+      abort: new AbortController(),
+    };
+    this.#process = process;
+    this.#makeStateDirectories();
+    this.inSync = false;
+    this.applyWeather();
+    trace.add(`${scheduler.now} ${label} starts`);
+    this.#run(process, engine, wrappers);
+  }
+
+  #run(process: Process, engine: ClientOptions, wrappers: ClientWrappers): void {
+    const { label, scheduler, trace, fail } = this.#parts;
+    const world = {
+      fs: wrappers.fs(process.fs),
+      watcher: process.watcher,
+      clock: process.clock,
+      random: this.#ids,
+      observer: { emit: (event: ClientEvent) => this.#observe(process, event) },
+      stores: process.home,
+      transport: process.connection.transport,
+    };
+    const ended = (line: string) => {
+      if (this.#process !== process) return false;
+      this.#process = undefined;
+      process.connection.kill();
+      process.watcher.kill();
+      trace.add(`${scheduler.now} ${label} ends: ${line}`);
+      return true;
+    };
+    runClient(world, engine, process.abort.signal).then(
+      (outcome) => {
+        scheduler.activity++;
+        if (ended(outcome.end) && !process.abort.signal.aborted)
+          fail(`${label} ended by itself: ${outcome.end}`);
+      },
+      (error: unknown) => {
+        scheduler.activity++;
+        const code = error instanceof SyncedError ? error.code : "bug";
+        const text =
+          error instanceof Error ? `${error.message}\n${error.stack ?? ""}` : String(error);
+        if (!ended(`${code} ${error instanceof Error ? error.message : ""}`)) return;
+        trace.count(`engine end ${code}`);
+        if (error instanceof Killed || process.abort.signal.aborted) return;
+        if (!this.trouble || !LEGAL_ENDS.has(code)) fail(`${label} ended with ${code}: ${text}`);
+      },
+    );
+  }
+
+  applyWeather(): void {
+    const connection = this.#process?.connection;
+    if (connection === undefined) return;
+    connection.weather = this.trouble ? this.#parts.swarm.weather : FAIR_WEATHER;
+    connection.partitioned = this.trouble && this.partitioned;
+    if (connection.partitioned) connection.breakStreams("partition");
+  }
+
+  /** SIGKILL. */
+  kill(): void {
+    const process = this.#process;
+    if (process === undefined) return;
+    this.#process = undefined;
+    process.fs.kill();
+    process.clock.kill();
+    process.connection.kill();
+    process.watcher.kill();
+    process.home.kill();
+    this.#parts.trace.count("client kill");
+    this.#parts.trace.add(`${this.#parts.scheduler.now} ${this.label} killed`);
+  }
+
+  powerCut(): void {
+    const { ledger, trace, scheduler, swarm, label } = this.#parts;
+    this.kill();
+    this.user.powerCut();
+    const before = new Set<ReturnType<SimLedger["digest"]>>();
+    const bytesBefore = [...this.disk.walk()]
+      .map(([, inode]) => inode)
+      .filter(isFile)
+      .map(({ bytes }) => bytes);
+    const torn = this.disk.powerCut();
+    ledger.onDisk(this.disk, before);
+    // Users who do not sync lose what the kernel had not written: nobody could have kept it.
+    if (swarm.userCaches) {
+      for (const bytes of bytesBefore)
+        if (!before.has(ledger.digest(bytes))) ledger.destroyed(bytes);
+    }
+    for (const { bytes, links } of torn) {
+      if (links === 0) continue;
+      ledger.wrote(label, "torn by a power cut", bytes, scheduler.now);
+      ledger.destroyed(bytes);
+    }
+    trace.count("power cut");
+    trace.add(`${scheduler.now} ${label} power cut`);
+  }
+
+  /** ^C: the engine ends by itself. */
+  stop(): void {
+    this.#process?.abort.abort();
+  }
+
+  loseState(): void {
+    this.#parts.trace.count("state lost");
+    this.#parts.trace.add(`${this.#parts.scheduler.now} ${this.label} loses its state database`);
+    this.state.drop();
+  }
+
+  jumpClock(ms: number): void {
+    this.skewMs += ms;
+    if (this.#process !== undefined) this.#process.clock.skewMs = this.skewMs;
+  }
+
+  /** What `synced approve` does. */
+  approve(): void {
+    const directory = this.disk.at(STATE_DIRECTORY);
+    if (this.held === undefined || directory?.kind !== "directory") return;
+    const name = APPROVAL_FILE.slice(STATE_DIRECTORY.length + 1);
+    if (directory.entries.has(name)) return;
+    const file = this.disk.newFile("client");
+    this.disk.write(file, new TextEncoder().encode(this.held), "client", "durable");
+    this.disk.link([{ directory, name, after: file }], "durable", []);
+    this.#parts.trace.count("approval");
+  }
+
+  #hintFate(): "deliver" | "overflow" | "lose" {
+    const { swarm, trace } = this.#parts;
+    if (!this.trouble || !this.#chance.chance(swarm.watcherLoss)) return "deliver";
+    const fate = this.#chance.chance(0.5) ? "overflow" : "lose";
+    trace.count(`hints ${fate}`);
+    return fate;
+  }
+
+  #beforeCall(
+    process: Process,
+    name: string,
+    path: string,
+    detail?: string,
+  ): FileSystemErrorCode | undefined {
+    const { scheduler, swarm, trace } = this.#parts;
+    scheduler.activity++;
+    if (MUTATIONS.has(name))
+      trace.add(`${scheduler.now} ${this.label} ${name} ${path} ${detail ?? ""}`);
+    if (name === "exchange") trace.count("exchange");
+    if (!this.trouble || this.#process !== process) return undefined;
+    if (this.#editsAtCalls < EDITS_AT_CALLS_MAX && this.#users.chance(swarm.editAtCall)) {
+      this.#editsAtCalls++;
+      trace.count("edit at a port call");
+      this.user.step();
+    }
+    if (this.#chance.chance(swarm.killAtCall)) {
+      trace.count(`kill at ${name}`);
+      if (swarm.powerCuts && this.#chance.chance(0.4)) this.powerCut();
+      else this.kill();
+      return undefined;
+    }
+    if (path === "" || !this.#chance.chance(swarm.diskFault)) return undefined;
+    const fault = this.#chance.pick(FAULTS);
+    if (fault === "full" && !MUTATIONS.has(name)) return undefined;
+    trace.count(`disk fault ${fault}`);
+    trace.add(`${scheduler.now} ${this.label} fault ${fault} at ${name} ${path}`);
+    return fault;
+  }
+
+  #observe(process: Process, event: ClientEvent): void {
+    if (this.#process !== process) return;
+    const { scheduler, trace } = this.#parts;
+    if (event.event === "progress") return;
+    trace.count(`event ${event.event}`);
+    if (event.event === "conflict") this.conflicts++;
+    if (event.event === "in_sync") this.inSync = true;
+    if (event.event === "held") this.held = event.id;
+    if (event.event === "released") this.held = undefined;
+    trace.add(`${scheduler.now} ${this.label} says ${JSON.stringify(event)}`);
+  }
+}
+
+const MUTATIONS: ReadonlySet<string> = new Set([
+  "createFile",
+  "writer.write",
+  "writer.sync",
+  "makeDirectory",
+  "makeSymlink",
+  "moveNoReplace",
+  "exchange",
+  "removeDirectory",
+  "removeFile",
+  "setMetadata",
+  "syncDirectories",
+]);

@@ -1,0 +1,150 @@
+/**
+ * The simulation's time: a queue of things that happen at virtual moments, one at a time, each
+ * followed by letting all promises settle. Nothing waits for real time. Rules: I45.
+ */
+import type { Clock } from "../../src/ports/clock.ts";
+
+interface Due {
+  readonly at: number;
+  readonly order: number;
+  readonly run: () => void;
+}
+
+/** 2026-01-01: an ordinary date, so that conflict names look ordinary. */
+const START_MS = 1_767_225_600_000;
+/** Turns of the event loop without any port call after which everything has settled. */
+const IDLE_TURNS = 2;
+
+export class Scheduler {
+  /** Virtual milliseconds since the start; whole, as machines tell them. */
+  now = 0;
+  steps = 0;
+  /** Raised by every port call: as long as it moves, somebody is still working. */
+  activity = 0;
+  readonly #heap: Due[] = [];
+  #order = 0;
+
+  at(delayMs: number, run: () => void): void {
+    const due = { at: this.now + Math.max(0, Math.ceil(delayMs)), order: this.#order++, run };
+    const heap = this.#heap;
+    let index = heap.length;
+    heap.push(due);
+    while (index > 0) {
+      const parent = (index - 1) >> 1;
+      const above = heap[parent];
+      if (above === undefined || !isBefore(due, above)) break;
+      heap[index] = above;
+      index = parent;
+    }
+    heap[index] = due;
+  }
+
+  /** Lets everything that is not waiting for time run to its next wait. */
+  async settle(): Promise<void> {
+    let idle = 0;
+    while (idle < IDLE_TURNS) {
+      const before = this.activity;
+      await new Promise<void>((resolve) => setImmediate(resolve));
+      idle = this.activity === before ? idle + 1 : 0;
+    }
+  }
+
+  /** @returns false when nothing is due within `untilMs`. */
+  async step(untilMs: number): Promise<boolean> {
+    const due = this.#heap[0];
+    if (due === undefined || due.at > untilMs) return false;
+    this.#pop();
+    this.now = Math.max(this.now, due.at);
+    this.steps++;
+    due.run();
+    await this.settle();
+    return true;
+  }
+
+  async runUntil(untilMs: number): Promise<void> {
+    while (await this.step(untilMs));
+    this.now = Math.max(this.now, untilMs);
+  }
+
+  #pop(): void {
+    const heap = this.#heap;
+    const last = heap.pop();
+    if (last === undefined || heap.length === 0) return;
+    let index = 0;
+    for (;;) {
+      let child = 2 * index + 1;
+      const left = heap[child];
+      if (left === undefined) break;
+      const right = heap[child + 1];
+      let smaller = left;
+      if (right !== undefined && isBefore(right, left)) {
+        child++;
+        smaller = right;
+      }
+      if (!isBefore(smaller, last)) break;
+      heap[index] = smaller;
+      index = child;
+    }
+    heap[index] = last;
+  }
+}
+
+function isBefore(a: Due, b: Due): boolean {
+  return a.at < b.at || (a.at === b.at && a.order < b.order);
+}
+
+/**
+ * One machine's view of the time. Killed with its process: then nothing sleeps any more, it just
+ * stops.
+ */
+export class SimClock implements Clock {
+  /** Wall clock error; people and NTP move it. */
+  skewMs = 0;
+  readonly #scheduler: Scheduler;
+  #dead = false;
+
+  constructor(scheduler: Scheduler, skewMs = 0) {
+    this.#scheduler = scheduler;
+    this.skewMs = skewMs;
+  }
+
+  kill(): void {
+    this.#dead = true;
+  }
+
+  now(): number {
+    return START_MS + this.#scheduler.now + this.skewMs;
+  }
+
+  monotonic(): number {
+    return this.#scheduler.now;
+  }
+
+  sleep(delayMs: number, signal?: AbortSignal): Promise<void> {
+    this.#scheduler.activity++;
+    return new Promise((resolve) => {
+      if (signal?.aborted === true) {
+        this.#wake(resolve);
+        return;
+      }
+      let done = false;
+      const finish = () => {
+        if (done) return;
+        done = true;
+        signal?.removeEventListener("abort", finish);
+        this.#wake(resolve);
+      };
+      signal?.addEventListener("abort", finish);
+      this.#scheduler.at(delayMs, finish);
+    });
+  }
+
+  yield(): Promise<void> {
+    return this.sleep(0);
+  }
+
+  #wake(resolve: () => void): void {
+    this.#scheduler.activity++;
+    if (!this.#dead) resolve();
+  }
+}

@@ -1,0 +1,394 @@
+/**
+ * SimDisk: a disk in memory with a page cache. Inodes, birth times, hard links, symlinks,
+ * nanosecond times; bytes and names are durable only after a sync, and `powerCut` keeps or drops
+ * each unsynced change by chance. Clients reach it through SimFileSystem, simulated users directly.
+ * Rules: I3, I14, I15.
+ */
+import { STATE_DIRECTORY } from "../../src/client/ports.ts";
+import type { EntryKind } from "../../src/ports/filesystem.ts";
+
+interface InodeCommon {
+  readonly ino: number;
+  readonly birthNs: bigint;
+  mtimeNs: bigint;
+  ctimeNs: bigint;
+  links: number;
+  /** EACCES on listing or opening. */
+  unreadable: boolean;
+  /** Another file system is mounted here. */
+  mounted: boolean;
+}
+
+interface FileState {
+  readonly bytes: Uint8Array;
+  readonly executable: boolean;
+  readonly mtimeNs: bigint;
+}
+
+export interface FileInode extends InodeCommon {
+  readonly kind: "file";
+  /** Replaced, never written to: snapshots may be kept. */
+  bytes: Uint8Array;
+  executable: boolean;
+  /** What a power cut cannot take; undefined until the first sync. */
+  durable: FileState | undefined;
+  /** Who wrote last: an unsynced user file may legally be torn by a power cut. */
+  writer: "user" | "client";
+}
+
+export interface DirectoryInode extends InodeCommon {
+  readonly kind: "directory";
+  entries: Map<string, Inode>;
+  durableEntries: Map<string, Inode>;
+  parent: DirectoryInode | undefined;
+}
+
+export interface SymlinkInode extends InodeCommon {
+  readonly kind: "symlink";
+  readonly target: string;
+}
+
+export interface OtherInode extends InodeCommon {
+  readonly kind: "other";
+}
+
+export type Inode = FileInode | DirectoryInode | SymlinkInode | OtherInode;
+
+interface Slot {
+  readonly directory: DirectoryInode;
+  readonly name: string;
+  readonly after: Inode | undefined;
+}
+
+/** One atomic metadata change that is not yet durable. */
+interface Change {
+  readonly slots: readonly Slot[];
+  /** Metadata of a file, journalled with its directory as ext4 does. */
+  readonly meta?: {
+    readonly inode: FileInode;
+    readonly executable: boolean;
+    readonly mtimeNs: bigint;
+  };
+  /**
+   * Directory moves and removals are ordered after everything before them, or trees would come
+   * apart.
+   */
+  readonly barrier: boolean;
+}
+
+export interface SimDiskOptions {
+  readonly nowMs: () => number;
+  /** In [0, 1): what a power cut keeps. */
+  readonly fraction: () => number;
+  /** Kernel time granularity; 1 is multigrain. */
+  readonly granularityNs: bigint;
+  /** A journalling disk keeps a prefix of the changes; otherwise each goes by chance. */
+  readonly ordered: boolean;
+}
+
+/** How a user change reaches the disk: at once, or some time later. */
+export type Durability = "durable" | "cached";
+
+export class SimDisk {
+  readonly root: DirectoryInode;
+  /** Called with each path that changed outside the state directory. */
+  onChange: (path: string) => void = () => {};
+  /** Mutations by anybody; at rest it does not move (I11). */
+  mutations = 0;
+  readonly #options: SimDiskOptions;
+  #pending: Change[] = [];
+  readonly #unsynced = new Set<FileInode>();
+  #nextIno = 2;
+  #tick = 0n;
+
+  constructor(options: SimDiskOptions) {
+    this.#options = options;
+    this.root = this.newDirectory(undefined);
+  }
+
+  nowNs(): bigint {
+    this.#tick = (this.#tick + 1n) % 1_000_000n;
+    const ns = BigInt(Math.trunc(this.#options.nowMs())) * 1_000_000n + this.#tick;
+    return ns - (ns % this.#options.granularityNs);
+  }
+
+  #common(): InodeCommon {
+    const now = this.nowNs();
+    const ino = this.#nextIno++;
+    return {
+      ino,
+      birthNs: now,
+      mtimeNs: now,
+      ctimeNs: now,
+      links: 0,
+      unreadable: false,
+      mounted: false,
+    };
+  }
+
+  newFile(writer: "user" | "client"): FileInode {
+    const inode: FileInode = {
+      kind: "file",
+      ...this.#common(),
+      bytes: new Uint8Array(0),
+      executable: false,
+      durable: undefined,
+      writer,
+    };
+    this.#unsynced.add(inode);
+    return inode;
+  }
+
+  newDirectory(parent: DirectoryInode | undefined): DirectoryInode {
+    return {
+      kind: "directory",
+      ...this.#common(),
+      entries: new Map(),
+      durableEntries: new Map(),
+      parent,
+    };
+  }
+
+  newSymlink(target: string): SymlinkInode {
+    return { kind: "symlink", ...this.#common(), target };
+  }
+
+  newOther(): OtherInode {
+    return { kind: "other", ...this.#common() };
+  }
+
+  // Paths
+
+  /** Follows no symlink. "blocked" where a component is not a directory. */
+  lookup(path: string): Inode | "absent" | "blocked" {
+    let current: Inode = this.root;
+    if (path === "") return current;
+    for (const name of path.split("/")) {
+      if (current.kind !== "directory") return "blocked";
+      const next: Inode | undefined = current.entries.get(name);
+      if (next === undefined) return "absent";
+      current = next;
+    }
+    return current;
+  }
+
+  /** The inode at that path, if there is one. */
+  at(path: string): Inode | undefined {
+    const found = this.lookup(path);
+    return typeof found === "string" ? undefined : found;
+  }
+
+  /** The path of an inode that is on the tree; the first of several. */
+  pathOf(inode: Inode): string | undefined {
+    for (const [path, entry] of this.walk()) if (entry === inode) return path;
+    return undefined;
+  }
+
+  /** Everything below `directory`, parents first, the state directory included. */
+  *walk(directory: DirectoryInode = this.root, prefix = ""): Generator<[string, Inode]> {
+    for (const [name, inode] of directory.entries) {
+      const path = prefix === "" ? name : `${prefix}/${name}`;
+      yield [path, inode];
+      if (inode.kind === "directory") yield* this.walk(inode, path);
+    }
+  }
+
+  kindAt(path: string): EntryKind | undefined {
+    return this.at(path)?.kind;
+  }
+
+  isBelow(inode: Inode, ancestor: Inode): boolean {
+    let current: DirectoryInode | undefined = inode.kind === "directory" ? inode : undefined;
+    while (current !== undefined) {
+      if (current === ancestor) return true;
+      current = current.parent;
+    }
+    return false;
+  }
+
+  // Changes
+
+  /** Sets or clears names in one atomic step. */
+  link(slots: readonly Slot[], durability: Durability, paths: readonly string[]): void {
+    this.mutations++;
+    const now = this.nowNs();
+    let barrier = false;
+    for (const { directory, name } of slots) {
+      const before = directory.entries.get(name);
+      if (before !== undefined) {
+        before.links--;
+        before.ctimeNs = now;
+        if (before.kind === "directory") barrier = true;
+      }
+    }
+    for (const { directory, name, after } of slots) {
+      if (after === undefined) directory.entries.delete(name);
+      else {
+        directory.entries.set(name, after);
+        after.links++;
+        after.ctimeNs = now;
+        if (after.kind === "directory") after.parent = directory;
+      }
+      directory.mtimeNs = now;
+      directory.ctimeNs = now;
+    }
+    this.#pending.push({ slots, barrier });
+    if (durability === "durable") this.#commitThrough((change) => change.slots === slots);
+    for (const path of paths) this.touched(path);
+  }
+
+  write(
+    inode: FileInode,
+    bytes: Uint8Array,
+    writer: "user" | "client",
+    durability: Durability,
+  ): void {
+    this.mutations++;
+    inode.bytes = bytes;
+    inode.writer = writer;
+    inode.mtimeNs = this.nowNs();
+    inode.ctimeNs = inode.mtimeNs;
+    if (durability === "durable") this.syncFile(inode);
+    else this.#unsynced.add(inode);
+  }
+
+  setMetadata(
+    inode: FileInode,
+    metadata: { executable?: boolean; mtimeNs?: bigint },
+    durability: Durability,
+    parent?: DirectoryInode,
+  ): void {
+    this.mutations++;
+    if (metadata.executable !== undefined) inode.executable = metadata.executable;
+    if (metadata.mtimeNs !== undefined) inode.mtimeNs = metadata.mtimeNs;
+    inode.ctimeNs = this.nowNs();
+    const meta = { inode, executable: inode.executable, mtimeNs: inode.mtimeNs };
+    if (parent === undefined) return;
+    const slots: Slot[] = [{ directory: parent, name: "", after: undefined }];
+    this.#pending.push({ slots, meta, barrier: false });
+    if (durability === "durable") this.#commitThrough((change) => change.slots === slots);
+  }
+
+  /** Tells the watcher. */
+  touched(path: string): void {
+    if (path === STATE_DIRECTORY || path.startsWith(`${STATE_DIRECTORY}/`)) return;
+    this.onChange(path);
+  }
+
+  // Durability
+
+  syncFile(inode: FileInode): void {
+    inode.durable = { bytes: inode.bytes, executable: inode.executable, mtimeNs: inode.mtimeNs };
+    this.#unsynced.delete(inode);
+  }
+
+  syncDirectory(directory: DirectoryInode): void {
+    this.#commitThrough((change) => change.slots.some((slot) => slot.directory === directory));
+  }
+
+  /** What the kernel does on its own every few seconds. */
+  writeBack(): void {
+    this.#commitThrough(() => true);
+    for (const inode of [...this.#unsynced]) this.syncFile(inode);
+  }
+
+  #commitThrough(wanted: (change: Change) => boolean): void {
+    if (this.#pending.length === 0) return;
+    this.#apply(this.#pending.map(wanted));
+  }
+
+  /** Makes the chosen changes and all that they depend on durable; the others stay pending. */
+  #apply(keep: boolean[]): void {
+    const pending = this.#pending;
+    for (let index = pending.length - 1; index >= 0; index--) {
+      const change = pending[index];
+      if (change === undefined || !keep[index]) continue;
+      for (let earlier = 0; earlier < index; earlier++) {
+        const other = pending[earlier];
+        if (other !== undefined && (this.#options.ordered || dependsOn(change, other)))
+          keep[earlier] = true;
+      }
+    }
+    this.#pending = pending.filter((_, index) => !keep[index]);
+    for (const [index, change] of pending.entries()) {
+      if (!keep[index]) continue;
+      if (change.meta !== undefined) {
+        const { inode, executable, mtimeNs } = change.meta;
+        if (inode.durable !== undefined)
+          inode.durable = { bytes: inode.durable.bytes, executable, mtimeNs };
+        continue;
+      }
+      for (const { directory, name, after } of change.slots) {
+        if (after === undefined) directory.durableEntries.delete(name);
+        else directory.durableEntries.set(name, after);
+      }
+    }
+  }
+
+  /**
+   * The power goes: what was not synced is kept or dropped by chance.
+   *
+   * @returns files of users whose unsynced bytes were changed by it; no program could have saved
+   * them.
+   */
+  powerCut(): readonly FileInode[] {
+    this.mutations++;
+    const { fraction, ordered } = this.#options;
+    const cut = fraction() * (this.#pending.length + 1);
+    const share = fraction();
+    this.#apply(
+      this.#pending.map((_, index) => (ordered ? index < Math.floor(cut) : fraction() < share)),
+    );
+    this.#pending = [];
+    const torn = [...this.#unsynced].filter((inode) => this.#tear(inode));
+    this.#unsynced.clear();
+    this.#restore(this.root);
+    for (const [, inode] of this.walk()) inode.links = 0;
+    for (const [, inode] of this.walk()) inode.links++;
+    return torn;
+  }
+
+  #tear(inode: FileInode): boolean {
+    const { fraction } = this.#options;
+    const before = inode.bytes;
+    const chance = fraction();
+    if (chance < 0.25) {
+      this.syncFile(inode);
+      return false;
+    }
+    // A written limit: bytes that change without any time stamp changing are found by nobody who does not read.
+    inode.ctimeNs = this.nowNs();
+    if (inode.durable !== undefined) {
+      inode.bytes = inode.durable.bytes;
+      inode.executable = inode.durable.executable;
+      inode.mtimeNs = inode.durable.mtimeNs;
+    } else if (chance < 0.5) inode.bytes = new Uint8Array(0);
+    else if (chance < 0.75) inode.bytes = before.slice(0, Math.floor(before.length * fraction()));
+    else inode.bytes = new Uint8Array(before.length);
+    this.syncFile(inode);
+    return inode.writer === "user";
+  }
+
+  #restore(directory: DirectoryInode): void {
+    directory.entries = new Map(directory.durableEntries);
+    for (const inode of directory.entries.values()) {
+      if (inode.kind === "directory") {
+        inode.parent = directory;
+        this.#restore(inode);
+      } else if (inode.kind === "file" && inode.durable !== undefined) {
+        inode.executable = inode.durable.executable;
+        inode.mtimeNs = inode.durable.mtimeNs;
+      }
+    }
+  }
+}
+
+function dependsOn(change: Change, earlier: Change): boolean {
+  if (change.barrier) return true;
+  return change.slots.some((slot) =>
+    earlier.slots.some((other) => {
+      if (slot.directory !== other.directory || slot.name !== other.name) return false;
+      return change.meta === undefined || change.meta.inode === earlier.meta?.inode;
+    }),
+  );
+}

@@ -1,0 +1,76 @@
+/**
+ * The ledger: every content that a simulated user ever wrote, and which of them nobody may lose. A
+ * content stops being required only when a user's own hand destroyed a file that held it. Rules:
+ * I2, I5.
+ */
+import { type Digest, sha256 } from "../../src/core/digest.ts";
+import type { FileInode, Inode, SimDisk } from "./sim-disk.ts";
+
+interface Entry {
+  readonly device: string;
+  readonly path: string;
+  readonly atMs: number;
+  required: boolean;
+}
+
+export class SimLedger {
+  readonly #entries = new Map<Digest, Entry>();
+  readonly #digests = new WeakMap<Uint8Array, Digest>();
+
+  /** Contents are immutable arrays here, so each is hashed once. */
+  digest(bytes: Uint8Array): Digest {
+    const known = this.#digests.get(bytes);
+    if (known !== undefined) return known;
+    const digest = sha256(bytes);
+    this.#digests.set(bytes, digest);
+    return digest;
+  }
+
+  wrote(device: string, path: string, bytes: Uint8Array, atMs: number): void {
+    if (bytes.length === 0) return;
+    this.#entries.set(this.digest(bytes), { device, path, atMs, required: true });
+  }
+
+  /**
+   * A user overwrote, truncated or deleted a file with these bytes, or no program could have kept
+   * them.
+   */
+  destroyed(bytes: Uint8Array): void {
+    const entry = this.#entries.get(this.digest(bytes));
+    if (entry !== undefined) entry.required = false;
+  }
+
+  /** Whether a user ever wrote this. */
+  knows(digest: Digest): boolean {
+    return this.#entries.has(digest);
+  }
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  /** After a disaster, only what is still somewhere can be asked for. */
+  requireOnly(present: ReadonlySet<Digest>): void {
+    for (const [digest, entry] of this.#entries) if (!present.has(digest)) entry.required = false;
+  }
+
+  /** @returns what is required and in none of these places. */
+  lost(present: ReadonlySet<Digest>): readonly string[] {
+    const lost: string[] = [];
+    for (const [digest, { device, path, atMs, required }] of this.#entries) {
+      if (required && !present.has(digest))
+        lost.push(`${digest.slice(0, 8)} written by ${device} to ${path} at ${atMs}`);
+    }
+    return lost;
+  }
+
+  /** Everything that a disk holds: visible, staged, quarantined or parked. */
+  onDisk(disk: SimDisk, into: Set<Digest>): void {
+    for (const [, inode] of disk.walk())
+      if (inode.kind === "file") into.add(this.digest(inode.bytes));
+  }
+}
+
+export function isFile(inode: Inode | undefined): inode is FileInode {
+  return inode?.kind === "file";
+}

@@ -1,0 +1,325 @@
+/**
+ * SimMetadataStore: the MetadataStore port of one incarnation of a simulated server, held to the
+ * same contract suite as the SQLite one. Writes take virtual time; a dead incarnation's calls never
+ * return. Rules: O7, I26.
+ */
+import { SyncedError } from "../../src/core/error.ts";
+import type { FolderName } from "../../src/core/identifier.ts";
+import { type NodeId, ROOT_ID, type ServerId } from "../../src/core/identifier.ts";
+import type { RemoteNode, Sequence } from "../../src/core/node.ts";
+import type {
+  Append,
+  DeviceRecord,
+  EventSlice,
+  FolderHead,
+  FolderRecord,
+  FolderUsage,
+  FolderUsage,
+  KnownObject,
+  Loaded,
+  LoadRequest,
+  MetadataStore,
+  NodePage,
+  SubtreeExtent,
+} from "../../src/ports/metadata-store.ts";
+import { objectKey, SimLog, type SimServerDisk } from "./sim-server-disk.ts";
+
+export interface SimMetadataStoreOptions {
+  readonly disk: SimServerDisk;
+  readonly serverId: ServerId;
+  /**
+   * Waits as long as a read or a write takes; never resolves for a dead incarnation; may throw a
+   * fault.
+   */
+  readonly latency: (kind: "read" | "write") => Promise<void>;
+}
+
+const encoder = new TextEncoder();
+
+export class SimMetadataStore implements MetadataStore {
+  readonly serverId: ServerId;
+  readonly failure = new Promise<unknown>(() => {});
+  readonly #disk: SimServerDisk;
+  readonly #latency: (kind: "read" | "write") => Promise<void>;
+  #closed = false;
+
+  constructor(options: SimMetadataStoreOptions) {
+    this.serverId = options.serverId;
+    this.#disk = options.disk;
+    this.#latency = options.latency;
+  }
+
+  async #read(folder: FolderName): Promise<SimLog> {
+    if (this.#closed) throw new Error("Store is closed");
+    await this.#latency("read");
+    return this.#log(folder);
+  }
+
+  #log(folder: FolderName): SimLog {
+    const log = this.#disk.folders.get(folder);
+    if (log === undefined) throw new SyncedError("folder_not_found", `No folder "${folder}"`);
+    return log;
+  }
+
+  async createFolder(record: FolderRecord): Promise<{ created: boolean } & FolderHead> {
+    await this.#latency("write");
+    const created = !this.#disk.folders.has(record.name);
+    if (created) this.#disk.folders.set(record.name, new SimLog(record));
+    return { created, ...headOf(this.#log(record.name)) };
+  }
+
+  async folder(name: FolderName): Promise<FolderHead | undefined> {
+    await this.#latency("read");
+    const log = this.#disk.folders.get(name);
+    return log === undefined ? undefined : headOf(log);
+  }
+
+  async folders(page: { after?: FolderName; limit: number }): Promise<readonly FolderHead[]> {
+    await this.#latency("read");
+    const names = [...this.#disk.folders.keys()].sort();
+    const wanted = names.filter((name) => page.after === undefined || name > page.after);
+    return wanted.slice(0, page.limit).map((name) => headOf(this.#log(name)));
+  }
+
+  async load(folder: FolderName, request: LoadRequest): Promise<Loaded> {
+    const log = await this.#read(folder);
+    const nodes = new Map<NodeId, RemoteNode>();
+    const add = (start: RemoteNode | undefined) => {
+      let node = start;
+      while (node !== undefined && !nodes.has(node.id)) {
+        nodes.set(node.id, node);
+        node = node.parent === ROOT_ID ? undefined : log.nodes.get(node.parent);
+      }
+    };
+    for (const id of request.nodes) add(log.nodes.get(id));
+    for (const id of request.deleted) add(log.nodes.get(id));
+    for (const place of request.places) {
+      add(log.nodes.get(place.parent));
+      add(log.live(place));
+    }
+    const childCounts = new Map<NodeId, number>();
+    for (const id of request.deleted) {
+      const live = [...log.nodes.values()].filter((node) => !node.deleted && node.parent === id);
+      childCounts.set(id, Math.min(live.length, request.nodes.length + 1));
+    }
+    const wantedOps = new Set(request.ops.map(({ device, opId }) => `${device}:${opId}`));
+    const ops = log.events
+      .filter(({ event }) => wantedOps.has(`${event.device}:${event.opId}`))
+      .map(({ event, body }) => ({ device: event.device, opId: event.opId, seq: event.seq, body }));
+    const digests = new Set<string>(request.objects);
+    const objects = [...log.objects.values()].filter(({ digest }) => digests.has(digest));
+    const hashes = new Map<Sequence, Loaded["head"]["hash"]>();
+    for (const seq of request.cursors) {
+      const hash = seq === 0 ? log.record.genesis : log.events[seq - 1]?.event.hash;
+      if (hash !== undefined) hashes.set(seq, hash);
+    }
+    return { ...headOf(log), nodes: [...nodes.values()], childCounts, ops, objects, hashes };
+  }
+
+  async subtreeExtents(
+    folder: FolderName,
+    ids: readonly NodeId[],
+  ): Promise<ReadonlyMap<NodeId, SubtreeExtent>> {
+    const log = await this.#read(folder);
+    return new Map(ids.map((id) => [id, extentOf(log, id)]));
+  }
+
+  async append(folder: FolderName, append: Append): Promise<"appended" | "head_moved"> {
+    const log = this.#log(folder);
+    const pending = { log, append };
+    this.#disk.pendingAppends.add(pending);
+    try {
+      await this.#latency("write");
+    } finally {
+      this.#disk.pendingAppends.delete(pending);
+    }
+    if (log.head.seq !== append.expectedHead) return "head_moved";
+    log.append(append);
+    return "appended";
+  }
+
+  async events(folder: FolderName, page: { after: Sequence; limit: number }): Promise<EventSlice> {
+    const log = await this.#read(folder);
+    let end = Math.min(page.after + page.limit, log.events.length);
+    while (end > page.after && end < log.events.length && !log.events[end - 1]?.event.groupEnd)
+      end++;
+    const events = log.events.slice(page.after, end).map(({ event }) => event);
+    return { head: log.head, events };
+  }
+
+  async hashAt(folder: FolderName, seq: Sequence): Promise<Loaded["head"]["hash"] | undefined> {
+    const log = await this.#read(folder);
+    return seq === 0 ? log.record.genesis : log.events[seq - 1]?.event.hash;
+  }
+
+  async nodes(
+    folder: FolderName,
+    page: { after?: NodeId; limit: number; tombstones: boolean },
+  ): Promise<NodePage> {
+    const log = await this.#read(folder);
+    const nodes = [...log.nodes.values()]
+      .filter((node) => page.tombstones || !node.deleted)
+      .filter(({ id }) => page.after === undefined || id > page.after)
+      .sort((a, b) => (a.id < b.id ? -1 : 1));
+    return { head: log.head, nodes: nodes.slice(0, page.limit) };
+  }
+
+  async node(folder: FolderName, id: NodeId, seq?: Sequence): Promise<RemoteNode | undefined> {
+    return (await this.#read(folder)).rowsAt(seq).get(id);
+  }
+
+  async child(
+    folder: FolderName,
+    place: { parent: NodeId; name: string },
+    seq?: Sequence,
+  ): Promise<RemoteNode | undefined> {
+    return (await this.#read(folder)).live(place, seq);
+  }
+
+  async children(
+    folder: FolderName,
+    page: { parent: NodeId; after?: string; limit: number; seq?: Sequence },
+  ): Promise<readonly RemoteNode[]> {
+    const log = await this.#read(folder);
+    return [...log.rowsAt(page.seq).values()]
+      .filter((node) => !node.deleted && node.parent === page.parent)
+      .filter(({ name }) => page.after === undefined || byBytes(name, page.after) > 0)
+      .sort((a, b) => byBytes(a.name, b.name))
+      .slice(0, page.limit);
+  }
+
+  async history(
+    folder: FolderName,
+    page: { node: NodeId; before?: Sequence; limit: number },
+  ): Promise<readonly EventSlice["events"][number][]> {
+    const log = await this.#read(folder);
+    return log.events
+      .map(({ event }) => event)
+      .filter(
+        ({ node, seq }) => node === page.node && (page.before === undefined || seq < page.before),
+      )
+      .reverse()
+      .slice(0, page.limit);
+  }
+
+  async lastDeletedAt(
+    folder: FolderName,
+    place: { parent: NodeId; name: string },
+  ): Promise<RemoteNode | undefined> {
+    const log = await this.#read(folder);
+    return [...log.nodes.values()]
+      .filter((node) => node.deleted && node.parent === place.parent && node.name === place.name)
+      .sort((a, b) => b.placeVersion - a.placeVersion)[0];
+  }
+
+  async contentBySha256(folder: FolderName, sha256: string) {
+    const log = await this.#read(folder);
+    for (const { event } of [...log.events].reverse()) {
+      if (event.content.kind === "file" && event.content.sha256 === sha256) return event.content;
+    }
+    return undefined;
+  }
+
+  async knownObjects(
+    folder: FolderName,
+    digests: readonly string[],
+  ): Promise<readonly KnownObject[]> {
+    const log = await this.#read(folder);
+    const wanted = new Set(digests);
+    return [...log.objects.values()].filter(({ digest }) => wanted.has(digest));
+  }
+
+  async recordObjects(folder: FolderName, objects: readonly KnownObject[]): Promise<void> {
+    const log = await this.#read(folder);
+    for (const object of objects) {
+      const key = objectKey(object);
+      if (log.objects.has(key)) continue;
+      log.objects.set(key, object);
+      log.volatileObjects.add(key);
+      log.recordedAt.set(key, log.head.seq);
+    }
+  }
+
+  async objects(
+    folder: FolderName,
+    page: { after?: KnownObject; limit: number },
+  ): Promise<readonly KnownObject[]> {
+    const log = await this.#read(folder);
+    const from = page.after === undefined ? "" : objectKey(page.after);
+    const keys = [...log.objects.keys()].filter((key) => key > from).sort();
+    return keys.slice(0, page.limit).flatMap((key) => log.objects.get(key) ?? []);
+  }
+
+  async putDevice(folder: FolderName, record: DeviceRecord): Promise<void> {
+    (await this.#read(folder)).devices.set(record.device, record);
+  }
+
+  async devices(
+    folder: FolderName,
+    page: { after?: string; limit: number },
+  ): Promise<readonly DeviceRecord[]> {
+    const log = await this.#read(folder);
+    const ids = [...log.devices.keys()]
+      .filter((id) => page.after === undefined || id > page.after)
+      .sort();
+    return ids.slice(0, page.limit).flatMap((id) => log.devices.get(id) ?? []);
+  }
+
+  async usage(folder: FolderName): Promise<FolderUsage> {
+    const log = await this.#read(folder);
+    const live = [...log.nodes.values()].filter((node) => !node.deleted);
+    const count = (kind: string) => live.filter(({ content }) => content.kind === kind).length;
+    const sizes = live.map(({ content }) => (content.kind === "file" ? content.size : 0));
+    return {
+      seq: log.head.seq,
+      files: count("file"),
+      directories: count("directory"),
+      symlinks: count("symlink"),
+      bytes: sizes.reduce((sum, size) => sum + size, 0),
+    };
+  }
+
+  async usage(folder: FolderName): Promise<FolderUsage> {
+    const log = await this.#read(folder);
+    const usage = { seq: log.head.seq, files: 0, directories: 0, symlinks: 0, bytes: 0 };
+    for (const { deleted, content } of log.nodes.values()) {
+      if (deleted) continue;
+      if (content.kind === "directory") usage.directories += 1;
+      else if (content.kind === "symlink") usage.symlinks += 1;
+      else {
+        usage.files += 1;
+        usage.bytes += content.size;
+      }
+    }
+    return usage;
+  }
+
+  async check(): Promise<readonly string[]> {
+    return [];
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+  }
+}
+
+function headOf(log: SimLog): FolderHead {
+  return { folder: log.record, head: log.head };
+}
+
+function byBytes(a: string, b: string): number {
+  return Buffer.compare(encoder.encode(a), encoder.encode(b));
+}
+
+function extentOf(log: SimLog, id: NodeId): SubtreeExtent {
+  let depth = 0;
+  let pathBytes = 0;
+  for (const node of log.nodes.values()) {
+    if (node.deleted || node.parent !== id) continue;
+    const below =
+      node.content.kind === "directory" ? extentOf(log, node.id) : { depth: 0, pathBytes: 0 };
+    depth = Math.max(depth, 1 + below.depth);
+    pathBytes = Math.max(pathBytes, 1 + encoder.encode(node.name).length + below.pathBytes);
+  }
+  return { depth, pathBytes };
+}

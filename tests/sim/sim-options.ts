@@ -1,0 +1,92 @@
+/**
+ * What kind of run a seed makes: each fault is on in some seeds and off in others (swarm testing).
+ */
+import type { NetworkWeather } from "./sim-network.ts";
+import { SimRandom } from "./sim-random.ts";
+
+export interface SwarmOptions {
+  readonly troubleMs: number;
+  readonly editEveryMs: number;
+  /** Chance of a user's edit before a port call of that user's client. */
+  readonly editAtCall: number;
+  /** Chance that a port call is the process's last. */
+  readonly killAtCall: number;
+  readonly killEveryMs: number;
+  readonly powerCuts: boolean;
+  readonly orderedJournal: boolean;
+  readonly userCaches: boolean;
+  readonly exchange: boolean;
+  readonly granularityNs: bigint;
+  readonly diskFault: number;
+  readonly weather: NetworkWeather;
+  readonly partitionEveryMs: number;
+  readonly serverCrashEveryMs: number;
+  readonly serverRestore: boolean;
+  readonly serverFull: number;
+  readonly stateLoss: boolean;
+  readonly clockJumps: boolean;
+  readonly watcherLoss: number;
+  readonly watcherDelayMs: number;
+  readonly initialFiles: number;
+  readonly largeFiles: boolean;
+  readonly unreadable: boolean;
+  readonly fullScanIntervalMs: number;
+}
+
+export const CLIENTS = ["ada", "bob", "eve"] as const;
+
+export function drawOptions(seed: number): SwarmOptions {
+  const random = new SimRandom(seed, "options");
+  const some = (share: number, rate: number) =>
+    random.chance(share) ? rate * random.fraction() : 0;
+  const calm = random.chance(0.1);
+  const net = (share: number, rate: number) => (calm ? 0 : some(share, rate));
+  return {
+    troubleMs: random.pick([5_000, 15_000, 40_000]),
+    editEveryMs: random.pick([300, 1_000, 3_000, 8_000]),
+    editAtCall: some(0.5, 0.03),
+    killAtCall: some(0.3, 0.004),
+    killEveryMs: random.chance(0.4) ? random.pick([5_000, 20_000, 60_000]) : 0,
+    powerCuts: random.chance(0.5),
+    orderedJournal: random.chance(0.5),
+    userCaches: random.chance(0.15),
+    exchange: random.chance(0.8),
+    granularityNs: random.pick([1n, 1n, 4_000_000n]),
+    diskFault: some(0.25, 0.02),
+    weather: {
+      dropBefore: net(0.4, 0.2),
+      dropAfter: net(0.4, 0.2),
+      duplicate: net(0.3, 0.2),
+      truncate: net(0.2, 0.1),
+      unavailable: net(0.2, 0.2),
+      portal: net(0.1, 0.1),
+      streamBreak: net(0.3, 0.1),
+      delayMs: random.pick([1, 20, 200]),
+      longDelay: net(0.2, 0.05),
+    },
+    partitionEveryMs: calm || random.chance(0.6) ? 0 : random.pick([10_000, 30_000]),
+    serverCrashEveryMs: calm || random.chance(0.6) ? 0 : random.pick([10_000, 30_000]),
+    serverRestore: random.chance(0.06),
+    serverFull: some(0.1, 0.1),
+    stateLoss: random.chance(0.1),
+    clockJumps: random.chance(0.2),
+    watcherLoss: some(0.3, 0.3),
+    watcherDelayMs: random.pick([1, 50, 1_000]),
+    initialFiles: random.pick([0, 0, 3, 12]),
+    largeFiles: random.chance(0.15),
+    unreadable: random.chance(0.1),
+    fullScanIntervalMs: random.pick([20_000, 30_000, 60_000, 60_000, 240_000]),
+  };
+}
+
+/** The options that are not at rest, for the first line of a failure. */
+export function describeOptions(options: SwarmOptions): string {
+  const show = (value: unknown): string => {
+    if (typeof value === "number") return String(Math.round(value * 10_000) / 10_000);
+    if (typeof value === "bigint" || typeof value === "boolean") return String(value);
+    if (typeof value !== "object" || value === null) return "";
+    const parts = Object.entries(value).filter(([, inner]) => inner !== 0);
+    return `{${parts.map(([key, inner]) => `${key}=${show(inner)}`).join(" ")}}`;
+  };
+  return show(options).slice(1, -1);
+}

@@ -1,0 +1,111 @@
+/**
+ * SimServer: the real sequencer and router over simulated stores; crashes, restarts, goes back to a
+ * backup. Rules: O7, I26, S5.
+ */
+import { SyncedError } from "../../src/core/error.ts";
+import type { FolderName, ServerId } from "../../src/core/identifier.ts";
+import { createRouter } from "../../src/http/router.ts";
+import type { MetadataStore } from "../../src/ports/metadata-store.ts";
+import { createSequencer, type Sequencer } from "../../src/server/sequencer.ts";
+import { type Scheduler, SimClock } from "./sim-clock.ts";
+import { SimMetadataStore } from "./sim-metadata-store.ts";
+import type { SimListener } from "./sim-network.ts";
+import { SimObjectStore } from "./sim-object-store.ts";
+import { override } from "./sim-override.ts";
+import type { SimRandom } from "./sim-random.ts";
+import type { SimLog } from "./sim-server-disk.ts";
+import { SimServerDisk } from "./sim-server-disk.ts";
+import type { SimTrace } from "./sim-trace.ts";
+
+/** What a planted bug puts between the router and the sequencer. */
+export type SequencerWrapper = (sequencer: Sequencer, metadata: MetadataStore) => Sequencer;
+
+export interface SimServerParts {
+  readonly scheduler: Scheduler;
+  readonly random: SimRandom;
+  readonly wrap: SequencerWrapper;
+  /** Whether the disk is full for the write that begins now. */
+  readonly full: () => boolean;
+  readonly trace: SimTrace;
+  readonly folder: FolderName;
+  /** Told of answers with a status of 500 and above. */
+  readonly onError: (error: unknown) => void;
+}
+
+const WRITE_MS_MAX = 4;
+/** Most reads are answered from memory, at once. */
+const SLOW_READ_SHARE = 0.1;
+
+export class SimServer implements SimListener {
+  readonly disk = new SimServerDisk();
+  handler: ((request: Request) => Promise<Response>) | undefined;
+  incarnation = 0;
+  readonly #parts: SimServerParts;
+  readonly #serverId: ServerId;
+  #clock: SimClock | undefined;
+
+  constructor(parts: SimServerParts) {
+    this.#parts = parts;
+    this.#serverId = parts.random.id<ServerId>();
+  }
+
+  get log(): SimLog | undefined {
+    return this.disk.folders.get(this.#parts.folder);
+  }
+
+  start(): void {
+    if (this.handler !== undefined) return;
+    const { scheduler, random, wrap, onError, full } = this.#parts;
+    const incarnation = ++this.incarnation;
+    const latency = async (kind: "read" | "write") => {
+      scheduler.activity++;
+      if (kind === "write" || random.chance(SLOW_READ_SHARE)) {
+        const delay = random.fraction() * (kind === "write" ? WRITE_MS_MAX : 1);
+        await new Promise<void>((resolve) => scheduler.at(delay, resolve));
+        scheduler.activity++;
+      }
+      if (incarnation !== this.incarnation) await new Promise<never>(() => {});
+      if (kind === "write" && full())
+        throw new SyncedError("storage_full", "Cannot write: the disk is full");
+    };
+    const clock = new SimClock(scheduler);
+    this.#clock = clock;
+    const metadata = new SimMetadataStore({ disk: this.disk, serverId: this.#serverId, latency });
+    const objects = new SimObjectStore({ disk: this.disk, latency });
+    const sequencer = this.#counted(
+      wrap(createSequencer({ metadata, objects, clock, random }), metadata),
+    );
+    const router = createRouter({
+      sequencer,
+      clock,
+      random,
+      loopbackOnly: false,
+      signal: new AbortController().signal,
+      onError,
+    });
+    this.handler = async (request) => await router.fetch(request);
+  }
+
+  #counted(sequencer: Sequencer): Sequencer {
+    const { trace, scheduler } = this.#parts;
+    return override(sequencer, {
+      commit: async (folder, batch) => {
+        const result = await sequencer.commit(folder, batch);
+        for (const answer of result.results) {
+          if (answer.status === "accepted") continue;
+          trace.count("refused op");
+          trace.add(`${scheduler.now} server refuses ${answer.code} ${answer.detail}`);
+        }
+        return result;
+      },
+    });
+  }
+
+  /** Nothing that was under way goes on; what was not durable is there or not. */
+  crash(): void {
+    this.handler = undefined;
+    this.incarnation++;
+    this.#clock?.kill();
+    this.disk.crash(() => this.#parts.random.chance(0.5));
+  }
+}

@@ -1,0 +1,409 @@
+/**
+ * SimUser: somebody who works in one client's folder: creates, edits, saves atomically, renames,
+ * swaps, deletes, at any moment, also between two system calls of the client. Knows nothing of
+ * sync. Rules: I3, I4, F39-F48.
+ */
+import { STATE_DIRECTORY } from "../../src/client/ports.ts";
+import type { DirectoryInode, Durability, FileInode, Inode, SimDisk } from "./sim-disk.ts";
+import type { SimLedger } from "./sim-ledger.ts";
+import type { SimRandom } from "./sim-random.ts";
+import type { SimTrace } from "./sim-trace.ts";
+
+export interface SimUserParts {
+  readonly label: string;
+  readonly disk: SimDisk;
+  readonly random: SimRandom;
+  readonly ledger: SimLedger;
+  readonly trace: SimTrace;
+  readonly nowMs: () => number;
+  readonly durability: Durability;
+  /** Contents that several users may write, so that equal bytes meet. */
+  readonly sharedContents: readonly Uint8Array[];
+  readonly largeFiles: boolean;
+}
+
+const NAMES = ["a", "b", "c.txt", "d", "e"];
+const ENCODER = new TextEncoder();
+const DEPTH_MAX = 3;
+/** A handle that stays open longer than the quarantine lasts is a written limit. */
+const HANDLE_MS_MAX = 30_000;
+
+interface Handle {
+  readonly inode: FileInode;
+  readonly path: string;
+  readonly openedMs: number;
+}
+
+interface Place {
+  readonly parent: DirectoryInode;
+  readonly name: string;
+  readonly path: string;
+}
+
+type Action = (user: SimUser) => string | undefined;
+
+export class SimUser {
+  readonly parts: SimUserParts;
+  /** The rest of something that takes several steps. */
+  #queue: (() => string | undefined)[] = [];
+  #handles: Handle[] = [];
+  #counter = 0;
+
+  constructor(parts: SimUserParts) {
+    this.parts = parts;
+  }
+
+  /** The machine lost power: no program of the user's runs on. */
+  powerCut(): void {
+    this.#queue = [];
+    this.#handles = [];
+  }
+
+  /** One edit, or the next step of one. */
+  step(): void {
+    const { random, trace, label, nowMs } = this.parts;
+    const next = this.#queue.shift();
+    const action = next === undefined ? pickAction(random) : undefined;
+    const line = next === undefined ? action?.run(this) : next();
+    if (line === undefined) return;
+    if (action !== undefined) trace.count(`user ${action.name}`);
+    trace.add(`${nowMs()} ${label} user ${line}`);
+  }
+
+  /** Ends what takes several steps. */
+  finish(): void {
+    while (this.#queue.length > 0) this.step();
+  }
+
+  // Choices
+
+  visible(): [string, Inode][] {
+    const { disk } = this.parts;
+    const found: [string, Inode][] = [];
+    for (const entry of disk.walk()) {
+      if (entry[0] !== STATE_DIRECTORY && !entry[0].startsWith(`${STATE_DIRECTORY}/`))
+        found.push(entry);
+    }
+    return found;
+  }
+
+  pickEntry(kind?: Inode["kind"]): [string, Inode] | undefined {
+    const entries = this.visible().filter(([, inode]) => kind === undefined || inode.kind === kind);
+    return entries.length === 0 ? undefined : this.parts.random.pick(entries);
+  }
+
+  pickDirectory(): [string, DirectoryInode] {
+    const { disk, random } = this.parts;
+    const directories: [string, DirectoryInode][] = [["", disk.root]];
+    for (const [path, inode] of this.visible()) {
+      if (inode.kind === "directory" && path.split("/").length < DEPTH_MAX)
+        directories.push([path, inode]);
+    }
+    return random.pick(directories);
+  }
+
+  pickPlace(): Place {
+    const [path, parent] = this.pickDirectory();
+    const name = this.parts.random.pick(NAMES);
+    return { parent, name, path: path === "" ? name : `${path}/${name}` };
+  }
+
+  placeOf(path: string): Place | undefined {
+    const cut = path.lastIndexOf("/");
+    const parent = this.parts.disk.at(cut < 0 ? "" : path.slice(0, cut));
+    return parent?.kind === "directory" ? { parent, name: path.slice(cut + 1), path } : undefined;
+  }
+
+  newBytes(): Uint8Array {
+    const { random, sharedContents, label, largeFiles } = this.parts;
+    if (random.chance(0.15)) return random.pick(sharedContents);
+    const text = `${label} ${this.#counter++} ${random.id<string>().slice(0, 6)}\n`;
+    const kind = random.fraction();
+    const size =
+      kind < 0.8 ? 0 : kind < 0.96 || !largeFiles ? 9_000 : 40_000 + random.below(200_000);
+    if (size === 0) return ENCODER.encode(text);
+    const bytes = new Uint8Array(size + text.length);
+    let word = random.below(0x7fffffff) | 1;
+    for (let index = 0; index < size; index++) {
+      word = (Math.imul(word, 1_103_515_245) + 12_345) | 0;
+      bytes[index] = word >>> 16;
+    }
+    bytes.set(ENCODER.encode(text), size);
+    return bytes;
+  }
+
+  // Deeds
+
+  later(...steps: (() => string | undefined)[]): void {
+    this.#queue.push(...steps);
+  }
+
+  put(inode: FileInode, path: string, bytes: Uint8Array): void {
+    const { disk, ledger, label, nowMs, durability } = this.parts;
+    if (inode.bytes !== bytes) ledger.destroyed(inode.bytes);
+    disk.write(inode, bytes, "user", durability);
+    if (inode.links > 0) ledger.wrote(label, path, bytes, nowMs());
+    disk.touched(path);
+  }
+
+  /** Writes a new file without a name yet. */
+  newFile(path: string, bytes: Uint8Array): FileInode {
+    const { disk, ledger, label, nowMs, durability } = this.parts;
+    const inode = disk.newFile("user");
+    disk.write(inode, bytes, "user", durability);
+    ledger.wrote(label, path, bytes, nowMs());
+    return inode;
+  }
+
+  set(changes: readonly [Place, Inode | undefined][]): void {
+    const { disk, ledger, durability } = this.parts;
+    const before = changes.map(([{ parent, name }]) => parent.entries.get(name));
+    const slots = changes.map(([{ parent, name }, inode]) => ({
+      directory: parent,
+      name,
+      after: inode,
+    }));
+    const paths = changes.map(([{ path }]) => path);
+    disk.link(slots, durability, paths);
+    for (const inode of before)
+      if (inode?.kind === "file" && inode.links === 0) ledger.destroyed(inode.bytes);
+  }
+
+  /** rename(2): replaces a file, or an empty directory by a directory. */
+  rename(from: Place, to: Place): boolean {
+    const inode = from.parent.entries.get(from.name);
+    const victim = to.parent.entries.get(to.name);
+    if (inode === undefined || inode === victim) return false;
+    if (this.parts.disk.isBelow(to.parent, inode)) return false;
+    if (victim !== undefined) {
+      if ((victim.kind === "directory") !== (inode.kind === "directory")) return false;
+      if (victim.kind === "directory" && victim.entries.size > 0) return false;
+    }
+    this.set([
+      [from, undefined],
+      [to, inode],
+    ]);
+    return true;
+  }
+
+  removeTree(path: string): void {
+    const place = this.placeOf(path);
+    const inode = place?.parent.entries.get(place.name);
+    if (place === undefined || inode === undefined) return;
+    if (inode.kind === "directory")
+      for (const name of [...inode.entries.keys()]) this.removeTree(`${path}/${name}`);
+    this.set([[place, undefined]]);
+  }
+
+  openHandle(inode: FileInode, path: string): void {
+    this.#handles.push({ inode, path, openedMs: this.parts.nowMs() });
+  }
+
+  takeHandle(): Handle | undefined {
+    const handle = this.#handles.shift();
+    if (handle === undefined || this.parts.nowMs() - handle.openedMs > HANDLE_MS_MAX)
+      return undefined;
+    return handle.inode.links === 0 ? undefined : handle;
+  }
+}
+
+interface NamedAction {
+  readonly name: string;
+  readonly weight: number;
+  readonly run: Action;
+}
+
+function create(user: SimUser): string | undefined {
+  const place = user.pickPlace();
+  if (place.parent.entries.has(place.name)) return undefined;
+  user.set([[place, user.newFile(place.path, user.newBytes())]]);
+  return `creates ${place.path}`;
+}
+
+function overwrite(user: SimUser): string | undefined {
+  const entry = user.pickEntry("file");
+  if (entry === undefined || entry[1].kind !== "file") return undefined;
+  user.put(entry[1], entry[0], user.newBytes());
+  return `overwrites ${entry[0]}`;
+}
+
+function append(user: SimUser): string | undefined {
+  const entry = user.pickEntry("file");
+  if (entry === undefined || entry[1].kind !== "file") return undefined;
+  const more = ENCODER.encode(`+${user.parts.random.below(1_000_000)}\n`);
+  const bytes = new Uint8Array(entry[1].bytes.length + more.length);
+  bytes.set(entry[1].bytes);
+  bytes.set(more, entry[1].bytes.length);
+  user.put(entry[1], entry[0], bytes);
+  return `appends to ${entry[0]}`;
+}
+
+/** Truncates, then writes in a second step, as editors do that save in place. */
+function rewrite(user: SimUser): string | undefined {
+  const entry = user.pickEntry("file");
+  if (entry === undefined || entry[1].kind !== "file") return undefined;
+  const [path, inode] = entry;
+  user.put(inode, path, new Uint8Array(0));
+  user.later(() => {
+    user.put(inode, path, user.newBytes());
+    return `rewrites ${path}`;
+  });
+  return `truncates ${path}`;
+}
+
+function saveAtomically(user: SimUser): string | undefined {
+  const entry = user.pickEntry("file");
+  const place = entry === undefined ? user.pickPlace() : user.placeOf(entry[0]);
+  if (place === undefined) return undefined;
+  const temporary = { ...place, name: `${place.name}~`, path: `${place.path}~` };
+  if (temporary.parent.entries.has(temporary.name)) return undefined;
+  user.set([[temporary, user.newFile(temporary.path, user.newBytes())]]);
+  user.later(() => (user.rename(temporary, place) ? `saves ${place.path}` : undefined));
+  return `writes ${temporary.path}`;
+}
+
+function move(user: SimUser): string | undefined {
+  const entry = user.pickEntry();
+  const from = entry === undefined ? undefined : user.placeOf(entry[0]);
+  const to = user.pickPlace();
+  if (from === undefined || !user.rename(from, to)) return undefined;
+  return `moves ${from.path} to ${to.path}`;
+}
+
+function makeDirectory(user: SimUser): string | undefined {
+  const place = user.pickPlace();
+  if (place.parent.entries.has(place.name)) return undefined;
+  user.set([[place, user.parts.disk.newDirectory(place.parent)]]);
+  return `makes ${place.path}/`;
+}
+
+function remove(user: SimUser): string | undefined {
+  const entry = user.pickEntry();
+  if (entry === undefined || entry[1].kind === "directory") return undefined;
+  user.removeTree(entry[0]);
+  return `removes ${entry[0]}`;
+}
+
+function removeTree(user: SimUser): string | undefined {
+  const entry = user.pickEntry("directory");
+  if (entry === undefined) return undefined;
+  user.removeTree(entry[0]);
+  return `removes ${entry[0]}/`;
+}
+
+function swap(user: SimUser): string | undefined {
+  const one = user.pickEntry();
+  const two = user.pickEntry();
+  const a = one === undefined ? undefined : user.placeOf(one[0]);
+  const b = two === undefined ? undefined : user.placeOf(two[0]);
+  if (a === undefined || b === undefined || one === undefined || two === undefined)
+    return undefined;
+  if (one[1] === two[1]) return undefined;
+  const { disk } = user.parts;
+  if (disk.isBelow(a.parent, two[1]) || disk.isBelow(b.parent, one[1])) return undefined;
+  user.set([
+    [a, two[1]],
+    [b, one[1]],
+  ]);
+  return `swaps ${a.path} and ${b.path}`;
+}
+
+function changeKind(user: SimUser): string | undefined {
+  const entry = user.pickEntry();
+  const place = entry === undefined ? undefined : user.placeOf(entry[0]);
+  if (entry === undefined || place === undefined) return undefined;
+  user.removeTree(entry[0]);
+  const { disk } = user.parts;
+  if (entry[1].kind === "directory") user.set([[place, user.newFile(place.path, user.newBytes())]]);
+  else {
+    const directory = disk.newDirectory(place.parent);
+    user.set([[place, directory]]);
+    const inner = { parent: directory, name: "a", path: `${place.path}/a` };
+    user.set([[inner, user.newFile(inner.path, user.newBytes())]]);
+  }
+  return `replaces ${place.path} by another kind`;
+}
+
+function symlink(user: SimUser): string | undefined {
+  const place = user.pickPlace();
+  const existing = place.parent.entries.get(place.name);
+  if (existing !== undefined && existing.kind !== "symlink") return undefined;
+  const target = user.parts.random.pick(["a", "../b", "/etc/passwd", "nowhere"]);
+  user.set([[place, user.parts.disk.newSymlink(target)]]);
+  return `links ${place.path}`;
+}
+
+function chmod(user: SimUser): string | undefined {
+  const entry = user.pickEntry("file");
+  const place = entry === undefined ? undefined : user.placeOf(entry[0]);
+  if (entry === undefined || entry[1].kind !== "file" || place === undefined) return undefined;
+  const { disk, durability } = user.parts;
+  disk.setMetadata(entry[1], { executable: !entry[1].executable }, durability, place.parent);
+  disk.touched(place.path);
+  return `flips the executable bit of ${place.path}`;
+}
+
+function touch(user: SimUser): string | undefined {
+  const entry = user.pickEntry("file");
+  const place = entry === undefined ? undefined : user.placeOf(entry[0]);
+  if (entry === undefined || entry[1].kind !== "file" || place === undefined) return undefined;
+  const { disk, durability, random } = user.parts;
+  const mtimeNs = random.chance(0.2) ? BigInt(random.below(3)) - 1n : disk.nowNs();
+  disk.setMetadata(entry[1], { mtimeNs }, durability, place.parent);
+  disk.touched(place.path);
+  return `touches ${place.path}`;
+}
+
+function hardLink(user: SimUser): string | undefined {
+  const entry = user.pickEntry("file");
+  const place = user.pickPlace();
+  if (entry === undefined || place.parent.entries.has(place.name)) return undefined;
+  user.set([[place, entry[1]]]);
+  return `hard-links ${entry[0]} as ${place.path}`;
+}
+
+/** Opens a file now and writes to it later, wherever it may be by then. */
+function writeLate(user: SimUser): string | undefined {
+  const entry = user.pickEntry("file");
+  if (entry === undefined || entry[1].kind !== "file") return undefined;
+  user.openHandle(entry[1], entry[0]);
+  user.later(
+    () => undefined,
+    () => {
+      const handle = user.takeHandle();
+      if (handle === undefined) return undefined;
+      user.put(handle.inode, handle.path, user.newBytes());
+      return `writes late to what was ${handle.path}`;
+    },
+  );
+  return `opens ${entry[0]}`;
+}
+
+const ACTIONS: readonly NamedAction[] = [
+  { name: "create", weight: 16, run: create },
+  { name: "overwrite", weight: 14, run: overwrite },
+  { name: "append", weight: 6, run: append },
+  { name: "rewrite", weight: 4, run: rewrite },
+  { name: "atomic save", weight: 10, run: saveAtomically },
+  { name: "move", weight: 14, run: move },
+  { name: "mkdir", weight: 10, run: makeDirectory },
+  { name: "remove", weight: 8, run: remove },
+  { name: "remove tree", weight: 3, run: removeTree },
+  { name: "swap", weight: 4, run: swap },
+  { name: "change kind", weight: 3, run: changeKind },
+  { name: "symlink", weight: 3, run: symlink },
+  { name: "chmod", weight: 3, run: chmod },
+  { name: "touch", weight: 3, run: touch },
+  { name: "hard link", weight: 1, run: hardLink },
+  { name: "late write", weight: 3, run: writeLate },
+];
+const WEIGHTS = ACTIONS.reduce((sum, { weight }) => sum + weight, 0);
+
+function pickAction(random: SimRandom): NamedAction | undefined {
+  let left = random.fraction() * WEIGHTS;
+  for (const action of ACTIONS) {
+    left -= action.weight;
+    if (left < 0) return action;
+  }
+  return undefined;
+}

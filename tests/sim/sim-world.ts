@@ -1,0 +1,358 @@
+/**
+ * One simulated life: three clients and a server, all from one seed. A trouble phase with faults
+ * and edits, then a heal phase in which everything must converge, then a calm phase with exact
+ * expectations, then rest. Rules: I1, I2, I5, I6, I11, I24, I25, I27, I45.
+ */
+import type { ClientOptions } from "../../src/client/options.ts";
+import type { FolderName } from "../../src/core/identifier.ts";
+import { type Bug, NO_BUG } from "./sim-bugs.ts";
+import {
+  difference,
+  inventedContents,
+  logDamage,
+  lostContents,
+  snapshotDisk,
+  snapshotLog,
+} from "./sim-checks.ts";
+import { SimClient } from "./sim-client.ts";
+import { Scheduler } from "./sim-clock.ts";
+import { SimLedger } from "./sim-ledger.ts";
+import { CLIENTS, describeOptions, drawOptions, type SwarmOptions } from "./sim-options.ts";
+import { SimRandom } from "./sim-random.ts";
+import { SimServer } from "./sim-server.ts";
+import { SimTrace } from "./sim-trace.ts";
+
+export interface SimOutcome {
+  readonly seed: number;
+  readonly failure: string | undefined;
+  readonly traceHash: string;
+  readonly steps: number;
+  readonly options: string;
+  readonly counters: ReadonlyMap<string, number>;
+  /** Only with `keepTrace`. */
+  readonly trace: readonly string[];
+}
+
+export interface SimRequest {
+  readonly seed: number;
+  readonly bug?: Bug;
+  readonly keepTrace?: boolean;
+}
+
+const HEAL_MS_MAX = 45 * 60_000;
+const CALM_EDITS_MAX = 12;
+const LOOK_EVERY_MS = 1_000;
+const STEPS_MAX = 60_000;
+
+class Finding extends Error {
+  override readonly name = "Finding";
+}
+
+export async function simulate(request: SimRequest): Promise<SimOutcome> {
+  const world = new SimWorld(request);
+  let failure: string | undefined;
+  try {
+    await world.live();
+  } catch (error) {
+    failure =
+      error instanceof Finding
+        ? error.message
+        : `Harness: ${error instanceof Error ? error.stack : error}`;
+  }
+  world.end();
+  return {
+    seed: request.seed,
+    failure,
+    traceHash: world.trace.hash(),
+    steps: world.scheduler.steps,
+    options: describeOptions(world.swarm),
+    counters: world.trace.counters,
+    trace: world.trace.lines,
+  };
+}
+
+class SimWorld {
+  readonly scheduler = new Scheduler();
+  readonly swarm: SwarmOptions;
+  readonly trace: SimTrace;
+  readonly #random: SimRandom;
+  readonly #ledger = new SimLedger();
+  readonly #server: SimServer;
+  readonly #clients: readonly SimClient[];
+  #trouble = true;
+  #finding: string | undefined;
+
+  constructor({ seed, bug = NO_BUG, keepTrace = false }: SimRequest) {
+    this.swarm = drawOptions(seed);
+    this.trace = new SimTrace(keepTrace);
+    this.#random = new SimRandom(seed, "world");
+    const fail = (message: string) => {
+      this.#finding ??= message;
+    };
+    const folder = "default" as FolderName;
+    this.#server = new SimServer({
+      scheduler: this.scheduler,
+      random: new SimRandom(seed, "server"),
+      wrap: bug.sequencer,
+      trace: this.trace,
+      folder,
+      full: () => this.#trouble && this.#random.chance(this.swarm.serverFull),
+      onError: (error) => {
+        const text =
+          error instanceof Error ? `${error.message}\n${error.stack ?? ""}` : String(error);
+        if (!this.#trouble || !/full/.test(text)) fail(`The server failed: ${text}`);
+      },
+    });
+    const sharedContents = [0, 1, 2].map((index) => new TextEncoder().encode(`shared ${index}\n`));
+    this.#clients = CLIENTS.map((label) => {
+      const engine: ClientOptions = {
+        serverUrl: "http://server.test",
+        folder,
+        deviceName: label,
+        once: false,
+        fullScanIntervalMs: this.swarm.fullScanIntervalMs,
+      };
+      return new SimClient({
+        label,
+        seed,
+        scheduler: this.scheduler,
+        trace: this.trace,
+        ledger: this.#ledger,
+        listener: this.#server,
+        swarm: this.swarm,
+        engine,
+        sharedContents,
+        wrappers: { fs: bug.fs, store: bug.store },
+        fail,
+      });
+    });
+  }
+
+  async live(): Promise<void> {
+    await this.#troublePhase();
+    await this.#healPhase();
+    await this.#calmPhase();
+    await this.#rest();
+    for (const { event } of this.#server.log?.events ?? []) {
+      this.trace.count(
+        event.kind === "create" && event.baseContent > 0 ? "op revival" : `op ${event.kind}`,
+      );
+    }
+  }
+
+  /** Leaves nothing behind that could run on. */
+  end(): void {
+    for (const client of this.#clients) {
+      client.kill();
+      client.state.drop();
+    }
+    this.#server.crash();
+  }
+
+  // Phases
+
+  async #troublePhase(): Promise<void> {
+    for (const client of this.#clients) {
+      for (let count = 0; count < this.swarm.initialFiles; count++) client.user.step();
+    }
+    this.#server.start();
+    for (const client of this.#clients) {
+      this.scheduler.at(this.#random.fraction() * 2_000, () => client.start());
+      this.#every(this.swarm.editEveryMs, () => client.user.step());
+      this.#every(this.swarm.killEveryMs, () => this.#strike(client));
+      this.#every(this.swarm.partitionEveryMs, () => this.#partition(client));
+      this.#every(500, () => {
+        if (!client.running && this.#random.chance(0.2)) client.start();
+      });
+      if (this.swarm.clockJumps)
+        this.#every(15_000, () => client.jumpClock((this.#random.fraction() - 0.5) * 1e8));
+      if (this.swarm.userCaches) this.#every(5_000, () => client.disk.writeBack());
+      if (this.swarm.unreadable) this.#every(10_000, () => this.#lockAway(client));
+    }
+    this.#every(this.swarm.serverCrashEveryMs, () => this.#strikeServer());
+    await this.#runUntil(this.swarm.troubleMs);
+  }
+
+  /** Repeats at exponential intervals during the trouble phase. */
+  #every(meanMs: number, act: () => void): void {
+    if (meanMs === 0) return;
+    const again = () => {
+      const delay = -Math.log(1 - this.#random.fraction()) * meanMs;
+      this.scheduler.at(delay, () => {
+        if (!this.#trouble) return;
+        act();
+        again();
+      });
+    };
+    again();
+  }
+
+  #strike(client: SimClient): void {
+    if (!client.running) return;
+    if (this.swarm.powerCuts && this.#random.chance(0.4)) client.powerCut();
+    else if (this.#random.chance(0.2)) client.stop();
+    else client.kill();
+    if (this.swarm.stateLoss && !client.running && this.#random.chance(0.2)) client.loseState();
+  }
+
+  #partition(client: SimClient): void {
+    client.partitioned = !client.partitioned;
+    client.applyWeather();
+    this.trace.count("partition");
+    this.trace.add(
+      `${this.scheduler.now} ${client.label} ${client.partitioned ? "cut off" : "reconnected"}`,
+    );
+  }
+
+  #lockAway(client: SimClient): void {
+    const entry = client.user.pickEntry();
+    if (entry === undefined) return;
+    entry[1].unreadable = !entry[1].unreadable;
+    this.trace.count("unreadable");
+    this.trace.add(
+      `${this.scheduler.now} ${client.label} ${entry[0]} unreadable ${entry[1].unreadable}`,
+    );
+  }
+
+  #strikeServer(): void {
+    if (this.#server.handler === undefined) return;
+    this.#server.crash();
+    this.trace.count("server crash");
+    this.trace.add(`${this.scheduler.now} server crash`);
+    if (this.swarm.serverRestore && this.#random.chance(0.3)) this.#restoreServer();
+    this.scheduler.at(this.#random.fraction() * 10_000, () => this.#server.start());
+  }
+
+  /** An administrator brings back a backup. What only the lost part of the log held, is gone. */
+  #restoreServer(): void {
+    const { log } = this.#server;
+    if (log === undefined || log.events.length < 2) return;
+    log.restore(
+      groupEndBefore(
+        log.events.map(({ event }) => event.groupEnd),
+        this.#random.below(log.events.length),
+      ),
+    );
+    const present = new Set<ReturnType<SimLedger["digest"]>>();
+    for (const client of this.#clients) this.#ledger.onDisk(client.disk, present);
+    for (const { event } of log.events)
+      if (event.content.kind === "file") present.add(event.content.sha256);
+    this.#ledger.requireOnly(present);
+    this.trace.count("server restore");
+    this.trace.add(`${this.scheduler.now} server restored to ${log.events.length}`);
+  }
+
+  async #healPhase(): Promise<void> {
+    this.#trouble = false;
+    this.trace.add(`${this.scheduler.now} heal`);
+    this.#server.start();
+    for (const client of this.#clients) {
+      client.trouble = false;
+      client.partitioned = false;
+      client.applyWeather();
+      client.user.finish();
+      for (const [, inode] of client.disk.walk()) inode.unreadable = false;
+    }
+    await this.#converge("after the trouble");
+    this.#checkBytes();
+  }
+
+  /** One user edits in a quiet world: everybody must end with exactly that user's tree (I6, I9). */
+  async #calmPhase(): Promise<void> {
+    const client = this.#random.pick(this.#clients);
+    const conflictsBefore = this.#clients.reduce((sum, { conflicts }) => sum + conflicts, 0);
+    const count = this.#random.below(CALM_EDITS_MAX);
+    for (let index = 0; index < count; index++) {
+      client.user.step();
+      if (this.#random.chance(0.3))
+        await this.#runUntil(this.scheduler.now + this.#random.fraction() * 3_000);
+    }
+    client.user.finish();
+    const wanted = snapshotDisk(client, this.#ledger);
+    this.trace.add(`${this.scheduler.now} calm: ${client.label} has edited`);
+    await this.#converge("after calm edits");
+    const changed = difference(wanted, snapshotDisk(client, this.#ledger));
+    if (changed.length > 0)
+      throw new Finding(`I6: calm edits of ${client.label} were changed:\n${changed.join("\n")}`);
+    const conflicts =
+      this.#clients.reduce((sum, { conflicts }) => sum + conflicts, 0) - conflictsBefore;
+    if (conflicts > 0) throw new Finding(`I9: ${conflicts} conflicts from one user's edits`);
+    this.#checkBytes();
+  }
+
+  /** Nothing is written and nothing is posted any more (I11). */
+  async #rest(): Promise<void> {
+    const interval = this.swarm.fullScanIntervalMs;
+    await this.#runUntil(this.scheduler.now + 130_000 + 2 * interval);
+    const before = this.#pulse();
+    await this.#runUntil(this.scheduler.now + 2 * interval + 5_000);
+    const now = this.#pulse();
+    if (before !== now) throw new Finding(`I11: not quiet at rest: ${before} became ${now}`);
+    for (const client of this.#clients) {
+      for (const [path, inode] of client.disk.walk()) {
+        if (inode.kind === "file" && /^\.synced\/(staging|quarantine|parking)\//.test(path)) {
+          throw new Finding(`${client.label} left ${path} behind`);
+        }
+      }
+    }
+    await this.#converge("at rest");
+  }
+
+  #pulse(): string {
+    const writes = this.#clients.map(({ label, disk }) => `${label} ${disk.mutations} disk writes`);
+    const stores = this.#clients.map(({ state }) => state.writes);
+    return `head ${this.#server.log?.head.seq ?? 0}, ${writes.join(", ")}, state writes ${stores.join("/")}`;
+  }
+
+  async #converge(when: string): Promise<void> {
+    const deadline = this.scheduler.now + HEAL_MS_MAX;
+    let differences: readonly string[] = [];
+    let agreed = 0;
+    while (this.scheduler.now < deadline) {
+      for (const client of this.#clients) {
+        client.start();
+        client.approve();
+      }
+      await this.#runUntil(this.scheduler.now + LOOK_EVERY_MS);
+      differences = this.#differences();
+      agreed = differences.length === 0 ? agreed + 1 : 0;
+      if (agreed >= 4) return;
+    }
+    throw new Finding(`I1: no convergence ${when}:\n${differences.slice(0, 10).join("\n")}`);
+  }
+
+  #differences(): readonly string[] {
+    const wanted = snapshotLog(this.#server.log);
+    return this.#clients.flatMap((client) =>
+      difference(snapshotDisk(client, this.#ledger), wanted).map(
+        (line) => `${client.label} ${line}`,
+      ),
+    );
+  }
+
+  #checkBytes(): void {
+    const { log, disk } = this.#server;
+    const lost = lostContents(this.#ledger, this.#clients, log);
+    if (lost.length > 0) throw new Finding(`I2: bytes lost: ${lost.join("; ")}`);
+    const invented = inventedContents(this.#ledger, this.#clients, log);
+    if (invented.length > 0) throw new Finding(`I5: invented content: ${invented.join("; ")}`);
+    const damage = logDamage(log, disk);
+    if (damage.length > 0) throw new Finding(`I24/I25/I27: ${damage.join("; ")}`);
+  }
+
+  async #runUntil(untilMs: number): Promise<void> {
+    while (await this.scheduler.step(untilMs)) {
+      if (this.#finding !== undefined) throw new Finding(this.#finding);
+      if (this.scheduler.steps > STEPS_MAX)
+        throw new Finding(`Busy: ${STEPS_MAX} steps and no end`);
+    }
+    this.scheduler.now = Math.max(this.scheduler.now, untilMs);
+  }
+}
+
+/** The last seq up to `seq` at which a group ends, so that a backup holds whole groups. */
+function groupEndBefore(ends: readonly boolean[], seq: number): number {
+  let end = seq;
+  while (end > 0 && ends[end - 1] !== true) end--;
+  return end;
+}
