@@ -16,8 +16,10 @@ import { systemRandom } from "./src/adapters/system-random.ts";
 import { SyncedError } from "./src/core/error.ts";
 import type { FolderName, ServerId } from "./src/core/identifier.ts";
 import { createRouter } from "./src/http/router.ts";
+import type { EventSink } from "./src/ports/event-sink.ts";
 import type { MetricsPage } from "./src/ports/instruments.ts";
 import { parseToken } from "./src/protocol/token.ts";
+import { type FilesLogNotice, startFilesLog } from "./src/server/files-log-follower.ts";
 import { createReadings } from "./src/server/readings.ts";
 import { createSequencer } from "./src/server/sequencer.ts";
 import { type Finding, verifyData } from "./src/server/verify.ts";
@@ -34,6 +36,10 @@ export interface ServerOptions {
   readonly isOpenToAll?: boolean;
   /** `/metrics` on a port of its own, open to whoever reaches it. @default none */
   readonly metricsPort?: number;
+  /** `postgres://...`: every event is written to the table `files_log` there. @default none */
+  readonly databaseUrl?: string;
+  /** Told what becomes of that. @default silent */
+  readonly onFilesLog?: (notice: FilesLogNotice) => void;
   /** Told of answers with a status of 500 and above. @default silent */
   readonly onError?: (error: unknown, requestId: string) => void;
 }
@@ -97,9 +103,20 @@ export async function createServer(options: ServerOptions): Promise<Server> {
         ? undefined
         : await listenForScraper({ host, port: metricsPort, page: backend.metrics });
     if (scraped !== undefined) listeners.push(scraped);
+    // Counts what is there, so that the first scrape need not; what fails here fails there again.
+    backend.metrics.expose().catch(() => undefined);
     const { serverId, failure, handle, folders } = backend;
     const metricsUrl = scraped === undefined ? undefined : `${scraped.url}/metrics`;
-    return { url: main.url, port: main.port, metricsUrl, serverId, failure, handle, folders, close };
+    return {
+      url: main.url,
+      port: main.port,
+      metricsUrl,
+      serverId,
+      failure,
+      handle,
+      folders,
+      close,
+    };
   } catch (error) {
     await close();
     throw error;
@@ -144,6 +161,7 @@ function requireToken({ token, isOpenToAll }: ServerOptions, host: string): void
 }
 
 async function openBackend(options: ServerOptions, loopbackOnly: boolean): Promise<Backend> {
+  const eventSink = await createEventSink(options);
   const directory = openDataDirectory(options.data);
   const { metadata, objects } = directory;
   // Loaded here, so that commands that serve nothing do not wait for it.
@@ -156,7 +174,19 @@ async function openBackend(options: ServerOptions, loopbackOnly: boolean): Promi
     random: systemRandom,
     instruments,
   });
-  const metrics = page(createReadings({ sequencer, objects, clock: systemClock }));
+  const filesLog =
+    eventSink === undefined
+      ? undefined
+      : startFilesLog({
+          sequencer,
+          metadata,
+          sink: eventSink,
+          clock: systemClock,
+          random: systemRandom,
+          onNotice: options.onFilesLog ?? (() => undefined),
+        });
+  const sources = { sequencer, objects, clock: systemClock };
+  const metrics = page(createReadings(filesLog === undefined ? sources : { ...sources, filesLog }));
   const stopping = new AbortController();
   const router = createRouter({
     sequencer,
@@ -178,10 +208,17 @@ async function openBackend(options: ServerOptions, loopbackOnly: boolean): Promi
     endStreams: () => stopping.abort(),
     async close() {
       stopping.abort();
-      await sequencer.close();
+      await Promise.all([filesLog?.stop(), sequencer.close()]);
       await directory.close();
     },
   };
+}
+
+/** @throws {SyncedError} `usage` for a URL that is none; nothing is connected to yet. */
+async function createEventSink({ databaseUrl }: ServerOptions): Promise<EventSink | undefined> {
+  if (databaseUrl === undefined) return undefined;
+  const { createPostgresEventSink } = await import("./src/adapters/postgres-event-sink.ts");
+  return createPostgresEventSink({ url: databaseUrl });
 }
 
 /** Opened by the first request, so that importing this module touches nothing. */
@@ -194,10 +231,13 @@ function openLazily(): Promise<Backend> {
 
 async function openFromEnvironment(): Promise<Backend> {
   const token = tokenFromEnvironment();
+  const databaseUrl = process.env["SYNCED_DATABASE_URL"];
   return await openBackend(
     {
       data: process.env["SYNCED_DATA"] ?? DEFAULT_DATA,
       onError: writeError,
+      onFilesLog: ({ message }) => process.stderr.write(`${message}\n`),
+      ...(databaseUrl === undefined || databaseUrl === "" ? undefined : { databaseUrl }),
       ...(token === undefined ? undefined : { token }),
     },
     true,

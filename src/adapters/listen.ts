@@ -6,6 +6,7 @@
 import { createServer, type Server } from "node:http";
 import { getRequestListener } from "@hono/node-server";
 import { SyncedError } from "../core/error.ts";
+import { createIdleMemory } from "./idle-memory.ts";
 
 export interface ListenOptions {
   readonly host: string;
@@ -40,6 +41,7 @@ export async function listen(options: ListenOptions): Promise<Listener> {
 
 function listenWithBun({ host, port, handle }: ListenOptions): Listener {
   let server: ReturnType<typeof Bun.serve>;
+  const memory = createIdleMemory();
   try {
     server = Bun.serve({
       hostname: host,
@@ -53,6 +55,7 @@ function listenWithBun({ host, port, handle }: ListenOptions): Listener {
       // Linux).
       reusePort: false,
       async fetch(request, self) {
+        memory.touch();
         const response = await handle(request);
         // Between two heartbeats a stream is idle, which Bun would take for dead (after 12 s by
         // default).
@@ -70,6 +73,7 @@ function listenWithBun({ host, port, handle }: ListenOptions): Listener {
     url: urlOf(host, boundPort),
     port: boundPort,
     stop() {
+      memory.close();
       stopped ??= stopWithin(server.stop(false), () => server.stop(true));
       return stopped;
     },

@@ -1,15 +1,17 @@
 /**
  * EventSink in PostgreSQL: the table `files_log`, made and migrated from here. Rules: M1-M6.
  *
- * One connection, thrown away at the first error. The driver knows no time limit for a query and,
- * where something accepts connections and hangs up (a container's port proxy before its server
- * runs), would connect again without a pause: so each call has a limit here, and each client may
- * connect once.
+ * One connection, thrown away at the first error; three traps of the driver are why. It knows no
+ * time limit for a query. Where something accepts connections and hangs up (a container's port
+ * proxy before its server runs) it would connect again without a pause, and a lost connection is
+ * replaced in silence, in the middle of a transaction too: so a client may connect once. And its
+ * own `begin` writes its rollback to the lost socket, which ends the process: so transactions are
+ * plain statements.
  */
 import { Socket } from "node:net";
 import postgres from "postgres";
 import { isDigest } from "../core/digest.ts";
-import { SyncedError } from "../core/error.ts";
+import { assert, SyncedError } from "../core/error.ts";
 import type {
   EventSink,
   FilesLogRow,
@@ -57,6 +59,7 @@ class PostgresEventSink implements EventSink {
   readonly #openTimeoutMs: number;
   readonly #appendTimeoutMs: number;
   #client: Client | undefined;
+  #isBusy = false;
   #isClosed = false;
 
   constructor({ url, openTimeoutMs, appendTimeoutMs }: PostgresSinkOptions) {
@@ -127,22 +130,18 @@ class PostgresEventSink implements EventSink {
   }
 
   /** Runs `work` in one transaction, or throws away the connection. */
-  async #call<Result>(
-    timeoutMs: number,
-    work: (sql: postgres.TransactionSql) => Promise<Result>,
-  ): Promise<Result> {
+  async #call<Result>(timeoutMs: number, work: (sql: Sql) => Promise<Result>): Promise<Result> {
     if (this.#isClosed) throw new SyncedError("temporarily_unavailable", "The sink is closed");
+    assert(!this.#isBusy, "one call at a time: they share a transaction");
+    this.#isBusy = true;
     this.#client ??= connect(this.#url);
     const { sql } = this.#client;
     const run = async (): Promise<Result> => {
-      const results: Result[] = [];
-      await sql.begin(async (transaction) => {
-        // A session that waits for a lock does not notice that nobody waits for it any more.
-        await transaction`SELECT set_config('statement_timeout', ${`${timeoutMs}`}, true)`;
-        results.push(await work(transaction));
-      });
-      const [result] = results;
-      return result as Result;
+      // A session that waits for a lock does not notice that nobody waits for it any more.
+      await sql.unsafe(`BEGIN; SET LOCAL statement_timeout = ${Math.ceil(timeoutMs)}`).simple();
+      const result = await work(sql);
+      await sql`COMMIT`;
+      return result;
     };
     let timer: ReturnType<typeof setTimeout> | undefined;
     const late = new Promise<never>((_, reject) => {
@@ -159,6 +158,7 @@ class PostgresEventSink implements EventSink {
       throw error instanceof SyncedError ? error : describeTrouble(error, this.#address);
     } finally {
       clearTimeout(timer);
+      this.#isBusy = false;
     }
   }
 
@@ -218,12 +218,12 @@ function connectSocket({ host, port, path }: DriverTarget, socket: Socket): Prom
   });
 }
 
-async function readVersion(sql: postgres.TransactionSql): Promise<number> {
+async function readVersion(sql: Sql): Promise<number> {
   const [row] = await sql`SELECT version FROM files_log_schema`;
   return Number(row?.["version"] ?? 0);
 }
 
-async function migrate(sql: postgres.TransactionSql, name: string): Promise<void> {
+async function migrate(sql: Sql, name: string): Promise<void> {
   // Several servers may share the database and start together.
   await sql`SELECT pg_advisory_xact_lock(${MIGRATION_LOCK})`;
   await sql`

@@ -35,7 +35,8 @@ CREATE TABLE files_log_cursors (
   PRIMARY KEY (server_id, folder, epoch)
 );
 COMMENT ON TABLE files_log IS
-  'What happened to synced files, one row an event, in order. Written by synced; deleting old rows is safe.';
+  'What happened to synced files, one row an event, in order. Written by synced; '
+  'deleting old rows is safe.';
 COMMENT ON TABLE files_log_cursors IS
   'Up to which event files_log was written. Deleting a row writes that log anew.';
 `;

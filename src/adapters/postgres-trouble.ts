@@ -87,7 +87,8 @@ function troubleOf(state: string, { host, user, database }: SinkAddress): Troubl
 }
 
 /**
- * 08: connection, 53: resources, 57: an operator or a limit; the others are the runtime's and the driver's.
+ * 08: connection, 53: resources, 57: an operator or a limit; the others are the runtime's and the
+ * driver's.
  */
 function isAway(state: string): boolean {
   return /^(08|53|57|E[A-Z_]+$|CONNECT|FailedToOpenSocket)/.test(state);

@@ -167,7 +167,7 @@ const SETTINGS = `
   PRAGMA synchronous = FULL;
   PRAGMA busy_timeout = 5000;
   PRAGMA foreign_keys = ON;
-  PRAGMA cache_size = -65536;
+  PRAGMA cache_size = -16384;
   PRAGMA wal_autocheckpoint = 4000;
 `;
 

@@ -39,6 +39,8 @@ export class ApplyBatch {
   /** Paths that did not look as expected. */
   readonly rescan = new Set<string>();
   readonly failed: ApplyFailure[] = [];
+  /** Nodes with a step that is still to come: only such a one may be moved out of another's way. */
+  isComing: (id: NodeId) => boolean = () => false;
   conflicts = 0;
   applied = 0;
   readonly #touched = new Set<string>();

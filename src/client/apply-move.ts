@@ -64,7 +64,8 @@ function tradePlaces(batch: ApplyBatch, step: MoveStep, moving: Standing, to: st
   if (fs.stat(to)?.identity === moving.node.identity) return respell(batch, moving, to);
   const known = batch.draft.child(step.parent, step.name);
   const occupant = known === undefined ? undefined : standingOf(batch, known);
-  if (occupant === undefined) {
+  // One whose step could not be done stays: its new place would look like a rename by the user.
+  if (occupant === undefined || !batch.isComing(occupant.node.id)) {
     batch.rescan.add(to);
     return false;
   }

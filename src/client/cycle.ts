@@ -152,8 +152,10 @@ export class Rounds {
   }
 
   async #apply(plan: Plan, signal: AbortSignal): Promise<boolean> {
-    const { ports, deviceName, log } = this.#context;
-    const options = { deviceName, known: log.inlined };
+    const { ports, deviceName, log, scanner } = this.#context;
+    const ignores = (path: string, isDirectory: boolean): boolean =>
+      scanner.ignoreRules.ignores(path, isDirectory);
+    const options = { deviceName, known: log.inlined, ignores };
     const report = await applyTransitions(ports, plan.transitions, options, signal);
     log.dropInlined();
     for (const path of report.rescan) this.#rescan.add(path);

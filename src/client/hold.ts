@@ -30,6 +30,8 @@ interface WindowEntry {
 export class Holding {
   readonly #ports: ClientPorts;
   #window: WindowEntry[] = [];
+  /** The id of what this run has told: what an earlier one held is told again. */
+  #told: string | undefined;
 
   constructor(ports: ClientPorts) {
     this.#ports = ports;
@@ -85,12 +87,14 @@ export class Holding {
   #tell(held: HeldChange | undefined): void {
     const { store, observer } = this.#ports;
     const before = this.held;
-    if (before?.id === held?.id) return;
-    store.setValue(HELD_KEY, held);
+    if (before?.id !== held?.id) store.setValue(HELD_KEY, held);
+    const told = this.#told;
+    this.#told = held?.id;
     if (held === undefined) {
       if (before !== undefined) observer.emit({ event: "released", id: before.id });
       return;
     }
+    if (told === held.id) return;
     const { id, reason, count } = held;
     observer.emit({ event: "held", id, reason, count });
   }

@@ -117,7 +117,7 @@ export class RemoteLog {
   }
 
   #fold(cursor: Cursor, events: readonly ServedEvent[]): Cursor {
-    const { store, observer } = this.#ports;
+    const { store } = this.#ports;
     const folded = checkChain(cursor, events);
     const approved = events.filter((event) => event.approval !== undefined).map((e) => e.node);
     store.transaction(() => {
@@ -129,9 +129,6 @@ export class RemoteLog {
     for (const event of events) {
       if (event.device === this.device) continue;
       this.#keepInlined(event);
-      const { kind, path, from } = event;
-      const change = { event: "change", direction: "down", kind, path } as const;
-      observer.emit(from === undefined ? change : { ...change, from });
     }
     return folded;
   }

@@ -137,9 +137,9 @@ export class Session {
     if (!this.#isBound) {
       store.setValue(CHUNKER_KEY, folder.chunker);
       await this.#bind(hello.serverId);
-      const { device, union } = this.#opened;
+      const { union } = this.#opened;
       const { created, name } = folder;
-      const server = this.#options.serverUrl;
+      const { serverUrl: server, deviceName: device } = this.#options;
       observer.emit({ event: "joined", folder: name, server, device, created, union });
     }
     await this.#pull(signal);

@@ -76,6 +76,8 @@ class Application {
   readonly #signal: AbortSignal;
   readonly #progress: ProgressReport;
   readonly #rescan = new Set<string>();
+  /** How many steps of each node are still to come. */
+  readonly #coming = new Map<NodeId, number>();
   readonly #failed: ApplyFailure[] = [];
   #applied = 0;
   #conflicts = 0;
@@ -92,7 +94,10 @@ class Application {
   }
 
   async run(transitions: readonly Transition[]): Promise<ApplyReport> {
-    for (const step of transitions) this.#progress.expect(contentOf(step)?.size ?? 0);
+    for (const step of transitions) {
+      this.#progress.expect(contentOf(step)?.size ?? 0);
+      this.#coming.set(idOf(step), (this.#coming.get(idOf(step)) ?? 0) + 1);
+    }
     const batches = cutBatches(transitions);
     let staging = this.#stage(batches[0] ?? []);
     for (const [index, steps] of batches.entries()) {
@@ -147,6 +152,7 @@ class Application {
   /** @param isLast nothing may stay in the parking after it. */
   async #apply(steps: readonly Transition[], stage: StageReport, isLast: boolean): Promise<void> {
     const batch = new ApplyBatch(this.#ports, this.#options.deviceName);
+    batch.isComing = (id) => (this.#coming.get(id) ?? 0) > 0;
     for (const path of this.#rescan) batch.rescan.add(path);
     for (const failure of stage.failed) {
       const path = this.#pathAt(batch, steps, failure.id);
@@ -155,6 +161,7 @@ class Application {
     const staged = new Map(stage.staged);
     const journal = new Journal(this.#ports, batch, staged);
     for (const [index, step] of steps.entries()) {
+      this.#coming.set(idOf(step), (this.#coming.get(idOf(step)) ?? 0) - 1);
       const file = staged.get(idOf(step));
       if (contentOf(step) !== undefined && file === undefined) continue;
       const id = journal.write(steps, index);

@@ -26,6 +26,11 @@ const args = {
     "Port for /metrics alone, without a token; it is on the main port too",
   ),
   mirror: textFlag("mirror", "DIR", "Keep a plain copy of each folder as DIR/FOLDER"),
+  "database-url": textFlag(
+    "database-url",
+    "URL",
+    "PostgreSQL to write every event to, postgres://USER:PASSWORD@HOST/DATABASE",
+  ),
   ...commonFlags,
 } as const;
 
@@ -37,6 +42,7 @@ export const command = defineCommand({
     const token = readToken(flags["token-file"], process.env);
     const port = parsePortFlag("port", flags.port);
     const metricsPort = flags["metrics-port"];
+    const databaseUrl = flags["database-url"];
     const interruption = onInterruption(output.say);
     const server = await createServer({
       data: resolve(flags.data),
@@ -48,6 +54,12 @@ export const command = defineCommand({
       ...(metricsPort === undefined
         ? undefined
         : { metricsPort: parsePortFlag("metrics-port", metricsPort) }),
+      ...(databaseUrl === undefined ? undefined : { databaseUrl }),
+      onFilesLog: ({ code, message }) => {
+        output.event(code, { message });
+        if (code === "files_log_connected") output.say(message);
+        else output.warn(message);
+      },
     });
     announce(output, server, token !== undefined, flags.data);
     const mirror =

@@ -63,8 +63,9 @@ export interface SinkBatch {
 }
 
 /**
- * A call that throws a SyncedError may be made again later, but for `data_newer`: a newer version
- * wrote there and this one must stay away. Messages say what to do next and hold no secret.
+ * One call at a time, `close` excepted. A call that throws a SyncedError may be made again later,
+ * but for `data_newer`: a newer version wrote there and this one must stay away. Messages say what
+ * to do next and hold no secret.
  */
 export interface EventSink {
   /** Where it is, without credentials. */

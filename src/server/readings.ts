@@ -81,8 +81,7 @@ class Lags {
       const applied = device.applied.epoch === folder.epoch ? device.applied.seq : 0;
       const lagEvents = Math.max(0, folder.head - applied);
       if (lagEvents === 0) this.#since.delete(device.device);
-      const sinceMs =
-        lagEvents === 0 ? clock.now() : await this.#sinceMs(folder, device, applied);
+      const sinceMs = lagEvents === 0 ? clock.now() : await this.#sinceMs(folder, device, applied);
       const lagSeconds = Math.max(0, clock.now() - sinceMs) / 1000;
       const other = byName.get(device.name);
       if (other !== undefined && other.lagEvents >= lagEvents) continue;

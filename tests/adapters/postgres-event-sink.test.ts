@@ -1,4 +1,7 @@
-/** PostgreSQL as EventSink, against a real server: the contract, its tables, its troubles. Rules: M1-M6. */
+/**
+ * PostgreSQL as EventSink, against a real server: the contract, its tables, its troubles. Rules:
+ * M1-M6.
+ */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { chmodSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
@@ -235,7 +238,9 @@ describe("troubles are said with the next step and without the password", () => 
     expect(message).toContain("PostgreSQL at 127.0.0.1:1 is not reachable. Check that it runs");
     const unknown = `postgres://u:${POSTGRES_PASSWORD}@no-such-host.invalid/db`;
     const answer = await withSink(unknown, (sink) => failure(sink.open()));
-    expect(answer.message).toContain("PostgreSQL at no-such-host.invalid:5432 has an unknown host name");
+    expect(answer.message).toContain(
+      "PostgreSQL at no-such-host.invalid:5432 has an unknown host name",
+    );
   }, 20_000);
 
   test("an illegal URL is a usage error that does not repeat it [M4]", () => {

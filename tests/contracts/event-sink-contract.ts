@@ -76,14 +76,6 @@ export function eventSinkContract(name: string, make: () => Promise<SinkUnderTes
       expect(await world.sink.cursor(log)).toEqual({ seq: 2, hash: sha256("hash 2") });
     });
 
-    test("of two writers with the same events one writes them [M3]", async () => {
-      const log = freshLog();
-      await world.sink.cursor(log);
-      const both = [1, 2].map(() => world.sink.append(log, batch(0, rowsOf(1, 500))));
-      expect((await Promise.all(both)).sort()).toEqual(["appended", "cursor_moved"]);
-      expect(await world.rows(log)).toHaveLength(500);
-    });
-
     test("logs of other folders, epochs and servers are apart [M1]", async () => {
       const log = freshLog("one");
       const others = [

@@ -179,6 +179,10 @@ describe("many files are deleted", () => {
     await alpha.stop("SIGKILL");
     await expectNothingHappensTo(beta);
     expect((await alpha.status()).held).toMatchObject({ id });
+    // Whoever starts it must hear of it, not only whoever asks for the status.
+    const again = await alpha.once();
+    expect(again.exitCode).toBe(10);
+    expect(again.events).toContainEqual(expect.objectContaining({ event: "held", id }));
     await runSynced(["approve", alpha.path]);
     alpha.start();
     await waitFor("the deletion to arrive", () => !existsSync(beta.join("0")));

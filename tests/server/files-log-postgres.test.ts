@@ -1,4 +1,7 @@
-/** The follower with a real PostgreSQL that goes away under load, is slow, or is not let in. Rules: M3, M4, M6. */
+/**
+ * The follower with a real PostgreSQL that goes away under load, is slow, or is not let in. Rules:
+ * M3, M4, M6.
+ */
 import { afterAll, beforeAll, beforeEach, expect, test } from "bun:test";
 import { chmodSync } from "node:fs";
 import { join } from "node:path";
@@ -6,9 +9,13 @@ import postgres from "postgres";
 import { createPostgresEventSink } from "../../src/adapters/postgres-event-sink.ts";
 import type { NodeId } from "../../src/core/identifier.ts";
 import { makeScratchFolder } from "../adapters/disk-user.ts";
-import { POSTGRES_PASSWORD, type PostgresServer, startPostgres } from "../adapters/postgres-server.ts";
-import { create, DIRECTORY, hexId, type ServerWorld, serverWorld } from "./server-world.ts";
+import {
+  POSTGRES_PASSWORD,
+  type PostgresServer,
+  startPostgres,
+} from "../adapters/postgres-server.ts";
 import { caughtUp, follow, oneTo, until } from "./files-log-world.ts";
+import { create, DIRECTORY, hexId, type ServerWorld, serverWorld } from "./server-world.ts";
 
 const scratch = makeScratchFolder();
 let server: PostgresServer;

@@ -1,9 +1,14 @@
-/** Events as people read them, and the follower that writes them, against the model of a sink. Rules: M1-M6. */
+/**
+ * Events as people read them, and the follower that writes them, against the model of a sink.
+ * Rules: M1-M6.
+ */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { SyncedError } from "../../src/core/error.ts";
 import { type DeviceId, type NodeId, parseFolderName } from "../../src/core/identifier.ts";
 import type { Content } from "../../src/core/node.ts";
 import type { Op } from "../../src/core/op.ts";
+import { caughtUp, fileOf, follow, oneTo, seqsOf, until } from "./files-log-world.ts";
+import { keyOf, MemoryEventSink } from "./memory-event-sink.ts";
 import {
   batchOf,
   bytesOf,
@@ -19,8 +24,6 @@ import {
   type ServerWorld,
   serverWorld,
 } from "./server-world.ts";
-import { caughtUp, fileOf, follow, oneTo, seqsOf, until } from "./files-log-world.ts";
-import { keyOf, MemoryEventSink } from "./memory-event-sink.ts";
 
 let world: ServerWorld;
 beforeEach(async () => {
@@ -311,7 +314,9 @@ describe("troubles", () => {
     const { filesLog, notices } = follow(world, sink);
     await until("both", () => notices.length === 2 && sink.rows.length === 4);
     const said = notices.find(({ code }) => code === "files_log_trouble")?.message ?? "";
-    expect(said).toContain('Cannot write events of folder "default" to memory: it has event 3 of a');
+    expect(said).toContain(
+      'Cannot write events of folder "default" to memory: it has event 3 of a',
+    );
     expect(said).toContain("DELETE FROM files_log_cursors WHERE server_id = '5");
     expect(sink.rows.map(({ path }) => path)).toEqual(["1", "2", "3", "o"]);
     expect(filesLog.status().lastError).toBe(said);

@@ -1,6 +1,6 @@
 /**
- * EventSink in memory: the model of what PostgreSQL must do, and its troubles at will.
- * An append that fails "after" was done and its answer lost, as when a connection breaks in a commit.
+ * EventSink in memory: the model of what PostgreSQL must do, and its troubles at will. An append
+ * that fails "after" was done and its answer lost, as when a connection breaks in a commit.
  */
 import { SyncedError } from "../../src/core/error.ts";
 import type {

@@ -14,7 +14,6 @@ import type {
   FolderHead,
   FolderRecord,
   FolderUsage,
-  FolderUsage,
   KnownObject,
   Loaded,
   LoadRequest,
@@ -277,21 +276,6 @@ export class SimMetadataStore implements MetadataStore {
       symlinks: count("symlink"),
       bytes: sizes.reduce((sum, size) => sum + size, 0),
     };
-  }
-
-  async usage(folder: FolderName): Promise<FolderUsage> {
-    const log = await this.#read(folder);
-    const usage = { seq: log.head.seq, files: 0, directories: 0, symlinks: 0, bytes: 0 };
-    for (const { deleted, content } of log.nodes.values()) {
-      if (deleted) continue;
-      if (content.kind === "directory") usage.directories += 1;
-      else if (content.kind === "symlink") usage.symlinks += 1;
-      else {
-        usage.files += 1;
-        usage.bytes += content.size;
-      }
-    }
-    return usage;
   }
 
   async check(): Promise<readonly string[]> {

@@ -53,13 +53,6 @@ export class SimObjectStore implements ObjectStore {
     return { bytes: [...this.#disk.objects.values()].reduce((sum, { length }) => sum + length, 0) };
   }
 
-  async usage(): Promise<{ readonly bytes: number }> {
-    await this.#latency("read");
-    let bytes = 0;
-    for (const object of this.#disk.objects.values()) bytes += object.length;
-    return { bytes };
-  }
-
   async check(): Promise<readonly string[]> {
     return [];
   }

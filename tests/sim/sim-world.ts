@@ -4,6 +4,7 @@
  * expectations, then rest. Rules: I1, I2, I5, I6, I11, I24, I25, I27, I45.
  */
 import type { ClientOptions } from "../../src/client/options.ts";
+import { QUARANTINE_DIRECTORY } from "../../src/client/ports.ts";
 import type { FolderName } from "../../src/core/identifier.ts";
 import { type Bug, NO_BUG } from "./sim-bugs.ts";
 import {
@@ -43,6 +44,8 @@ const HEAL_MS_MAX = 45 * 60_000;
 const CALM_EDITS_MAX = 12;
 const LOOK_EVERY_MS = 1_000;
 const STEPS_MAX = 60_000;
+/** Young stamps are looked at again, and applied cursors reported, within this time. */
+const SETTLED_MS = 8_000;
 
 class Finding extends Error {
   override readonly name = "Finding";
@@ -255,6 +258,22 @@ class SimWorld {
     }
     await this.#converge("after the trouble");
     this.#checkBytes();
+    await this.#drainQuarantine();
+    this.#checkBytes();
+  }
+
+  /** Late writes of the trouble phase come to light at the latest when quarantine is emptied. */
+  async #drainQuarantine(): Promise<void> {
+    const deadline = this.scheduler.now + HEAL_MS_MAX;
+    const isQuarantined = ({ disk }: SimClient) => {
+      const inode = disk.at(QUARANTINE_DIRECTORY);
+      return inode?.kind === "directory" && inode.entries.size > 0;
+    };
+    while (this.#clients.some(isQuarantined)) {
+      if (this.scheduler.now > deadline) throw new Finding("D3: quarantine is never emptied");
+      await this.#runUntil(this.scheduler.now + 5_000);
+    }
+    await this.#converge("after quarantine was emptied");
   }
 
   /** One user edits in a quiet world: everybody must end with exactly that user's tree (I6, I9). */
@@ -280,22 +299,27 @@ class SimWorld {
     this.#checkBytes();
   }
 
-  /** Nothing is written and nothing is posted any more (I11). */
+  /** Nothing is written and nothing is posted any more (I11), and a restart finds nothing to do. */
   async #rest(): Promise<void> {
-    const interval = this.swarm.fullScanIntervalMs;
-    await this.#runUntil(this.scheduler.now + 130_000 + 2 * interval);
+    await this.#drainQuarantine();
+    for (const client of this.#clients) client.stop();
+    await this.#converge("after a restart");
+    this.#checkLeftovers();
+    await this.#runUntil(this.scheduler.now + SETTLED_MS);
     const before = this.#pulse();
-    await this.#runUntil(this.scheduler.now + 2 * interval + 5_000);
+    await this.#runUntil(this.scheduler.now + 2 * this.swarm.fullScanIntervalMs + 5_000);
     const now = this.#pulse();
     if (before !== now) throw new Finding(`I11: not quiet at rest: ${before} became ${now}`);
+  }
+
+  #checkLeftovers(): void {
     for (const client of this.#clients) {
       for (const [path, inode] of client.disk.walk()) {
-        if (inode.kind === "file" && /^\.synced\/(staging|quarantine|parking)\//.test(path)) {
+        if (inode.kind !== "directory" && /^\.synced\/(staging|quarantine|parking)\//.test(path)) {
           throw new Finding(`${client.label} left ${path} behind`);
         }
       }
     }
-    await this.#converge("at rest");
   }
 
   #pulse(): string {
@@ -340,7 +364,8 @@ class SimWorld {
     if (damage.length > 0) throw new Finding(`I24/I25/I27: ${damage.join("; ")}`);
   }
 
-  async #runUntil(untilMs: number): Promise<void> {
+  async #runUntil(moment: number): Promise<void> {
+    const untilMs = Math.ceil(moment);
     while (await this.scheduler.step(untilMs)) {
       if (this.#finding !== undefined) throw new Finding(this.#finding);
       if (this.scheduler.steps > STEPS_MAX)
