@@ -313,6 +313,37 @@ class AnchoredFileSystem implements DiskFileSystem {
     });
   }
 
+  takePermissions(path: string, from: string): Stat | undefined {
+    this.#mayWrite(path);
+    const permissions = this.#permissionsOf(from);
+    const file = this.#openRegular(path);
+    if (file === undefined) return undefined;
+    return this.#must("set permissions of", path, () => {
+      try {
+        const before = file.stat();
+        if (permissions !== undefined && permissions !== file.permissions()) {
+          file.setPermissions(this.#withExecutable(permissions & ~0o111, before.executable));
+        }
+        return file.stat();
+      } finally {
+        file.close();
+      }
+    });
+  }
+
+  #permissionsOf(path: string): number | undefined {
+    let file: OpenFile | undefined;
+    try {
+      file = this.#openRegular(path);
+      return file?.permissions();
+    } catch (error) {
+      if (error instanceof FileSystemError) return undefined;
+      throw error;
+    } finally {
+      file?.close();
+    }
+  }
+
   /**
    * Whoever may read may execute, as far as the umask goes; the other bits stay the user's choice.
    */

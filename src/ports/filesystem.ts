@@ -127,6 +127,14 @@ export interface FileSystem {
     metadata: FileMetadata,
   ): Stat | "changed";
 
+  /**
+   * Gives the staged file the permission bits of the one that it is about to replace, but for the
+   * executable ones: a private file stays private. Nothing is done where `from` cannot be opened.
+   *
+   * @returns what the staged file is now; undefined when it is absent.
+   */
+  takePermissions(path: string, from: string): Stat | undefined;
+
   /** Resolves when the entries of these directories are durable. Absent ones are skipped. */
   syncDirectories(paths: Iterable<string>): Promise<void>;
 }

@@ -162,6 +162,20 @@ describe("paths", () => {
   });
 });
 
+describe("permissions", () => {
+  test("of a private file stay private when its bytes are replaced [D2] [F62]", () => {
+    writeFileSync(join(root, "private"), "old");
+    chmodSync(join(root, "private"), 0o600);
+    const writer = fs.createFile(".synced/staging/new");
+    writer.setMetadata({ executable: true, mtimeNs: "1" });
+    writer.close();
+    const staged = fs.takePermissions(".synced/staging/new", "private");
+    expect(statSync(join(root, ".synced/staging/new")).mode & 0o777).toBe(0o700);
+    expect(staged).toMatchObject({ executable: true, mtimeNs: "1" });
+    expect(fs.takePermissions(".synced/staging/none", "private")).toBeUndefined();
+  });
+});
+
 describe("the root", () => {
   test("that was replaced shows its new identity, and none when it is gone [G1]", () => {
     const before = fs.stat("");

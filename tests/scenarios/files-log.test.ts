@@ -73,6 +73,10 @@ describe("serve with SYNCED_DATABASE_URL", () => {
     await expectSeqs(4);
     await put(second.url, "d.txt", "back");
     await expectSeqs(5);
+    await waitFor("the metrics to say so", async () => {
+      const text = await (await fetch(`${second.url}/metrics`)).text();
+      return /^synced_files_log_up 1$/m.test(text) && /^synced_files_log_lag\S* 0$/m.test(text);
+    });
     const ended = await second.server.stop();
     expectNoPassword(ended);
     expect(ended.stderr).toContain("Writing events to files_log in PostgreSQL at 127.0.0.1");

@@ -4,7 +4,8 @@
  */
 import type { RemoteNode } from "../../src/core/node.ts";
 import type { Op } from "../../src/core/op.ts";
-import type { FileSystem, FileWriter } from "../../src/ports/filesystem.ts";
+import { QUARANTINE_DIRECTORY } from "../../src/client/ports.ts";
+import { type FileSystem, FileSystemError, type FileWriter } from "../../src/ports/filesystem.ts";
 import type { MetadataStore } from "../../src/ports/metadata-store.ts";
 import type { StateStore } from "../../src/ports/state-store.ts";
 import type { Sequencer } from "../../src/server/sequencer.ts";
@@ -13,10 +14,16 @@ import { override } from "./sim-override.ts";
 export interface Bug {
   readonly fs: (fs: FileSystem) => FileSystem;
   readonly store: (store: StateStore) => StateStore;
+  readonly metadata: (store: MetadataStore) => MetadataStore;
   readonly sequencer: (sequencer: Sequencer, metadata: MetadataStore) => Sequencer;
 }
 
-export const NO_BUG: Bug = { fs: (fs) => fs, store: (store) => store, sequencer: (inner) => inner };
+export const NO_BUG: Bug = {
+  fs: (fs) => fs,
+  store: (store) => store,
+  metadata: (store) => store,
+  sequencer: (sequencer) => sequencer,
+};
 
 /** The base is recorded though nothing was synced: a power cut shows it (I15). */
 function neverSync(fs: FileSystem): FileSystem {
@@ -26,17 +33,19 @@ function neverSync(fs: FileSystem): FileSystem {
   });
 }
 
-/** A directory that cannot be listed looks empty (I16). */
-function errorIsEmpty(fs: FileSystem): FileSystem {
+/** What cannot be looked at counts as absent (I16). */
+function errorIsAbsent(fs: FileSystem): FileSystem {
+  const orAbsent = <Result>(look: () => Result, absent: Result): Result => {
+    try {
+      return look();
+    } catch (error) {
+      if (error instanceof FileSystemError) return absent;
+      throw error;
+    }
+  };
   return override(fs, {
-    list: (path) => {
-      try {
-        return fs.list(path);
-      } catch (error) {
-        if (error instanceof Error && error.name === "Killed") throw error;
-        return { entries: [], illegible: [] };
-      }
-    },
+    list: (path) => orAbsent(() => fs.list(path), { entries: [], illegible: [] }),
+    stat: (path) => (path === "" ? fs.stat(path) : orAbsent(() => fs.stat(path), undefined)),
   });
 }
 
@@ -47,6 +56,32 @@ function loseDisplaced(fs: FileSystem): FileSystem {
       const done = fs.exchange(a, b);
       if (done === "exchanged" && a.startsWith(".synced/")) fs.removeFile(a);
       return done;
+    },
+  });
+}
+
+/** Displaced files are thrown away at once, whoever still writes to them (I4). */
+function noQuarantine(fs: FileSystem): FileSystem {
+  return override(fs, {
+    moveNoReplace: (from, to) => {
+      const done = fs.moveNoReplace(from, to);
+      if (done === "moved" && to.startsWith(`${QUARANTINE_DIRECTORY}/`)) fs.removeFile(to);
+      return done;
+    },
+  });
+}
+
+/** Nothing is noted before a swap: a crash after it forgets whose bytes came out (D7). */
+function noJournal(store: StateStore): StateStore {
+  return override(store, { addJournal: () => {} });
+}
+
+/** The answer is given before the event is durable (I26). */
+function answerEarly(store: MetadataStore): MetadataStore {
+  return override(store, {
+    append: async (folder, append) => {
+      void store.append(folder, append);
+      return "appended";
     },
   });
 }
@@ -84,7 +119,10 @@ function withCurrentBase(op: Op, { contentVersion, placeVersion }: RemoteNode): 
 
 export const BUGS: Readonly<Record<string, Bug>> = {
   "never-sync": { ...NO_BUG, fs: neverSync },
-  "error-is-empty": { ...NO_BUG, fs: errorIsEmpty },
+  "error-is-absent": { ...NO_BUG, fs: errorIsAbsent },
   "lose-displaced": { ...NO_BUG, fs: loseDisplaced },
+  "no-quarantine": { ...NO_BUG, fs: noQuarantine },
+  "no-journal": { ...NO_BUG, store: noJournal },
+  "answer-early": { ...NO_BUG, metadata: answerEarly },
   "no-compare-and-set": { ...NO_BUG, sequencer: noCompareAndSet },
 };

@@ -159,12 +159,13 @@ export class SimDisk {
 
   // Paths
 
-  /** Follows no symlink. "blocked" where a component is not a directory. */
-  lookup(path: string): Inode | "absent" | "blocked" {
+  /** Follows no symlink. "blocked" where a component is not a directory, "denied" below an unreadable one. */
+  lookup(path: string): Inode | "absent" | "blocked" | "denied" {
     let current: Inode = this.root;
     if (path === "") return current;
     for (const name of path.split("/")) {
       if (current.kind !== "directory") return "blocked";
+      if (current.unreadable) return "denied";
       const next: Inode | undefined = current.entries.get(name);
       if (next === undefined) return "absent";
       current = next;

@@ -248,6 +248,11 @@ export class SimFileSystem implements FileSystem {
     return statOf(inode);
   }
 
+  /** There are no permission bits here but the executable one, which stays. */
+  takePermissions(path: string, _from: string): Stat | undefined {
+    return this.stat(path);
+  }
+
   async syncDirectories(paths: Iterable<string>): Promise<void> {
     const inodes: DirectoryInode[] = [];
     for (const path of paths) {
@@ -274,6 +279,7 @@ export class SimFileSystem implements FileSystem {
   /** Undefined when absent. */
   #find(path: string, action: string): Inode | undefined {
     const found = this.#disk.lookup(path);
+    if (found === "denied") throw failure("denied", path, action);
     if (found === "blocked") throw failure("not_directory", path, action);
     return found === "absent" ? undefined : found;
   }

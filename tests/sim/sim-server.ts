@@ -5,6 +5,7 @@
 import { SyncedError } from "../../src/core/error.ts";
 import type { FolderName, ServerId } from "../../src/core/identifier.ts";
 import { createRouter } from "../../src/http/router.ts";
+import type { Group } from "../../src/core/op.ts";
 import type { MetadataStore } from "../../src/ports/metadata-store.ts";
 import { createSequencer, type Sequencer } from "../../src/server/sequencer.ts";
 import { type Scheduler, SimClock } from "./sim-clock.ts";
@@ -24,6 +25,7 @@ export interface SimServerParts {
   readonly scheduler: Scheduler;
   readonly random: SimRandom;
   readonly wrap: SequencerWrapper;
+  readonly wrapMetadata: (store: MetadataStore) => MetadataStore;
   /** Whether the disk is full for the write that begins now. */
   readonly full: () => boolean;
   readonly trace: SimTrace;
@@ -55,7 +57,7 @@ export class SimServer implements SimListener {
 
   start(): void {
     if (this.handler !== undefined) return;
-    const { scheduler, random, wrap, onError, full } = this.#parts;
+    const { scheduler, random, wrap, wrapMetadata, onError, full } = this.#parts;
     const incarnation = ++this.incarnation;
     const latency = async (kind: "read" | "write") => {
       scheduler.activity++;
@@ -70,7 +72,9 @@ export class SimServer implements SimListener {
     };
     const clock = new SimClock(scheduler);
     this.#clock = clock;
-    const metadata = new SimMetadataStore({ disk: this.disk, serverId: this.#serverId, latency });
+    const metadata = wrapMetadata(
+      new SimMetadataStore({ disk: this.disk, serverId: this.#serverId, latency }),
+    );
     const objects = new SimObjectStore({ disk: this.disk, latency });
     const sequencer = this.#counted(
       wrap(createSequencer({ metadata, objects, clock, random }), metadata),
@@ -91,14 +95,33 @@ export class SimServer implements SimListener {
     return override(sequencer, {
       commit: async (folder, batch) => {
         const result = await sequencer.commit(folder, batch);
-        for (const answer of result.results) {
-          if (answer.status === "accepted") continue;
+        for (const [index, answer] of result.results.entries()) {
+          if (answer.status === "accepted") {
+            this.#checkBases(batch.groups[index] ?? [], answer.seqs);
+            continue;
+          }
           trace.count("refused op");
           trace.add(`${scheduler.now} server refuses ${answer.code} ${answer.detail}`);
         }
         return result;
       },
     });
+  }
+
+  /** An op is accepted only on the state that its author knew (I29). */
+  #checkBases(group: Group, seqs: readonly number[]): void {
+    const { log } = this;
+    for (const [index, op] of group.entries()) {
+      const seq = seqs[index];
+      if (log === undefined || seq === undefined || seq > log.events.length) continue;
+      const before = log.rowsAt(seq - 1).get(op.node);
+      const { contentVersion = 0, placeVersion = 0 } = before ?? {};
+      const isContentKnown = op.kind === "move" || op.kind === "create" || op.baseContent === contentVersion;
+      const isPlaceKnown = op.kind === "modify" || op.kind === "create" || op.basePlace === placeVersion;
+      if (!isContentKnown || !isPlaceKnown) {
+        this.#parts.onError(new Error(`I29: event ${seq} is not based on the state before it`));
+      }
+    }
   }
 
   /** Nothing that was under way goes on; what was not durable is there or not. */

@@ -97,6 +97,7 @@ class SimWorld {
       scheduler: this.scheduler,
       random: new SimRandom(seed, "server"),
       wrap: bug.sequencer,
+      wrapMetadata: bug.metadata,
       trace: this.trace,
       folder,
       full: () => this.#trouble && this.#random.chance(this.swarm.serverFull),

@@ -1,0 +1,147 @@
+/** What rules leave out is neither sent nor deleted, on any device. */
+import { afterEach, beforeAll, beforeEach, expect, test } from "bun:test";
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { ensureBinary } from "./binary.ts";
+import { type Device, Lab, waitFor } from "./lab.ts";
+
+let lab: Lab;
+let alpha: Device;
+let beta: Device;
+
+beforeAll(ensureBinary, 60_000);
+beforeEach(async () => {
+  lab = await Lab.open();
+  [alpha, beta] = [lab.device("alpha"), lab.device("beta")];
+});
+afterEach(() => lab.close());
+
+/** The folders differ by what is ignored, so only the states are waited for. */
+async function waitUntilIdle(): Promise<void> {
+  await waitFor("both to be in sync with the head", async () => {
+    const head = await lab.head();
+    const states = await Promise.all([alpha, beta].map((device) => device.status()));
+    return states.every(({ state, cursor }) => state === "in_sync" && cursor?.seq === head);
+  });
+}
+
+async function pathsOnServer(): Promise<string[]> {
+  const { entries } = await lab.get<{ entries: { path: string }[] }>("index?limit=1000");
+  return entries.map(({ path }) => path).sort();
+}
+
+function paths(device: Device): string[] {
+  return [...device.snapshot().keys()];
+}
+
+test(".syncedignore leaves out at any depth, and a negated rule lets in [A10, A6]", async () => {
+  alpha.write(".syncedignore", "*.tmp\nbuild/\n/top.txt\n!keep.tmp\n");
+  alpha.write("inner/.syncedignore", "!also.tmp\nlocal.*\n");
+  for (const path of [
+    "a.tmp",
+    "keep.tmp",
+    "top.txt",
+    "build/out.o",
+    "inner/a.tmp",
+    "inner/also.tmp",
+    "inner/local.txt",
+    "inner/top.txt",
+    "inner/build/out.o",
+    "inner/plain.txt",
+  ]) {
+    alpha.write(path, `${path}\n`);
+  }
+  const before = paths(alpha);
+  for (const device of [alpha, beta]) device.start();
+  await waitUntilIdle();
+  const wanted = [
+    ".syncedignore",
+    "inner",
+    "inner/.syncedignore",
+    "inner/also.tmp",
+    "inner/plain.txt",
+    "inner/top.txt",
+    "keep.tmp",
+  ];
+  expect(await pathsOnServer()).toEqual(wanted);
+  expect(paths(beta).sort()).toEqual(wanted);
+  expect(paths(alpha)).toEqual(before);
+
+  // Live, in both folders: the rules came along.
+  beta.write("inner/new.tmp", "not sent\n");
+  beta.write("inner/new.txt", "sent\n");
+  await waitFor("the file beside it", () => existsSync(alpha.join("inner/new.txt")));
+  await waitUntilIdle();
+  expect(existsSync(alpha.join("inner/new.tmp"))).toBe(false);
+});
+
+test("what becomes ignored stays where it is, on every device and on the server [A7, I12]", async () => {
+  alpha.write("logs/one.log", "one\n");
+  alpha.write("logs/two.log", "two\n");
+  alpha.write("text.txt", "text\n");
+  for (const device of [alpha, beta]) device.start();
+  await lab.settled([alpha, beta]);
+  const before = paths(alpha);
+  beta.write(".syncedignore", "*.log\n");
+  await waitFor("the rules", () => existsSync(alpha.join(".syncedignore")));
+  await waitUntilIdle();
+  expect(paths(alpha)).toEqual([".syncedignore", ...before]);
+  expect(paths(beta)).toEqual([".syncedignore", ...before]);
+  expect(await pathsOnServer()).toContain("logs/one.log");
+
+  // From now on each side's is its own.
+  alpha.write("logs/one.log", "alpha's own\n");
+  rmSync(beta.join("logs/two.log"));
+  beta.write("text.txt", "edited\n");
+  await waitFor("the edit", () => alpha.read("text.txt") === "edited\n");
+  await Bun.sleep(600);
+  await waitUntilIdle();
+  expect(beta.read("logs/one.log")).toBe("one\n");
+  expect(alpha.read("logs/two.log")).toBe("two\n");
+  expect(await pathsOnServer()).toContain("logs/two.log");
+
+  // Not ignored any more: both sides are merged.
+  rmSync(beta.join(".syncedignore"));
+  await waitFor("the rules to go", () => !existsSync(alpha.join(".syncedignore")));
+  await waitFor("the log to come back", () => existsSync(beta.join("logs/two.log")));
+  await lab.settled([alpha, beta]);
+  const contents = paths(beta)
+    .filter((path) => path.startsWith("logs/one"))
+    .map((path) => beta.read(path));
+  expect(contents.sort()).toEqual(["alpha's own\n", "one\n"]);
+});
+
+test(".synced/ignore is of this device alone [A10, R15]", async () => {
+  mkdirSync(beta.join(".synced"));
+  writeFileSync(beta.join(".synced/ignore"), "media/\n");
+  alpha.write("media/film.bin", "film\n");
+  alpha.write("text.txt", "text\n");
+  beta.write("media/own.bin", "own\n");
+  for (const device of [alpha, beta]) device.start();
+  await waitUntilIdle();
+  await waitFor("the text", () => existsSync(beta.join("text.txt")));
+  expect(readdirSync(beta.join("media"))).toEqual(["own.bin"]);
+  expect(readdirSync(alpha.join("media"))).toEqual(["film.bin"]);
+  expect(await pathsOnServer()).toEqual(["media", "media/film.bin", "text.txt"]);
+});
+
+test("ignored files keep a directory that others delete, and travel with one renamed [A8, I12]", async () => {
+  alpha.write(".syncedignore", "*.o\n");
+  alpha.write("gone/source.c", "gone\n");
+  alpha.write("moved/source.c", "moved\n");
+  for (const device of [alpha, beta]) device.start();
+  await lab.settled([alpha, beta]);
+  beta.write("gone/source.o", "beta's own\n");
+  beta.write("moved/source.o", "beta's own\n");
+  await Bun.sleep(300);
+  rmSync(alpha.join("gone"), { recursive: true });
+  renameSync(alpha.join("moved"), alpha.join("renamed"));
+  await waitFor("the deletion", () => !existsSync(beta.join("gone/source.c")));
+  await waitFor("the rename", () => existsSync(beta.join("renamed/source.c")));
+  await waitUntilIdle();
+  await Bun.sleep(600);
+  expect(beta.read("gone/source.o")).toBe("beta's own\n");
+  expect(beta.read("renamed/source.o")).toBe("beta's own\n");
+  expect(existsSync(beta.join("moved"))).toBe(false);
+  expect(existsSync(alpha.join("gone"))).toBe(false);
+  expect(await pathsOnServer()).toEqual([".syncedignore", "renamed", "renamed/source.c"]);
+});
