@@ -125,7 +125,13 @@ class DiskObjectStore implements ObjectStore {
 
   async usage(): Promise<{ readonly bytes: number }> {
     this.#large ??= this.#sumLarge();
-    await this.#large;
+    try {
+      await this.#large;
+    } catch (error) {
+      this.#large = undefined;
+      this.#largeBytes = 0;
+      throw this.#translate(error);
+    }
     const row = this.#db.row(
       "SELECT page_count * page_size AS bytes FROM pragma_page_count, pragma_page_size",
     );
@@ -252,13 +258,15 @@ class DiskObjectStore implements ObjectStore {
   }
 
   async #sumLarge(): Promise<void> {
+    let sum = 0;
     for (const folder of await readdir(this.#directory)) {
       if (!/^[0-9a-f]{2}$/.test(folder)) continue;
       for (const name of await readdir(join(this.#directory, folder))) {
         if (!isDigest(name) || this.#writtenMeanwhile.has(name)) continue;
-        this.#largeBytes += (await sizeOf(join(this.#directory, folder, name))) ?? 0;
+        sum += (await sizeOf(join(this.#directory, folder, name))) ?? 0;
       }
     }
+    this.#largeBytes += sum;
   }
 
   async #sync(directories: readonly string[]): Promise<void> {

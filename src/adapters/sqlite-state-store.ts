@@ -248,6 +248,11 @@ class SqliteStateStore extends StateRecords implements StateStore {
       SELECT id FROM base UNION SELECT id FROM local UNION SELECT id FROM remote`);
   }
 
+  markUnmaterialisedDirty(): void {
+    this.run(`INSERT OR IGNORE INTO dirty SELECT id FROM remote
+      WHERE gone = 0 AND id NOT IN (SELECT id FROM base)`);
+  }
+
   baseFileCount(): number {
     return this.#count("SELECT nodes AS count FROM base_count WHERE kind = 0");
   }

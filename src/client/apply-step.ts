@@ -161,8 +161,7 @@ function prepareSwap(
   }
   const { journal, from } = staged;
   if (step.content.kind === "symlink") fs.makeSymlink(from, step.content.target);
-  const fresh =
-    staged.fresh === undefined ? fs.stat(from) : fs.takePermissions(from, path);
+  const fresh = staged.fresh === undefined ? fs.stat(from) : fs.takePermissions(from, path);
   assert(fresh !== undefined, "what replaces is staged");
   return { step, node, path, seen, from, fresh, journal };
 }

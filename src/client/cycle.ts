@@ -6,6 +6,7 @@ import type { ErrorCode } from "../core/error.ts";
 import { SyncedError } from "../core/error.ts";
 import { groupOps } from "../core/group-ops.ts";
 import type { BatchId, DeviceId, NodeId, OpId } from "../core/identifier.ts";
+import type { IgnoreRules } from "../core/ignore.ts";
 import { OPS_PER_BATCH_MAX } from "../core/limits.ts";
 import type { Batch, Group, GroupResult, Op } from "../core/op.ts";
 import { reconcile } from "../core/reconcile.ts";
@@ -61,6 +62,8 @@ export class Rounds {
   readonly #context: CycleContext;
   readonly #parked = new Map<NodeId, Parked>();
   readonly #refusals = new Map<NodeId, { readonly count: number; readonly head: number }>();
+  /** Under which rules ignored remote nodes were left out. */
+  #judgedBy: IgnoreRules | undefined;
   #rescan = new Set<string>();
   #conflicts = 0;
 
@@ -76,6 +79,7 @@ export class Rounds {
    */
   async run(signal: AbortSignal): Promise<RoundsReport> {
     this.#unpark();
+    this.#lookAgainAtIgnored();
     this.#rescan = new Set();
     this.#conflicts = 0;
     for (let round = 0; round < ROUNDS_MAX; round += 1) {
@@ -100,6 +104,14 @@ export class Rounds {
 
   isParked(id: NodeId): boolean {
     return this.#parked.has(id);
+  }
+
+  /** What other rules left out may be wanted by now; a run begins with rules of its own (R15). */
+  #lookAgainAtIgnored(): void {
+    const { ports, scanner } = this.#context;
+    if (this.#judgedBy === scanner.ignoreRules) return;
+    this.#judgedBy = scanner.ignoreRules;
+    ports.store.markUnmaterialisedDirty();
   }
 
   #plan(): Plan | undefined {

@@ -203,10 +203,17 @@ class Loop {
       return options.once ? "held" : undefined;
     }
     await this.#settleHints(signal);
+    const { store, clock } = this.#ports;
+    const seq = store.cursor()?.seq;
+    const startMs = clock.monotonic();
     await session.keepUp(signal);
-    await this.#scanDue(signal);
+    const hasScanned = await this.#scanDue(signal);
     if (session.connection.isOnline) await session.attempt(() => this.#runRounds(signal));
     await checkQuarantine(this.#ports, { deviceName: options.deviceName });
+    // Turns that only look whether the root is there would drown the others.
+    if (hasScanned || store.cursor()?.seq !== seq) {
+      this.#parts.world.instruments?.cycleEnded((clock.monotonic() - startMs) / 1_000);
+    }
     this.#report(signal);
     return this.#end();
   }
@@ -232,14 +239,15 @@ class Loop {
     }
   }
 
-  async #scanDue(signal: AbortSignal): Promise<void> {
+  /** @returns false where nothing was due. */
+  async #scanDue(signal: AbortSignal): Promise<boolean> {
     const { clock } = this.#ports;
     const now = clock.monotonic();
     const paths = this.#hints;
     this.#rescanAtMs = undefined;
     for (const [path, atMs] of this.#again) if (atMs <= now) paths.add(path);
     const isFull = now >= this.#fullScanAtMs;
-    if (!isFull && paths.size === 0) return;
+    if (!isFull && paths.size === 0) return false;
     this.#hints = new Set();
     const request = isFull ? ({ kind: "full" } as const) : ({ kind: "paths", paths } as const);
     const report = await this.#scanner.scan(request, signal);
@@ -250,6 +258,7 @@ class Loop {
     this.#again = report.again;
     this.#isUnsettled = report.unsettled;
     countQuarantineScan(this.#ports);
+    return true;
   }
 
   async #runRounds(signal: AbortSignal): Promise<void> {

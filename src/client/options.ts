@@ -2,6 +2,7 @@
 import type { FolderName } from "../core/identifier.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { FileSystem } from "../ports/filesystem.ts";
+import type { ClientInstruments } from "../ports/instruments.ts";
 import type { Observer } from "../ports/observer.ts";
 import type { Random } from "../ports/random.ts";
 import type { StateStoreHome } from "../ports/state-store.ts";
@@ -17,6 +18,8 @@ export interface ClientWorld {
   readonly observer: Observer;
   readonly stores: StateStoreHome;
   readonly transport: Transport;
+  /** @default nothing is counted */
+  readonly instruments?: ClientInstruments;
 }
 
 export interface ClientOptions {

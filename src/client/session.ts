@@ -40,9 +40,15 @@ export class Session {
     { opened, wake }: { readonly opened: OpenedState; readonly wake: () => void },
   ) {
     const { serverUrl, folder, token } = options;
-    const { transport, clock, fs, watcher, random, observer } = world;
-    const credentials = token === undefined ? {} : { token };
-    const api = createServerApi({ transport, clock, serverUrl, folder, ...credentials });
+    const { transport, clock, fs, watcher, random, observer, instruments } = world;
+    const api = createServerApi({
+      transport,
+      clock,
+      serverUrl,
+      folder,
+      ...(token === undefined ? undefined : { token }),
+      ...(instruments === undefined ? undefined : { instruments }),
+    });
     this.ports = { fs, watcher, clock, random, observer, store: opened.store, api };
     this.log = new RemoteLog(this.ports, opened.device);
     this.connection = new Connection(this.ports, wake);

@@ -19,11 +19,11 @@ const EXIT_NOT_IN_SYNC = 3;
 const standingSchema = z.object({
   state: z.enum(["in_sync", "syncing", "held", "offline", "stopped"]),
   head: z.number(),
-  lastSyncMs: z.number().optional(),
+  lastSyncMs: z.number().nullable(),
 });
 
 /** The shape of `--json`, which scripts rely on. */
-interface FolderStatus {
+export interface FolderStatus {
   readonly state: FolderState;
   readonly running: boolean;
   readonly server: string | null;
@@ -47,7 +47,8 @@ export const command = defineCommand({
   run({ args }) {
     const { path, store } = openJoinedFolderState(args.path);
     try {
-      const status = readStatus(store, isFolderLocked(path));
+      const pending = countPending(store);
+      const status = { ...readStanding(store, isFolderLocked(path)), pending };
       if (args.json) process.stdout.write(`${JSON.stringify(status)}\n`);
       else describe(status, createOutput(args), args.path);
       return status.state === "in_sync" ? 0 : EXIT_NOT_IN_SYNC;
@@ -57,7 +58,8 @@ export const command = defineCommand({
   },
 });
 
-function readStatus(store: StateStore, running: boolean): FolderStatus {
+/** All but what must be counted node by node: as cheap as it must be for a scraper. */
+export function readStanding(store: StateStore, running: boolean): Omit<FolderStatus, "pending"> {
   const binding = store.binding();
   const cursor = store.cursor();
   const standing = standingSchema.safeParse(store.value(STANDING_KEY)).data;
@@ -71,11 +73,10 @@ function readStatus(store: StateStore, running: boolean): FolderStatus {
     device: binding?.deviceName ?? null,
     cursor: cursor ?? null,
     head: standing?.head ?? cursor?.seq ?? null,
-    pending: countPending(store),
     problems: store.problems().map(({ path, code, message }) => ({ path, code, message })),
     conflicts: store.conflicts().map(({ path, of }) => ({ path, of })),
     held: held === undefined ? null : { id: held.id, reason: held.reason, count: held.count },
-    lastSyncTime: lastSyncMs === undefined ? null : new Date(lastSyncMs).toISOString(),
+    lastSyncTime: lastSyncMs == null ? null : new Date(lastSyncMs).toISOString(),
   };
 }
 

@@ -12,10 +12,16 @@ import { SyncedError } from "../core/error.ts";
 import { parseFolderName } from "../core/identifier.ts";
 import { DEVICE_NAME_LENGTH_MAX, FULL_SCAN_INTERVAL_MS } from "../core/limits.ts";
 import type { Binding } from "../ports/state-store.ts";
+import {
+  type ClientMetricsStart,
+  type RunningClientMetrics,
+  startClientMetrics,
+} from "./client-metrics.ts";
 import { openClientWorld } from "./client-world.ts";
 import {
   commonFlags,
   parseNumberFlag,
+  parsePortFlag,
   readToken,
   switchFlag,
   textFlag,
@@ -49,6 +55,11 @@ const args = {
     ...textFlag("interval", "SECONDS", "Time between full scans"),
     default: String(FULL_SCAN_INTERVAL_MS / 1_000),
   },
+  "metrics-port": textFlag("metrics-port", "N", "Port for /metrics, 0 for any free one"),
+  "metrics-host": {
+    ...textFlag("metrics-host", "ADDRESS", "Address for /metrics to listen on"),
+    default: "127.0.0.1",
+  },
   ...commonFlags,
 } as const;
 
@@ -71,15 +82,20 @@ export const command = defineCommand({
       terminal: flags.quiet || flags.json ? undefined : process.stderr,
     });
     const interruption = onInterruption(output.say);
+    const metrics = await serveMetrics(flags, { folderPath: path, observer: progress, output });
     const opened = openClientWorld({
       folderPath: path,
-      observer: progress,
+      observer: metrics?.observer ?? progress,
       poll: flags.poll,
       isDryRun: flags["dry-run"],
     });
     try {
       if (flags["dry-run"]) return await dryRun(opened.world, options, interruption.signal, output);
-      const outcome = await runClient(opened.world, options, interruption.signal);
+      const world =
+        metrics === undefined
+          ? opened.world
+          : { ...opened.world, instruments: metrics.instruments };
+      const outcome = await runClient(world, options, interruption.signal);
       progress.finish();
       sayOutcome(output, outcome, flags.path);
       return interruption.exitCode() ?? exitCodeOf(outcome);
@@ -90,9 +106,23 @@ export const command = defineCommand({
     } finally {
       progress.finish();
       opened.close();
+      await metrics?.stop();
     }
   },
 });
+
+async function serveMetrics(
+  flags: { readonly "metrics-port"?: string | undefined; readonly "metrics-host": string },
+  { output, ...parts }: Omit<ClientMetricsStart, "host" | "port"> & { readonly output: Output },
+): Promise<RunningClientMetrics | undefined> {
+  const text = flags["metrics-port"];
+  if (text === undefined) return undefined;
+  const port = parsePortFlag("metrics-port", text);
+  const metrics = await startClientMetrics({ ...parts, host: flags["metrics-host"], port });
+  output.event("metrics", { url: metrics.url });
+  output.say(`Metrics on ${metrics.url}`);
+  return metrics;
+}
 
 /**
  * What an earlier run wrote down; a state that cannot be read is the client's to judge, not ours.

@@ -69,22 +69,28 @@ export interface FilesLogReading {
   readonly lag: ReadonlyMap<FolderName, number>;
 }
 
-/** What one client did and how its folder is doing. */
+export interface ClientInstruments {
+  /** A cycle that had work to do: scan, reconcile, send, receive, apply. */
+  cycleEnded(seconds: number): void;
+  /** Bodies of requests and answers, as they are on the wire. */
+  bytesMoved(direction: "up" | "down", bytes: number): void;
+}
+
+/** How a client's folder is doing, looked at when somebody asks. */
 export interface ClientReadings {
   readonly files: number;
   readonly directories: number;
   readonly symlinks: number;
-  readonly pendingUp: number;
-  readonly pendingDown: number;
+  /** Nodes that wait to be sent or received, for a person or for a later try. */
+  readonly pending: number;
+  /** Conflict copies that are there. */
   readonly conflicts: number;
   readonly problems: number;
-  readonly isInSync: boolean;
-  readonly isHeld: boolean;
-  readonly isOffline: boolean;
+  readonly state: string;
   /** Events of the log that are not applied here, as far as is known. */
   readonly lagEvents: number;
-  /** Since it was last in sync; 0 while it is, undefined before the first time. */
-  readonly lagSeconds: number | undefined;
+  /** Since it was last in sync; 0 while it is and before the first time. */
+  readonly lagSeconds: number;
 }
 
 /** A page for a scraper. */

@@ -148,6 +148,8 @@ export interface StateStore {
   /** In unspecified but repeatable order. */
   dirty(): readonly NodeId[];
   markAllDirty(): void;
+  /** Those that the log has and the base has not: ignored so far, to be judged by other rules. */
+  markUnmaterialisedDirty(): void;
 
   /** Live files in the base / anywhere in local; kept incrementally or counted quickly. */
   baseFileCount(): number;

@@ -1,6 +1,5 @@
 /**
- * Watcher: hints that something below the root may have changed. The scan is the truth. Rules:
- * W1-W4.
+ * Watcher: hints that something below the root may have changed. The scan is the truth. Rules: Y2, A6.
  */
 
 export interface WatchHandler {

@@ -6,6 +6,7 @@
  */
 import { ERROR_KINDS, type ErrorCode, SyncedError } from "../core/error.ts";
 import type { Clock } from "../ports/clock.ts";
+import type { ClientInstruments } from "../ports/instruments.ts";
 import type { Transport } from "../ports/transport.ts";
 import { parseJson } from "./json.ts";
 import { PROTOCOL_VERSION } from "./messages.ts";
@@ -16,6 +17,8 @@ export interface ExchangeOptions {
   readonly clock: Clock;
   /** Base URL without a trailing slash. */
   readonly serverUrl: string;
+  /** Told of bodies as they go and come. */
+  readonly instruments?: Pick<ClientInstruments, "bytesMoved">;
 }
 
 export interface Outgoing {
@@ -72,8 +75,10 @@ export async function send(
   });
   try {
     const response = await idle.wait(transport(request));
+    // JSON is ASCII but for names, so that its length is near enough.
+    options.instruments?.bytesMoved("up", outgoing.body?.length ?? 0);
     await checkHead(response, contentType, idle);
-    return { pieces: () => readPieces(response, idle, close) };
+    return { pieces: () => readPieces(response, idle, close, options.instruments) };
   } catch (error) {
     close();
     throw error;
@@ -229,12 +234,14 @@ async function* readPieces(
   response: Response,
   idle: IdleGuard,
   close: () => void,
+  instruments?: ExchangeOptions["instruments"],
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const reader = response.body?.getReader();
   try {
     while (reader !== undefined) {
       const { done, value } = await idle.wait(reader.read());
       if (done) return;
+      instruments?.bytesMoved("down", value.length);
       yield value;
     }
   } finally {

@@ -12,6 +12,7 @@ import {
   OBJECTS_PER_REQUEST_MAX,
 } from "../core/limits.ts";
 import type { Clock } from "../ports/clock.ts";
+import type { ClientInstruments } from "../ports/instruments.ts";
 import type { Transport } from "../ports/transport.ts";
 import { EventStreamDecoder } from "./event-stream.ts";
 import { type Answer, type Outgoing, parseAnsweredJson, send, sendForJson } from "./exchange.ts";
@@ -35,6 +36,7 @@ export interface ServerApiOptions {
   readonly serverUrl: string;
   readonly folder: FolderName;
   readonly token?: string;
+  readonly instruments?: Pick<ClientInstruments, "bytesMoved">;
 }
 
 const IDLE_MS = 60_000;
@@ -46,8 +48,13 @@ const SMALL_ANSWER_BYTES_MAX = 1024 * 1024;
 
 /** Makes no request. */
 export function createServerApi(options: ServerApiOptions): ServerApi {
-  const { transport, clock, folder, token } = options;
-  const exchange = { transport, clock, serverUrl: options.serverUrl.replace(/\/+$/, "") };
+  const { transport, clock, folder, token, instruments } = options;
+  const exchange = {
+    transport,
+    clock,
+    serverUrl: options.serverUrl.replace(/\/+$/, ""),
+    ...(instruments === undefined ? undefined : { instruments }),
+  };
   const base = `/v1/folders/${folder}`;
 
   function outgoing(part: Partial<Outgoing> & Pick<Outgoing, "method" | "path" | "signal">) {

@@ -338,6 +338,18 @@ export function stateStoreContract(name: string, open: () => StateStore): void {
         expect(store.counts().dirty).toBe(3);
       });
 
+      test("markUnmaterialisedDirty() brings up what forget() left and a new remote node [R15]", () => {
+        putSettled(store, 1, "kept", a);
+        putSettled(store, 2, "ignored", a);
+        store.forget(nodeId(2));
+        store.putRemote(remoteNode(3, "never here", b));
+        store.clearDirty(nodeId(3));
+        store.putLocal(localNode(4, "only here", a));
+        store.clearDirty(nodeId(4));
+        store.markUnmaterialisedDirty();
+        expect(store.dirty()).toEqual([2, 3].map(nodeId));
+      });
+
       test("transaction() rolls all back when its work throws, and does not nest", () => {
         putSettled(store, 1, "a", a);
         const broken = () =>
