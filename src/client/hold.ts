@@ -2,7 +2,7 @@
  * Holding: the guards' verdict over time: what was let through lately, what a person approved, what
  * is held now. Rules: G2, G3, G4.
  */
-import { guard, type Toll } from "../core/guard.ts";
+import { type Changes, guard } from "../core/guard.ts";
 import type { NodeId } from "../core/identifier.ts";
 import { GUARD_WINDOW_MS } from "../core/limits.ts";
 import type { Plan } from "../core/transition.ts";
@@ -15,58 +15,61 @@ import { approvedByOthers, clearApprovedByOthers } from "./remote-log.ts";
 export const APPROVAL_FILE = ".synced/approved";
 const HELD_KEY = "held";
 const APPROVAL_KEY = "approval";
+/** An id and a line end. */
+const ANSWER_BYTES_MAX = 256;
 
 interface Approval {
   readonly id: string;
-  readonly nodes: readonly string[];
+  readonly nodes: ReadonlySet<string>;
 }
 
 interface WindowEntry {
   readonly atMs: number;
-  readonly up: Toll;
-  readonly down: Toll;
+  readonly up: Changes;
+  readonly down: Changes;
 }
 
 export class Holding {
   readonly #ports: ClientPorts;
   #window: WindowEntry[] = [];
+  /** As in the store, which nobody else writes: they may name many nodes and are asked for often. */
+  #held: HeldChange | undefined;
+  #approval: Approval | undefined;
   /** The id of what this run has told: what an earlier one held is told again. */
   #told: string | undefined;
 
   constructor(ports: ClientPorts) {
     this.#ports = ports;
+    this.#held = parseHeld(ports.store.value(HELD_KEY));
+    this.#approval = parseApproval(ports.store.value(APPROVAL_KEY));
   }
 
   get held(): HeldChange | undefined {
-    return parseHeld(this.#ports.store.value(HELD_KEY));
+    return this.#held;
   }
 
   /** The approval that a batch with this node must carry, so that receivers let it through too. */
   approvalOf(id: NodeId): string | undefined {
-    const approval = this.#approval();
-    return approval?.nodes.includes(id) === true ? approval.id : undefined;
+    return this.#approval?.nodes.has(id) === true ? this.#approval.id : undefined;
   }
 
   /** Takes what is held out of the plan, and tells about what is newly held or released. */
   judge(plan: Plan): Plan {
     const { store, clock } = this.#ports;
-    this.#takeApproval();
+    this.#takeAnswer();
     const now = clock.monotonic();
     this.#window = this.#window.filter(({ atMs }) => now - atMs < GUARD_WINDOW_MS);
-    const approvedHere = new Set<string>(this.#approval()?.nodes ?? []);
     const approvedThere = approvedByOthers(store);
     const verdict = guard({
       plan,
       base: store.base,
       fileCount: store.baseFileCount(),
-      recentUp: sum(this.#window.map(({ up }) => up)),
-      recentDown: sum(this.#window.map(({ down }) => down)),
-      isApproved: (id) => approvedHere.has(id) || approvedThere.has(id),
+      recentUp: together(this.#window.map(({ up }) => up)),
+      recentDown: together(this.#window.map(({ down }) => down)),
+      isApproved: (id) => this.#approval?.nodes.has(id) === true || approvedThere.has(id),
     });
     const { up, down } = verdict;
-    if (up.deletes + up.overwrites + down.deletes + down.overwrites > 0) {
-      this.#window.push({ atMs: now, up, down });
-    }
+    if (isSome(up) || isSome(down)) this.#window.push({ atMs: now, up, down });
     this.#tell(verdict.held);
     return verdict.plan;
   }
@@ -75,19 +78,14 @@ export class Holding {
   settle(): void {
     const { store } = this.#ports;
     this.#tell(undefined);
-    if (this.#approval() !== undefined) store.setValue(APPROVAL_KEY, undefined);
+    if (this.#approval !== undefined) this.#approve(undefined);
     clearApprovedByOthers(store);
   }
 
-  /** True when a person has spoken since the last look. */
-  hasAnswer(): boolean {
-    return this.held !== undefined && this.#readAnswer() !== undefined;
-  }
-
   #tell(held: HeldChange | undefined): void {
-    const { store, observer } = this.#ports;
-    const before = this.held;
-    if (before?.id !== held?.id) store.setValue(HELD_KEY, held);
+    const { observer } = this.#ports;
+    const before = this.#held;
+    if (before?.id !== held?.id) this.#hold(held);
     const told = this.#told;
     this.#told = held?.id;
     if (held === undefined) {
@@ -99,41 +97,41 @@ export class Holding {
     observer.emit({ event: "held", id, reason, count });
   }
 
-  #takeApproval(): void {
-    const { store, fs } = this.#ports;
-    const answer = this.#readAnswer();
+  #takeAnswer(): void {
+    const { fs, observer } = this.#ports;
+    const answer = readSmallFile(fs, APPROVAL_FILE, ANSWER_BYTES_MAX)?.trim();
     if (answer === undefined) return;
-    const held = this.held;
+    const held = this.#held;
     if (held?.id === answer) {
-      store.setValue(APPROVAL_KEY, { id: held.id, nodes: held.nodes });
-      store.setValue(HELD_KEY, undefined);
-      this.#ports.observer.emit({ event: "released", id: held.id });
+      this.#approve(held);
+      this.#hold(undefined);
+      observer.emit({ event: "released", id: held.id });
     }
     // An answer to what is not held any more says nothing about what is held now.
     fs.removeFile(APPROVAL_FILE);
   }
 
-  #readAnswer(): string | undefined {
-    return readSmallFile(this.#ports.fs, APPROVAL_FILE, 256)?.trim();
+  #hold(held: HeldChange | undefined): void {
+    this.#held = held;
+    this.#ports.store.setValue(HELD_KEY, held);
   }
 
-  #approval(): Approval | undefined {
-    const value = this.#ports.store.value(APPROVAL_KEY);
-    if (typeof value !== "object" || value === null) return undefined;
-    if (!("id" in value) || typeof value.id !== "string") return undefined;
-    if (!("nodes" in value) || !Array.isArray(value.nodes)) return undefined;
-    return { id: value.id, nodes: value.nodes.filter((id) => typeof id === "string") };
+  #approve(held: HeldChange | undefined): void {
+    const value = held === undefined ? undefined : { id: held.id, nodes: held.nodes };
+    this.#approval = parseApproval(value);
+    this.#ports.store.setValue(APPROVAL_KEY, value);
   }
 }
 
-function sum(tolls: readonly Toll[]): Toll {
-  let deletes = 0;
-  let overwrites = 0;
-  for (const toll of tolls) {
-    deletes += toll.deletes;
-    overwrites += toll.overwrites;
-  }
-  return { deletes, overwrites };
+function together(changes: readonly Changes[]): Changes {
+  return {
+    deletes: changes.flatMap(({ deletes }) => deletes),
+    overwrites: changes.flatMap(({ overwrites }) => overwrites),
+  };
+}
+
+function isSome({ deletes, overwrites }: Changes): boolean {
+  return deletes.length + overwrites.length > 0;
 }
 
 function isHeld(value: unknown): value is HeldChange {
@@ -142,4 +140,11 @@ function isHeld(value: unknown): value is HeldChange {
 
 function parseHeld(value: unknown): HeldChange | undefined {
   return isHeld(value) ? value : undefined;
+}
+
+function parseApproval(value: unknown): Approval | undefined {
+  if (typeof value !== "object" || value === null) return undefined;
+  if (!("id" in value) || typeof value.id !== "string") return undefined;
+  if (!("nodes" in value) || !Array.isArray(value.nodes)) return undefined;
+  return { id: value.id, nodes: new Set(value.nodes.filter((id) => typeof id === "string")) };
 }

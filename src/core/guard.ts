@@ -16,10 +16,10 @@ import { sameBytes } from "./node.ts";
 import type { Plan } from "./transition.ts";
 import type { TreeView } from "./tree.ts";
 
-/** Files that went or were overwritten, in one direction. */
-export interface Toll {
-  readonly deletes: number;
-  readonly overwrites: number;
+/** Files that are deleted or overwritten, in one direction. */
+export interface Changes {
+  readonly deletes: readonly NodeId[];
+  readonly overwrites: readonly NodeId[];
 }
 
 export interface GuardInput {
@@ -28,8 +28,8 @@ export interface GuardInput {
   /** Files and symlinks in the base. */
   readonly fileCount: number;
   /** What was let through within the last GUARD_WINDOW_MS. */
-  readonly recentUp: Toll;
-  readonly recentDown: Toll;
+  readonly recentUp: Changes;
+  readonly recentDown: Changes;
   /** Nodes whose change a person has approved, here or on the device that made it. */
   isApproved(id: NodeId): boolean;
 }
@@ -39,8 +39,8 @@ export interface Verdict {
   readonly plan: Plan;
   readonly held: Held | undefined;
   /** What the remaining plan will do, to be remembered for the window. */
-  readonly up: Toll;
-  readonly down: Toll;
+  readonly up: Changes;
+  readonly down: Changes;
 }
 
 export interface Held {
@@ -58,7 +58,7 @@ export function guard(input: GuardInput): Verdict {
   const down = judge(input, downwardChanges(input), input.recentDown);
   const nodes = [...up.held, ...down.held];
   if (nodes.length === 0)
-    return { plan: input.plan, held: undefined, up: up.toll, down: down.toll };
+    return { plan: input.plan, held: undefined, up: up.passed, down: down.passed };
   const isHeld = new Set(nodes);
   const reasons = [
     ...(up.reason === "" ? [] : [`this device would ${up.reason} on the server`]),
@@ -74,15 +74,9 @@ export function guard(input: GuardInput): Verdict {
       count: files.length,
       nodes,
     },
-    up: up.toll,
-    down: down.toll,
+    up: up.passed,
+    down: down.passed,
   };
-}
-
-interface Changes {
-  /** Every deleted node, directories too: none may go while its neighbours are held. */
-  readonly deletes: readonly NodeId[];
-  readonly overwrites: readonly NodeId[];
 }
 
 function upwardChanges({ plan, base, isApproved }: GuardInput): Changes {
@@ -114,32 +108,43 @@ function downwardChanges({ plan, base, isApproved }: GuardInput): Changes {
 interface Judgement {
   readonly held: readonly NodeId[];
   readonly reason: string;
-  readonly toll: Toll;
+  readonly passed: Changes;
 }
 
-function judge(input: GuardInput, changes: Changes, recent: Toll): Judgement {
+/** `changes.deletes` has directories too: none may go while its neighbours are held. */
+function judge(input: GuardInput, changes: Changes, recent: Changes): Judgement {
   const { base, fileCount } = input;
   const held: NodeId[] = [];
   const reasons: string[] = [];
-  let deletes = changes.deletes.filter((id) => isFile(base, id)).length;
-  let overwrites = changes.overwrites.length;
-  const of = fileCount + recent.deletes;
-  const emptied = deletes >= fileCount && fileCount > GUARD_EMPTIED_FILES_MIN;
+  let deletes = changes.deletes.filter((id) => isFile(base, id));
+  let { overwrites } = changes;
+  // What was let through and is still to be done is one change, however often it is judged.
+  const recentDeletes = countOthers(recent.deletes, deletes);
+  const recentOverwrites = countOthers(recent.overwrites, overwrites);
+  const of = fileCount + recentDeletes;
+  const emptied = deletes.length >= fileCount && fileCount > GUARD_EMPTIED_FILES_MIN;
   const deletesMax = Math.max(GUARD_DELETE_COUNT, GUARD_DELETE_SHARE * of);
-  if (deletes > 0 && (emptied || deletes + recent.deletes > deletesMax)) {
+  if (deletes.length > 0 && (emptied || deletes.length + recentDeletes > deletesMax)) {
     held.push(...changes.deletes);
     reasons.push(
-      emptied ? `delete all ${deletes} files` : `delete ${deletes} of ${fileCount} files`,
+      emptied
+        ? `delete all ${deletes.length} files`
+        : `delete ${deletes.length} of ${fileCount} files`,
     );
-    deletes = 0;
+    deletes = [];
   }
   const overwritesMax = Math.max(GUARD_OVERWRITE_COUNT, GUARD_OVERWRITE_SHARE * of);
-  if (overwrites + recent.overwrites > overwritesMax) {
-    held.push(...changes.overwrites);
-    reasons.push(`overwrite ${overwrites} of ${fileCount} files`);
-    overwrites = 0;
+  if (overwrites.length > 0 && overwrites.length + recentOverwrites > overwritesMax) {
+    held.push(...overwrites);
+    reasons.push(`overwrite ${overwrites.length} of ${fileCount} files`);
+    overwrites = [];
   }
-  return { held, reason: reasons.join(" and "), toll: { deletes, overwrites } };
+  return { held, reason: reasons.join(" and "), passed: { deletes, overwrites } };
+}
+
+function countOthers(recent: readonly NodeId[], now: readonly NodeId[]): number {
+  const current = new Set(now);
+  return new Set(recent.filter((id) => !current.has(id))).size;
 }
 
 function isFile(base: TreeView, id: NodeId): boolean {

@@ -5,7 +5,7 @@ import { guard } from "../../src/core/guard.ts";
 import { type NodeId, PARKING_ID, ROOT_ID } from "../../src/core/identifier.ts";
 import type { Content, NodeState } from "../../src/core/node.ts";
 import { pathOf } from "../../src/core/tree.ts";
-import { directory, file, PlannerWorld } from "./planner-world.ts";
+import { directory, file, nodeId, PlannerWorld } from "./planner-world.ts";
 
 /** Paths of the final tree with the texts that files were given here. */
 function outcome(world: PlannerWorld): string[] {
@@ -301,7 +301,7 @@ describe("a plan's order", () => {
 });
 
 describe("guard()", () => {
-  const none = { deletes: 0, overwrites: 0 };
+  const none = { deletes: [], overwrites: [] };
 
   function deletedHere(files: number, deleted: number): PlannerWorld {
     const world = new PlannerWorld();
@@ -312,12 +312,16 @@ describe("guard()", () => {
     return world;
   }
 
+  function gone(count: number): NodeId[] {
+    return Array.from({ length: count }, (_, i) => nodeId(1_000_000 + i));
+  }
+
   function judge(world: PlannerWorld, options: { recent?: number; approved?: boolean } = {}) {
     return guard({
       plan: world.plan(),
       base: world.base,
       fileCount: [...world.base.nodes()].length,
-      recentUp: { deletes: options.recent ?? 0, overwrites: 0 },
+      recentUp: { deletes: gone(options.recent ?? 0), overwrites: [] },
       recentDown: none,
       isApproved: () => options.approved ?? false,
     });
@@ -333,6 +337,21 @@ describe("guard()", () => {
   test("counts what was let through within the window [G2]", () => {
     expect(judge(deletedHere(100, 30), { recent: 20 }).held).toBeUndefined();
     expect(judge(deletedHere(100, 31), { recent: 20 }).held).toBeDefined();
+  });
+
+  test("counts a change once, however often it is judged before it is done [G2]", () => {
+    const world = deletedHere(100, 40);
+    const { up } = judge(world);
+    expect(up.deletes).toHaveLength(40);
+    const again = guard({
+      plan: world.plan(),
+      base: world.base,
+      fileCount: 100,
+      recentUp: up,
+      recentDown: none,
+      isApproved: () => false,
+    });
+    expect(again.held).toBeUndefined();
   });
 
   test("holds an emptied folder of more than 10 files [G3]", () => {
