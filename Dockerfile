@@ -19,10 +19,13 @@ COPY --from=build /image /
 # Volumes that are made anew take their owner from here.
 COPY --from=build --chown=1000:1000 /volumes /
 ENV PATH=/usr/local/bin
+# A container that starts again has another address; without this it would be looked for at the old one for 30 s.
+ENV BUN_CONFIG_DNS_TIME_TO_LIVE_SECONDS=2
 USER 1000:1000
 EXPOSE 8080
 VOLUME /data
 ENTRYPOINT ["/usr/local/bin/synced"]
 CMD ["serve", "--data", "/data", "--host", "0.0.0.0"]
-HEALTHCHECK --interval=10s --timeout=6s --start-period=10s --retries=3 \
+# A client sets SYNCED_URL to where its metrics are.
+HEALTHCHECK --interval=5s --timeout=6s --start-period=60s --retries=3 \
   CMD ["/usr/local/bin/synced", "healthcheck"]

@@ -1,6 +1,6 @@
 /**
- * `synced sync --metrics-port`: counts what the client tells, and looks into the folder's state when
- * it is scraped. Rules: V5.
+ * `synced sync --metrics-port`: counts what the client tells, and looks into the folder's state
+ * when it is scraped. Rules: V5.
  */
 import packageJson from "../../package.json" with { type: "json" };
 import { listenForScraper } from "../adapters/metrics-listener.ts";

@@ -92,7 +92,10 @@ chown postgres "$PGDATA"
 chmod 700 "$PGDATA"
 as() { setpriv --reuid=postgres --regid=postgres --init-groups "$@"; }
 if [ ! -s "$PGDATA/PG_VERSION" ]; then
-  as "$bin/initdb" -A scram-sha-256 -U "$POSTGRES_USER" --pwfile=<(echo "$POSTGRES_PASSWORD") >/dev/null
+  echo "$POSTGRES_PASSWORD" >/tmp/password
+  chmod 644 /tmp/password
+  as "$bin/initdb" -A scram-sha-256 -U "$POSTGRES_USER" --pwfile=/tmp/password >/dev/null
+  rm /tmp/password
   echo "host all all all scram-sha-256" >>"$PGDATA/pg_hba.conf"
   as "$bin/pg_ctl" -w -o "-c listen_addresses=''" start >/dev/null
   PGPASSWORD=$POSTGRES_PASSWORD as "$bin/createdb" -h /var/run/postgresql -U "$POSTGRES_USER" "$POSTGRES_DB"

@@ -1,0 +1,247 @@
+/**
+ * Runs the real compose.yaml and Dockerfile in containers, on machines that reach no registry: base
+ * images are made by stand-ins.sh, Grafana is left out (tests/scenarios/dashboard.test.ts runs its
+ * queries). Needs root and Debian's package sources.
+ *
+ * `bun run test:compose [DIRECTORY]`: the directory keeps the base images for the next run.
+ */
+import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+
+const ROOT = join(import.meta.dir, "..", "..");
+const LAB = resolve(process.argv[2] ?? join(tmpdir(), "synced-test-compose"));
+const PROJECT = join(LAB, "project");
+const TOKEN = "synced-demo-token";
+const SERVICES = ["permissions", "postgres", "server", "client1", "client2", "prometheus"];
+const WITHIN_MS = 60_000;
+/** What the image is made of, and what compose.yaml mounts. */
+const PARTS = [
+  ".ci",
+  ".dockerignore",
+  "Dockerfile",
+  "bun.lock",
+  "bunfig.toml",
+  "cli.ts",
+  "compose.yaml",
+  "grafana",
+  "package.json",
+  "server.ts",
+  "src",
+  "tsconfig.json",
+];
+
+const environment = {
+  ...process.env,
+  CONTAINERS_STORAGE_CONF: join(LAB, "storage.conf"),
+  CONTAINERS_CONF: join(LAB, "containers.conf"),
+  // Health checks are not part of OCI's own format.
+  BUILDAH_FORMAT: "docker",
+  BUILDAH_ISOLATION: "chroot",
+};
+
+async function run(command: readonly string[]): Promise<string> {
+  const child = Bun.spawn([...command], {
+    cwd: existsSync(PROJECT) ? PROJECT : ROOT,
+    env: environment,
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const [stdout, stderr] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+  ]);
+  if ((await child.exited) === 0) return stdout.trim();
+  throw new Error(`${command.join(" ")} failed:\n${stderr.slice(-3_000)}`);
+}
+
+const podman = (...args: string[]) => run(["podman", ...args]);
+const compose = (...args: string[]) => run(["podman-compose", ...args]);
+
+let passed = 0;
+
+/** Tries until it holds; trouble on the way counts as "not yet". */
+async function check(claim: string, holds: () => unknown): Promise<void> {
+  const startMs = performance.now();
+  let trouble: unknown;
+  while (performance.now() - startMs < WITHIN_MS) {
+    try {
+      const found = await holds();
+      if (found !== false && found !== undefined) {
+        passed += 1;
+        console.log(`ok  ${claim} (${((performance.now() - startMs) / 1000).toFixed(1)} s)`);
+        return;
+      }
+      trouble = undefined;
+    } catch (error) {
+      trouble = error;
+    }
+    await Bun.sleep(200);
+  }
+  throw new Error(`Does not hold: ${claim}${trouble === undefined ? "" : `\n${trouble}`}`);
+}
+
+const at = (...names: string[]) => join(PROJECT, ...names);
+const reads = (path: string, text: string) =>
+  existsSync(path) && readFileSync(path, "utf8") === text;
+
+async function get(url: string): Promise<string> {
+  const response = await fetch(url, { headers: { authorization: `Bearer ${TOKEN}` } });
+  if (!response.ok) throw new Error(`${url}: ${response.status} ${await response.text()}`);
+  return await response.text();
+}
+
+async function query(sql: string): Promise<string> {
+  const psql = ["psql", "-h", "127.0.0.1", "-U", "syncuser", "-d", "syncdb", "-Atc", sql];
+  return await podman("exec", "-e", "PGPASSWORD=syncpass", "sync_postgres", ...psql);
+}
+
+async function prometheus(expression: string): Promise<number> {
+  const url = `http://127.0.0.1:9090/api/v1/query?query=${encodeURIComponent(expression)}`;
+  const answer = JSON.parse(await get(url));
+  return Number(answer.data.result[0]?.value[1]);
+}
+
+async function allHealthy(): Promise<void> {
+  const names = ["sync_postgres", "sync_server", "sync_client1", "sync_client2", "sync_prometheus"];
+  for (const name of names) {
+    // No timer runs health checks here, so each is run by hand.
+    await check(`${name} is healthy`, async () => {
+      await podman("healthcheck", "run", name);
+      return true;
+    });
+  }
+}
+
+async function travels(name: string, from: string, to: readonly string[]): Promise<void> {
+  const text = `${name} ${performance.now()}\n`;
+  writeFileSync(at(from, name), text);
+  for (const folder of to) {
+    await check(`${from}/${name} is in ${folder}/`, () => reads(at(folder, name), text));
+  }
+}
+
+const MIRROR = "storage/default";
+
+async function firstStory(): Promise<void> {
+  await travels("example.txt", "synced1", ["synced2", MIRROR]);
+  await check(
+    "files_log says so",
+    async () =>
+      (await query("SELECT action, device FROM files_log WHERE path = 'example.txt'")) ===
+      "upload|client1",
+  );
+  await check("the upload counter moved", async () =>
+    /^synced_events_total\{action="upload"\} 1$/m.test(await get("http://127.0.0.1:8080/metrics")),
+  );
+  await check(
+    "Prometheus has it",
+    async () => (await prometheus('synced_events_total{action="upload"}')) === 1,
+  );
+  await check(
+    "Prometheus reaches server and clients",
+    async () => (await prometheus('sum(up{job=~"synced-.*"})')) === 3,
+  );
+  await travels("example.txt", "synced2", ["synced1", MIRROR]);
+  await travels("example.txt", MIRROR, ["synced1", "synced2"]);
+  rmSync(at("synced1", "example.txt"));
+  await check("a deletion travels", () =>
+    [at("synced2", "example.txt"), at(MIRROR, "example.txt")].every((path) => !existsSync(path)),
+  );
+  await travels("other.txt", MIRROR, ["synced1", "synced2"]);
+  rmSync(at("synced2", "other.txt"));
+  await check("and the other way", () =>
+    [at("synced1", "other.txt"), at(MIRROR, "other.txt")].every((path) => !existsSync(path)),
+  );
+}
+
+async function restarts(): Promise<void> {
+  for (const name of ["server", "postgres", "client1", "client2", "prometheus"]) {
+    await podman("restart", "--time", "5", `sync_${name}`);
+    await travels(`after-${name}.txt`, "synced1", ["synced2", MIRROR]);
+    await check(
+      `files_log goes on after a restart of ${name}`,
+      async () =>
+        (await query(`SELECT count(*) FROM files_log WHERE path = 'after-${name}.txt'`)) === "1",
+    );
+  }
+  await podman("kill", "sync_server");
+  writeFileSync(at("synced1", "meanwhile.txt"), "written while the server is dead\n");
+  await podman("start", "sync_server");
+  await check("what was written while the server was dead arrives", () =>
+    existsSync(at("synced2", "meanwhile.txt")),
+  );
+}
+
+async function downAndUp(): Promise<void> {
+  const settled = "SELECT count(*), max(seq) FROM files_log";
+  await check(
+    "files_log has all events",
+    async () =>
+      (await query("SELECT max(seq) FROM files_log")) ===
+      String(JSON.parse(await get("http://127.0.0.1:8080/v1/folders/default")).head),
+  );
+  const before = await query(settled);
+  await compose("down");
+  await compose("up", "-d", ...SERVICES);
+  await allHealthy();
+  await check(
+    "files_log kept its rows, and has none twice",
+    async () => (await query(settled)) === before,
+  );
+  await check("the history of a deleted file is kept", async () => {
+    const url = "http://127.0.0.1:8080/v1/folders/default/history?path=example.txt";
+    return JSON.parse(await get(url)).versions.length === 4;
+  });
+  await travels("again.txt", "synced2", ["synced1", MIRROR]);
+}
+
+async function describeImage(): Promise<void> {
+  const image = "localhost/synced:0.1.0";
+  const [facts] = JSON.parse(await podman("image", "inspect", image));
+  console.log(`image: ${(facts.Size / 1e6).toFixed(1)} MB, user ${facts.Config.User}`);
+  const container = await podman("create", image);
+  console.log(await run(["sh", "-c", `podman export ${container} | tar -tv | grep -v '/$'`]));
+  await podman("rm", container);
+  await check("the image's user is not root", () => facts.Config.User === "1000:1000");
+  await check("the image has a health check", () => facts.Healthcheck !== undefined);
+}
+
+async function signals(): Promise<void> {
+  const startMs = performance.now();
+  await podman("stop", "--time", "10", "sync_server");
+  const seconds = (performance.now() - startMs) / 1000;
+  const code = await podman("inspect", "--format", "{{.State.ExitCode}}", "sync_server");
+  console.log(`SIGTERM: exit code ${code} after ${seconds.toFixed(1)} s`);
+  await check("SIGTERM ends the server in time, and says so", () => code === "143");
+}
+
+mkdirSync(LAB, { recursive: true });
+console.log(await run(["bash", join(ROOT, "tests/compose/stand-ins.sh"), LAB]));
+rmSync(PROJECT, { recursive: true, force: true });
+mkdirSync(PROJECT);
+for (const part of PARTS) cpSync(join(ROOT, part), at(part), { recursive: true });
+// Docker makes missing folders itself; podman-compose does not.
+for (const folder of ["storage", "synced1", "synced2"]) mkdirSync(at(folder));
+let failure: unknown;
+try {
+  await compose("up", "-d", "--build", ...SERVICES);
+  await allHealthy();
+  await firstStory();
+  await restarts();
+  await downAndUp();
+  await describeImage();
+  await signals();
+} catch (error) {
+  failure = error;
+  console.log(await podman("ps", "-a"));
+  for (const name of ["sync_server", "sync_client1", "sync_client2", "sync_postgres"]) {
+    console.log(name, await run(["sh", "-c", `podman logs --tail 20 ${name} 2>&1; true`]));
+  }
+} finally {
+  await compose("down", "-v").catch((error: unknown) => console.log(String(error)));
+}
+if (failure !== undefined) console.log(String(failure));
+console.log(`${passed} passed, ${failure === undefined ? 0 : 1} failed`);
+process.exit(failure === undefined ? 0 : 1);
