@@ -45,6 +45,11 @@ export function openClientWorld(options: ClientWorldOptions): OpenedClientWorld 
     folder.fs.close();
     throw error;
   }
+  if (folder.created) {
+    // A mistyped path must not pass for a folder that is empty.
+    const message = `Made the folder "${folder.path}": it was not there`;
+    observer.emit({ event: "notice", code: "folder_created", message });
+  }
   const world: ClientWorld = {
     fs: folder.fs,
     watcher: createWatcher(folder.path, options),

@@ -10,10 +10,8 @@ import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import type { ArgsDef } from "citty";
 import { SyncedError } from "../core/error.ts";
-import { TOKEN_LENGTH_MAX, TOKEN_LENGTH_MIN } from "../core/limits.ts";
+import { parseToken } from "../protocol/token.ts";
 
-/** RFC 6750, section 2.1. */
-const B64_TOKEN = /^[A-Za-z0-9._~+/-]+=*$/;
 const DECIMAL = /^(0|[1-9][0-9]{0,15})$/;
 
 /** @returns `SYNCED_TOKEN_FILE` for `token-file`. */
@@ -169,17 +167,4 @@ function readTokenFile(path: string): string {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new SyncedError("usage", `Cannot read the token file "${path}": ${reason}`, { cause });
   }
-}
-
-function parseToken(text: string, source: string): string {
-  const token = text.trim();
-  const fits = token.length >= TOKEN_LENGTH_MIN && token.length <= TOKEN_LENGTH_MAX;
-  if (!fits || !B64_TOKEN.test(token)) {
-    throw new SyncedError(
-      "invalid_token",
-      `Cannot use the token from ${source}: expected ${TOKEN_LENGTH_MIN} to ${TOKEN_LENGTH_MAX} ` +
-        'of A-Z, a-z, 0-9, "-", ".", "_", "~", "+", "/", with "=" only at the end',
-    );
-  }
-  return token;
 }

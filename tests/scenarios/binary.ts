@@ -20,6 +20,8 @@ export interface Ended {
 }
 
 export interface RunOptions {
+  /** @default the compiled binary */
+  readonly command?: readonly string[];
   readonly cwd?: string;
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -38,7 +40,7 @@ export async function ensureBinary(): Promise<void> {
 }
 
 function spawn(args: readonly string[], options: RunOptions) {
-  return Bun.spawn([BINARY, ...args], {
+  return Bun.spawn([...(options.command ?? [BINARY]), ...args], {
     cwd: options.cwd ?? tmpdir(),
     env: { PATH: process.env["PATH"] ?? "", HOME: tmpdir(), ...options.env },
     stdin: "ignore",
@@ -107,8 +109,13 @@ export class RunningSynced {
     return this.#child.exitCode !== null || this.#child.signalCode !== null;
   }
 
-  async stop(signal: NodeJS.Signals = "SIGTERM"): Promise<Ended> {
+  /** Sends it and waits for nothing. */
+  signal(signal: NodeJS.Signals): void {
     this.#child.kill(signal);
+  }
+
+  async stop(signal: NodeJS.Signals = "SIGTERM"): Promise<Ended> {
+    this.signal(signal);
     return this.ended();
   }
 

@@ -70,7 +70,7 @@ function plan(device: Device): void {
 }
 
 describe("both sides edit one file", () => {
-  test("while the clients are stopped: both versions are on both sides [R4, R13, I9]", async () => {
+  test("while the clients are stopped: both versions are on both sides [R4, R13, Y4, I9]", async () => {
     const before = await shareAndPart(plan);
     edit(alpha, "plans/plan.txt", "from alpha\n");
     edit(beta, "plans/plan.txt", "from beta\n");

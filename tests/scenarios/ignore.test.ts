@@ -122,6 +122,14 @@ test(".synced/ignore is of this device alone [A10, R15]", async () => {
   expect(readdirSync(beta.join("media"))).toEqual(["own.bin"]);
   expect(readdirSync(alpha.join("media"))).toEqual(["film.bin"]);
   expect(await pathsOnServer()).toEqual(["media", "media/film.bin", "text.txt"]);
+
+  // Taken away while the client is stopped: both sides are merged at the next start.
+  await beta.stop();
+  rmSync(beta.join(".synced/ignore"));
+  beta.start();
+  await waitFor("the film", () => existsSync(beta.join("media/film.bin")));
+  await lab.settled([alpha, beta]);
+  expect(readdirSync(alpha.join("media")).sort()).toEqual(["film.bin", "own.bin"]);
 });
 
 test("ignored files keep a directory that others delete, and travel with one renamed [A8, I12]", async () => {

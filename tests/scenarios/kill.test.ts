@@ -165,44 +165,50 @@ function strangersIn(snapshot: Snapshot, written: ReadonlySet<string>): string[]
   return strangers;
 }
 
-test(`kill -9 of server and clients, ${ROUNDS} rounds, seed ${SEED} [I1, I2, I5, I14, I26, O7]`, async () => {
-  const chance = createChance(SEED);
-  const written = new Set<string>();
-  const devices = [lab.device("alpha"), lab.device("beta")] as const;
-  const people = devices.map((device) => new Person(device, written, chance));
-  for (const device of devices) device.start();
-  for (let round = 0; round < ROUNDS; round += 1) {
-    let isOver = false;
-    const work = (async () => {
-      while (!isOver) {
-        for (const person of people) person.act();
-        await Bun.sleep(30 * chance());
-      }
-    })();
-    await Promise.all([disturb(devices, chance), Bun.sleep(LOAD_MS)]);
-    isOver = true;
-    await work;
+test(
+  `kill -9 of server and clients, ${ROUNDS} rounds, seed ${SEED} [I1, I2, I5, I14, I26, O7]`,
+  async () => {
+    const chance = createChance(SEED);
+    const written = new Set<string>();
+    const devices = [lab.device("alpha"), lab.device("beta")] as const;
+    const people = devices.map((device) => new Person(device, written, chance));
+    for (const device of devices) device.start();
+    for (let round = 0; round < ROUNDS; round += 1) {
+      let isOver = false;
+      const work = (async () => {
+        while (!isOver) {
+          for (const person of people) person.act();
+          await Bun.sleep(30 * chance());
+        }
+      })();
+      await Promise.all([disturb(devices, chance), Bun.sleep(LOAD_MS)]);
+      isOver = true;
+      await work;
 
-    const before = restOf(devices);
-    await lab.settled(devices, 60_000);
-    const after = devices[0].snapshot();
-    const where = `round ${round}`;
-    expect({ where, lost: await lostOf(before, after) }).toEqual({ where, lost: [] });
-    expect({ where, strangers: strangersIn(after, written) }).toEqual({ where, strangers: [] });
-    const digests = digestsIn(after);
-    for (const { kept } of people) {
-      const missing = [...kept].filter(([path, digest]) => digests.get(path) !== digest);
-      expect({ where, missing }).toEqual({ where, missing: [] });
+      const before = restOf(devices);
+      await lab.settled(devices, 60_000);
+      const after = devices[0].snapshot();
+      const where = `round ${round}`;
+      expect({ where, lost: await lostOf(before, after) }).toEqual({ where, lost: [] });
+      expect({ where, strangers: strangersIn(after, written) }).toEqual({ where, strangers: [] });
+      const digests = digestsIn(after);
+      for (const { kept } of people) {
+        const missing = [...kept].filter(([path, digest]) => digests.get(path) !== digest);
+        expect({ where, missing }).toEqual({ where, missing: [] });
+      }
     }
-  }
-  for (const device of devices) {
-    await device.stop();
-    expect(readdirSync(device.join(".synced/staging"))).toEqual([]);
-    expect(existsSync(device.join(".synced/parking"))).toBe(true);
-    expect(readdirSync(device.join(".synced/parking"))).toEqual([]);
-  }
-  await lab.verify();
-}, ROUNDS * 20_000);
+    const copies = [...devices[0].snapshot().keys()].filter((path) => CONFLICT_MARK.test(path));
+    console.log(`${await lab.head()} events, ${written.size} contents, ${copies.length} conflicts`);
+    for (const device of devices) {
+      await device.stop();
+      expect(readdirSync(device.join(".synced/staging"))).toEqual([]);
+      expect(existsSync(device.join(".synced/parking"))).toBe(true);
+      expect(readdirSync(device.join(".synced/parking"))).toEqual([]);
+    }
+    await lab.verify();
+  },
+  ROUNDS * 20_000,
+);
 
 /** People rest, programs do not: a file may still go while it is looked at. */
 function restOf(devices: readonly Device[]): Snapshot[] {

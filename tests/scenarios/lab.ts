@@ -2,9 +2,10 @@
  * Lab: one real server and some real clients, each a process of its own on scratch folders. Every
  * wait has a bound, and `close` leaves nothing behind.
  */
+
+import { expect } from "bun:test";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { expect } from "bun:test";
 import { type Ended, type JsonLine, RunningSynced, runSynced, Scratch } from "./binary.ts";
 import { type CountingProxy, openCountingProxy } from "./proxy.ts";
 import { differences, type Snapshot, snapshotOf } from "./snapshot.ts";

@@ -149,7 +149,9 @@ describe("the client's state is not the one that was left", () => {
     }
     await expectUnion(alpha, beta, 31);
     expect(noticesOf(beta)).toMatchObject([{ code: "state_set_aside" }]);
-    expect(readdirSync(beta.join(".synced")).some((name) => /set-aside|aside/.test(name))).toBe(true);
+    expect(readdirSync(beta.join(".synced")).some((name) => /set-aside|aside/.test(name))).toBe(
+      true,
+    );
   });
 
   test("state.db is garbage: set aside, said, joins by union [S4, I44]", async () => {
