@@ -38,7 +38,10 @@ async function compile(outfile: string, target: readonly string[] = []): Promise
     new Response(build.stdout).text(),
     new Response(build.stderr).text(),
   ]);
-  if ((await build.exited) !== 0) throw new Error(`Cannot compile ${outfile}\n${said.join("\n")}`);
+  if ((await build.exited) !== 0) {
+    process.stderr.write(`${said.join("\n")}\nCannot build ${outfile}\n`);
+    process.exit(1);
+  }
   process.stdout.write(`Built ${outfile}\n`);
 }
 

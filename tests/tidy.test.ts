@@ -90,7 +90,14 @@ const TOP_LEVEL = new Set([
 ]);
 
 /** What runs leave behind; .gitignore names them. */
-const LEFT_BEHIND = new Set(["dist", "node_modules", "storage", "synced-demo"]);
+const LEFT_BEHIND = new Set([
+  "dist",
+  "node_modules",
+  "storage",
+  "synced-demo",
+  "synced1",
+  "synced2",
+]);
 
 const LINES_MAX = 500;
 const TEST_LINES_MAX = 800;

@@ -176,8 +176,19 @@ function kindOf(kindBits: number): Stat["kind"] {
   return "other";
 }
 
-/** Seconds and nanoseconds as one decimal number; strings, since the sum is beyond 2^53. */
+/** What 64 bits hold, in seconds: the years 1677 to 2262. Some file systems go beyond. */
+const SECONDS_MAX = 9_223_372_036;
+const MTIME_NS_MAX = "9223372036854775807";
+const MTIME_NS_MIN = "-9223372036854775808";
+
+/**
+ * Seconds and nanoseconds as one decimal number; strings, since the sum is beyond 2^53. A time that
+ * is no 64-bit number is the nearest that is: one strange file must not keep the others from being
+ * synced.
+ */
 function nanoseconds(seconds: number, ns: number): string {
+  if (seconds >= SECONDS_MAX) return MTIME_NS_MAX;
+  if (seconds < -SECONDS_MAX) return MTIME_NS_MIN;
   if (seconds > 0) return `${seconds}${String(ns).padStart(9, "0")}`;
   if (seconds === 0) return String(ns);
   return String(BigInt(seconds) * 1_000_000_000n + BigInt(ns));

@@ -21,6 +21,12 @@ const WRITES_AT_ONCE = 16;
 
 const MIGRATIONS = [
   `CREATE TABLE objects (digest BLOB PRIMARY KEY, bytes BLOB NOT NULL) STRICT, WITHOUT ROWID;`,
+  // In the order of arrival: by digest each object is written to a page of its own, and half of it
+  // to another one. Measured with 10,000 objects of 2,000 bytes: 60,000 page writes, then 12,000.
+  `CREATE TABLE arrived (digest BLOB PRIMARY KEY, bytes BLOB NOT NULL) STRICT;
+  INSERT INTO arrived SELECT digest, bytes FROM objects;
+  DROP TABLE objects;
+  ALTER TABLE arrived RENAME TO objects;`,
 ];
 
 export interface DiskObjectStoreOptions {

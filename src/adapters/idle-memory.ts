@@ -1,6 +1,6 @@
 /**
- * Gives memory back once nothing has happened for a while: a burst of large transfers leaves garbage that an idle
- * process would keep for good, since nothing asks for its space. Measured with Bun 1.4.5 after 300 MiB: see DESIGN.
+ * Gives memory back once nothing has happened for a while: a burst of large transfers leaves
+ * garbage that an idle process would keep for good, since nothing asks for its space. Rules: I42.
  */
 
 /** Long enough that a busy process never pays for it. */

@@ -11,6 +11,7 @@ import {
   type StatementSync,
 } from "node:sqlite";
 import { SyncedError } from "../core/error.ts";
+import { ReadTurn } from "./read-turn.ts";
 
 /** A row as SQLite hands it out. */
 export type SqlRow = Record<string, SQLOutputValue>;
@@ -25,7 +26,9 @@ export class SqliteDatabase {
   readonly #database: DatabaseSync;
   readonly #statements = new Map<string, StatementSync>();
   readonly #path: string;
+  readonly #reads: ReadTurn;
   #barrier: Barrier = "full";
+  #isWriting = false;
   #failed: SyncedError | undefined;
   #reportFailure: (error: unknown) => void = () => {};
 
@@ -43,6 +46,7 @@ export class SqliteDatabase {
     });
     try {
       this.#database = new DatabaseSync(path);
+      this.#reads = new ReadTurn(this.#database);
       this.#database.exec(SETTINGS);
       this.#migrate(migrations);
     } catch (error) {
@@ -50,15 +54,18 @@ export class SqliteDatabase {
     }
   }
 
+  /** Within `write` only. */
   run(sql: string, ...values: SQLInputValue[]): number {
     return Number(this.#statement(sql).run(...values).changes);
   }
 
   row(sql: string, ...values: SQLInputValue[]): SqlRow | undefined {
+    if (!this.#isWriting) this.#reads.begin();
     return this.#statement(sql).get(...values);
   }
 
   rows(sql: string, ...values: SQLInputValue[]): SqlRow[] {
+    if (!this.#isWriting) this.#reads.begin();
     return this.#statement(sql).all(...values);
   }
 
@@ -74,6 +81,7 @@ export class SqliteDatabase {
   write<Result>(barrier: Barrier, work: () => Result): Result {
     this.refuseFailed();
     try {
+      this.#reads.end();
       if (barrier !== this.#barrier) {
         this.#database.exec(`PRAGMA synchronous = ${barrier}`);
         this.#barrier = barrier;
@@ -82,6 +90,7 @@ export class SqliteDatabase {
     } catch (error) {
       throw this.#translate(error, "begin to write");
     }
+    this.#isWriting = true;
     try {
       const result = work();
       this.#database.exec("COMMIT");
@@ -89,6 +98,8 @@ export class SqliteDatabase {
     } catch (error) {
       this.#rollBack();
       throw this.#translate(error, "write");
+    } finally {
+      this.#isWriting = false;
     }
   }
 
@@ -103,6 +114,7 @@ export class SqliteDatabase {
   }
 
   close(): void {
+    this.#reads.end();
     this.#statements.clear();
     this.#database.close();
   }

@@ -15,24 +15,49 @@ import type {
   Problem,
   QuarantineEntry,
 } from "../ports/state-store.ts";
+import { ReadTurn } from "./read-turn.ts";
+import { stateTrouble } from "./sqlite-state-trouble.ts";
 
 /** Statements by their text, and transactions. */
 export class StateDatabase {
   readonly #database: DatabaseSync;
   readonly #statements = new Map<string, StatementSync>();
+  readonly #reads: ReadTurn | undefined;
   #inTransaction = false;
+  #hasFailed = false;
 
-  constructor(database: DatabaseSync) {
+  /** @param isOwner false beside the process that owns it, whose every write is to be seen. */
+  constructor(database: DatabaseSync, isOwner = true) {
     this.#database = database;
+    this.#reads = isOwner ? new ReadTurn(database) : undefined;
+  }
+
+  /** The disk failed it: what its file holds has to be checked before it is trusted again (I41). */
+  protected get hasFailed(): boolean {
+    return this.#hasFailed;
+  }
+
+  /** @throws {FileSystemError} where `work` fails for the disk's sake */
+  protected guarded<Result>(work: () => Result): Result {
+    try {
+      return work();
+    } catch (error) {
+      const trouble = stateTrouble(error);
+      if (trouble !== error) this.#hasFailed = true;
+      throw trouble;
+    }
   }
 
   transaction<Result>(work: () => Result): Result {
     assert(!this.#inTransaction, "transactions do not nest");
-    this.#database.exec("BEGIN IMMEDIATE");
+    this.guarded(() => {
+      this.#reads?.end();
+      this.#database.exec("BEGIN IMMEDIATE");
+    });
     this.#inTransaction = true;
     try {
       const result = work();
-      this.#database.exec("COMMIT");
+      this.guarded(() => this.#database.exec("COMMIT"));
       return result;
     } catch (error) {
       this.#rollback();
@@ -48,16 +73,31 @@ export class StateDatabase {
   }
 
   protected run(sql: string, ...values: SQLInputValue[]): number {
-    return Number(this.#statement(sql).run(...values).changes);
+    return this.guarded(() => {
+      // What is written on its own is durable when it returns.
+      this.#reads?.end();
+      return Number(this.#statement(sql).run(...values).changes);
+    });
   }
 
   /** The row type is the schema's: STRICT tables vouch for it. */
   protected one<Row>(sql: string, ...values: SQLInputValue[]): Row | undefined {
-    return (this.#statement(sql).get(...values) ?? undefined) as Row | undefined;
+    const row = this.guarded(() => this.#reading(sql).get(...values));
+    return (row ?? undefined) as Row | undefined;
   }
 
   protected all<Row>(sql: string, ...values: SQLInputValue[]): Row[] {
-    return this.#statement(sql).all(...values) as Row[];
+    return this.guarded(() => this.#reading(sql).all(...values)) as Row[];
+  }
+
+  /** To be called before the database is used behind this class's back. */
+  protected endReading(): void {
+    this.guarded(() => this.#reads?.end());
+  }
+
+  #reading(sql: string): StatementSync {
+    if (!this.#inTransaction) this.#reads?.begin();
+    return this.#statement(sql);
   }
 
   #statement(sql: string): StatementSync {
@@ -74,7 +114,7 @@ export class StateDatabase {
       this.#database.exec("ROLLBACK");
     } catch (error) {
       // A full disk or an I/O error rolls back by itself; the first error is the one to tell.
-      if (!String(error).includes("no transaction is active")) throw error;
+      if (!String(error).includes("no transaction is active")) throw stateTrouble(error);
     }
   }
 }

@@ -37,6 +37,10 @@ export interface LocalRow extends NodeRow {
   readonly conflict_version: Sequence | null;
 }
 
+export interface LocalOverlayRow extends LocalRow {
+  readonly gone: number;
+}
+
 export interface BaseRow extends NodeRow {
   readonly identity: string;
   readonly stamp: string;
@@ -53,14 +57,13 @@ export interface RemoteRow extends NodeRow {
 const NODE = "id, parent, name, kind, manifest, depth, sha256, size, executable, mtime, target";
 const BASE = `${NODE}, identity, stamp, content_version, place_version`;
 const LOCAL = `${NODE}, identity, stamp, conflict_node, conflict_version`;
+const BASE_AS_LOCAL = `${NODE}, identity, stamp, NULL AS conflict_node, NULL AS conflict_version`;
 const REMOTE = `${NODE}, content_version, place_version, gone`;
 
 /** Base rows that no overlay row stands for, and the overlay's live rows: one statement a look. */
 function overlaid(where: string, overlay: "local" | "remote"): string {
   const ofBase =
-    overlay === "local"
-      ? `${NODE}, identity, stamp, NULL AS conflict_node, NULL AS conflict_version`
-      : `${NODE}, content_version, place_version, 0 AS gone`;
+    overlay === "local" ? BASE_AS_LOCAL : `${NODE}, content_version, place_version, 0 AS gone`;
   return `SELECT ${ofBase} FROM base WHERE ${where}
       AND NOT EXISTS (SELECT 1 FROM ${overlay} AS o WHERE o.id = base.id)
     UNION ALL
@@ -78,16 +81,17 @@ export const READ = {
     children: `SELECT ${BASE} FROM base WHERE ${BY_PARENT} ORDER BY name`,
   },
   local: {
-    get: overlaid(BY_ID, "local"),
     child: overlaid(BY_PLACE, "local"),
     children: overlaid(BY_PARENT, "local"),
   },
   remote: {
-    get: overlaid(BY_ID, "remote"),
     child: overlaid(BY_PLACE, "remote"),
     children: overlaid(BY_PARENT, "remote"),
   },
-  localByIdentity: `${overlaid("identity = ?1", "local")} ORDER BY id LIMIT 1`,
+  localByIdentity: `SELECT ${LOCAL} FROM local WHERE identity = ?1 AND gone = 0`,
+  baseByIdentity: `SELECT ${BASE_AS_LOCAL} FROM base WHERE identity = ?1
+    AND NOT EXISTS (SELECT 1 FROM local AS o WHERE o.id = base.id)`,
+  localOverlay: `SELECT ${LOCAL}, gone FROM local WHERE ${BY_ID}`,
   remoteOverlay: `SELECT ${REMOTE} FROM remote WHERE ${BY_ID}`,
 } as const;
 

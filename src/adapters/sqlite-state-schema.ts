@@ -5,6 +5,7 @@
 import { existsSync } from "node:fs";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { SyncedError } from "../core/error.ts";
+import { stateTrouble } from "./sqlite-state-trouble.ts";
 
 /** Raised with every change of `SCHEMA`; an older binary refuses a newer database. */
 const SCHEMA_VERSION = 1;
@@ -98,6 +99,7 @@ const SCHEMA = `
  * Opens the database for reading and writing, creating it where there is none.
  *
  * @throws {SyncedError} `damage_found` or `data_newer`; nothing was written then.
+ * @throws {FileSystemError} where the disk does not let it be opened or written
  */
 export function openDatabase(path: string): DatabaseSync {
   return soundly(path, (database) => {
@@ -117,7 +119,7 @@ export function openDatabase(path: string): DatabaseSync {
 /**
  * Opens the database beside the process that owns it, for reading only.
  *
- * @throws {SyncedError} `damage_found` or `data_newer`.
+ * @throws {SyncedError} `damage_found`, `data_newer`, or `folder_unusable` for trouble with the disk.
  */
 export function openDatabaseReadOnly(path: string): DatabaseSync {
   return soundly(
@@ -164,13 +166,22 @@ function copyTable(source: DatabaseSync, copy: DatabaseSync, table: string): voi
   }
 }
 
-/** Marks a clean stop and closes; the next opening may skip the page check. */
-export function closeDatabase(database: DatabaseSync, readOnly: boolean): void {
-  if (!readOnly) {
+/**
+ * Marks a clean stop and closes; the next opening may skip the page check.
+ *
+ * @param asItIs marks nothing: it was only read, or the disk failed it.
+ */
+export function closeDatabase(database: DatabaseSync, asItIs: boolean): void {
+  try {
+    if (asItIs) return;
     database.exec("UPDATE stop SET clean = 1");
     database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+  } catch (error) {
+    // Without the mark the next opening checks the pages: nothing is lost.
+    if (stateTrouble(error) === error) throw error;
+  } finally {
+    database.close();
   }
-  database.close();
 }
 
 function soundly(
@@ -185,8 +196,11 @@ function soundly(
     return database;
   } catch (error) {
     database?.close();
-    if (error instanceof SyncedError || !tellsOfDamage(error)) throw error;
-    throw damage(path, error.message, error);
+    if (error instanceof SyncedError) throw error;
+    if (tellsOfDamage(error)) throw damage(path, error.message, error);
+    const trouble = stateTrouble(error);
+    if (!readOnly || trouble === error || !(trouble instanceof Error)) throw trouble;
+    throw new SyncedError("folder_unusable", trouble.message, { path, cause: error });
   }
 }
 

@@ -20,6 +20,7 @@ import {
 } from "../core/node.ts";
 import type { TreeView } from "../core/tree.ts";
 import type { StateStore, StateStoreHome } from "../ports/state-store.ts";
+import { NodeRows, type OverlayRow } from "./sqlite-state-cache.ts";
 import { StateRecords } from "./sqlite-state-records.ts";
 import {
   type BaseRow,
@@ -29,6 +30,7 @@ import {
   encodeBase,
   encodeLocal,
   encodeRemote,
+  type LocalOverlayRow,
   type LocalRow,
   READ,
   type RemoteRow,
@@ -85,27 +87,50 @@ const MTIME_TOLERANCE_NS = 2_000_000_000n;
 class SqliteStateStore extends StateRecords implements StateStore {
   readonly #database: DatabaseSync;
   readonly #readOnly: boolean;
+  /** Only this process writes, so that what was read or written last is what the tables hold. */
+  readonly #rows: NodeRows;
 
   constructor(database: DatabaseSync, readOnly: boolean) {
-    super(database);
+    super(database, !readOnly);
     this.#database = database;
     this.#readOnly = readOnly;
+    this.#rows = new NodeRows(!readOnly);
   }
 
-  readonly base = this.#view<BaseRow, BaseNode>(READ.base, decodeBase);
-  readonly local = this.#view<LocalRow, LocalNode>(READ.local, decodeLocal);
-  readonly remote = this.#view<RemoteRow, RemoteNode>(READ.remote, decodeRemote);
+  readonly base = this.#view<BaseRow, BaseNode>(READ.base, decodeBase, (id) => this.#baseRow(id));
+  readonly local = this.#view<LocalRow, LocalNode>(READ.local, decodeLocal, (id) => {
+    const own = this.#localRow(id);
+    if (own !== undefined) return own.gone ? undefined : own.node;
+    const base = this.#baseRow(id);
+    return base === undefined ? undefined : asLocal(base);
+  });
+  readonly remote = this.#view<RemoteRow, RemoteNode>(READ.remote, decodeRemote, (id) => {
+    const row = this.remoteRow(id);
+    return row?.deleted === false ? row : undefined;
+  });
+
+  override transaction<Result>(work: () => Result): Result {
+    try {
+      return super.transaction(work);
+    } catch (error) {
+      this.#rows.clear();
+      throw error;
+    }
+  }
 
   remoteRow(id: NodeId): RemoteNode | undefined {
-    const row = this.one<RemoteRow>(READ.remoteOverlay, id);
-    if (row !== undefined) return decodeRemote(row);
-    const base = this.base.get(id);
+    const own = this.#remoteRow(id);
+    if (own !== undefined) return own;
+    const base = this.#baseRow(id);
     return base === undefined ? undefined : asRemote(base);
   }
 
+  /** The least id of those that have it. Sorted here: SQLite's sorter costs ten times the look-up. */
   localByIdentity(identity: string): LocalNode | undefined {
-    const row = this.one<LocalRow>(READ.localByIdentity, identity);
-    return row === undefined ? undefined : decodeLocal(row);
+    let least = leastId(this.all<LocalRow>(READ.localByIdentity, identity));
+    const based = leastId(this.all<LocalRow>(READ.baseByIdentity, identity));
+    if (least === undefined || (based !== undefined && based.id < least.id)) least = based;
+    return least === undefined ? undefined : decodeLocal(least);
   }
 
   putLocal(node: LocalNode): void {
@@ -116,15 +141,16 @@ class SqliteStateStore extends StateRecords implements StateStore {
         !samePlace(base, node) ||
         !sameContent(base.content, node.content)
       ) {
-        this.run(WRITE.local, ...encodeLocal(node, false));
+        this.#writeLocal(node, false);
         this.markDirty(node.id);
         return;
       }
       const { id, identity, stamp } = node;
       if (base.identity !== identity || base.stamp !== stamp) {
         this.run("UPDATE base SET identity = ?2, stamp = ?3 WHERE id = ?1", id, identity, stamp);
+        this.#rows.base.set(id, { ...base, identity, stamp });
       }
-      this.run("DELETE FROM local WHERE id = ?1", id);
+      this.#deleteLocal(id);
       if (this.#differsRemotely(id)) this.markDirty(id);
       else this.clearDirty(id);
     });
@@ -133,8 +159,8 @@ class SqliteStateStore extends StateRecords implements StateStore {
   removeLocal(id: NodeId): void {
     this.together(() => {
       const base = this.base.get(id);
-      if (base === undefined) this.run("DELETE FROM local WHERE id = ?1", id);
-      else this.run(WRITE.local, ...encodeLocal(base, true));
+      if (base === undefined) this.#deleteLocal(id);
+      else this.#writeLocal(asLocal(base), true);
       this.markDirty(id);
     });
   }
@@ -146,9 +172,9 @@ class SqliteStateStore extends StateRecords implements StateStore {
       if (merged === known) return;
       const base = this.base.get(node.id);
       if (base !== undefined && sameRemote(asRemote(base), merged)) {
-        this.run("DELETE FROM remote WHERE id = ?1", node.id);
+        this.#deleteRemote(node.id);
       } else {
-        this.run(WRITE.remote, ...encodeRemote(merged));
+        this.#writeRemote(merged);
       }
       this.markDirty(node.id);
     });
@@ -158,6 +184,7 @@ class SqliteStateStore extends StateRecords implements StateStore {
     this.together(() => {
       this.run("INSERT OR IGNORE INTO dirty SELECT id FROM remote");
       this.run("DELETE FROM remote");
+      this.#rows.clear();
     });
   }
 
@@ -167,7 +194,7 @@ class SqliteStateStore extends StateRecords implements StateStore {
       const remote = this.remote.get(id);
       assert((local === undefined) === (remote === undefined), `${id} is settled on both sides`);
       if (local === undefined || remote === undefined) {
-        this.run("DELETE FROM base WHERE id = ?1", id);
+        this.#deleteBase(id);
       } else {
         assert(samePlace(local, remote), `${id} is settled in one place`);
         assert(agrees(local.content, remote.content), `${id} is settled with one content`);
@@ -175,17 +202,17 @@ class SqliteStateStore extends StateRecords implements StateStore {
         const { identity, stamp } = local;
         const versions = { contentVersion, placeVersion };
         const base = { id, parent, name, content, identity, stamp, ...versions };
-        this.run(WRITE.base, ...encodeBase(base));
+        this.#writeBase(base);
       }
-      this.run("DELETE FROM local WHERE id = ?1", id);
-      this.run("DELETE FROM remote WHERE id = ?1", id);
+      this.#deleteLocal(id);
+      this.#deleteRemote(id);
       this.clearDirty(id);
     });
   }
 
   putBase(node: BaseNode): void {
     this.together(() => {
-      this.run(WRITE.base, ...encodeBase(node));
+      this.#writeBase(node);
       this.markDirty(node.id);
     });
   }
@@ -193,9 +220,9 @@ class SqliteStateStore extends StateRecords implements StateStore {
   forget(id: NodeId): void {
     this.together(() => {
       const remote = this.remoteRow(id);
-      if (remote !== undefined) this.run(WRITE.remote, ...encodeRemote(remote));
-      this.run("DELETE FROM base WHERE id = ?1", id);
-      this.run("DELETE FROM local WHERE id = ?1", id);
+      if (remote !== undefined) this.#writeRemote(remote);
+      this.#deleteBase(id);
+      this.#deleteLocal(id);
       this.clearDirty(id);
     });
   }
@@ -209,7 +236,7 @@ class SqliteStateStore extends StateRecords implements StateStore {
       // settled.
       if (this.base.get(local) !== undefined) this.removeLocal(local);
       else {
-        this.run("DELETE FROM local WHERE id = ?1", local);
+        this.#deleteLocal(local);
         this.clearDirty(local);
       }
       const { parent, name, content, identity, stamp } = node;
@@ -227,6 +254,7 @@ class SqliteStateStore extends StateRecords implements StateStore {
       this.run(WRITE.remoteFromBase);
       this.run("DELETE FROM local WHERE gone = 1");
       this.run("DELETE FROM base");
+      this.#rows.clear();
       this.markAllDirty();
     });
   }
@@ -240,7 +268,10 @@ class SqliteStateStore extends StateRecords implements StateStore {
   }
 
   dirty(): readonly NodeId[] {
-    return this.all<{ id: NodeId }>("SELECT id FROM dirty ORDER BY id").map((row) => row.id);
+    const rows = this.all<{ id: NodeId }>("SELECT id FROM dirty ORDER BY id");
+    // At rest nothing is looked up.
+    if (rows.length === 0) this.#rows.clear();
+    return rows.map((row) => row.id);
   }
 
   markAllDirty(): void {
@@ -294,15 +325,71 @@ class SqliteStateStore extends StateRecords implements StateStore {
   }
 
   checkpoint(): void {
-    this.#database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+    this.endReading();
+    this.guarded(() => this.#database.exec("PRAGMA wal_checkpoint(TRUNCATE)"));
   }
 
   close(): void {
-    closeDatabase(this.#database, this.#readOnly);
+    this.endReading();
+    closeDatabase(this.#database, this.#readOnly || this.hasFailed);
   }
 
   #differsRemotely(id: NodeId): boolean {
-    return this.one("SELECT 1 FROM remote WHERE id = ?1", id) !== undefined;
+    return this.#remoteRow(id) !== undefined;
+  }
+
+  #baseRow(id: NodeId): BaseNode | undefined {
+    return this.#rows.base.read(id, () => {
+      const row = this.one<BaseRow>(READ.base.get, id);
+      return row === undefined ? undefined : decodeBase(row);
+    });
+  }
+
+  #localRow(id: NodeId): OverlayRow | undefined {
+    return this.#rows.local.read(id, () => {
+      const row = this.one<LocalOverlayRow>(READ.localOverlay, id);
+      return row === undefined ? undefined : { node: decodeLocal(row), gone: row.gone === 1 };
+    });
+  }
+
+  #remoteRow(id: NodeId): RemoteNode | undefined {
+    return this.#rows.remote.read(id, () => {
+      const row = this.one<RemoteRow>(READ.remoteOverlay, id);
+      return row === undefined ? undefined : decodeRemote(row);
+    });
+  }
+
+  #writeBase(node: BaseNode): void {
+    this.run(WRITE.base, ...encodeBase(node));
+    this.#rows.base.forget(node.id);
+  }
+
+  #deleteBase(id: NodeId): void {
+    if (this.#baseRow(id) === undefined) return;
+    this.run("DELETE FROM base WHERE id = ?1", id);
+    this.#rows.base.set(id, undefined);
+  }
+
+  #writeLocal(node: LocalNode, gone: boolean): void {
+    this.run(WRITE.local, ...encodeLocal(node, gone));
+    this.#rows.local.forget(node.id);
+  }
+
+  #deleteLocal(id: NodeId): void {
+    if (this.#localRow(id) === undefined) return;
+    this.run("DELETE FROM local WHERE id = ?1", id);
+    this.#rows.local.set(id, undefined);
+  }
+
+  #writeRemote(node: RemoteNode): void {
+    this.run(WRITE.remote, ...encodeRemote(node));
+    this.#rows.remote.forget(node.id);
+  }
+
+  #deleteRemote(id: NodeId): void {
+    if (this.#remoteRow(id) === undefined) return;
+    this.run("DELETE FROM remote WHERE id = ?1", id);
+    this.#rows.remote.set(id, undefined);
   }
 
   #count(sql: string): number {
@@ -310,16 +397,27 @@ class SqliteStateStore extends StateRecords implements StateStore {
   }
 
   #view<Row, Node extends BaseNode | LocalNode | RemoteNode>(
-    sql: { readonly get: string; readonly child: string; readonly children: string },
+    sql: { readonly child: string; readonly children: string },
     decode: (row: Row) => Node,
+    get: (id: NodeId) => Node | undefined,
   ): TreeView<Node> {
     const decodeSome = (row: Row | undefined) => (row === undefined ? undefined : decode(row));
     return {
-      get: (id) => decodeSome(this.one<Row>(sql.get, id)),
+      get,
       child: (parent, name) => decodeSome(this.one<Row>(sql.child, parent, name)),
       children: (parent) => this.all<Row>(sql.children, parent).map(decode),
     };
   }
+}
+
+function leastId(rows: readonly LocalRow[]): LocalRow | undefined {
+  let least: LocalRow | undefined;
+  for (const row of rows) if (least === undefined || row.id < least.id) least = row;
+  return least;
+}
+
+function asLocal({ id, parent, name, content, identity, stamp }: BaseNode): LocalNode {
+  return { id, parent, name, content, identity, stamp };
 }
 
 function asRemote(base: BaseNode): RemoteNode {

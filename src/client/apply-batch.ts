@@ -192,6 +192,7 @@ export class ApplyBatch {
       await fs.syncDirectories([...this.#touched, STAGING_DIRECTORY, QUARANTINE_DIRECTORY]);
     }
     const sinceMs = clock.now();
+    const news = this.#newFailures();
     store.transaction(() => {
       for (const { digest, bytes } of this.#manifests) store.putManifest(digest, bytes);
       for (const [identity, leftover] of this.#leftovers) store.setLeftover(identity, leftover);
@@ -213,9 +214,19 @@ export class ApplyBatch {
     });
     for (const event of this.#events) observer.emit(event);
     for (const { path, of } of this.#copies) observer.emit({ event: "conflict", path, of });
-    for (const { path, code, message } of this.failed) {
+    for (const { path, code, message } of news) {
       observer.emit({ event: "problem", path, code, message });
     }
+  }
+
+  /** A trouble that lasts is told once, not at each try. */
+  #newFailures(): readonly ApplyFailure[] {
+    if (this.failed.length === 0) return [];
+    const known = new Map(this.ports.store.problems().map((problem) => [problem.path, problem]));
+    return this.failed.filter(({ path, code, message }) => {
+      const before = known.get(path);
+      return before?.code !== code || before.message !== message;
+    });
   }
 }
 

@@ -27,14 +27,22 @@ export class Connection {
   /** Called when the server has answered and the log is caught up. */
   online(log: RemoteLog, signal: AbortSignal): void {
     this.isOnline = true;
-    this.#failures = 0;
     this.#broken = undefined;
     if (this.#saidOffline) this.#ports.observer.emit({ event: "online" });
     this.#saidOffline = false;
     this.#stream?.abort();
+    log.dropStreamed();
     const stream = new AbortController();
     this.#stream = stream;
     void this.#listen(log, AbortSignal.any([signal, stream.signal]));
+  }
+
+  /**
+   * All that was to be told was taken. A server that greets but refuses what it is given is not well
+   * yet: each new try waits longer all the same.
+   */
+  settled(): void {
+    this.#failures = 0;
   }
 
   /**
@@ -71,8 +79,10 @@ export class Connection {
     if (after === undefined) return;
     let broken: unknown = new SyncedError("server_unreachable", "The event stream ended");
     try {
-      for await (const message of api.stream({ after }, signal)) {
+      for await (const message of api.stream({ after, device: log.device }, signal)) {
         if (signal.aborted) return;
+        // Known already, but where the answer to a batch is still to come, or was lost.
+        if (message.kind === "passed" && log.pass(message.seq)) this.#wake();
         if (message.kind !== "event") continue;
         log.take(message.event);
         if (message.event.groupEnd) this.#wake();

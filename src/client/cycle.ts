@@ -50,6 +50,7 @@ export interface RoundsReport {
 }
 
 interface Parked {
+  readonly code: ErrorCode;
   readonly untilMs: number;
   readonly delayMs: number;
 }
@@ -100,6 +101,12 @@ export class Rounds {
   /** Dirty nodes that are neither parked nor held: work that is still to be done. */
   get parkedCount(): number {
     return this.#parked.size;
+  }
+
+  /** True while something waits that the next try may well carry out. */
+  get awaitsRetry(): boolean {
+    for (const { code } of this.#parked.values()) if (!NEVER_SYNCED.has(code)) return true;
+    return false;
   }
 
   isParked(id: NodeId): boolean {
@@ -157,10 +164,23 @@ export class Rounds {
         for (const id of plan.skipped) store.clearDirty(id);
       });
     }
-    const posted = await this.#post(plan, signal);
-    if (plan.transitions.length === 0) return posted;
-    const applied = await this.#apply(plan, signal);
+    const { posted, refusal } = await this.#tryToPost(plan, signal);
+    const applied = plan.transitions.length > 0 && (await this.#apply(plan, signal));
+    if (refusal !== undefined) throw refusal;
     return posted || applied;
+  }
+
+  /** A server that is full takes nothing, but gives all the same: downloads do not wait for it. */
+  async #tryToPost(
+    plan: Plan,
+    signal: AbortSignal,
+  ): Promise<{ readonly posted: boolean; readonly refusal?: SyncedError }> {
+    try {
+      return { posted: await this.#post(plan, signal) };
+    } catch (cause) {
+      if (!(cause instanceof SyncedError) || cause.code !== "storage_full") throw cause;
+      return { posted: false, refusal: cause };
+    }
   }
 
   async #apply(plan: Plan, signal: AbortSignal): Promise<boolean> {
@@ -171,7 +191,7 @@ export class Rounds {
     const report = await applyTransitions(ports, plan.transitions, options, signal);
     log.dropInlined();
     for (const path of report.rescan) this.#rescan.add(path);
-    for (const { id } of report.failed) this.#park(id);
+    for (const { id, code } of report.failed) this.#park(id, code);
     this.#conflicts += report.conflicts;
     return report.applied > 0;
   }
@@ -195,7 +215,9 @@ export class Rounds {
       signal.throwIfAborted();
       if (await this.#postBatch(batch, signal)) moved = true;
     }
-    await this.#context.log.catchUp(signal);
+    // Nothing to ask for where all that happened is what was just posted.
+    const { log } = this.#context;
+    if (!moved || log.isBehind) await log.catchUp(signal);
     return moved;
   }
 
@@ -207,12 +229,19 @@ export class Rounds {
       (group) => !group.some(({ node }) => report.unavailable.has(node)),
     );
     if (groups.length === 0) return false;
-    const { results, head } = await ports.api.postOps({ ...batch, groups }, signal);
+    const posted = { ...batch, groups };
+    const answer = await ports.api.postOps(posted, signal);
+    const { results, head } = answer;
     if (results.length !== groups.length) {
       throw new SyncedError("protocol_violation", "Server answered for another number of groups");
     }
     this.#context.log.head = Math.max(this.#context.log.head, head);
-    for (const [index, result] of results.entries()) this.#takeResult(groups[index] ?? [], result);
+    const isKnown = this.#context.log.foldOwn(posted, answer);
+    ports.store.transaction(() => {
+      for (const [i, result] of results.entries()) this.#takeResult(groups[i] ?? [], result);
+    });
+    // What follows is posted on top of it.
+    if (!isKnown) await this.#context.log.catchUp(signal);
     return true;
   }
 
@@ -229,6 +258,13 @@ export class Rounds {
     }
     const op = group[result.op] ?? group[0];
     if (op === undefined) return;
+    const { current } = result;
+    if (current?.deleted === true && ports.store.remoteRow(current.id) === undefined) {
+      // A snapshot does not tell of the deleted: joined anew after a restore, this device learns
+      // of a tombstone only here. On top of it the node is revived (O2).
+      ports.store.putRemote(current);
+      return;
+    }
     const before = this.#refusals.get(op.node);
     const count = before !== undefined && before.head === log.head ? before.count + 1 : 1;
     this.#refusals.set(op.node, { count, head: log.head });
@@ -238,18 +274,22 @@ export class Rounds {
 
   #problem(id: NodeId, code: ErrorCode, message: string): void {
     const { store, observer } = this.#context.ports;
-    this.#park(id);
+    this.#park(id, code);
     const path = pathOf(store.local, id) ?? pathOf(store.remote, id);
     if (path === undefined) return;
     store.setProblem(path, { path, code, message });
     observer.emit({ event: "problem", path, code, message });
   }
 
-  #park(id: NodeId): void {
+  #park(id: NodeId, code: ErrorCode): void {
     const before = this.#parked.get(id)?.delayMs ?? this.#delays.get(id);
     const delayMs = Math.min(PARK_DELAY_MS_MAX, (before ?? PARK_DELAY_MS_MIN / 2) * 2);
     this.#delays.set(id, delayMs);
-    this.#parked.set(id, { untilMs: this.#context.ports.clock.monotonic() + delayMs, delayMs });
+    this.#parked.set(id, {
+      untilMs: this.#context.ports.clock.monotonic() + delayMs,
+      delayMs,
+      code,
+    });
   }
 
   readonly #delays = new Map<NodeId, number>();
@@ -307,6 +347,17 @@ export class Rounds {
     return supplies;
   }
 }
+
+/** Such a path is no part of what can be in sync here: it is only listed. */
+const NEVER_SYNCED: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  "name_collision",
+  "unsupported_name",
+  "other_file_system",
+  "invalid_path",
+  "reserved_name",
+  "path_too_long",
+  "batch_too_large",
+]);
 
 /** No news from the log will change these. */
 const FINAL_REFUSALS: ReadonlySet<string> = new Set([

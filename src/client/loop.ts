@@ -31,6 +31,9 @@ const REPORT_DELAY_MS = 1_000;
 /** Between looks at paths that do not look as expected: doubled each time. */
 const RESCAN_DELAY_MS_MIN = 20;
 const RESCAN_DELAY_MS_MAX = 1_000;
+/** Between full scans of a folder that cannot be watched: at least this, and so many times the last scan. */
+const UNWATCHED_SCAN_INTERVAL_MS_MIN = 5_000;
+const UNWATCHED_SCAN_RATIO = 50;
 /** With `once` the disk gets three tries. */
 const ONCE_DISK_DELAY_MS_MAX = 2_000;
 /**
@@ -92,8 +95,17 @@ async function runOnce(
   } finally {
     signal.removeEventListener("abort", wake);
     session.connection.close();
-    standing.set({ state: "stopped", head: session.log.head });
+    endStanding(standing, session);
     opened.store.close();
+  }
+}
+
+/** What ended the run is what is told; a client that is not running is known by its lock. */
+function endStanding(standing: Standing, session: Session): void {
+  try {
+    standing.set({ state: "stopped", head: session.log.head });
+  } catch (error) {
+    if (!(error instanceof FileSystemError)) throw error;
   }
 }
 
@@ -134,6 +146,7 @@ class Loop {
   /** Paths that may have changed. */
   #hints = new Set<string>();
   #hintAtMs = 0;
+  #isUnwatched = false;
   #fullScanAtMs = 0;
   /** Paths to be looked at again, and when. */
   #again: ReadonlyMap<string, number> = new Map();
@@ -189,6 +202,9 @@ class Loop {
         waking.wake();
       },
       failed: (reason) => {
+        this.#isUnwatched = true;
+        this.#fullScanAtMs = 0;
+        waking.wake();
         const message = `Cannot watch the folder: ${reason}; it is scanned from time to time instead`;
         this.#ports.observer.emit({ event: "notice", code: "watch_failed", message });
       },
@@ -208,7 +224,12 @@ class Loop {
     const startMs = clock.monotonic();
     await session.keepUp(signal);
     const hasScanned = await this.#scanDue(signal);
-    if (session.connection.isOnline) await session.attempt(() => this.#runRounds(signal));
+    if (session.connection.isOnline) {
+      await session.attempt(async () => {
+        await this.#runRounds(signal);
+        session.connection.settled();
+      });
+    }
     await checkQuarantine(this.#ports, { deviceName: options.deviceName });
     // Turns that only look whether the root is there would drown the others.
     if (hasScanned || store.cursor()?.seq !== seq) {
@@ -253,12 +274,21 @@ class Loop {
     const report = await this.#scanner.scan(request, signal);
     if (!report.complete) for (const path of paths) this.#hints.add(path);
     if (isFull && report.complete) {
-      this.#fullScanAtMs = clock.monotonic() + this.#parts.options.fullScanIntervalMs;
+      const endMs = clock.monotonic();
+      this.#fullScanAtMs = endMs + this.#fullScanIntervalMs(endMs - now);
     }
     this.#again = report.again;
     this.#isUnsettled = report.unsettled;
     countQuarantineScan(this.#ports);
     return true;
+  }
+
+  /** Where nothing tells of changes (F67, F68), scans may take up a small share of the time. */
+  #fullScanIntervalMs(scanMs: number): number {
+    const { fullScanIntervalMs } = this.#parts.options;
+    if (!this.#isUnwatched) return fullScanIntervalMs;
+    const unwatchedMs = Math.max(UNWATCHED_SCAN_INTERVAL_MS_MIN, UNWATCHED_SCAN_RATIO * scanMs);
+    return Math.min(fullScanIntervalMs, unwatchedMs);
   }
 
   async #runRounds(signal: AbortSignal): Promise<void> {
@@ -268,8 +298,8 @@ class Loop {
     this.#retryAtMs = report.retryAtMs;
     if (report.rescan.size === 0) this.#rescanDelayMs = 0;
     else {
-      // The first look comes at once; what then still does not look as expected (a disappearance that has to
-      // settle, a busy writer) is not asked again and again meanwhile.
+      // The first look comes at once; what then still does not look as expected (a disappearance
+      // that has to settle, a busy writer) is not asked again and again meanwhile.
       this.#rescanAtMs = this.#ports.clock.monotonic() + this.#rescanDelayMs;
       const doubled = Math.max(RESCAN_DELAY_MS_MIN, 2 * this.#rescanDelayMs);
       this.#rescanDelayMs = Math.min(doubled, RESCAN_DELAY_MS_MAX);
@@ -301,7 +331,8 @@ class Loop {
     if (this.#isLost || this.#holding.held !== undefined) standing.set({ state: "held", head });
     else if (!session.connection.isOnline) standing.set({ state: "offline", head });
     else if (this.#isQuiet()) {
-      standing.set({ state: "in_sync", head });
+      // What could not be carried out, and is tried again, is not in sync, whatever rests meanwhile (I43).
+      standing.set({ state: this.#rounds.awaitsRetry ? "syncing" : "in_sync", head });
       this.#reportDevice(signal);
       return;
     } else standing.set({ state: "syncing", head });

@@ -2,13 +2,16 @@
  * The client's side of the log: join by snapshot, catch up by pages, fold into the remote tree.
  * Rules: L1, L2, H5, Y1, S5. Every event is checked against the hash chain before it is folded.
  */
+import { acceptedEvent } from "../core/accept.ts";
 import { eventHash } from "../core/canonical.ts";
 import { type Digest, EMPTY_DIGEST } from "../core/digest.ts";
 import { SyncedError } from "../core/error.ts";
-import type { Cursor, ServedEvent } from "../core/event.ts";
+import type { Cursor, Event, ServedEvent } from "../core/event.ts";
 import { foldEvent } from "../core/fold.ts";
 import type { DeviceId, NodeId } from "../core/identifier.ts";
 import { EVENTS_PER_PAGE_MAX, TREE_NODES_PER_PAGE_MAX } from "../core/limits.ts";
+import type { RemoteNode } from "../core/node.ts";
+import type { Batch, BatchResult } from "../core/op.ts";
 import type { ClientPorts } from "./ports.ts";
 
 /** Inlined small contents kept until they are staged: a few pages' worth. */
@@ -47,6 +50,27 @@ export class RemoteLog {
     this.head = Math.max(this.head, event.seq);
   }
 
+  /** A new stream begins: what an earlier one brought may be of a log that is gone. */
+  dropStreamed(): void {
+    this.#streamed = [];
+  }
+
+  /**
+   * The stream passed over this device's own events up to `seq`.
+   *
+   * @returns true where they are not folded yet.
+   */
+  pass(seq: number): boolean {
+    this.head = Math.max(this.head, seq);
+    return this.isBehind;
+  }
+
+  /** The log is further than what was folded and what waits to be folded. */
+  get isBehind(): boolean {
+    const known = this.#streamed.at(-1)?.seq ?? this.#ports.store.cursor()?.seq ?? 0;
+    return known < this.head;
+  }
+
   get hasStreamed(): boolean {
     return this.#streamed.length > 0;
   }
@@ -56,18 +80,14 @@ export class RemoteLog {
     const cursor = this.#ports.store.cursor();
     if (cursor === undefined) return false;
     const events = this.#streamed.filter((event) => event.seq > cursor.seq);
-    let whole = events.length;
+    let joined = 0;
+    while (events[joined]?.seq === cursor.seq + 1 + joined) joined += 1;
+    let whole = joined;
     while (whole > 0 && events[whole - 1]?.groupEnd !== true) whole -= 1;
-    this.#streamed = events.slice(whole);
-    const ready = events.slice(0, whole);
-    const [first] = ready;
-    if (first === undefined) return true;
-    if (first.seq !== cursor.seq + 1) {
-      this.#streamed = [];
-      return false;
-    }
-    this.#fold(cursor, ready);
-    return true;
+    const hasGap = joined < events.length;
+    this.#streamed = hasGap ? [] : events.slice(whole);
+    if (whole > 0) this.#fold(cursor, events.slice(0, whole));
+    return !hasGap;
   }
 
   /**
@@ -81,7 +101,8 @@ export class RemoteLog {
     let cursor = store.cursor() ?? (await this.#join(signal));
     for (;;) {
       signal.throwIfAborted();
-      const page = await api.events({ after: cursor, limit: EVENTS_PER_PAGE_MAX }, signal);
+      const request = { after: cursor, device: this.device, limit: EVENTS_PER_PAGE_MAX };
+      const page = await api.events(request, signal);
       if (page.epoch !== cursor.epoch) throw diverged("its epoch is another");
       this.head = page.head;
       if (page.events.length > 0) cursor = this.#fold(cursor, page.events);
@@ -116,9 +137,38 @@ export class RemoteLog {
     return cursor;
   }
 
+  /**
+   * Folds the events that a batch of this device became, without asking for them. What they are is
+   * foreseen; that the chain ends in the hash that the server answered proves it (L2).
+   *
+   * @returns false where others' events lie between, or the answer was that to a retry.
+   */
+  foldOwn(batch: Batch, { results, head, hash, time }: BatchResult): boolean {
+    const cursor = this.#ports.store.cursor();
+    if (cursor === undefined || hash === undefined || time === undefined) return false;
+    const seqs = results.flatMap((result) => (result.status === "accepted" ? result.seqs : []));
+    if (seqs.length === 0 || head !== cursor.seq + seqs.length) return false;
+    if (seqs.some((seq, index) => seq !== cursor.seq + 1 + index)) return false;
+    const accepted = batch.groups.filter((_, index) => results[index]?.status === "accepted");
+    const row = (id: NodeId) => this.#ports.store.remoteRow(id);
+    const events = foresee({ ...batch, groups: accepted }, { cursor, time, row });
+    if (events?.at(-1)?.hash !== hash) return false;
+    this.#record({ epoch: cursor.epoch, seq: head, hash }, events);
+    return true;
+  }
+
   #fold(cursor: Cursor, events: readonly ServedEvent[]): Cursor {
-    const { store } = this.#ports;
     const folded = checkChain(cursor, events);
+    this.#record(folded, events);
+    for (const event of events) {
+      if (event.device === this.device) continue;
+      this.#keepInlined(event);
+    }
+    return folded;
+  }
+
+  #record(folded: Cursor, events: readonly Event[]): void {
+    const { store } = this.#ports;
     const approved = events.filter((event) => event.approval !== undefined).map((e) => e.node);
     store.transaction(() => {
       for (const event of events) store.putRemote(foldEvent(event));
@@ -126,11 +176,6 @@ export class RemoteLog {
       store.setCursor(folded);
     });
     this.head = Math.max(this.head, folded.seq);
-    for (const event of events) {
-      if (event.device === this.device) continue;
-      this.#keepInlined(event);
-    }
-    return folded;
   }
 
   #keepInlined({ inline, content }: ServedEvent): void {
@@ -141,6 +186,36 @@ export class RemoteLog {
     this.#inlined.set(content.sha256, Uint8Array.fromBase64(inline));
     this.#inlinedBytes += content.size;
   }
+}
+
+/** @returns undefined where an op is about a node that is not known here. */
+function foresee(
+  batch: Batch,
+  before: {
+    readonly cursor: Cursor;
+    readonly time: string;
+    readonly row: (id: NodeId) => RemoteNode | undefined;
+  },
+): Event[] | undefined {
+  const { device, approval } = batch;
+  let { seq, hash } = before.cursor;
+  const changed = new Map<NodeId, RemoteNode>();
+  const events: Event[] = [];
+  for (const group of batch.groups) {
+    for (const [index, op] of group.entries()) {
+      const current = changed.get(op.node) ?? before.row(op.node);
+      if (current === undefined && op.kind !== "create") return undefined;
+      seq += 1;
+      const groupEnd = index === group.length - 1;
+      const header = { seq, time: before.time, device, batch: batch.batch, groupEnd, approval };
+      const hashed = acceptedEvent(op, current, header);
+      const event = { ...hashed, previousHash: hash, hash: eventHash(hash, hashed) };
+      hash = event.hash;
+      changed.set(op.node, foldEvent(event));
+      events.push(event);
+    }
+  }
+  return events;
 }
 
 /** Each event follows the one before by seq and by hash, and the last one ends a group. */

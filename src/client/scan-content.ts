@@ -71,6 +71,10 @@ export function reportUnreadable(run: ScanRun, path: string, error: FileSystemEr
   run.problems.report(path, code, error.message);
   if (error.code === "exhausted" || error.code === "io") {
     run.revisits.retry(path, run.ports.clock.monotonic());
+  } else if (error.code === "denied") {
+    // A change of permissions is not always heard of, and never below a directory that no watch could
+    // be placed in.
+    run.revisits.later(path, run.ports.clock.monotonic());
   }
 }
 

@@ -86,6 +86,12 @@ export class Revisits {
     return tries;
   }
 
+  /** Nothing says that the path will ever be readable: it is looked at from time to time. */
+  later(path: string, now: number): void {
+    const at = now + RETRY_DELAY_MS_MAX;
+    this.#next.set(path, { at, since: now, stamp: "", tries: UNREAD_TRIES_MAX + 1 });
+  }
+
   /** True while a file's bytes could not be read in one piece yet. */
   get hasUnread(): boolean {
     for (const { tries } of this.#next.values()) {

@@ -87,7 +87,7 @@ export class Session {
         await this.#connect(signal);
         return true;
       } catch (cause) {
-        if (!(cause instanceof SyncedError) || cause.code !== "server_unreachable") throw cause;
+        if (!(cause instanceof SyncedError) || !cause.kind.retriable) throw cause;
         this.connection.offline(cause.message);
         if (this.#opened.marker !== undefined && !this.#opened.union) {
           await this.#bind(this.#opened.marker.server);
@@ -106,8 +106,10 @@ export class Session {
     const { connection, log } = this;
     const broken = connection.takeBroken();
     if (connection.isOnline && broken === undefined) {
-      if (!log.hasStreamed || log.foldStreamed()) return;
-      await this.attempt(() => this.#pull(signal));
+      if (!log.hasStreamed && !log.isBehind) return;
+      await this.attempt(async () => {
+        if (!log.foldStreamed() || log.isBehind) await this.#pull(signal);
+      });
       return;
     }
     const isDue = this.ports.clock.monotonic() >= connection.retryAtMs;

@@ -3,6 +3,7 @@
  * Rules: O1-O9.
  */
 
+import type { Digest } from "./digest.ts";
 import type { Cursor } from "./event.ts";
 import type { BatchId, DeviceId, NodeId, OpId } from "./identifier.ts";
 import type { ConflictOrigin, Content, Place, RemoteNode, Sequence } from "./node.ts";
@@ -92,4 +93,7 @@ export interface BatchResult {
   readonly results: readonly GroupResult[];
   /** The log's head after the batch. */
   readonly head: Sequence;
+  /** Hash of event `head`, and the time of the batch's new events: enough to foresee them. */
+  readonly hash?: Digest;
+  readonly time?: string;
 }

@@ -8,7 +8,7 @@
 import { parseDigest } from "../core/digest.ts";
 import { SyncedError } from "../core/error.ts";
 import type { ServedEvent } from "../core/event.ts";
-import { type Epoch, type FolderName, parseId } from "../core/identifier.ts";
+import { type DeviceId, type Epoch, type FolderName, parseId } from "../core/identifier.ts";
 import {
   EVENTS_PER_PAGE_MAX,
   HEARTBEAT_INTERVAL_MS,
@@ -46,7 +46,7 @@ export function eventRoutes(options: RouterOptions): readonly Route[] {
       pattern: "/v1/folders/:folder/events",
       methods: {
         GET: {
-          parameters: ["after", "epoch", "hash", "limit", "inline"],
+          parameters: ["after", "epoch", "hash", "limit", "inline", "device"],
           answers: "events",
           async handle(call) {
             const folder = folderOf(call);
@@ -85,11 +85,13 @@ function eventsRequest(call: Call, isLive: boolean): EventsRequest {
   const isSameCursor = resumed === null || resumed === call.query.get("after");
   const epoch = call.query.get("epoch");
   const hash = call.query.get("hash");
+  const device = call.query.get("device");
   const limit = limitOf(call, EVENTS_PER_PAGE_MAX);
   return {
     after,
     limit: isLive ? Math.min(limit, STREAM_PAGE_EVENTS) : limit,
     inline: isInline(call.query.get("inline")),
+    ...(device === undefined ? undefined : { device: parseId<DeviceId>(device) }),
     ...(epoch === undefined ? undefined : { epoch: parseId<Epoch>(epoch) }),
     ...(hash === undefined || !isSameCursor ? undefined : { hash: parseDigest(hash) }),
   };
@@ -170,6 +172,7 @@ async function* livePieces(
   { folder, request, page: firstPage }: StreamStart,
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array, void, undefined> {
+  const { device } = request;
   let news = new AbortController();
   const wake = () => news.abort();
   const unsubscribe = sequencer.subscribe(folder, wake);
@@ -178,7 +181,7 @@ async function* livePieces(
     yield GREETING;
     let page = firstPage;
     while (!signal.aborted) {
-      if (page.events.length > 0) yield encodeEvents(page.events);
+      if (page.events.length > 0) yield encodeEvents(page.events, device);
       // Renewed before the log is read: a commit in between then wakes the wait at once.
       if (news.signal.aborted) news = new AbortController();
       page = await sequencer.events(folder, {
@@ -186,6 +189,7 @@ async function* livePieces(
         epoch: page.epoch,
         limit: request.limit,
         inline: request.inline === true,
+        ...(device === undefined ? undefined : { device }),
       });
       if (page.events.length > 0 || signal.aborted) continue;
       await clock.sleep(HEARTBEAT_INTERVAL_MS, news.signal);
@@ -196,9 +200,15 @@ async function* livePieces(
   }
 }
 
-function encodeEvents(events: readonly ServedEvent[]): Uint8Array {
+/** @param reader knows its own events: of each run of them it is only told where it ends. */
+function encodeEvents(events: readonly ServedEvent[], reader: DeviceId | undefined): Uint8Array {
   let text = "";
-  for (const event of events) {
+  for (const [index, event] of events.entries()) {
+    if (reader !== undefined && event.device === reader) {
+      if (events[index + 1]?.device === reader) continue;
+      text += `id: ${event.seq}\ndata: {"passed":${event.seq}}\n\n`;
+      continue;
+    }
     // JSON escapes line feeds, so an event is always one line.
     text += `id: ${event.seq}\ndata: ${JSON.stringify(event)}\n\n`;
   }

@@ -1,5 +1,6 @@
 /**
- * Watcher: hints that something below the root may have changed. The scan is the truth. Rules: Y2, A6.
+ * Watcher: hints that something below the root may have changed. The scan is the truth. Rules: Y2,
+ * A6.
  */
 
 export interface WatchHandler {

@@ -77,4 +77,6 @@ export interface PackObject {
 /** What a live stream yields. */
 export type StreamMessage =
   | { readonly kind: "event"; readonly event: ServedEvent }
+  /** Events up to `seq` are the reader's own: it knows them, or asks for them by page. */
+  | { readonly kind: "passed"; readonly seq: Sequence }
   | { readonly kind: "heartbeat" };

@@ -23,7 +23,7 @@ import { INLINE_BYTES_MAX, OPS_PER_GROUP_MAX } from "../core/limits.ts";
 import type { RemoteNode } from "../core/node.ts";
 import type { Batch, BatchResult, GroupResult, RefusalCode } from "../core/op.ts";
 import { parseName } from "../core/path.ts";
-import type { EventPage, FolderCreation, Hello, TreePage } from "./messages.ts";
+import type { EventPage, FolderCreation, Hello, StreamMessage, TreePage } from "./messages.ts";
 import {
   type Fields,
   readApproval,
@@ -143,9 +143,13 @@ export function parseEventPage(
   });
 }
 
-/** One event of a live stream. */
-export function parseStreamedEvent(value: unknown): ServedEvent {
-  return answered("the event", () => readEvent(value));
+/** One message of a live stream: an event, or how far the reader's own ones go. */
+export function parseStreamMessage(value: unknown): StreamMessage {
+  return answered("the event", () => {
+    const { passed } = readFields(value, "the message", ANY_FIELDS, "tolerant");
+    if (passed !== undefined) return { kind: "passed", seq: readCount(passed, "passed") };
+    return { kind: "event", event: readEvent(value) };
+  });
 }
 
 /** GET tree. Ids ascend, so that a page cannot be served twice for ever. */
@@ -182,9 +186,12 @@ export function parseBatchResult(value: unknown, batch: Batch): BatchResult {
     if (list.length !== batch.groups.length) {
       throw refuse("malformed_json", "results", `${batch.groups.length} of them`);
     }
+    const { hash, time } = fields;
     return {
       results: list.map((item, index) => readGroupResult(item, batch.groups[index]?.length ?? 0)),
       head: readCount(fields["head"], "head"),
+      ...(hash === undefined ? undefined : { hash: readDigest(hash, "hash") }),
+      ...(time === undefined ? undefined : { time: readTime(time) }),
     };
   });
 }

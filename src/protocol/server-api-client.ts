@@ -24,7 +24,7 @@ import {
   parseFolderCreation,
   parseHello,
   parseMissing,
-  parseStreamedEvent,
+  parseStreamMessage,
   parseTreePage,
 } from "./parse-answer.ts";
 import type { ServerApi } from "./server-api.ts";
@@ -93,15 +93,16 @@ export function createServerApi(options: ServerApiOptions): ServerApi {
       return answer;
     },
 
-    async events({ after, limit }, signal) {
-      const path = `${base}/events?${cursorQuery(after)}&limit=${limit}&inline=1`;
+    async events({ after, device, limit }, signal) {
+      const reader = readerQuery(device);
+      const path = `${base}/events?${cursorQuery(after)}&limit=${limit}&inline=1${reader}`;
       const request = outgoing({ method: "GET", path, signal });
       const page = await sendForJson(exchange, request, PAGE_BYTES_MAX);
       return parseEventPage(page, { after: after.seq, limit });
     },
 
-    async *stream({ after }, signal) {
-      const path = `${base}/events?${cursorQuery(after)}&inline=1`;
+    async *stream({ after, device }, signal) {
+      const path = `${base}/events?${cursorQuery(after)}&inline=1${readerQuery(device)}`;
       const accept = "text/event-stream";
       const idleMs = HEARTBEAT_TIMEOUT_MS;
       const request = outgoing({ method: "GET", path, accept, idleMs, signal });
@@ -171,6 +172,10 @@ function cursorQuery(cursor: { epoch: string; seq: number; hash: string }): stri
   return `after=${cursor.seq}&epoch=${cursor.epoch}&hash=${cursor.hash}`;
 }
 
+function readerQuery(device: string | undefined): string {
+  return device === undefined ? "" : `&device=${device}`;
+}
+
 async function* streamMessages(
   answer: Answer,
   after: number,
@@ -183,10 +188,16 @@ async function* streamMessages(
         yield { kind: "heartbeat" };
         continue;
       }
-      const event = parseStreamedEvent(parseAnsweredJson(data));
-      if (event.seq !== expected) throw violation(`event ${event.seq} came instead of ${expected}`);
-      expected++;
-      yield { kind: "event", event };
+      const message = parseStreamMessage(parseAnsweredJson(data));
+      if (message.kind === "passed") {
+        if (message.seq < expected) throw violation(`event ${message.seq} was passed over twice`);
+        expected = message.seq + 1;
+      } else if (message.kind === "event") {
+        const { seq } = message.event;
+        if (seq !== expected) throw violation(`event ${seq} came instead of ${expected}`);
+        expected++;
+      }
+      yield message;
     }
   }
 }

@@ -19,6 +19,12 @@ import type {
   TreePage,
 } from "./messages.ts";
 
+export interface EventsAfter {
+  readonly after: Cursor;
+  /** The reader: its own small files do not come back to it. */
+  readonly device?: DeviceId;
+}
+
 export interface ServerApi {
   /** Sends no token: called before anything else, to check the server's id. */
   hello(signal: AbortSignal): Promise<Hello>;
@@ -31,14 +37,14 @@ export interface ServerApi {
    * on this log.
    */
   events(
-    request: { readonly after: Cursor; readonly limit: number },
+    request: EventsAfter & { readonly limit: number },
     signal: AbortSignal,
   ): Promise<EventPage>;
   /**
    * The same, live; ends when the signal aborts, throws `server_unreachable` when the stream breaks
-   * or is silent.
+   * or is silent. The reader's own events are passed over.
    */
-  stream(request: { readonly after: Cursor }, signal: AbortSignal): AsyncIterable<StreamMessage>;
+  stream(request: EventsAfter, signal: AbortSignal): AsyncIterable<StreamMessage>;
   postOps(batch: Batch, signal: AbortSignal): Promise<BatchResult>;
   /** Which of these objects the folder does not have; at most OBJECTS_PER_REQUEST_MAX. */
   missing(digests: readonly Digest[], signal: AbortSignal): Promise<readonly Digest[]>;

@@ -2,13 +2,14 @@
  * decide(): what becomes of batches, given exactly what they touch. Pure.
  * Rules: O1-O6, O8, O9, L1-L5.
  */
+import { acceptedEvent } from "../core/accept.ts";
 import { eventHash, type HashedEvent, opBodyDigest } from "../core/canonical.ts";
 import type { Digest } from "../core/digest.ts";
 import { assert, SyncedError } from "../core/error.ts";
 import type { Cursor } from "../core/event.ts";
 import { foldEvent } from "../core/fold.ts";
 import type { NodeId } from "../core/identifier.ts";
-import type { Place, RemoteNode, Sequence } from "../core/node.ts";
+import type { RemoteNode, Sequence } from "../core/node.ts";
 import type { Batch, BatchResult, Group, GroupResult, Op } from "../core/op.ts";
 import type {
   EventRecord,
@@ -102,7 +103,7 @@ class Deciding {
     const refusal = checkCursor(cursor, head, hashes.get(cursor.seq));
     if (refusal !== undefined) return refusal;
     const results = batch.groups.map((group) => this.#decideGroup(batch, group));
-    return { results, head: this.#head };
+    return { results, head: this.#head, hash: this.#hash, time: this.#time };
   }
 
   #decideGroup(batch: Batch, group: Group): GroupResult {
@@ -148,21 +149,14 @@ class Deciding {
       const current = this.tree.get(op.node);
       const problem = checkOp(op, current) ?? checkContent(op, this.#objects);
       if (problem !== undefined) return { drafts, refusal: { ...problem, op: index } };
-      const draft: HashedEvent = {
+      const draft = acceptedEvent(op, current, {
         seq: this.#head + 1 + index,
         time: this.#time,
         device: batch.device,
-        opId: op.opId,
         batch: batch.batch,
         groupEnd: index === group.length - 1,
-        kind: op.kind,
-        node: op.node,
-        ...stateAfter(op, current),
-        ...(op.kind === "create" && op.conflictOf !== undefined
-          ? { conflictOf: op.conflictOf }
-          : {}),
-        ...(batch.approval === undefined ? {} : { approval: batch.approval }),
-      };
+        approval: batch.approval,
+      });
       drafts.push(draft);
       this.tree.put(foldEvent({ ...draft, previousHash: this.#hash, hash: this.#hash }));
     }
@@ -205,28 +199,6 @@ interface ShownPaths {
 
 function opKey({ device, opId }: OpKey): string {
   return `${device}/${opId}`;
-}
-
-/** Place, content and bases after an op that `checkOp` let through. */
-function stateAfter(
-  op: Op,
-  current: RemoteNode | undefined,
-): Place & Pick<HashedEvent, "content" | "baseContent" | "basePlace"> {
-  if (op.kind === "create") {
-    const { parent, name, content, base } = op;
-    return { parent, name, content, baseContent: base, basePlace: base };
-  }
-  assert(current !== undefined, "an op that is not a create has a node");
-  const { parent, name, content, contentVersion, placeVersion } = current;
-  const bases = { baseContent: contentVersion, basePlace: placeVersion };
-  switch (op.kind) {
-    case "modify":
-      return { parent, name, content: op.content, ...bases };
-    case "move":
-      return { parent: op.parent, name: op.name, content, ...bases };
-    case "delete":
-      return { parent, name, content, ...bases };
-  }
 }
 
 /** The path that people knew before the group; parents may move or go within it. */

@@ -233,6 +233,8 @@ export interface EventsRequest {
   readonly limit: number;
   /** Small files' bytes travel beside their events. */
   readonly inline?: boolean;
+  /** The reader: its own files' bytes do not travel back to it. */
+  readonly device?: DeviceId;
 }
 
 export interface IndexRequest {
@@ -372,7 +374,11 @@ async function readEvents(
   const slice = await metadata.events(folder, request);
   const events =
     request.inline === true
-      ? await Promise.all(slice.events.map((event) => withInline(objects, event, instruments)))
+      ? await Promise.all(
+          slice.events.map((event) =>
+            event.device === request.device ? event : withInline(objects, event, instruments),
+          ),
+        )
       : slice.events;
   const next = events.at(-1)?.seq ?? after;
   return { epoch: head.epoch, head: slice.head.seq, events, next };

@@ -95,6 +95,7 @@ export function metadataStoreContract(name: string, make: () => MetadataStore): 
     appends();
     logReads();
     treeReads();
+    usage();
     describe("and reads the past", pastReads);
     objectRecords();
     deviceRecords();
@@ -309,6 +310,21 @@ function treeReads(): void {
     expect(found.map(({ name }) => name)).toEqual(sorted);
     const rest = await store.children(FOLDER, { parent: ROOT_ID, after: "b", limit: 2 });
     expect(rest.map(({ name }) => name)).toEqual(["ä", "\uffee"]);
+  });
+}
+
+function usage(): void {
+  test("what lives in a folder is counted at one seq, without what was deleted [V3]", async () => {
+    const none = { seq: 0, files: 0, directories: 0, symlinks: 0, bytes: 0 };
+    expect(await store.usage(FOLDER)).toEqual(none);
+    const link = { kind: "symlink", target: "a" } as const;
+    await append(
+      [create(A, "a", fileOf("one")), create(B, "b", fileOf("two"))],
+      [create(C, "c", DIRECTORY), create(D, "d", link)],
+    );
+    await append([remove(B, 2)]);
+    const expected = { seq: 5, files: 1, directories: 1, symlinks: 1, bytes: fileOf("one").size };
+    expect(await store.usage(FOLDER)).toEqual(expected);
   });
 }
 

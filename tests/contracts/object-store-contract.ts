@@ -81,6 +81,15 @@ export function objectStoreContract(name: string, make: () => ObjectStoreFixture
       });
     }
 
+    test("what all objects take grows with what is put, once, before and after a look [V3]", async () => {
+      await store.put([objectOf(1, 200_000), objectOf(2, 100)]);
+      const before = await store.usage();
+      expect(before.bytes).toBeGreaterThanOrEqual(200_100);
+      await store.put([objectOf(3, 300_000), objectOf(1, 200_000)]);
+      await store.put([objectOf(3, 300_000)]);
+      expect((await store.usage()).bytes - before.bytes).toBe(300_000);
+    });
+
     test("digests are listed in order and by page", async () => {
       const objects = Array.from({ length: 9 }, (_, n) => objectOf(n + 1, n % 2 ? 80_000 : 80));
       await store.put(objects);

@@ -2,9 +2,10 @@
  * Planted bugs: wrappers around ports that break one rule each, so that the simulation proves that
  * it would find such a bug. No product code knows of them.
  */
+
+import { QUARANTINE_DIRECTORY } from "../../src/client/ports.ts";
 import type { RemoteNode } from "../../src/core/node.ts";
 import type { Op } from "../../src/core/op.ts";
-import { QUARANTINE_DIRECTORY } from "../../src/client/ports.ts";
 import { type FileSystem, FileSystemError, type FileWriter } from "../../src/ports/filesystem.ts";
 import type { MetadataStore } from "../../src/ports/metadata-store.ts";
 import type { StateStore } from "../../src/ports/state-store.ts";

@@ -13,6 +13,8 @@ interface InodeCommon {
   mtimeNs: bigint;
   ctimeNs: bigint;
   links: number;
+  /** When it last got a name, by SimDiskOptions.elapsedMs. */
+  placedMs: number;
   /** EACCES on listing or opening. */
   unreadable: boolean;
   /** Another file system is mounted here. */
@@ -78,6 +80,8 @@ interface Change {
 
 export interface SimDiskOptions {
   readonly nowMs: () => number;
+  /** Time that no clock jump touches. @default nowMs */
+  readonly elapsedMs?: () => number;
   /** In [0, 1): what a power cut keeps. */
   readonly fraction: () => number;
   /** Kernel time granularity; 1 is multigrain. */
@@ -99,10 +103,12 @@ export class SimDisk {
   #pending: Change[] = [];
   readonly #unsynced = new Set<FileInode>();
   #nextIno = 2;
+  readonly #elapsedMs: () => number;
   #tick = 0n;
 
   constructor(options: SimDiskOptions) {
     this.#options = options;
+    this.#elapsedMs = options.elapsedMs ?? options.nowMs;
     this.root = this.newDirectory(undefined);
   }
 
@@ -120,6 +126,7 @@ export class SimDisk {
       birthNs: now,
       mtimeNs: now,
       ctimeNs: now,
+      placedMs: this.#elapsedMs(),
       links: 0,
       unreadable: false,
       mounted: false,
@@ -160,12 +167,12 @@ export class SimDisk {
   // Paths
 
   /** Follows no symlink. "blocked" where a component is not a directory, "denied" below an unreadable one. */
-  lookup(path: string): Inode | "absent" | "blocked" | "denied" {
+  lookup(path: string, isRoot = false): Inode | "absent" | "blocked" | "denied" {
     let current: Inode = this.root;
     if (path === "") return current;
     for (const name of path.split("/")) {
       if (current.kind !== "directory") return "blocked";
-      if (current.unreadable) return "denied";
+      if (current.unreadable && !isRoot) return "denied";
       const next: Inode | undefined = current.entries.get(name);
       if (next === undefined) return "absent";
       current = next;
@@ -173,9 +180,9 @@ export class SimDisk {
     return current;
   }
 
-  /** The inode at that path, if there is one. */
+  /** The inode at that path, if there is one, whatever the permissions. */
   at(path: string): Inode | undefined {
-    const found = this.lookup(path);
+    const found = this.lookup(path, true);
     return typeof found === "string" ? undefined : found;
   }
 
@@ -196,6 +203,15 @@ export class SimDisk {
 
   kindAt(path: string): EntryKind | undefined {
     return this.at(path)?.kind;
+  }
+
+  /** Since when this path has led where it leads, whole way down. */
+  steadySinceMs(path: string): number {
+    let since = 0;
+    for (let end = path.length; end > 0; end = path.lastIndexOf("/", end - 1)) {
+      since = Math.max(since, this.at(path.slice(0, end))?.placedMs ?? 0);
+    }
+    return since;
   }
 
   isBelow(inode: Inode, ancestor: Inode): boolean {
@@ -228,6 +244,7 @@ export class SimDisk {
         directory.entries.set(name, after);
         after.links++;
         after.ctimeNs = now;
+        after.placedMs = this.#elapsedMs();
         if (after.kind === "directory") after.parent = directory;
       }
       directory.mtimeNs = now;
@@ -249,8 +266,11 @@ export class SimDisk {
     inode.writer = writer;
     inode.mtimeNs = this.nowNs();
     inode.ctimeNs = inode.mtimeNs;
-    if (durability === "durable") this.syncFile(inode);
-    else this.#unsynced.add(inode);
+    if (durability === "durable") {
+      // fsync of a file makes the name durable by which it was opened: ext4, XFS and btrfs all see to that.
+      this.#commitThrough((change) => change.slots.some(({ after }) => after === inode));
+      this.syncFile(inode);
+    } else this.#unsynced.add(inode);
   }
 
   setMetadata(

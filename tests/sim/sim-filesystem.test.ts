@@ -17,6 +17,7 @@ function makeDisk(seed: number, ordered = false): SimDisk {
   const random = new SimRandom(seed, "disk");
   return new SimDisk({
     nowMs: () => clock.now(),
+    elapsedMs: () => clock.monotonic(),
     fraction: () => random.fraction(),
     granularityNs: 1n,
     ordered,

@@ -11,6 +11,10 @@ export interface SwarmOptions {
   readonly editAtCall: number;
   /** Chance that a port call is the process's last. */
   readonly killAtCall: number;
+  /** Chance of an edit of the very path that is about to be renamed. */
+  readonly editAtRename: number;
+  /** Chance that the server dies in the middle of a write. */
+  readonly serverKillAtWrite: number;
   readonly killEveryMs: number;
   readonly powerCuts: boolean;
   readonly orderedJournal: boolean;
@@ -76,6 +80,8 @@ export function drawOptions(seed: number): SwarmOptions {
     largeFiles: random.chance(0.15),
     unreadable: random.chance(0.1),
     fullScanIntervalMs: random.pick([20_000, 30_000, 60_000, 60_000, 240_000]),
+    editAtRename: some(0.35, 0.5),
+    serverKillAtWrite: some(0.2, 0.02),
   };
 }
 

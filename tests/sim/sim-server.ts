@@ -4,8 +4,9 @@
  */
 import { SyncedError } from "../../src/core/error.ts";
 import type { FolderName, ServerId } from "../../src/core/identifier.ts";
-import { createRouter } from "../../src/http/router.ts";
+import type { Content } from "../../src/core/node.ts";
 import type { Group } from "../../src/core/op.ts";
+import { createRouter } from "../../src/http/router.ts";
 import type { MetadataStore } from "../../src/ports/metadata-store.ts";
 import { createSequencer, type Sequencer } from "../../src/server/sequencer.ts";
 import { type Scheduler, SimClock } from "./sim-clock.ts";
@@ -26,6 +27,10 @@ export interface SimServerParts {
   readonly random: SimRandom;
   readonly wrap: SequencerWrapper;
   readonly wrapMetadata: (store: MetadataStore) => MetadataStore;
+  /** Whether the server dies in the write that begins now. */
+  readonly killed: () => boolean;
+  /** Looks at a delete that a device got accepted (I7). */
+  readonly onDelete: (device: string, path: string, content: Content) => void;
   /** Whether the disk is full for the write that begins now. */
   readonly full: () => boolean;
   readonly trace: SimTrace;
@@ -45,6 +50,8 @@ export class SimServer implements SimListener {
   readonly #parts: SimServerParts;
   readonly #serverId: ServerId;
   #clock: SimClock | undefined;
+  /** Op ids by the seq that was answered. */
+  readonly #acknowledged = new Map<number, string>();
 
   constructor(parts: SimServerParts) {
     this.#parts = parts;
@@ -57,11 +64,14 @@ export class SimServer implements SimListener {
 
   start(): void {
     if (this.handler !== undefined) return;
-    const { scheduler, random, wrap, wrapMetadata, onError, full } = this.#parts;
+    const { scheduler, random, wrap, wrapMetadata, onError, full, killed } = this.#parts;
     const incarnation = ++this.incarnation;
     const latency = async (kind: "read" | "write") => {
       scheduler.activity++;
       if (kind === "write" || random.chance(SLOW_READ_SHARE)) {
+        if (kind === "write" && killed()) {
+          scheduler.at(random.fraction() * WRITE_MS_MAX, () => this.#dies(incarnation));
+        }
         const delay = random.fraction() * (kind === "write" ? WRITE_MS_MAX : 1);
         await new Promise<void>((resolve) => scheduler.at(delay, resolve));
         scheduler.activity++;
@@ -90,6 +100,15 @@ export class SimServer implements SimListener {
     this.handler = async (request) => await router.fetch(request);
   }
 
+  #dies(incarnation: number): void {
+    if (incarnation !== this.incarnation) return;
+    const { trace, scheduler, random } = this.#parts;
+    trace.count("server kill at a write");
+    trace.add(`${scheduler.now} server killed`);
+    this.crash();
+    scheduler.at(random.fraction() * 3_000, () => this.start());
+  }
+
   #counted(sequencer: Sequencer): Sequencer {
     const { trace, scheduler } = this.#parts;
     return override(sequencer, {
@@ -98,6 +117,10 @@ export class SimServer implements SimListener {
         for (const [index, answer] of result.results.entries()) {
           if (answer.status === "accepted") {
             this.#checkBases(batch.groups[index] ?? [], answer.seqs);
+            this.#checkDeletes(batch.device, answer.seqs);
+            for (const [at, seq] of answer.seqs.entries()) {
+              this.#acknowledged.set(seq, batch.groups[index]?.[at]?.opId ?? "");
+            }
             continue;
           }
           trace.count("refused op");
@@ -116,11 +139,36 @@ export class SimServer implements SimListener {
       if (log === undefined || seq === undefined || seq > log.events.length) continue;
       const before = log.rowsAt(seq - 1).get(op.node);
       const { contentVersion = 0, placeVersion = 0 } = before ?? {};
-      const isContentKnown = op.kind === "move" || op.kind === "create" || op.baseContent === contentVersion;
-      const isPlaceKnown = op.kind === "modify" || op.kind === "create" || op.basePlace === placeVersion;
+      const isContentKnown =
+        op.kind === "move" || op.kind === "create" || op.baseContent === contentVersion;
+      const isPlaceKnown =
+        op.kind === "modify" || op.kind === "create" || op.basePlace === placeVersion;
       if (!isContentKnown || !isPlaceKnown) {
         this.#parts.onError(new Error(`I29: event ${seq} is not based on the state before it`));
       }
+    }
+  }
+
+  /** An administrator brings back a backup that was made at `seq`. */
+  restore(seq: number): void {
+    this.log?.restore(seq);
+    for (const known of [...this.#acknowledged.keys()]) {
+      if (known > seq) this.#acknowledged.delete(known);
+    }
+  }
+
+  /** What was answered and is not in the log any more (I26). */
+  forgotten(): readonly number[] {
+    const events = this.log?.events ?? [];
+    return [...this.#acknowledged]
+      .filter(([seq, opId]) => events[seq - 1]?.event.opId !== opId)
+      .map(([seq]) => seq);
+  }
+
+  #checkDeletes(device: string, seqs: readonly number[]): void {
+    for (const seq of seqs) {
+      const event = this.log?.events[seq - 1]?.event;
+      if (event?.kind === "delete") this.#parts.onDelete(device, event.path, event.content);
     }
   }
 

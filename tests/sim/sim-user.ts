@@ -75,6 +75,18 @@ export class SimUser {
     while (this.#queue.length > 0) this.step();
   }
 
+  /** Overwrites the file at that path, or saves another one over it. @returns false where no file stands there. */
+  editInTheWay(path: string): boolean {
+    const place = this.placeOf(path);
+    const inode = place?.parent.entries.get(place.name);
+    const { random, trace, nowMs, label } = this.parts;
+    if (place === undefined || inode?.kind !== "file") return false;
+    if (random.chance(0.5)) this.put(inode, path, this.newBytes());
+    else this.set([[place, this.newFile(path, this.newBytes())]]);
+    trace.add(`${nowMs()} ${label} user edits ${path} in the way`);
+    return true;
+  }
+
   // Choices
 
   visible(): [string, Inode][] {

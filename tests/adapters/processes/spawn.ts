@@ -48,6 +48,6 @@ async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<stri
 }
 
 /** The executable itself: its launcher in `.bin` would be killed in its stead. */
-function denoPath(): string {
+export function denoPath(): string {
   return join(import.meta.dir, "../../../node_modules/deno/deno");
 }

@@ -1,0 +1,63 @@
+/**
+ * What an accepted op becomes: its event, from the op and the node's state before it. Rules: L5,
+ * O2. The server decides with it; the op's author foresees with it what the log says, and the hash
+ * chain tells whether it foresaw right.
+ */
+import type { HashedEvent } from "./canonical.ts";
+import { assert } from "./error.ts";
+import type { BatchId, DeviceId } from "./identifier.ts";
+import type { Place, RemoteNode, Sequence } from "./node.ts";
+import type { Op } from "./op.ts";
+
+/** What an event has beside its op. */
+export interface EventHeader {
+  readonly seq: Sequence;
+  readonly time: string;
+  readonly device: DeviceId;
+  readonly batch: BatchId;
+  readonly groupEnd: boolean;
+  readonly approval?: string | undefined;
+}
+
+/** @param current the node before the op, tombstones too; a `create` needs none. */
+export function acceptedEvent(
+  op: Op,
+  current: RemoteNode | undefined,
+  { seq, time, device, batch, groupEnd, approval }: EventHeader,
+): HashedEvent {
+  return {
+    seq,
+    time,
+    device,
+    opId: op.opId,
+    batch,
+    groupEnd,
+    kind: op.kind,
+    node: op.node,
+    ...stateAfter(op, current),
+    ...(op.kind === "create" && op.conflictOf !== undefined ? { conflictOf: op.conflictOf } : {}),
+    ...(approval === undefined ? {} : { approval }),
+  };
+}
+
+/** Place, content and bases after an op. */
+function stateAfter(
+  op: Op,
+  current: RemoteNode | undefined,
+): Place & Pick<HashedEvent, "content" | "baseContent" | "basePlace"> {
+  if (op.kind === "create") {
+    const { parent, name, content, base } = op;
+    return { parent, name, content, baseContent: base, basePlace: base };
+  }
+  assert(current !== undefined, "an op that is not a create has a node");
+  const { parent, name, content, contentVersion, placeVersion } = current;
+  const bases = { baseContent: contentVersion, basePlace: placeVersion };
+  switch (op.kind) {
+    case "modify":
+      return { parent, name, content: op.content, ...bases };
+    case "move":
+      return { parent: op.parent, name: op.name, content, ...bases };
+    case "delete":
+      return { parent, name, content, ...bases };
+  }
+}
