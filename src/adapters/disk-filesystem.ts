@@ -361,7 +361,9 @@ class AnchoredFileSystem implements DiskFileSystem {
   }
 
   async #syncDirectory(path: string): Promise<void> {
-    const directory = this.#attempt("open", path, ["ENOENT"], () => this.#open(path, "list"));
+    // RACE: a user may have put a file or a symlink in the directory's place.
+    const absent = ["ENOENT", "ENOTDIR", "ELOOP"];
+    const directory = this.#attempt("open", path, absent, () => this.#open(path, "list"));
     if (directory === undefined) return;
     try {
       await this.#calls.syncDirectory(directory);

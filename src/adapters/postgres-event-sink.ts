@@ -87,10 +87,17 @@ class PostgresEventSink implements EventSink {
 
   cursor({ server, folder, epoch }: LogName): Promise<SinkCursor> {
     return this.#call(this.#openTimeoutMs, async (sql) => {
-      // Appending moves a row that is there, so a cursor that a person deleted is noticed.
+      // Appending moves a row that is there, so a cursor that a person deleted is noticed. What is
+      // left of that log would be in the way of writing it anew.
       await sql`
-        INSERT INTO files_log_cursors (server_id, folder, epoch, seq)
-        VALUES (${server}, ${folder}, ${epoch}, 0) ON CONFLICT DO NOTHING`;
+        WITH made AS (
+          INSERT INTO files_log_cursors (server_id, folder, epoch, seq)
+          VALUES (${server}, ${folder}, ${epoch}, 0) ON CONFLICT DO NOTHING
+          RETURNING 1
+        )
+        DELETE FROM files_log
+        WHERE server_id = ${server} AND folder = ${folder} AND epoch = ${epoch}
+          AND EXISTS (SELECT FROM made)`;
       const [row] = await sql`
         SELECT seq, hash FROM files_log_cursors
         WHERE server_id = ${server} AND folder = ${folder} AND epoch = ${epoch}`;

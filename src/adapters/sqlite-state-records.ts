@@ -5,7 +5,7 @@
  */
 import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite";
 import type { Digest } from "../core/digest.ts";
-import { assert } from "../core/error.ts";
+import { assert, SyncedError } from "../core/error.ts";
 import type { Cursor } from "../core/event.ts";
 import type { NodeId } from "../core/identifier.ts";
 import type {
@@ -24,11 +24,13 @@ export class StateDatabase {
   readonly #statements = new Map<string, StatementSync>();
   readonly #reads: ReadTurn | undefined;
   #inTransaction = false;
+  readonly #isOwner: boolean;
   #hasFailed = false;
 
   /** @param isOwner false beside the process that owns it, whose every write is to be seen. */
   constructor(database: DatabaseSync, isOwner = true) {
     this.#database = database;
+    this.#isOwner = isOwner;
     this.#reads = isOwner ? new ReadTurn(database) : undefined;
   }
 
@@ -43,8 +45,11 @@ export class StateDatabase {
       return work();
     } catch (error) {
       const trouble = stateTrouble(error);
-      if (trouble !== error) this.#hasFailed = true;
-      throw trouble;
+      if (trouble === error || !(trouble instanceof Error)) throw error;
+      this.#hasFailed = true;
+      // Who only looks has nothing to begin anew: it is told to a person.
+      if (this.#isOwner) throw trouble;
+      throw new SyncedError("folder_unusable", trouble.message, { cause: error });
     }
   }
 

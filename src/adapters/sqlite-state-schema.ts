@@ -119,7 +119,7 @@ export function openDatabase(path: string): DatabaseSync {
 /**
  * Opens the database beside the process that owns it, for reading only.
  *
- * @throws {SyncedError} `damage_found`, `data_newer`, or `folder_unusable` for trouble with the disk.
+ * @throws {SyncedError} `damage_found`, `data_newer`; `folder_unusable` for trouble with the disk
  */
 export function openDatabaseReadOnly(path: string): DatabaseSync {
   return soundly(

@@ -156,6 +156,13 @@ class SqliteStateStore extends StateRecords implements StateStore {
     });
   }
 
+  agreeLocal(node: LocalNode): void {
+    const remote = this.remote.get(node.id);
+    const agreed = remote !== undefined && samePlace(node, remote);
+    if (!agreed || !sameContent(node.content, remote.content)) this.putLocal(node);
+    else this.together(() => this.#settleAs(node, remote));
+  }
+
   removeLocal(id: NodeId): void {
     this.together(() => {
       const base = this.base.get(id);
@@ -169,15 +176,36 @@ class SqliteStateStore extends StateRecords implements StateStore {
     this.together(() => {
       const known = this.remoteRow(node.id);
       const merged = known === undefined ? node : mergeVersions(known, node);
-      if (merged === known) return;
-      const base = this.base.get(node.id);
-      if (base !== undefined && sameRemote(asRemote(base), merged)) {
-        this.#deleteRemote(node.id);
-      } else {
-        this.#writeRemote(merged);
-      }
-      this.markDirty(node.id);
+      if (merged !== known) this.#putMerged(merged);
     });
+  }
+
+  agreeRemote(node: RemoteNode): void {
+    this.together(() => {
+      const known = this.remoteRow(node.id);
+      const merged = known === undefined ? node : mergeVersions(known, node);
+      const local = this.local.get(node.id);
+      if (local === undefined) {
+        if (merged !== known) this.#putMerged(merged);
+        if (merged.deleted) this.settle(node.id);
+      } else if (
+        !merged.deleted &&
+        samePlace(local, merged) &&
+        sameContent(local.content, merged.content)
+      ) {
+        this.#settleAs(local, merged);
+      } else if (merged !== known) {
+        this.#putMerged(merged);
+      }
+    });
+  }
+
+  #putMerged(merged: RemoteNode): void {
+    const { id } = merged;
+    const base = this.#baseRow(id);
+    if (base !== undefined && sameRemote(asRemote(base), merged)) this.#deleteRemote(id);
+    else this.#writeRemote(merged);
+    this.markDirty(id);
   }
 
   clearRemote(): void {
@@ -198,16 +226,22 @@ class SqliteStateStore extends StateRecords implements StateStore {
       } else {
         assert(samePlace(local, remote), `${id} is settled in one place`);
         assert(agrees(local.content, remote.content), `${id} is settled with one content`);
-        const { parent, name, content, contentVersion, placeVersion } = remote;
-        const { identity, stamp } = local;
-        const versions = { contentVersion, placeVersion };
-        const base = { id, parent, name, content, identity, stamp, ...versions };
-        this.#writeBase(base);
+        this.#settleAs(local, remote);
+        return;
       }
       this.#deleteLocal(id);
       this.#deleteRemote(id);
       this.clearDirty(id);
     });
+  }
+
+  #settleAs({ id, identity, stamp }: LocalNode, remote: RemoteNode): void {
+    const { parent, name, content, contentVersion, placeVersion } = remote;
+    const versions = { contentVersion, placeVersion };
+    this.#writeBase({ id, parent, name, content, identity, stamp, ...versions });
+    this.#deleteLocal(id);
+    this.#deleteRemote(id);
+    this.clearDirty(id);
   }
 
   putBase(node: BaseNode): void {

@@ -1,6 +1,6 @@
 /**
- * What a failed SQLite call on the client's state means: trouble with our own files, after which the
- * client begins again as after a crash. Rules: S1, I41, F21, F27.
+ * What a failed SQLite call on the client's state means: trouble with our own files, after which
+ * the client begins again as after a crash. Rules: S1, I41, F21, F27.
  */
 import { SyncedError } from "../core/error.ts";
 import { FileSystemError, type FileSystemErrorCode } from "../ports/filesystem.ts";

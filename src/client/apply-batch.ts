@@ -6,12 +6,12 @@ import type { Digest } from "../core/digest.ts";
 import type { ErrorCode } from "../core/error.ts";
 import type { NodeId } from "../core/identifier.ts";
 import type { EncodedManifestObject } from "../core/manifest.ts";
-import { type LocalNode, type Place, sameContent, samePlace } from "../core/node.ts";
-import { joinPath, parentPath } from "../core/path.ts";
+import type { LocalNode, Place } from "../core/node.ts";
+import { baseName, joinPath, parentPath } from "../core/path.ts";
 import { pathOf } from "../core/tree.ts";
 import { FileSystemError, type Stat } from "../ports/filesystem.ts";
 import type { ClientEvent } from "../ports/observer.ts";
-import type { ConflictCopy, StateStore } from "../ports/state-store.ts";
+import type { ConflictCopy } from "../ports/state-store.ts";
 import { ApplyDraft } from "./apply-draft.ts";
 import { Pace } from "./pace.ts";
 import { type ClientPorts, QUARANTINE_DIRECTORY, STAGING_DIRECTORY } from "./ports.ts";
@@ -47,6 +47,8 @@ export class ApplyBatch {
   readonly #manifests: EncodedManifestObject[] = [];
   readonly #copies: ConflictCopy[] = [];
   readonly #resolved: string[] = [];
+  /** Journal entries whose file could not be removed. */
+  readonly #stuck = new Set<string>();
   readonly #quarantined: { id: string; node: NodeId; path: string; digest: Digest }[] = [];
   readonly #leftovers = new Map<string, boolean>();
   readonly #done: string[] = [];
@@ -151,9 +153,9 @@ export class ApplyBatch {
     return this.#leftovers.get(identity);
   }
 
-  /** What this journal entry is about needs no recovery any more. */
+  /** What this journal entry is about needs no recovery any more, unless it could not be removed. */
   resolve(journal: string): void {
-    this.#resolved.push(journal);
+    if (!this.#stuck.has(journal)) this.#resolved.push(journal);
   }
 
   /** One transition is done. */
@@ -170,13 +172,14 @@ export class ApplyBatch {
 
   /**
    * Removes one of our own entries below the state directory; what cannot be removed is left to
-   * recovery.
+   * recovery, which needs its journal entry to know what it is.
    */
   discard(path: string): void {
     try {
       this.ports.fs.removeFile(path);
     } catch (error) {
       if (!(error instanceof FileSystemError)) throw error;
+      this.#stuck.add(baseName(path));
     }
   }
 
@@ -197,13 +200,13 @@ export class ApplyBatch {
       for (const { digest, bytes } of this.#manifests) store.putManifest(digest, bytes);
       for (const [identity, leftover] of this.#leftovers) store.setLeftover(identity, leftover);
       for (const [id, node] of this.draft.changes()) {
-        if (node !== undefined) store.putLocal(node);
+        if (node !== undefined) store.agreeLocal(node);
         else {
           store.removeLocal(id);
           store.removeConflict(id);
+          if (store.remote.get(id) === undefined) store.settle(id);
         }
       }
-      for (const [id] of this.draft.changes()) settleIfAgreed(store, id);
       for (const copy of this.#copies) store.putConflict(copy);
       for (const entry of this.#quarantined) store.putQuarantine({ ...entry, sinceMs, scans: 0 });
       for (const id of this.#resolved) store.removeJournal(id);
@@ -237,12 +240,4 @@ export class ApplyBatch {
 export function isSameSight(a: Stat, b: Stat): boolean {
   if (a.identity !== b.identity || a.kind !== b.kind) return false;
   return a.kind === "directory" || (a.size === b.size && a.mtimeNs === b.mtimeNs);
-}
-
-function settleIfAgreed(store: StateStore, id: NodeId): void {
-  const local = store.local.get(id);
-  const remote = store.remote.get(id);
-  if (local === undefined && remote === undefined) store.settle(id);
-  if (local === undefined || remote === undefined) return;
-  if (samePlace(local, remote) && sameContent(local.content, remote.content)) store.settle(id);
 }

@@ -232,17 +232,20 @@ async function putBack(
   await rescueEdit(batch, from, journal, { node, directory: parentPath(path) });
 }
 
-/** The executable bit and mtime of a file whose bytes stay. */
+/** The executable bit and mtime of a file whose bytes stay, and which has no other name. */
 export function applyMetadata(batch: ApplyBatch, step: Step<"metadata">): void {
   const { fs } = batch.ports;
   const node = batch.draft.get(step.id);
   const path = batch.path(step.id);
   if (node === undefined || path === undefined) return;
   const seen = sight(fs, path, node);
+  if (seen === undefined || seen.stat.links > 1) {
+    batch.rescan.add(path);
+    return;
+  }
   const { executable, mtimeNs } = step.content;
-  const now =
-    seen === undefined ? "changed" : fs.setMetadata(path, seen.stat, { executable, mtimeNs });
-  if (seen === undefined || now === "changed" || now.size !== seen.stat.size) {
+  const now = fs.setMetadata(path, seen.stat, { executable, mtimeNs });
+  if (now === "changed" || now.size !== seen.stat.size) {
     batch.rescan.add(path);
     return;
   }

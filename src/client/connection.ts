@@ -38,8 +38,8 @@ export class Connection {
   }
 
   /**
-   * All that was to be told was taken. A server that greets but refuses what it is given is not well
-   * yet: each new try waits longer all the same.
+   * All that was to be told was taken. A server that greets but refuses what it is given is not
+   * well yet: each new try waits longer all the same.
    */
   settled(): void {
     this.#failures = 0;

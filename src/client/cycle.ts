@@ -16,6 +16,7 @@ import type { Holding } from "./hold.ts";
 import type { ClientPorts } from "./ports.ts";
 import type { RemoteLog } from "./remote-log.ts";
 import type { Scanner } from "./scan.ts";
+import { SCAN_CODES } from "./scan-problems.ts";
 import { type Supply, supplyContents } from "./supply.ts";
 import { applyTransitions } from "./transition.ts";
 
@@ -70,6 +71,7 @@ export class Rounds {
 
   constructor(context: CycleContext) {
     this.#context = context;
+    this.#forgetEarlier();
   }
 
   /**
@@ -91,6 +93,7 @@ export class Rounds {
       // What did not look as expected is scanned before anything else is decided about it.
       if (!progress || this.#rescan.size > 0) break;
     }
+    this.#forgetSolved();
     return {
       rescan: this.#rescan,
       retryAtMs: this.#nextRetry(),
@@ -191,7 +194,10 @@ export class Rounds {
     const report = await applyTransitions(ports, plan.transitions, options, signal);
     log.dropInlined();
     for (const path of report.rescan) this.#rescan.add(path);
-    for (const { id, code } of report.failed) this.#park(id, code);
+    for (const { id, path, code } of report.failed) {
+      this.#park(id, code);
+      this.#troubles.set(id, path);
+    }
     this.#conflicts += report.conflicts;
     return report.applied > 0;
   }
@@ -229,7 +235,25 @@ export class Rounds {
       (group) => !group.some(({ node }) => report.unavailable.has(node)),
     );
     if (groups.length === 0) return false;
-    const posted = { ...batch, groups };
+    return this.#send({ ...batch, groups }, signal);
+  }
+
+  async #send(posted: Batch, signal: AbortSignal): Promise<boolean> {
+    const { own } = this.#context.log;
+    own.expect(posted);
+    try {
+      await this.#sendExpected(posted, signal);
+    } catch (cause) {
+      own.keep();
+      throw cause;
+    }
+    own.settle(posted);
+    return true;
+  }
+
+  async #sendExpected(posted: Batch, signal: AbortSignal): Promise<void> {
+    const { ports } = this.#context;
+    const { groups } = posted;
     const answer = await ports.api.postOps(posted, signal);
     const { results, head } = answer;
     if (results.length !== groups.length) {
@@ -242,7 +266,6 @@ export class Rounds {
     });
     // What follows is posted on top of it.
     if (!isKnown) await this.#context.log.catchUp(signal);
-    return true;
   }
 
   #takeResult(group: Group, result: GroupResult): void {
@@ -277,6 +300,7 @@ export class Rounds {
     this.#park(id, code);
     const path = pathOf(store.local, id) ?? pathOf(store.remote, id);
     if (path === undefined) return;
+    this.#troubles.set(id, path);
     store.setProblem(path, { path, code, message });
     observer.emit({ event: "problem", path, code, message });
   }
@@ -293,6 +317,31 @@ export class Rounds {
   }
 
   readonly #delays = new Map<NodeId, number>();
+  /** Paths of the problems that were recorded here, by node. */
+  readonly #troubles = new Map<NodeId, string>();
+
+  /** A problem ends with the wish: its node was settled in another way than by being carried out. */
+  #forgetSolved(): void {
+    if (this.#troubles.size === 0) return;
+    const { store } = this.#context.ports;
+    const dirty = new Set(store.dirty());
+    for (const [id, path] of this.#troubles) {
+      if (dirty.has(id)) continue;
+      this.#troubles.delete(id);
+      this.#delays.delete(id);
+      this.#parked.delete(id);
+      const problem = store.problems().find((one) => one.path === path);
+      if (problem !== undefined && !SCAN_CODES.has(problem.code)) store.setProblem(path, undefined);
+    }
+  }
+
+  /** What an earlier run could not do is tried again at once, and told again where it still fails. */
+  #forgetEarlier(): void {
+    const { store } = this.#context.ports;
+    for (const { path, code } of store.problems()) {
+      if (!SCAN_CODES.has(code)) store.setProblem(path, undefined);
+    }
+  }
 
   /** Lets those be tried again whose time has come. */
   #unpark(): void {

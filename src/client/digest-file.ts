@@ -34,6 +34,8 @@ export interface FileToDigest {
 
 /** What one read call asks for. */
 const BLOCK_BYTES = 1024 * 1024;
+/** Between two looks whether a large file is still what it was. */
+const LOOK_BYTES = 16 * BLOCK_BYTES;
 /** Buffers kept for the next file; more are only in use when several files are digested at once. */
 const SPARE_BUFFERS_MAX = 2;
 const spareBuffers: Uint8Array[] = [];
@@ -56,11 +58,49 @@ export async function digestFile(
   const buffer = takeBuffer(bytesMin);
   try {
     if (!isAsExpected(reader, file.expected)) return { kind: "unstable" };
-    const digest = await digestBytes(reader, file.expected.size, chunker, pace, buffer);
+    const digest = await digestBytes(reader, file.expected, chunker, pace, buffer);
     // RACE: a write between the last read and this look shows in the stamp; one within the same
     // clock tick as an earlier one may not, which is what the racy rule is for (A2).
     if (digest === undefined || !isAsExpected(reader, file.expected)) return { kind: "unstable" };
     return { kind: "digested", digest };
+  } finally {
+    reader.close();
+    if (spareBuffers.length < SPARE_BUFFERS_MAX) spareBuffers.push(buffer);
+  }
+}
+
+/**
+ * Tells whether a file still has the bytes of `known`, in one pass that only hashes the whole: a
+ * third of what digesting it anew costs.
+ *
+ * @returns as `digestFile`; undefined where its bytes are others.
+ * @throws {FileSystemError} where the file cannot be opened or read.
+ */
+export async function confirmFile(
+  fs: FileSystem,
+  file: FileToDigest,
+  known: Omit<FileDigest, "objects">,
+  pace: Pace,
+): Promise<DigestResult | undefined> {
+  const reader = fs.open(file.path);
+  if (reader === undefined) return { kind: "absent" };
+  const buffer = takeBuffer(BLOCK_BYTES);
+  const block = buffer.subarray(0, BLOCK_BYTES);
+  try {
+    if (!isAsExpected(reader, file.expected)) return { kind: "unstable" };
+    const whole = new Sha256();
+    for (let position = 0; position < file.expected.size; ) {
+      const count = reader.read(block, position);
+      if (count === 0) return { kind: "unstable" };
+      whole.update(block.subarray(0, count));
+      position += count;
+      if (pace.block(count)) await pace.rest();
+      if (pace.isStopped) return { kind: "unstable" };
+    }
+    if (!isAsExpected(reader, file.expected)) return { kind: "unstable" };
+    if (whole.digest() !== known.sha256) return undefined;
+    const { manifest, depth, sha256, size } = known;
+    return { kind: "digested", digest: { manifest, depth, sha256, size, objects: [] } };
   } finally {
     reader.close();
     if (spareBuffers.length < SPARE_BUFFERS_MAX) spareBuffers.push(buffer);
@@ -77,21 +117,22 @@ function isAsExpected(reader: FileReader, expected: Stat): boolean {
   return stat.identity === expected.identity && stat.stamp === expected.stamp;
 }
 
-/** @returns undefined when the file ends before `size`, or the pace says to stop. */
+/** @returns undefined when the file is not what was expected, or the pace says to stop. */
 async function digestBytes(
   reader: FileReader,
-  size: number,
+  expected: Stat,
   chunker: Chunker,
   pace: Pace,
   buffer: Uint8Array,
 ): Promise<FileDigest | undefined> {
+  const { size } = expected;
   if (size === 0) return { ...ofOneChunk(EMPTY_DIGEST), size };
   if (size <= chunker.profile.minBytes) {
     if (fill(reader, buffer.subarray(0, size), 0) < size) return undefined;
     if (pace.block(size)) await pace.rest();
     return { ...ofOneChunk(sha256(buffer.subarray(0, size))), size };
   }
-  return digestChunks(reader, size, chunker, pace, buffer);
+  return digestChunks(reader, expected, chunker, pace, buffer);
 }
 
 function ofOneChunk(digest: Digest): Omit<FileDigest, "size"> {
@@ -100,11 +141,12 @@ function ofOneChunk(digest: Digest): Omit<FileDigest, "size"> {
 
 async function digestChunks(
   reader: FileReader,
-  size: number,
+  expected: Stat,
   chunker: Chunker,
   pace: Pace,
   buffer: Uint8Array,
 ): Promise<FileDigest | undefined> {
+  const { size } = expected;
   const whole = new Sha256();
   const builder = new ManifestBuilder();
   // The file's bytes from `position - end` to `position` lie in the buffer; those before `start`
@@ -119,6 +161,8 @@ async function digestChunks(
     whole.update(block);
     position += wanted;
     end += wanted;
+    // A file that somebody still writes is not read to its end in vain.
+    if (position % LOOK_BYTES === 0 && !isAsExpected(reader, expected)) return undefined;
 
     const isLast = position === size;
     let cut = chunker.cut(buffer, start, end, isLast);

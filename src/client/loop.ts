@@ -331,7 +331,8 @@ class Loop {
     if (this.#isLost || this.#holding.held !== undefined) standing.set({ state: "held", head });
     else if (!session.connection.isOnline) standing.set({ state: "offline", head });
     else if (this.#isQuiet()) {
-      // What could not be carried out, and is tried again, is not in sync, whatever rests meanwhile (I43).
+      // What could not be carried out, and is tried again, is not in sync, whatever rests
+      // meanwhile (I43).
       standing.set({ state: this.#rounds.awaitsRetry ? "syncing" : "in_sync", head });
       this.#reportDevice(signal);
       return;

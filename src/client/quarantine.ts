@@ -5,6 +5,7 @@
 import type { NodeId } from "../core/identifier.ts";
 import { QUARANTINE_AGE_MS_MIN } from "../core/limits.ts";
 import { baseName, joinPath, parentPath } from "../core/path.ts";
+import { pathOf } from "../core/tree.ts";
 import { FileSystemError } from "../ports/filesystem.ts";
 import type { QuarantineEntry } from "../ports/state-store.ts";
 import { ApplyBatch, type ApplyPorts } from "./apply-batch.ts";
@@ -88,7 +89,8 @@ async function check(batch: ApplyBatch, entry: QuarantineEntry): Promise<void> {
   const { fs, store } = batch.ports;
   const from = joinPath(QUARANTINE_DIRECTORY, entry.id);
   if (fs.stat(from) === undefined) return;
-  if ((await digestOf(fs, from, batch.pace)) === entry.digest) {
+  const digest = await digestOf(fs, from, batch.pace);
+  if (digest === entry.digest || isInPlace(batch, from)) {
     fs.removeFile(from);
     return;
   }
@@ -105,6 +107,15 @@ async function check(batch: ApplyBatch, entry: QuarantineEntry): Promise<void> {
     name: baseName(path),
     of: { node, version: store.remoteRow(node)?.contentVersion ?? 0 },
   });
+}
+
+/** True for one of several hard links of which another one stands in the folder: the bytes are there. */
+function isInPlace({ ports: { fs, store } }: ApplyBatch, path: string): boolean {
+  const stat = fs.stat(path);
+  if (stat === undefined || stat.links === 1) return false;
+  const sibling = store.localByIdentity(stat.identity);
+  const place = sibling === undefined ? undefined : pathOf(store.local, sibling.id);
+  return place !== undefined && fs.stat(place)?.identity === stat.identity;
 }
 
 /** The clock may have gone back meanwhile. */

@@ -240,12 +240,9 @@ async function rescueUnknown(batch: ApplyBatch, path: string): Promise<void> {
   const { fs, store } = batch.ports;
   const digest = await readDigest(batch, path);
   const id = baseName(path);
-  if (digest !== undefined && isId(id) && fs.stat(path)?.kind === "file") {
-    const isOnServer = store.dirty().some((node) => {
-      const content = store.remote.get(node)?.content;
-      return content?.kind === "file" && content.sha256 === digest;
-    });
-    if (isOnServer) {
+  const stat = fs.stat(path);
+  if (digest !== undefined && isId(id) && stat?.kind === "file") {
+    if (isOnServer(store, id, stat.identity, digest)) {
       const entry = { id, kind: "replace", node: ROOT_ID, path: RESCUED_NAME, order: 0 } as const;
       await quarantine(batch, entry, path, digest);
       return;
@@ -262,6 +259,20 @@ async function rescueUnknown(batch: ApplyBatch, path: string): Promise<void> {
   }
 }
 
+/**
+ * True where what is known of this entry says that the server has its bytes. What only an earlier
+ * version had is not known.
+ */
+function isOnServer(store: StateStore, id: string, identity: string, digest: Digest): boolean {
+  if (store.quarantine().some((entry) => entry.id === id && entry.digest === digest)) return true;
+  const placed = store.localByIdentity(identity);
+  const nodes = placed === undefined ? store.dirty() : [placed.id, ...store.dirty()];
+  return nodes.some((node) => {
+    const content = store.remote.get(node)?.content;
+    return content?.kind === "file" && content.sha256 === digest;
+  });
+}
+
 const RESCUED_NAME = "recovered";
 
 function isId(name: string): boolean {
@@ -276,6 +287,7 @@ async function sweepStaging(batch: ApplyBatch, isStateLost: boolean): Promise<vo
   const entries = fs.list(STAGING_DIRECTORY)?.entries ?? [];
   if (entries.length === 0) return;
   const journal = new Set(store.journal().map(({ id }) => id));
+  const displaced = new Set(store.quarantine().map(({ id }) => id));
   const wanted = new Set<string>();
   for (const id of store.dirty()) {
     const content = store.remote.get(id)?.content;
@@ -287,8 +299,13 @@ async function sweepStaging(batch: ApplyBatch, isStateLost: boolean): Promise<vo
     const partial = digestOfPartial(name);
     if (partial !== undefined) {
       if (!wanted.has(partial)) batch.discard(path);
-    } else if (stat.kind === "directory" || (isStateLost && isId(name))) {
-      await rescueUnknown(batch, path);
-    } else batch.discard(path);
+      continue;
+    }
+    // Where names are less durable than the database, what was displaced, or put in place, is found
+    // here again.
+    const wasInPlace = displaced.has(name) || store.localByIdentity(stat.identity) !== undefined;
+    const mayBeUsers = wasInPlace || (isStateLost && isId(name));
+    if (stat.kind === "directory" || mayBeUsers) await rescueUnknown(batch, path);
+    else batch.discard(path);
   }
 }

@@ -12,6 +12,7 @@ import type { DeviceId, NodeId } from "../core/identifier.ts";
 import { EVENTS_PER_PAGE_MAX, TREE_NODES_PER_PAGE_MAX } from "../core/limits.ts";
 import type { RemoteNode } from "../core/node.ts";
 import type { Batch, BatchResult } from "../core/op.ts";
+import { OwnOps, rebaseOnOwn } from "./own-ops.ts";
 import type { ClientPorts } from "./ports.ts";
 
 /** Inlined small contents kept until they are staged: a few pages' worth. */
@@ -28,9 +29,12 @@ export class RemoteLog {
   #streamed: ServedEvent[] = [];
   /** The log's head as last heard of. */
   head = 0;
+  /** Posted and not come back yet. */
+  readonly own: OwnOps;
 
   constructor(ports: ClientPorts, device: DeviceId) {
     this.#ports = ports;
+    this.own = new OwnOps(ports.store);
     this.device = device;
   }
 
@@ -171,7 +175,11 @@ export class RemoteLog {
     const { store } = this.#ports;
     const approved = events.filter((event) => event.approval !== undefined).map((e) => e.node);
     store.transaction(() => {
-      for (const event of events) store.putRemote(foldEvent(event));
+      for (const event of events) {
+        store.agreeRemote(foldEvent(event));
+        const isOwn = event.device === this.device && this.own.take(event.opId);
+        if (isOwn) rebaseOnOwn(store, event.node);
+      }
       if (approved.length > 0) rememberApproved(this.#ports, approved);
       store.setCursor(folded);
     });

@@ -6,7 +6,7 @@ import type { EncodedManifestObject } from "../core/manifest.ts";
 import { type Content, type FileContent, sameBytes } from "../core/node.ts";
 import { parseSymlinkTarget } from "../core/path.ts";
 import { FileSystemError, type Stat } from "../ports/filesystem.ts";
-import { digestFile, type FileDigest } from "./digest-file.ts";
+import { confirmFile, digestFile, type FileDigest } from "./digest-file.ts";
 import type { Entry, ScanRun } from "./scan-run.ts";
 
 /**
@@ -28,6 +28,7 @@ const TRIES_BEFORE_PROBLEM = 4;
  * Reads what the entry holds.
  *
  * @param known what the node held before: metadata that this disk cannot keep are taken from it.
+ * @param isAnotherLook the stamp is still that of the last look, which came too early to be trusted.
  * @returns undefined where it could not be read now; when to look again, or the problem, is then
  * recorded.
  */
@@ -35,11 +36,14 @@ export async function readContent(
   run: ScanRun,
   entry: Entry,
   known: Content | undefined,
+  isAnotherLook = false,
 ): Promise<ReadContent | undefined> {
   try {
     switch (entry.stat.kind) {
-      case "file":
-        return await readFile(run, entry, known?.kind === "file" ? known : undefined);
+      case "file": {
+        const before = known?.kind === "file" ? known : undefined;
+        return await readFile(run, entry, before, isAnotherLook);
+      }
       case "symlink":
         return readSymlink(run, entry);
       case "directory":
@@ -72,8 +76,8 @@ export function reportUnreadable(run: ScanRun, path: string, error: FileSystemEr
   if (error.code === "exhausted" || error.code === "io") {
     run.revisits.retry(path, run.ports.clock.monotonic());
   } else if (error.code === "denied") {
-    // A change of permissions is not always heard of, and never below a directory that no watch could
-    // be placed in.
+    // A change of permissions is not always heard of, and never below a directory that no watch
+    // could be placed in.
     run.revisits.later(path, run.ports.clock.monotonic());
   }
 }
@@ -82,10 +86,16 @@ async function readFile(
   run: ScanRun,
   entry: Entry,
   known: FileContent | undefined,
+  isAnotherLook: boolean,
 ): Promise<ReadContent | undefined> {
   const { path, stat } = entry;
   const file = { path, expected: stat };
-  const result = await digestFile(run.ports.fs, file, run.chunker, run.pace);
+  const { fs } = run.ports;
+  const confirmed =
+    isAnotherLook && known !== undefined && known.depth > 0
+      ? await confirmFile(fs, file, known, run.pace)
+      : undefined;
+  const result = confirmed ?? (await digestFile(fs, file, run.chunker, run.pace));
   if (result.kind !== "digested") {
     if (!run.pace.isStopped) retry(run, path);
     return undefined;

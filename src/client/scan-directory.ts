@@ -85,7 +85,11 @@ function listEntries(run: ScanRun, task: Task): Map<string, Stat> | undefined {
       run.climb(task.path);
       return undefined;
     }
-    run.problems.clear(task.path);
+    if (run.problems.clear(task.path) && !task.deep) {
+      // Nobody told what happened below it while it could not be looked into.
+      run.add({ ...task, deep: true });
+      return undefined;
+    }
     for (const { nameHex } of listing.illegible) {
       const path = joinPath(task.path, nameHex.replace(/../g, "\\x$&"));
       const message = `Cannot sync the name of bytes ${nameHex} in "${task.path}": it is not UTF-8`;
@@ -251,6 +255,8 @@ function judge(
     const message = `Cannot sync "${path}": another file system is mounted there`;
     run.problems.report(path, "other_file_system", message);
     run.problems.leaveBelow(path);
+    // Nobody tells when it is unmounted.
+    run.revisits.later(path, run.ports.clock.monotonic());
     return "unknown";
   }
   if (stat.kind === "other") {
@@ -280,7 +286,8 @@ async function lookAtChanged(
   entry: Entry,
 ): Promise<void> {
   if (run.pace.isStopped) return;
-  const read = await readContent(run, entry, node.content);
+  const isAnotherLook = node.stamp === entry.stat.stamp + RACY_MARK;
+  const read = await readContent(run, entry, node.content, isAnotherLook);
   if (read === undefined) return;
   const { content, stamp, objects } = read;
   run.draft.put({ node: { ...node, content, stamp }, under: task.under, objects });

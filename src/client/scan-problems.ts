@@ -7,7 +7,8 @@ import { baseName, parentPath } from "../core/path.ts";
 import type { Observer } from "../ports/observer.ts";
 import type { Problem, StateStore } from "../ports/state-store.ts";
 
-const SCAN_CODES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+/** Found, and taken back, by scans alone. */
+export const SCAN_CODES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "file_unreadable",
   "file_changed",
   "unsupported_name",
@@ -51,9 +52,13 @@ export class ScanProblems {
     this.#unknown.push(directory);
   }
 
-  /** The path was looked at and is fine. */
-  clear(path: string): void {
-    if (this.#known.size > 0 && !this.#seen.has(path)) this.#forget(path);
+  /**
+   * The path was looked at and is fine.
+   *
+   * @returns true where it was not, before.
+   */
+  clear(path: string): boolean {
+    return this.#known.size > 0 && !this.#seen.has(path) && this.#forget(path);
   }
 
   /** Nothing is at the path any more. */
@@ -78,7 +83,9 @@ export class ScanProblems {
     }
   }
 
-  #forget(path: string): void {
-    if (this.#known.delete(path)) this.#store.setProblem(path, undefined);
+  #forget(path: string): boolean {
+    if (!this.#known.delete(path)) return false;
+    this.#store.setProblem(path, undefined);
+    return true;
   }
 }

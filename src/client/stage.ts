@@ -113,7 +113,8 @@ class Stage {
   readonly #ports: StagePorts;
   readonly #options: StageOptions;
   readonly #known: ReadonlyMap<Digest, Uint8Array>;
-  readonly #syncs = new Set<Promise<void>>();
+  #syncing = 0;
+  #onSynced: () => void = () => {};
   readonly #readers = new Map<string, FileReader>();
   readonly #pace: Pace;
   readonly #progress: ProgressReport;
@@ -152,7 +153,7 @@ class Stage {
     }
     this.#closeReaders();
     this.#abandon(true);
-    await Promise.all(this.#syncs);
+    await this.#untilSyncing(0);
     this.#progress.end();
     if (this.stop instanceof FileSystemError) this.#failRest(wants, this.stop);
   }
@@ -248,9 +249,21 @@ class Stage {
     writer.setMetadata({ executable, mtimeNs });
     this.#open = undefined;
     this.#closeReaders();
-    while (this.#syncs.size >= SYNCS_MAX) await Promise.race(this.#syncs);
-    const sync = this.#sync(file).finally(() => this.#syncs.delete(sync));
-    this.#syncs.add(sync);
+    await this.#untilSyncing(SYNCS_MAX - 1);
+    this.#syncing += 1;
+    void this.#sync(file).finally(() => {
+      this.#syncing -= 1;
+      this.#onSynced();
+    });
+  }
+
+  /** Waits until at most so many fsyncs are under way. */
+  async #untilSyncing(max: number): Promise<void> {
+    while (this.#syncing > max) {
+      await new Promise<void>((resolve) => {
+        this.#onSynced = resolve;
+      });
+    }
   }
 
   /** Never rejects: nobody may be waiting. What is not the file's own trouble ends the work. */

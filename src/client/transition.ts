@@ -93,7 +93,8 @@ class Application {
     for (const path of paths) this.#rescan.add(path);
   }
 
-  async run(transitions: readonly Transition[]): Promise<ApplyReport> {
+  async run(planned: readonly Transition[]): Promise<ApplyReport> {
+    const transitions = planned.map((step) => replacingShared(this.#ports, step));
     for (const step of transitions) {
       this.#progress.expect(contentOf(step)?.size ?? 0);
       this.#coming.set(idOf(step), (this.#coming.get(idOf(step)) ?? 0) + 1);
@@ -294,6 +295,24 @@ class Journal {
       newDigest: digestOfContent(step.content) ?? sha256(""),
     };
   }
+}
+
+/**
+ * Metadata that is set through one hard link shows through all of them: such a file is replaced by a
+ * copy of its own.
+ */
+function replacingShared({ fs, store }: TransitionPorts, step: Transition): Transition {
+  if (step.kind !== "metadata") return step;
+  const path = pathOf(store.local, step.id);
+  if (path === undefined) return step;
+  try {
+    if ((fs.stat(path)?.links ?? 1) === 1) return step;
+  } catch (error) {
+    if (!(error instanceof FileSystemError)) throw error;
+    return step;
+  }
+  const { id, content, expected } = step;
+  return { kind: "replace", id, content, expected };
 }
 
 function oldDigestOf(content: Content): { oldDigest?: Digest } {

@@ -135,7 +135,10 @@ export interface FileSystem {
    */
   takePermissions(path: string, from: string): Stat | undefined;
 
-  /** Resolves when the entries of these directories are durable. Absent ones are skipped. */
+  /**
+   * Resolves when the entries of these directories are durable. What is no directory, or not
+   * reached through directories alone, is skipped like an absent one.
+   */
   syncDirectories(paths: Iterable<string>): Promise<void>;
 }
 

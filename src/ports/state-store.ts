@@ -109,6 +109,8 @@ export interface StateStore {
    * dirty).
    */
   putLocal(node: LocalNode): void;
+  /** `putLocal`, and then `settle` where the remote tree says the same of the node. */
+  agreeLocal(node: LocalNode): void;
   /** The disk no longer has this node. */
   removeLocal(id: NodeId): void;
   /**
@@ -116,6 +118,8 @@ export interface StateStore {
    * version.
    */
   putRemote(node: RemoteNode): void;
+  /** `putRemote`, and then `settle` where the local tree says the same of the node. */
+  agreeRemote(node: RemoteNode): void;
   /** Forgets a remote row without a base (used when a snapshot replaces the remote tree). */
   clearRemote(): void;
   /**

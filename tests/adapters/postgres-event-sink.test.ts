@@ -197,11 +197,18 @@ describe("tables", () => {
       await sink.append(log, { after: 0, rows: rowsOf(1, 5), hash: sha256("") });
       await sql`DELETE FROM files_log WHERE seq < 4`;
       expect((await sink.cursor(log)).seq).toBe(5);
-      await sql`DELETE FROM files_log`;
-      await sql`DELETE FROM files_log_cursors`;
+      // Of this log only; its rows that are still there are no obstacle.
+      const other = freshLog();
+      await sink.cursor(other);
+      await sink.append(other, { after: 0, rows: rowsOf(1, 1), hash: sha256("") });
+      await sql`DELETE FROM files_log_cursors WHERE epoch = ${log.epoch}`;
       const next = { after: 5, rows: rowsOf(6, 6), hash: sha256("") };
       expect(await sink.append(log, next)).toBe("cursor_moved");
       expect((await sink.cursor(log)).seq).toBe(0);
+      const anew = { after: 0, rows: rowsOf(1, 5), hash: sha256("") };
+      expect(await sink.append(log, anew)).toBe("appended");
+      expect(await readRows(sql, log)).toEqual(rowsOf(1, 5));
+      expect(await readRows(sql, other)).toEqual(rowsOf(1, 1));
     });
     await sql.end();
   });

@@ -1,6 +1,6 @@
 /** digestFile() against the chunker and the builder that it drives. */
 import { describe, expect, test } from "bun:test";
-import { digestFile } from "../../src/client/digest-file.ts";
+import { confirmFile, digestFile } from "../../src/client/digest-file.ts";
 import { Pace } from "../../src/client/pace.ts";
 import { Chunker, type ChunkerProfile } from "../../src/core/chunker.ts";
 import { EMPTY_DIGEST, sha256 } from "../../src/core/digest.ts";
@@ -145,5 +145,36 @@ describe("digestFile()", () => {
     const file = { path: "f", expected: stat };
     const result = await digestFile(world.fs, file, new Chunker(PROFILE), pace);
     expect(result).toEqual({ kind: "unstable" });
+  });
+});
+
+describe("confirmFile()", () => {
+  const bytes = noise(7, 100_000);
+  const { manifest, depth } = inMemory(bytes, PROFILE);
+  const known = { manifest, depth, sha256: sha256(bytes), size: bytes.length };
+
+  test("confirms bytes that are what is known of them [A2]", async () => {
+    const { world, stat } = worldWith(bytes);
+    const pace = new Pace(world.clock);
+    const result = await confirmFile(world.fs, { path: "f", expected: stat }, known, pace);
+    expect(result).toEqual({ kind: "digested", digest: { ...known, objects: [] } });
+  });
+
+  test("confirms no other bytes, however alike they look [A2] [I20]", async () => {
+    const other = bytes.slice();
+    other[99_999] = (other[99_999] ?? 0) ^ 1;
+    const { world, stat } = worldWith(other);
+    const pace = new Pace(world.clock);
+    const file = { path: "f", expected: stat };
+    expect(await confirmFile(world.fs, file, known, pace)).toBeUndefined();
+  });
+
+  test("says nothing about a file that is not what was looked at [A5]", async () => {
+    const { world, stat } = worldWith(bytes);
+    const pace = new Pace(world.clock);
+    const file = { path: "f", expected: { ...stat, stamp: "another" } };
+    expect(await confirmFile(world.fs, file, known, pace)).toEqual({ kind: "unstable" });
+    const none = { path: "none", expected: stat };
+    expect(await confirmFile(world.fs, none, known, pace)).toEqual({ kind: "absent" });
   });
 });

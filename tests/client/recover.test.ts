@@ -26,6 +26,28 @@ describe("recoverJournal()", () => {
     expect(world.files()).toEqual({ f: "text of f" });
   });
 
+  test("what was displaced or in place before is no leftover of staging [D7, I2]", async () => {
+    const world = await syncedWorld(true, "f", "g", "h");
+    const entry = { node: world.node("f").id, path: "f", sinceMs: 0, scans: 0 };
+    const [unchanged, written] = ["a".repeat(32), "b".repeat(32)];
+    for (const id of [unchanged, written]) {
+      world.store.putQuarantine({ ...entry, id, digest: sha256("displaced") });
+    }
+    world.write(`.synced/staging/${unchanged}`, "displaced");
+    world.write(`.synced/staging/${written}`, "displaced, then written to");
+    world.move("g", `.synced/staging/${ID}`);
+    world.write("h", "only here");
+    world.move("h", `.synced/staging/${"c".repeat(32)}`);
+    await world.recover();
+    expect(world.entries("staging")).toEqual([]);
+    expect(world.entries("quarantine")).toEqual([ID, unchanged]);
+    expect(Object.values(world.files()).toSorted()).toEqual([
+      "displaced, then written to",
+      "only here",
+      "text of f",
+    ]);
+  });
+
   test("keeps a partial download while its content is still wanted [D7]", async () => {
     const world = await syncedWorld(true);
     const wanted = world.content("w".repeat(5_000));

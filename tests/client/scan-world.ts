@@ -6,6 +6,7 @@ import { openStateStore } from "../../src/adapters/sqlite-state-store.ts";
 import type { ScanReport, ScanRequest } from "../../src/client/scan.ts";
 import { Scanner } from "../../src/client/scan.ts";
 import { type NodeId, ROOT_ID } from "../../src/core/identifier.ts";
+import { RETRY_DELAY_MS_MAX } from "../../src/core/limits.ts";
 import type { LocalNode } from "../../src/core/node.ts";
 import { pathOf } from "../../src/core/tree.ts";
 import type { Clock } from "../../src/ports/clock.ts";
@@ -188,13 +189,19 @@ export class ScanWorld {
     return report;
   }
 
-  /** Scans again and again at the times that the reports name, until nothing is due. */
+  /**
+   * Scans again and again at the times that the reports name, until nothing is due. What only a
+   * change of permissions or mounts would help is looked at from time to time for ever: it does not
+   * count.
+   */
   async settle(...hints: string[]): Promise<number> {
     let report = await this.scan(...hints);
     let changed = report.changed;
-    for (let round = 0; report.again.size > 0; round++) {
+    for (let round = 0; ; round++) {
+      const soon = this.clock.elapsedMs + RETRY_DELAY_MS_MAX;
+      const next = Math.min(...[...report.again.values()].filter((at) => at < soon));
+      if (next === Number.POSITIVE_INFINITY) break;
       if (round > 50) throw new Error(`never at rest: ${[...report.again.keys()].join(", ")}`);
-      const next = Math.min(...report.again.values());
       this.clock.elapsedMs = Math.max(this.clock.elapsedMs, next);
       const due = [...report.again].filter(([, at]) => at <= this.clock.elapsedMs);
       report = await this.scan(...due.map(([path]) => path));

@@ -1,6 +1,7 @@
 /** What a scan trusts, leaves alone, waits for and reports. */
 import { describe, expect, test } from "bun:test";
 import { sha256 } from "../../src/core/digest.ts";
+import { RETRY_DELAY_MS_MAX } from "../../src/core/limits.ts";
 import type { FileContent } from "../../src/core/node.ts";
 import { CALM_MS, ScanWorld } from "./scan-world.ts";
 
@@ -147,15 +148,20 @@ describe("unknown is not absent", () => {
     const before = world.ids();
     world.inode("d").unreadable = true;
     const report = await world.scan();
-    expect(report.again.size).toBe(0);
     expect(problems(world)).toEqual(["d: file_unreadable"]);
+    // Nobody tells when it can be listed again: it is looked at from time to time.
+    const at = world.clock.elapsedMs + RETRY_DELAY_MS_MAX;
+    expect([...report.again]).toEqual([["d", at]]);
+    expect(report.unsettled).toBe(false);
     world.clock.elapsedMs += CALM_MS;
     await world.scan();
     expect(world.ids()).toEqual(before);
     expect(world.events.filter(({ event }) => event === "problem")).toHaveLength(1);
+    world.write("d/e/new", "new");
     world.inode("d").unreadable = false;
-    await world.scan();
+    await world.scan("d");
     expect(problems(world)).toEqual([]);
+    expect(world.tree()).toHaveProperty("d/e/new");
   });
 
   test("nothing is missed below another file system [A3] [I16]", async () => {

@@ -75,6 +75,54 @@ for (const exchange of [true, false]) {
       expect(world.isSettled()).toBe(true);
     });
 
+    test("metadata of one hard link is not that of the others [D2, R5]", async () => {
+      const world = await syncedWorld(exchange, "f");
+      world.link("f", "g");
+      await world.agree();
+      const before = world.fs.stat("g");
+      world.remoteWrite("f", world.content("text of f", { executable: true }));
+      await world.apply();
+      expect(world.fs.stat("f")?.executable).toBe(true);
+      expect(world.fs.stat("g")).toMatchObject({ mtimeNs: before?.mtimeNs, executable: false });
+      await world.converge();
+      expect(world.isSettled()).toBe(true);
+      // What is written through the other name is no late write to the displaced one.
+      world.write("g", "edited");
+      await world.emptyQuarantine();
+      expect(world.files()).toEqual({ f: "text of f", g: "edited" });
+      expect(world.entries("quarantine")).toEqual([]);
+    });
+
+    test("a hard link that is made meanwhile keeps its metadata [D2, R5]", async () => {
+      const world = await syncedWorld(exchange, "f");
+      world.remoteWrite("f", world.content("text of f", { executable: true }));
+      let stats = 0;
+      world.onCall = (name, path) => {
+        if (name === "stat" && path === "f" && ++stats === 2) world.link("f", "g");
+        return undefined;
+      };
+      const report = await world.apply();
+      expect(report.rescan).toEqual(new Set(["f"]));
+      expect(world.fs.stat("f")?.executable).toBe(false);
+      await world.converge();
+      expect(world.fs.stat("f")?.executable).toBe(true);
+      expect(world.fs.stat("g")?.executable).toBe(false);
+    });
+
+    test("a link that cannot be removed keeps its note until it can [I23, D7]", async () => {
+      const world = await syncedWorld(exchange, "l -> x");
+      world.remoteDelete("l");
+      world.onCall = (name) => (name === "removeFile" ? "exhausted" : undefined);
+      await world.apply();
+      expect(world.entries("quarantine").length).toBe(1);
+      expect(world.store.journal().length).toBe(1);
+      world.onCall = () => undefined;
+      await world.apply([]);
+      expect(world.entries("quarantine")).toEqual([]);
+      expect(world.diskPaths()).toEqual([]);
+      expect(world.isSettled()).toBe(true);
+    });
+
     test("deletes files into quarantine and directories only when empty [D4]", async () => {
       const world = await syncedWorld(exchange, "d/e/f", "l -> x");
       for (const path of ["d/e/f", "d/e", "d", "l"]) world.remoteDelete(path);

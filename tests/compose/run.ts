@@ -3,7 +3,8 @@
  * images are made by stand-ins.sh, Grafana is left out (tests/scenarios/dashboard.test.ts runs its
  * queries). Needs root and Debian's package sources.
  *
- * `bun run test:compose [DIRECTORY]`: the directory keeps the base images for the next run.
+ * `bun run test:compose [DIRECTORY]`: the directory keeps the base images for the next run. Exit
+ * 77 where no container can be run.
  */
 import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -13,8 +14,11 @@ const ROOT = join(import.meta.dir, "..", "..");
 const LAB = resolve(process.argv[2] ?? join(tmpdir(), "synced-test-compose"));
 const PROJECT = join(LAB, "project");
 const TOKEN = "synced-demo-token";
+const STAND_IN = "docker.io/library/debian:bookworm-slim";
 const SERVICES = ["permissions", "postgres", "server", "client1", "client2", "prometheus"];
 const WITHIN_MS = 60_000;
+/** "Skipped", as other test programs say it. */
+const EXIT_CANNOT_RUN = 77;
 /** What the image is made of, and what compose.yaml mounts. */
 const PARTS = [
   ".ci",
@@ -60,12 +64,20 @@ const podman = (...args: string[]) => run(["podman", ...args]);
 const compose = (...args: string[]) => run(["podman-compose", ...args]);
 
 let passed = 0;
+let isInterrupted = false;
+// Who has no more time for it wants no container left either. It may come twice: to all and by name.
+for (const signal of ["SIGINT", "SIGTERM"]) {
+  process.on(signal, () => {
+    isInterrupted = true;
+  });
+}
 
 /** Tries until it holds; trouble on the way counts as "not yet". */
 async function check(claim: string, holds: () => unknown): Promise<void> {
   const startMs = performance.now();
   let trouble: unknown;
   while (performance.now() - startMs < WITHIN_MS) {
+    if (isInterrupted) throw new Error("Interrupted");
     try {
       const found = await holds();
       if (found !== false && found !== undefined) {
@@ -217,8 +229,19 @@ async function signals(): Promise<void> {
   await check("SIGTERM ends the server in time, and says so", () => code === "143");
 }
 
+/** Packages, base images and a container of the emptiest kind: what is not synced's own. */
+async function prepare(): Promise<void> {
+  try {
+    console.log(await run(["bash", join(ROOT, "tests/compose/stand-ins.sh"), LAB]));
+    await podman("run", "--rm", "--network", "bridge", STAND_IN, "true");
+  } catch (error) {
+    console.log(`No container can be run here: ${error instanceof Error ? error.message : error}`);
+    process.exit(EXIT_CANNOT_RUN);
+  }
+}
+
 mkdirSync(LAB, { recursive: true });
-console.log(await run(["bash", join(ROOT, "tests/compose/stand-ins.sh"), LAB]));
+await prepare();
 rmSync(PROJECT, { recursive: true, force: true });
 mkdirSync(PROJECT);
 for (const part of PARTS) cpSync(join(ROOT, part), at(part), { recursive: true });
@@ -240,7 +263,7 @@ try {
     console.log(name, await run(["sh", "-c", `podman logs --tail 20 ${name} 2>&1; true`]));
   }
 } finally {
-  await compose("down", "-v").catch((error: unknown) => console.log(String(error)));
+  await compose("down", "-v", "-t", "5").catch((error: unknown) => console.log(String(error)));
 }
 if (failure !== undefined) console.log(String(failure));
 console.log(`${passed} passed, ${failure === undefined ? 0 : 1} failed`);

@@ -272,6 +272,14 @@ function makingContract({ fs, user }: Context): void {
     await fs().syncDirectories([]);
     expect(fs().stat("d")?.kind).toBe("directory");
   });
+
+  test("syncDirectories() skips what a user put in a directory's place [D2]", async () => {
+    fs().makeDirectory("d");
+    user().writeFile("file", "x");
+    user().makeSymlink("link", "d");
+    await fs().syncDirectories(["file", "file/below", "link", "link/below", "d"]);
+    expect(fs().stat("d")?.kind).toBe("directory");
+  });
 }
 
 function movingContract({ fs, user }: Context): void {

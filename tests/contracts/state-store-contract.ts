@@ -212,6 +212,54 @@ export function stateStoreContract(name: string, open: () => StateStore): void {
         expect(store.remote.get(nodeId(1))).toEqual(remoteNode(1, "b", b, revived));
       });
 
+      test("agreeing sides are settled in one step, others are only recorded [S2] [R2]", () => {
+        const one = open();
+        const two = open();
+        putSettled(two, 1, "a", a);
+        one.putRemote(remoteNode(1, "a", a));
+        one.agreeLocal(localNode(1, "a", a));
+        expect(one.base.get(nodeId(1))).toEqual(two.base.get(nodeId(1)));
+        expect(one.dirty()).toEqual([]);
+        one.agreeLocal(localNode(1, "a", b));
+        expect(one.local.get(nodeId(1))?.content).toEqual(b);
+        expect(one.base.get(nodeId(1))?.content).toEqual(a);
+        expect(one.dirty()).toEqual([nodeId(1)]);
+        one.agreeRemote(remoteNode(1, "a", b, { contentVersion: 2 }));
+        expect(one.base.get(nodeId(1))).toMatchObject({ content: b, contentVersion: 2 });
+        expect(one.dirty()).toEqual([]);
+        one.agreeRemote(remoteNode(1, "c", b, { contentVersion: 2, placeVersion: 3 }));
+        expect(one.remote.get(nodeId(1))?.name).toBe("c");
+        expect(one.base.get(nodeId(1))?.name).toBe("a");
+        expect(one.dirty()).toEqual([nodeId(1)]);
+        for (const store of [one, two]) store.close();
+      });
+
+      test("a deletion is agreed on where the disk has nothing either [S2]", () => {
+        const grave = { contentVersion: 2, placeVersion: 2, deleted: true };
+        putSettled(store, 1, "a", a);
+        store.removeLocal(nodeId(1));
+        store.agreeRemote(remoteNode(1, "a", a, grave));
+        expect(store.base.get(nodeId(1))).toBeUndefined();
+        expect(store.remoteRow(nodeId(1))).toBeUndefined();
+        putSettled(store, 3, "c", a);
+        store.agreeRemote(remoteNode(3, "c", a, { ...grave, contentVersion: 4, placeVersion: 4 }));
+        expect(store.base.get(nodeId(3))).toBeDefined();
+        expect(store.remote.get(nodeId(3))).toBeUndefined();
+        expect(store.dirty()).toEqual([nodeId(3)]);
+      });
+
+      test("what a transaction that failed wrote is not remembered [I15]", () => {
+        putSettled(store, 1, "a", a);
+        const fail = () => {
+          store.agreeLocal(localNode(1, "b", b));
+          expect(store.local.get(nodeId(1))?.name).toBe("b");
+          throw new Error("fails");
+        };
+        expect(() => store.transaction(fail)).toThrow("fails");
+        expect(store.local.get(nodeId(1))?.name).toBe("a");
+        expect(store.dirty()).toEqual([]);
+      });
+
       test("settle() of a deletion on both sides leaves nothing of the node [S2]", () => {
         putSettled(store, 1, "a", a);
         store.removeLocal(nodeId(1));

@@ -258,17 +258,24 @@ export class SimClient {
     const { ledger, trace, scheduler, swarm, label } = this.#parts;
     this.kill();
     this.user.powerCut();
-    const before = new Set<ReturnType<SimLedger["digest"]>>();
-    const bytesBefore = [...this.disk.walk()]
-      .map(([, inode]) => inode)
-      .filter(isFile)
-      .map(({ bytes }) => bytes);
+    const filesBefore = [...this.disk.walk()].map(([, inode]) => inode).filter(isFile);
+    const bytesBefore = filesBefore.map(({ bytes, durable }) => ({
+      bytes,
+      isCached: bytes !== durable?.bytes,
+    }));
     const torn = this.disk.powerCut();
-    ledger.onDisk(this.disk, before);
-    // Users who do not sync lose what the kernel had not written: nobody could have kept it.
+    const kept = new Set<ReturnType<SimLedger["digest"]>>();
+    ledger.onDisk(this.disk, kept);
+    // Users who do not sync lose what the kernel had not written: nobody could have kept it. Bytes of
+    // a file whose new name went, so that it stands in staging again, are as lost to its user: only
+    // by chance were they written before the name was, and staging keeps nothing but the server's.
     if (swarm.userCaches) {
-      for (const bytes of bytesBefore)
-        if (!before.has(ledger.digest(bytes))) ledger.destroyed(bytes);
+      const named = new Set<ReturnType<SimLedger["digest"]>>();
+      ledger.onDisk(this.disk, named, (path) => !path.startsWith(`${STAGING_DIRECTORY}/`));
+      for (const { bytes, isCached } of bytesBefore) {
+        const digest = ledger.digest(bytes);
+        if (!(isCached ? named : kept).has(digest)) ledger.destroyed(bytes);
+      }
     }
     for (const { bytes, links } of torn) {
       if (links === 0) continue;

@@ -7,7 +7,8 @@ import type { Clock } from "../../src/ports/clock.ts";
 interface Due {
   readonly at: number;
   readonly order: number;
-  readonly run: () => void;
+  /** Undefined once it is cancelled. */
+  run: (() => void) | undefined;
 }
 
 /** 2026-01-01: an ordinary date, so that conflict names look ordinary. */
@@ -22,10 +23,28 @@ export class Scheduler {
   /** Raised by every port call: as long as it moves, somebody is still working. */
   activity = 0;
   readonly #heap: Due[] = [];
+  readonly #ends: (() => void)[] = [];
   #order = 0;
 
-  at(delayMs: number, run: () => void): void {
-    const due = { at: this.now + Math.max(0, Math.ceil(delayMs)), order: this.#order++, run };
+  /** @returns what takes it back: then no step is spent on it. */
+  at(delayMs: number, run: () => void): () => void {
+    const due: Due = { at: this.now + Math.max(0, Math.ceil(delayMs)), order: this.#order++, run };
+    this.#push(due);
+    return () => {
+      due.run = undefined;
+    };
+  }
+
+  /** For what the platform would hold on to for ever after the world has ended. */
+  atEnd(run: () => void): void {
+    this.#ends.push(run);
+  }
+
+  end(): void {
+    for (const run of this.#ends) run();
+  }
+
+  #push(due: Due): void {
     const heap = this.#heap;
     let index = heap.length;
     heap.push(due);
@@ -51,14 +70,17 @@ export class Scheduler {
 
   /** @returns false when nothing is due within `untilMs`. */
   async step(untilMs: number): Promise<boolean> {
-    const due = this.#heap[0];
-    if (due === undefined || due.at > untilMs) return false;
-    this.#pop();
-    this.now = Math.max(this.now, due.at);
-    this.steps++;
-    due.run();
-    await this.settle();
-    return true;
+    for (;;) {
+      const due = this.#heap[0];
+      if (due === undefined || due.at > untilMs) return false;
+      this.#pop();
+      if (due.run === undefined) continue;
+      this.now = Math.max(this.now, due.at);
+      this.steps++;
+      due.run();
+      await this.settle();
+      return true;
+    }
   }
 
   async runUntil(untilMs: number): Promise<void> {
@@ -127,15 +149,13 @@ export class SimClock implements Clock {
         this.#wake(resolve);
         return;
       }
-      let done = false;
       const finish = () => {
-        if (done) return;
-        done = true;
+        cancel();
         signal?.removeEventListener("abort", finish);
         this.#wake(resolve);
       };
       signal?.addEventListener("abort", finish);
-      this.#scheduler.at(delayMs, finish);
+      const cancel = this.#scheduler.at(delayMs, finish);
     });
   }
 

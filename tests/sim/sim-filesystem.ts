@@ -257,8 +257,10 @@ export class SimFileSystem implements FileSystem {
     const inodes: DirectoryInode[] = [];
     for (const path of paths) {
       this.#enter("syncDirectories", path);
-      const inode = this.#find(path, "sync");
-      if (inode?.kind === "directory") inodes.push(inode);
+      const found = this.#disk.lookup(path);
+      if (found === "denied") throw failure("denied", path, "sync");
+      if (found === "absent" || found === "blocked") continue;
+      if (found.kind === "directory") inodes.push(found);
     }
     await this.#pause();
     for (const inode of inodes) this.#disk.syncDirectory(inode);

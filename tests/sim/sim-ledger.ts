@@ -64,10 +64,14 @@ export class SimLedger {
     return lost;
   }
 
-  /** Everything that a disk holds: visible, staged, quarantined or parked. */
-  onDisk(disk: SimDisk, into: Set<Digest>): void {
-    for (const [, inode] of disk.walk())
-      if (inode.kind === "file") into.add(this.digest(inode.bytes));
+  /**
+   * Everything that a disk holds: visible, staged, quarantined or parked.
+   *
+   * @param counts whether a path does. @default every path
+   */
+  onDisk(disk: SimDisk, into: Set<Digest>, counts?: (path: string) => boolean): void {
+    for (const [path, inode] of disk.walk())
+      if (inode.kind === "file" && counts?.(path) !== false) into.add(this.digest(inode.bytes));
   }
 }
 

@@ -126,6 +126,7 @@ export class SimConnection {
       const onAbort = () => settle(() => reject(new DOMException("Aborted", "AbortError")));
       if (signal.aborted) return onAbort();
       signal.addEventListener("abort", onAbort);
+      this.#scheduler.atEnd(() => signal.removeEventListener("abort", onAbort));
       const fail = (reason: string, delayMs: number) => {
         this.#scheduler.at(delayMs, () =>
           settle(() => reject(new TypeError(`Network: ${reason}`))),
@@ -145,12 +146,14 @@ export class SimConnection {
     if (this.partitioned || this.#happens("dropBefore")) return fail("dropped", this.#delay());
     if (this.#happens("unavailable")) {
       const response = Response.json({ code: "temporarily_unavailable" }, { status: 503 });
-      return this.#scheduler.at(this.#delay(), () => answer(response));
+      this.#scheduler.at(this.#delay(), () => answer(response));
+      return;
     }
     if (this.#happens("portal")) {
       const headers = { "content-type": "text/html" };
       const response = new Response("<html>Please log in</html>", { headers });
-      return this.#scheduler.at(this.#delay(), () => answer(response));
+      this.#scheduler.at(this.#delay(), () => answer(response));
+      return;
     }
     const lost = this.#happens("dropAfter");
     const cut = this.#happens("truncate");
@@ -185,6 +188,7 @@ export class SimConnection {
     const streaming = headers.get("accept")?.includes("text/event-stream") === true;
     const abort = new AbortController();
     if (streaming) parcel.signal.addEventListener("abort", () => abort.abort());
+    this.#scheduler.atEnd(() => abort.abort());
     const init: RequestInit = { method, headers, signal: abort.signal };
     if (body !== undefined) init.body = body;
     this.#scheduler.activity++;
@@ -230,8 +234,10 @@ export class SimConnection {
             scheduler.activity++;
             if (!open) return;
             readyAt = Math.max(readyAt, scheduler.now + this.#delay());
-            if (done)
-              return scheduler.at(readyAt - scheduler.now, () => end(() => controller.close()));
+            if (done) {
+              scheduler.at(readyAt - scheduler.now, () => end(() => controller.close()));
+              return;
+            }
             if (this.#happens("streamBreak")) return breakNow("broken");
             scheduler.at(readyAt - scheduler.now, () => {
               if (open && !this.#dead) controller.enqueue(value);

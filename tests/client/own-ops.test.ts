@@ -1,0 +1,102 @@
+/** Ops whose answers were lost: what comes back of them is the base of what the disk holds by now. */
+import { describe, expect, test } from "bun:test";
+import { openStateStore } from "../../src/adapters/sqlite-state-store.ts";
+import { OwnOps, rebaseOnOwn } from "../../src/client/own-ops.ts";
+import type { OpId } from "../../src/core/identifier.ts";
+import { ROOT_ID } from "../../src/core/identifier.ts";
+import type { FileContent, LocalNode, RemoteNode } from "../../src/core/node.ts";
+import type { Batch } from "../../src/core/op.ts";
+import { reconcile } from "../../src/core/reconcile.ts";
+import type { StateStore } from "../../src/ports/state-store.ts";
+import { fileContent, nodeId } from "../contracts/state-store-contract.ts";
+
+const FILE = nodeId(1);
+
+function local(content: FileContent, name = "a"): LocalNode {
+  return { id: FILE, parent: ROOT_ID, name, content, identity: "i1", stamp: "s1" };
+}
+
+function remote(seq: number, content: FileContent, name = "a"): RemoteNode {
+  const versions = { contentVersion: seq, placeVersion: 1, deleted: false };
+  return { id: FILE, parent: ROOT_ID, name, content, ...versions };
+}
+
+function settled(): StateStore {
+  const store = openStateStore(":memory:");
+  store.putLocal(local(fileContent("v0")));
+  store.putRemote(remote(1, fileContent("v0")));
+  store.settle(FILE);
+  return store;
+}
+
+function plan(store: StateStore) {
+  return reconcile({
+    base: store.base,
+    local: store.local,
+    remote: store.remote,
+    remoteRow: (id) => store.remoteRow(id),
+    dirty: store.dirty(),
+    ignores: () => false,
+    device: "alpha",
+  });
+}
+
+function batch(opId: string): Batch {
+  const cursor = { epoch: nodeId(7), seq: 1, hash: fileContent("x").sha256 };
+  const op = { kind: "modify", opId, node: FILE, base: 1, content: fileContent("v1") };
+  const parts = { device: nodeId(8), batch: nodeId(9), cursor, groups: [[op]] };
+  return parts as unknown as Batch;
+}
+
+describe("an op whose answer was lost", () => {
+  test("is the base of a later edit: no conflict, and the edit goes up [F12, R3]", () => {
+    const store = settled();
+    store.putLocal(local(fileContent("v2")));
+    store.agreeRemote(remote(2, fileContent("v1")));
+    rebaseOnOwn(store, FILE);
+    const { ops, transitions } = plan(store);
+    expect(transitions).toEqual([]);
+    expect([...ops.values()].flat()).toMatchObject([
+      { kind: "modify", content: { sha256: fileContent("v2").sha256 } },
+    ]);
+  });
+
+  test("that was undone since is undone on the server too [F12, R3]", () => {
+    const store = settled();
+    store.agreeRemote(remote(2, fileContent("v1")));
+    rebaseOnOwn(store, FILE);
+    const { ops, transitions } = plan(store);
+    expect(transitions).toEqual([]);
+    expect([...ops.values()].flat()).toMatchObject([{ kind: "modify" }]);
+  });
+
+  test("that deleted a file which is back by now does not take it away again [F12, R7]", () => {
+    const store = settled();
+    store.agreeRemote({ ...remote(2, fileContent("v0")), placeVersion: 2, deleted: true });
+    rebaseOnOwn(store, FILE);
+    expect(store.local.get(FILE)).toEqual(local(fileContent("v0")));
+    const { ops, transitions } = plan(store);
+    expect(transitions).toEqual([]);
+    expect([...ops.values()].flat()).toMatchObject([{ kind: "create" }]);
+  });
+
+  test("that made a file which is gone by now does not bring it back [F12, I6]", () => {
+    const store = openStateStore(":memory:");
+    store.agreeRemote(remote(2, fileContent("v1")));
+    rebaseOnOwn(store, FILE);
+    const { ops, transitions } = plan(store);
+    expect(transitions).toEqual([]);
+    expect([...ops.values()].flat()).toMatchObject([{ kind: "delete" }]);
+  });
+
+  test("is known after a restart, once [F12]", () => {
+    const store = settled();
+    const own = new OwnOps(store);
+    own.expect(batch("op-1"));
+    own.keep();
+    const later = new OwnOps(store);
+    expect(later.take("op-1" as OpId)).toBe(true);
+    expect(later.take("op-1" as OpId)).toBe(false);
+    expect(new OwnOps(store).take("op-1" as OpId)).toBe(false);
+  });
+});
