@@ -18,10 +18,18 @@ import type {
 import { ReadTurn } from "./read-turn.ts";
 import { stateTrouble } from "./sqlite-state-trouble.ts";
 
+/** Longer results are not kept. */
+const ROWS_KEPT_MAX = 64;
+
 /** Statements by their text, and transactions. */
 export class StateDatabase {
   readonly #database: DatabaseSync;
   readonly #statements = new Map<string, StatementSync>();
+  /**
+   * What statements without values gave since the last write: the cursor, the journal and the like
+   * are looked at many times in each turn of an idle client.
+   */
+  readonly #results = new Map<string, readonly unknown[]>();
   readonly #reads: ReadTurn | undefined;
   #inTransaction = false;
   readonly #isOwner: boolean;
@@ -81,18 +89,25 @@ export class StateDatabase {
     return this.guarded(() => {
       // What is written on its own is durable when it returns.
       this.#reads?.end();
+      this.#results.clear();
       return Number(this.#statement(sql).run(...values).changes);
     });
   }
 
   /** The row type is the schema's: STRICT tables vouch for it. */
   protected one<Row>(sql: string, ...values: SQLInputValue[]): Row | undefined {
+    if (values.length === 0) return this.all<Row>(sql)[0];
     const row = this.guarded(() => this.#reading(sql).get(...values));
     return (row ?? undefined) as Row | undefined;
   }
 
-  protected all<Row>(sql: string, ...values: SQLInputValue[]): Row[] {
-    return this.guarded(() => this.#reading(sql).all(...values)) as Row[];
+  protected all<Row>(sql: string, ...values: SQLInputValue[]): readonly Row[] {
+    const known = values.length === 0 ? this.#results.get(sql) : undefined;
+    if (known !== undefined) return known as readonly Row[];
+    const rows = this.guarded(() => this.#reading(sql).all(...values)) as Row[];
+    const isKept = this.#isOwner && values.length === 0 && rows.length <= ROWS_KEPT_MAX;
+    if (isKept) this.#results.set(sql, rows);
+    return rows;
   }
 
   /** To be called before the database is used behind this class's back. */
@@ -115,6 +130,7 @@ export class StateDatabase {
   }
 
   #rollback(): void {
+    this.#results.clear();
     try {
       this.#database.exec("ROLLBACK");
     } catch (error) {

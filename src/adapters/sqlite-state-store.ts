@@ -2,8 +2,6 @@
  * StateStore on SQLite: the three trees as one base table and two sparse overlays, and the dirty
  * marks. Rules: S1, S2, S4, S5, T1. Knows nothing of the disk that the trees describe.
  */
-import { existsSync, renameSync } from "node:fs";
-import { join } from "node:path";
 import type { DatabaseSync } from "node:sqlite";
 import type { Digest } from "../core/digest.ts";
 import { assert } from "../core/error.ts";
@@ -19,7 +17,7 @@ import {
   samePlace,
 } from "../core/node.ts";
 import type { TreeView } from "../core/tree.ts";
-import type { StateStore, StateStoreHome } from "../ports/state-store.ts";
+import type { StateStore } from "../ports/state-store.ts";
 import { NodeRows, type OverlayRow } from "./sqlite-state-cache.ts";
 import { StateRecords } from "./sqlite-state-records.ts";
 import {
@@ -62,23 +60,9 @@ export function openStateStoreReadOnly(path: string): StateStore {
   return new SqliteStateStore(openDatabaseReadOnly(path), true);
 }
 
-/** @param stateDirectory absolute; must exist before `open()`. */
-export function createStateStoreHome(stateDirectory: string): StateStoreHome {
-  const path = join(stateDirectory, "state.db");
-  // The database first: SQLite deletes a log that it finds beside an empty new database.
-  const files = [path, `${path}-wal`, `${path}-shm`];
-  return {
-    open: () => openStateStore(path),
-    openCopy: () => new SqliteStateStore(copyToMemory(path), false),
-    exists: () => existsSync(path),
-    setAside() {
-      let attempt = 1;
-      while (files.some((file) => existsSync(`${file}.set-aside-${attempt}`))) attempt += 1;
-      for (const file of files) {
-        if (existsSync(file)) renameSync(file, `${file}.set-aside-${attempt}`);
-      }
-    },
-  };
+/** What the one at `path` holds, in memory; the file is not written. */
+export function openStateStoreCopy(path: string): StateStore {
+  return new SqliteStateStore(copyToMemory(path), false);
 }
 
 /** Coarser than any file system's time stamps: FAT keeps two seconds. */

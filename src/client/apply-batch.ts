@@ -83,7 +83,9 @@ export class ApplyBatch {
    */
   putPlaced(node: Omit<LocalNode, "stamp">, path: string, before: Stat): void {
     const now = this.look(path);
-    if (now === undefined || !isSameSight(now, before)) {
+    const isAsPlaced =
+      now !== undefined && isSameSight(now, before) && now.executable === before.executable;
+    if (!isAsPlaced) {
       this.putUnknown({ ...node, stamp: UNKNOWN_STAMP }, path);
       return;
     }

@@ -3,7 +3,7 @@
  * Rules: G5, Y3. It only marks work; the loop decides when it is done.
  */
 import { type ErrorCode, SyncedError } from "../core/error.ts";
-import { RETRY_DELAY_MS_MAX, RETRY_DELAY_MS_MIN } from "../core/limits.ts";
+import { RECONNECT_DELAY_MS_MAX, RETRY_DELAY_MS_MIN } from "../core/limits.ts";
 import type { ClientPorts } from "./ports.ts";
 import type { RemoteLog } from "./remote-log.ts";
 
@@ -54,7 +54,7 @@ export class Connection {
     this.isOnline = false;
     this.#stream?.abort();
     this.#stream = undefined;
-    const delayMs = Math.min(RETRY_DELAY_MS_MAX, RETRY_DELAY_MS_MIN * 2 ** this.#failures);
+    const delayMs = Math.min(RECONNECT_DELAY_MS_MAX, RETRY_DELAY_MS_MIN * 2 ** this.#failures);
     this.#failures = Math.min(this.#failures + 1, 16);
     this.retryAtMs = clock.monotonic() + delayMs * (0.5 + random.fraction());
     if (this.#saidOffline) return;

@@ -273,7 +273,7 @@ export class Rounds {
     if (result.status === "accepted") {
       for (const op of group) {
         this.#refusals.delete(op.node);
-        const path = pathOf(ports.store.local, op.node) ?? pathOf(ports.store.remote, op.node);
+        const path = this.#lastPathOf(op.node);
         ports.observer.emit({ event: "change", direction: "up", kind: op.kind, path: path ?? "" });
         if (path !== undefined) ports.store.setProblem(path, undefined);
       }
@@ -293,6 +293,12 @@ export class Rounds {
     this.#refusals.set(op.node, { count, head: log.head });
     const isFinal = FINAL_REFUSALS.has(result.code);
     if (isFinal || count >= REFUSALS_MAX) this.#problem(op.node, result.code, result.detail);
+  }
+
+  /** Where it is, or for what is gone from both sides where it was. */
+  #lastPathOf(id: NodeId): string | undefined {
+    const { local, remote, base } = this.#context.ports.store;
+    return pathOf(local, id) ?? pathOf(remote, id) ?? pathOf(base, id);
   }
 
   #problem(id: NodeId, code: ErrorCode, message: string): void {

@@ -20,7 +20,7 @@ import { Standing } from "./standing.ts";
 import { Waking } from "./waking.ts";
 
 /** Hints come in bursts (a save is several): a cycle begins this long after the last one. */
-const HINT_QUIET_MS = 10;
+const HINT_QUIET_MS = 5;
 /** A burst that does not end is looked at all the same. */
 const HINT_WAIT_MS_MAX = 60;
 /** How soon a lost root or a person's answer is noticed. */
@@ -362,7 +362,9 @@ class Loop {
   async #settleHints(signal: AbortSignal): Promise<void> {
     const { clock } = this.#ports;
     const untilMs = clock.monotonic() + HINT_WAIT_MS_MAX;
-    while (this.#hints.size > 0 && !signal.aborted) {
+    const { log } = this.#parts.session;
+    // News does not wait for the hints that its own last changes of the disk have made.
+    while (this.#hints.size > 0 && !log.hasStreamed && !signal.aborted) {
       const now = clock.monotonic();
       const quietMs = this.#hintAtMs + HINT_QUIET_MS - now;
       if (quietMs <= 0 || now >= untilMs) return;

@@ -28,7 +28,7 @@ const TRIES_BEFORE_PROBLEM = 4;
  * Reads what the entry holds.
  *
  * @param known what the node held before: metadata that this disk cannot keep are taken from it.
- * @param isAnotherLook the stamp is still that of the last look, which came too early to be trusted.
+ * @param guess what it most likely holds: confirming that costs less than digesting it.
  * @returns undefined where it could not be read now; when to look again, or the problem, is then
  * recorded.
  */
@@ -36,13 +36,13 @@ export async function readContent(
   run: ScanRun,
   entry: Entry,
   known: Content | undefined,
-  isAnotherLook = false,
+  guess?: Content,
 ): Promise<ReadContent | undefined> {
   try {
     switch (entry.stat.kind) {
       case "file": {
         const before = known?.kind === "file" ? known : undefined;
-        return await readFile(run, entry, before, isAnotherLook);
+        return await readFile(run, entry, before, guess?.kind === "file" ? guess : undefined);
       }
       case "symlink":
         return readSymlink(run, entry);
@@ -86,14 +86,14 @@ async function readFile(
   run: ScanRun,
   entry: Entry,
   known: FileContent | undefined,
-  isAnotherLook: boolean,
+  guess: FileContent | undefined,
 ): Promise<ReadContent | undefined> {
   const { path, stat } = entry;
   const file = { path, expected: stat };
   const { fs } = run.ports;
   const confirmed =
-    isAnotherLook && known !== undefined && known.depth > 0
-      ? await confirmFile(fs, file, known, run.pace)
+    guess !== undefined && isWorthConfirming(run, guess, stat)
+      ? await confirmFile(fs, file, guess, run.pace)
       : undefined;
   const result = confirmed ?? (await digestFile(fs, file, run.chunker, run.pace));
   if (result.kind !== "digested") {
@@ -107,6 +107,12 @@ async function readFile(
   if (!isTrusted) run.revisits.racy(path, stat.stamp, now);
   const stamp = isTrusted ? stat.stamp : `${stat.stamp}${RACY_MARK}`;
   return { content, stamp, objects: result.digest.objects };
+}
+
+/** Its manifest has to be in the store already, as confirming it makes none. */
+function isWorthConfirming({ ports }: ScanRun, guess: FileContent, { size }: Stat): boolean {
+  if (guess.depth === 0 || guess.size !== size) return false;
+  return ports.store.manifest(guess.manifest) !== undefined;
 }
 
 function retry(run: ScanRun, path: string): void {

@@ -286,8 +286,9 @@ async function lookAtChanged(
   entry: Entry,
 ): Promise<void> {
   if (run.pace.isStopped) return;
-  const isAnotherLook = node.stamp === entry.stat.stamp + RACY_MARK;
-  const read = await readContent(run, entry, node.content, isAnotherLook);
+  // The stamp is still that of the last look, which came too early to be trusted.
+  const guess = node.stamp === entry.stat.stamp + RACY_MARK ? node.content : undefined;
+  const read = await readContent(run, entry, node.content, guess);
   if (read === undefined) return;
   const { content, stamp, objects } = read;
   run.draft.put({ node: { ...node, content, stamp }, under: task.under, objects });

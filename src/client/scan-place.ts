@@ -3,7 +3,7 @@
  * one that was held as deleted, or a new one. Rules: A1, A8, A9, F39-F43, F48.
  */
 import type { NodeId } from "../core/identifier.ts";
-import type { LocalNode } from "../core/node.ts";
+import type { Content, LocalNode } from "../core/node.ts";
 import { checkName, joinPath } from "../core/path.ts";
 import { pathOf } from "../core/tree.ts";
 import { FileSystemError, type Stat } from "../ports/filesystem.ts";
@@ -33,7 +33,7 @@ export async function placeEntry(
     run.disappearances.delete(mover.id);
     run.draft.remove(mover.id);
     missing.delete(entry.name);
-    await inherit(run, task, entry, heir);
+    await inherit(run, task, entry, heir, mover.content);
   } else if (mover !== undefined) {
     await move(run, task, entry, mover);
   } else if (heir !== undefined) {
@@ -80,7 +80,7 @@ function isAtomicSave(run: ScanRun, mover: LocalNode): boolean {
 }
 
 async function move(run: ScanRun, task: Task, entry: Entry, node: LocalNode): Promise<void> {
-  const read = await readContent(run, entry, node.content);
+  const read = await readContent(run, entry, node.content, node.content);
   if (run.pace.isStopped) return;
   // Unread, it keeps its old stamp: its bytes are looked at as soon as they can be.
   const { content, stamp } = read ?? node;
@@ -90,8 +90,14 @@ async function move(run: ScanRun, task: Task, entry: Entry, node: LocalNode): Pr
 }
 
 /** The entry takes over the node whose place it has. */
-async function inherit(run: ScanRun, task: Task, entry: Entry, node: LocalNode): Promise<void> {
-  const read = await readContent(run, entry, node.content);
+async function inherit(
+  run: ScanRun,
+  task: Task,
+  entry: Entry,
+  node: LocalNode,
+  guess?: Content,
+): Promise<void> {
+  const read = await readContent(run, entry, node.content, guess);
   if (read === undefined) {
     run.disappearances.delete(node.id);
     return;

@@ -298,8 +298,8 @@ class Journal {
 }
 
 /**
- * Metadata that is set through one hard link shows through all of them: such a file is replaced by a
- * copy of its own.
+ * Metadata that is set through one hard link shows through all of them: such a file is replaced by
+ * a copy of its own.
  */
 function replacingShared({ fs, store }: TransitionPorts, step: Transition): Transition {
   if (step.kind !== "metadata") return step;

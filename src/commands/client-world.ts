@@ -7,7 +7,7 @@ import { createFetchTransport } from "../adapters/fetch-transport.ts";
 import { acquireFolderLock } from "../adapters/folder-lock.ts";
 import { createNativeWatcher } from "../adapters/native-watcher.ts";
 import { openFolder } from "../adapters/open-folder.ts";
-import { createStateStoreHome } from "../adapters/sqlite-state-store.ts";
+import { createStateStoreHome } from "../adapters/sqlite-state-home.ts";
 import { systemClock } from "../adapters/system-clock.ts";
 import { systemRandom } from "../adapters/system-random.ts";
 import type { ClientWorld } from "../client/options.ts";

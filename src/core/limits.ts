@@ -66,6 +66,8 @@ export const GUARD_WINDOW_MS = 60_000;
 export const GUARD_EMPTIED_FILES_MIN = 10;
 export const RETRY_DELAY_MS_MIN = 500;
 export const RETRY_DELAY_MS_MAX = 60_000;
+/** A person who has just started the server again does not want to wait for a minute. */
+export const RECONNECT_DELAY_MS_MAX = 10_000;
 /** `--once` gives up on an unreachable server after this. */
 export const ONCE_UNREACHABLE_MS = 30_000;
 /** `.syncedignore` comes from other devices: more, or slower patterns, would stall a scan. */

@@ -1,4 +1,5 @@
 /** The client's SQLite store: the contract, and what only a file can show. Rules: S1, S4, I44. */
+
 import { afterAll, describe, expect, test } from "bun:test";
 import {
   copyFileSync,
@@ -12,11 +13,8 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import {
-  createStateStoreHome,
-  openStateStore,
-  openStateStoreReadOnly,
-} from "../../src/adapters/sqlite-state-store.ts";
+import { createStateStoreHome } from "../../src/adapters/sqlite-state-home.ts";
+import { openStateStore, openStateStoreReadOnly } from "../../src/adapters/sqlite-state-store.ts";
 import { sha256 } from "../../src/core/digest.ts";
 import { SyncedError } from "../../src/core/error.ts";
 import { ROOT_ID } from "../../src/core/identifier.ts";

@@ -1,6 +1,6 @@
 /**
- * The same on a real disk: another process appends to a file, and saves it atomically, as fast as it
- * can, while new versions are swapped in. Every line that it wrote is somewhere at the end.
+ * The same on a real disk: another process appends to a file, and saves it atomically, as fast as
+ * it can, while new versions are swapped in. Every line that it wrote is somewhere at the end.
  * Rules: I2, I3, I4, D2, D3, D6.
  */
 import { afterAll, expect, test } from "bun:test";

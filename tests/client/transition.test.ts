@@ -109,6 +109,25 @@ for (const exchange of [true, false]) {
       expect(world.fs.stat("g")?.executable).toBe(false);
     });
 
+    test("an executable bit that is set right after the swap is seen [D2, A2]", async () => {
+      const world = await syncedWorld(exchange, "f");
+      world.remoteWrite("f", "new");
+      let isSwapped = false;
+      world.onCall = (name, path) => {
+        const inode = world.disk.at("f");
+        if (isSwapped && name === "stat" && path === "f" && inode?.kind === "file") {
+          world.disk.setMetadata(inode, { executable: true }, "durable");
+        }
+        isSwapped ||= name === (exchange ? "exchange" : "moveNoReplace");
+        return undefined;
+      };
+      const report = await world.apply();
+      world.onCall = () => undefined;
+      expect(report.rescan).toEqual(new Set(["f"]));
+      await world.settle("f");
+      expect(world.node("f").content).toMatchObject({ executable: true });
+    });
+
     test("a link that cannot be removed keeps its note until it can [I23, D7]", async () => {
       const world = await syncedWorld(exchange, "l -> x");
       world.remoteDelete("l");

@@ -65,7 +65,7 @@ const compose = (...args: string[]) => run(["podman-compose", ...args]);
 
 let passed = 0;
 let isInterrupted = false;
-// Who has no more time for it wants no container left either. It may come twice: to all and by name.
+// Who has no more time for it wants no container left either. `bun run` passes on what all got.
 for (const signal of ["SIGINT", "SIGTERM"]) {
   process.on(signal, () => {
     isInterrupted = true;

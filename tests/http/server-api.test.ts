@@ -151,6 +151,21 @@ describe("createServerApi()", () => {
     expect(fixture.clock.sleepCount).toBe(0);
   });
 
+  test("a reader's own events are passed over, and foreseen from the answer [H9]", async () => {
+    const batch = await batchOf(create("mine"), create("too"));
+    const ending = new AbortController();
+    const request = { after: batch.cursor, device: batch.device };
+    const messages = api.stream(request, ending.signal)[Symbol.asyncIterator]();
+    expect((await messages.next()).value).toEqual({ kind: "heartbeat" });
+    const answer = await api.postOps(batch, signal);
+    expect((await messages.next()).value).toEqual({ kind: "passed", seq: answer.head });
+    const page = await api.events({ ...request, limit: 10 }, signal);
+    expect(page.events.map(({ path }) => path)).toEqual(["mine", "too"]);
+    expect(page.events.at(-1)).toMatchObject({ hash: answer.hash, time: answer.time });
+    ending.abort();
+    expect((await messages.next()).done).toBe(true);
+  });
+
   test("reportDevice() reaches the server [H4]", async () => {
     const { cursor } = await batchOf();
     await api.reportDevice(

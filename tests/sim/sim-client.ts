@@ -68,7 +68,9 @@ const LEGAL_ENDS: ReadonlySet<string> = new Set([
 ]);
 const FAULTS: readonly FileSystemErrorCode[] = ["io", "full", "denied", "exhausted"];
 const SYNC_MS_MAX = 15;
-/** Calls take no virtual time: an endless stream of edits between them would keep it from going on. */
+/**
+ * Calls take no virtual time: an endless stream of edits between them would keep it from going on.
+ */
 const EDITS_AT_CALLS_MAX = 40;
 const RENAME_KILL_FACTOR = 30;
 /** Answers may be on their way for so long. */
@@ -92,6 +94,7 @@ export class SimClient {
   readonly #network: SimRandom;
   readonly #ids: SimRandom;
   #process: Process | undefined;
+  readonly #aborts: AbortController[] = [];
   #editsAtCalls = 0;
   #wasRename = false;
   #healedMs: number | undefined;
@@ -186,6 +189,7 @@ export class SimClient {
       abort: new AbortController(),
     };
     this.#process = process;
+    this.#aborts.push(process.abort);
     this.#makeStateDirectories();
     this.applyWeather();
     trace.add(`${scheduler.now} ${label} starts`);
@@ -240,6 +244,13 @@ export class SimClient {
     if (connection.partitioned) connection.breakStreams("partition");
   }
 
+  /** The world is over: lets go of what waits for a signal that would never come. */
+  end(): void {
+    this.kill();
+    for (const abort of this.#aborts) abort.abort();
+    this.state.drop();
+  }
+
   /** SIGKILL. */
   kill(): void {
     const process = this.#process;
@@ -266,9 +277,10 @@ export class SimClient {
     const torn = this.disk.powerCut();
     const kept = new Set<ReturnType<SimLedger["digest"]>>();
     ledger.onDisk(this.disk, kept);
-    // Users who do not sync lose what the kernel had not written: nobody could have kept it. Bytes of
-    // a file whose new name went, so that it stands in staging again, are as lost to its user: only
-    // by chance were they written before the name was, and staging keeps nothing but the server's.
+    // Users who do not sync lose what the kernel had not written: nobody could have kept it. Bytes
+    // of a file whose new name went, so that it stands in staging again, are as lost to its user:
+    // only by chance were they written before the name was, and staging keeps nothing but the
+    // server's.
     if (swarm.userCaches) {
       const named = new Set<ReturnType<SimLedger["digest"]>>();
       ledger.onDisk(this.disk, named, (path) => !path.startsWith(`${STAGING_DIRECTORY}/`));

@@ -23,7 +23,6 @@ export class Scheduler {
   /** Raised by every port call: as long as it moves, somebody is still working. */
   activity = 0;
   readonly #heap: Due[] = [];
-  readonly #ends: (() => void)[] = [];
   #order = 0;
 
   /** @returns what takes it back: then no step is spent on it. */
@@ -33,15 +32,6 @@ export class Scheduler {
     return () => {
       due.run = undefined;
     };
-  }
-
-  /** For what the platform would hold on to for ever after the world has ended. */
-  atEnd(run: () => void): void {
-    this.#ends.push(run);
-  }
-
-  end(): void {
-    for (const run of this.#ends) run();
   }
 
   #push(due: Due): void {

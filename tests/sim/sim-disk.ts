@@ -166,7 +166,10 @@ export class SimDisk {
 
   // Paths
 
-  /** Follows no symlink. "blocked" where a component is not a directory, "denied" below an unreadable one. */
+  /**
+   * Follows no symlink. "blocked" where a component is not a directory, "denied" below an
+   * unreadable one.
+   */
   lookup(path: string, isRoot = false): Inode | "absent" | "blocked" | "denied" {
     let current: Inode = this.root;
     if (path === "") return current;
@@ -251,8 +254,24 @@ export class SimDisk {
       directory.ctimeNs = now;
     }
     this.#pending.push({ slots, barrier });
-    if (durability === "durable") this.#commitThrough((change) => change.slots === slots);
+    if (durability === "durable") {
+      this.#commitThrough((change) => change.slots === slots);
+      this.#commitAbove(slots);
+    }
     for (const path of paths) this.touched(path);
+  }
+
+  /** What is made durable is reachable, though somebody else made the directories above it. */
+  #commitAbove(slots: readonly Slot[]): void {
+    const above = new Set<Inode>();
+    for (const { directory } of slots) {
+      for (let at: DirectoryInode | undefined = directory; at !== undefined; at = at.parent) {
+        above.add(at);
+      }
+    }
+    this.#commitThrough((change) => {
+      return change.slots.some(({ after }) => after !== undefined && above.has(after));
+    });
   }
 
   write(
@@ -267,8 +286,11 @@ export class SimDisk {
     inode.mtimeNs = this.nowNs();
     inode.ctimeNs = inode.mtimeNs;
     if (durability === "durable") {
-      // fsync of a file makes the name durable by which it was opened: ext4, XFS and btrfs all see to that.
-      this.#commitThrough((change) => change.slots.some(({ after }) => after === inode));
+      // fsync of a file makes the name durable by which it was opened: ext4, XFS and btrfs all see
+      // to that.
+      const named = this.#pending.filter(({ slots }) => slots.some(({ after }) => after === inode));
+      this.#commitThrough((change) => named.includes(change));
+      for (const { slots } of named) this.#commitAbove(slots);
       this.syncFile(inode);
     } else this.#unsynced.add(inode);
   }
@@ -377,7 +399,8 @@ export class SimDisk {
       this.syncFile(inode);
       return false;
     }
-    // A written limit: bytes that change without any time stamp changing are found by nobody who does not read.
+    // A written limit: bytes that change without any time stamp changing are found by nobody who
+    // does not read.
     inode.ctimeNs = this.nowNs();
     if (inode.durable !== undefined) {
       inode.bytes = inode.durable.bytes;

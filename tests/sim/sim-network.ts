@@ -67,6 +67,7 @@ export class SimConnection {
   readonly #listener: SimListener;
   readonly #label: string;
   readonly #streams = new Set<(reason: string) => void>();
+  readonly #listening = new Set<() => void>();
   #dead = false;
 
   constructor(parts: {
@@ -87,6 +88,22 @@ export class SimConnection {
   kill(): void {
     this.breakStreams("killed");
     this.#dead = true;
+    for (const unlisten of [...this.#listening]) unlisten();
+  }
+
+  /**
+   * A request's signal with a listener is never collected, and with it the whole world.
+   *
+   * @returns what ends it; so does the end of the process.
+   */
+  #listen(signal: AbortSignal, heard: () => void): () => void {
+    signal.addEventListener("abort", heard);
+    const unlisten = () => {
+      signal.removeEventListener("abort", heard);
+      this.#listening.delete(unlisten);
+    };
+    this.#listening.add(unlisten);
+    return unlisten;
   }
 
   breakStreams(reason: string): void {
@@ -119,14 +136,13 @@ export class SimConnection {
       const settle = (act: () => void) => {
         if (!open) return;
         open = false;
-        signal.removeEventListener("abort", onAbort);
+        unlisten();
         this.#scheduler.activity++;
         if (!this.#dead) act();
       };
       const onAbort = () => settle(() => reject(new DOMException("Aborted", "AbortError")));
+      const unlisten = this.#listen(signal, onAbort);
       if (signal.aborted) return onAbort();
-      signal.addEventListener("abort", onAbort);
-      this.#scheduler.atEnd(() => signal.removeEventListener("abort", onAbort));
       const fail = (reason: string, delayMs: number) => {
         this.#scheduler.at(delayMs, () =>
           settle(() => reject(new TypeError(`Network: ${reason}`))),
@@ -187,8 +203,7 @@ export class SimConnection {
     const { url, method, headers, body } = parcel;
     const streaming = headers.get("accept")?.includes("text/event-stream") === true;
     const abort = new AbortController();
-    if (streaming) parcel.signal.addEventListener("abort", () => abort.abort());
-    this.#scheduler.atEnd(() => abort.abort());
+    if (streaming) this.#listen(parcel.signal, () => abort.abort());
     const init: RequestInit = { method, headers, signal: abort.signal };
     if (body !== undefined) init.body = body;
     this.#scheduler.activity++;
@@ -214,7 +229,7 @@ export class SimConnection {
     const { promise: broken, resolve: breakNow } = Promise.withResolvers<string>();
     const stop = (reason: string) => breakNow(reason);
     this.#streams.add(stop);
-    parcel.signal.addEventListener("abort", () => breakNow("aborted"));
+    this.#listen(parcel.signal, () => breakNow("aborted"));
     const target = new ReadableStream<Uint8Array>({
       start: (controller) => {
         const end = (act: () => void) => {

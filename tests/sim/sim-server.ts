@@ -47,6 +47,7 @@ export class SimServer implements SimListener {
   readonly disk = new SimServerDisk();
   handler: ((request: Request) => Promise<Response>) | undefined;
   incarnation = 0;
+  readonly #end = new AbortController();
   readonly #parts: SimServerParts;
   readonly #serverId: ServerId;
   #clock: SimClock | undefined;
@@ -94,7 +95,7 @@ export class SimServer implements SimListener {
       clock,
       random,
       loopbackOnly: false,
-      signal: new AbortController().signal,
+      signal: this.#end.signal,
       onError,
     });
     this.handler = async (request) => await router.fetch(request);
@@ -170,6 +171,12 @@ export class SimServer implements SimListener {
       const event = this.log?.events[seq - 1]?.event;
       if (event?.kind === "delete") this.#parts.onDelete(device, event.path, event.content);
     }
+  }
+
+  /** The world is over: lets go of what waits for a signal that would never come. */
+  end(): void {
+    this.crash();
+    this.#end.abort();
   }
 
   /** Nothing that was under way goes on; what was not durable is there or not. */

@@ -156,12 +156,8 @@ class SimWorld {
 
   /** Leaves nothing behind that could run on. */
   end(): void {
-    for (const client of this.#clients) {
-      client.kill();
-      client.state.drop();
-    }
-    this.#server.crash();
-    this.scheduler.end();
+    for (const client of this.#clients) client.end();
+    this.#server.end();
   }
 
   // Phases
