@@ -9,16 +9,22 @@ import type { NodeId } from "../core/identifier.ts";
 import { parseManifestObject } from "../core/manifest.ts";
 import {
   type BaseNode,
-  type Content,
   type LocalNode,
   type RemoteNode,
-  sameBytes,
   sameContent,
   samePlace,
 } from "../core/node.ts";
 import type { TreeView } from "../core/tree.ts";
 import type { StateStore } from "../ports/state-store.ts";
 import { NodeRows, type OverlayRow } from "./sqlite-state-cache.ts";
+import {
+  agrees,
+  asLocal,
+  asRemote,
+  leastId,
+  mergeVersions,
+  sameRemote,
+} from "./sqlite-state-nodes.ts";
 import { StateRecords } from "./sqlite-state-records.ts";
 import {
   type BaseRow,
@@ -65,9 +71,6 @@ export function openStateStoreCopy(path: string): StateStore {
   return new SqliteStateStore(copyToMemory(path), false);
 }
 
-/** Coarser than any file system's time stamps: FAT keeps two seconds. */
-const MTIME_TOLERANCE_NS = 2_000_000_000n;
-
 class SqliteStateStore extends StateRecords implements StateStore {
   readonly #database: DatabaseSync;
   readonly #readOnly: boolean;
@@ -109,7 +112,7 @@ class SqliteStateStore extends StateRecords implements StateStore {
     return base === undefined ? undefined : asRemote(base);
   }
 
-  /** The least id of those that have it. Sorted here: SQLite's sorter costs ten times the look-up. */
+  /** The least id of those that have it, found here: SQLite's sorter costs ten times the rest. */
   localByIdentity(identity: string): LocalNode | undefined {
     let least = leastId(this.all<LocalRow>(READ.localByIdentity, identity));
     const based = leastId(this.all<LocalRow>(READ.baseByIdentity, identity));
@@ -426,60 +429,4 @@ class SqliteStateStore extends StateRecords implements StateStore {
       children: (parent) => this.all<Row>(sql.children, parent).map(decode),
     };
   }
-}
-
-function leastId(rows: readonly LocalRow[]): LocalRow | undefined {
-  let least: LocalRow | undefined;
-  for (const row of rows) if (least === undefined || row.id < least.id) least = row;
-  return least;
-}
-
-function asLocal({ id, parent, name, content, identity, stamp }: BaseNode): LocalNode {
-  return { id, parent, name, content, identity, stamp };
-}
-
-function asRemote(base: BaseNode): RemoteNode {
-  const { id, parent, name, content, contentVersion, placeVersion } = base;
-  return { id, parent, name, content, deleted: false, contentVersion, placeVersion };
-}
-
-/** Takes content and place each from the newer version; `known` itself where nothing is newer. */
-function mergeVersions(known: RemoteNode, node: RemoteNode): RemoteNode {
-  const content = node.contentVersion > known.contentVersion ? node : known;
-  const place = node.placeVersion > known.placeVersion ? node : known;
-  if (content === known && place === known) return known;
-  const deleted = newest(node) > newest(known) ? node.deleted : known.deleted;
-  return {
-    id: known.id,
-    parent: place.parent,
-    name: place.name,
-    content: content.content,
-    deleted,
-    contentVersion: content.contentVersion,
-    placeVersion: place.placeVersion,
-  };
-}
-
-function newest(node: RemoteNode): number {
-  return Math.max(node.contentVersion, node.placeVersion);
-}
-
-function sameRemote(a: RemoteNode, b: RemoteNode): boolean {
-  return (
-    a.deleted === b.deleted &&
-    a.contentVersion === b.contentVersion &&
-    a.placeVersion === b.placeVersion &&
-    samePlace(a, b) &&
-    sameContent(a.content, b.content)
-  );
-}
-
-/** Same bytes and executable bit; times may differ by what a coarse file system cannot keep. */
-function agrees(local: Content, remote: Content): boolean {
-  if (!sameBytes(local, remote)) return false;
-  if (local.kind !== "file" || remote.kind !== "file") return true;
-  if (local.executable !== remote.executable) return false;
-  if (local.mtimeNs === remote.mtimeNs) return true;
-  const difference = BigInt(local.mtimeNs) - BigInt(remote.mtimeNs);
-  return difference < MTIME_TOLERANCE_NS && difference > -MTIME_TOLERANCE_NS;
 }

@@ -142,6 +142,10 @@ class IdleGuard {
 
   /** Waits for one step of the exchange, and names what ended it otherwise. */
   async wait<Value>(step: Promise<Value>): Promise<Value> {
+    if (this.#isGivenUp) {
+      step.catch(() => undefined);
+      throw givenUp();
+    }
     this.#step = new AbortController();
     const late = this.#clock.sleep(this.#idleMs, this.#step.signal);
     try {
