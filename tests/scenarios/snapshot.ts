@@ -12,23 +12,35 @@ export function snapshotOf(root: string): Snapshot {
 }
 
 function collect(root: string, directory: string, found: Map<string, string>): void {
-  for (const name of readdirSync(join(root, directory)).sort()) {
+  const names = unlessGone(() => readdirSync(join(root, directory))) ?? [];
+  for (const name of names.sort()) {
     if (name === ".synced") continue;
     const path = directory === "" ? name : `${directory}/${name}`;
-    const place = `${root}/${path}`;
-    const stat = lstatSync(place, { bigint: true });
-    if (stat.isDirectory()) {
-      found.set(path, "directory");
-      collect(root, path, found);
-    } else if (stat.isSymbolicLink()) {
-      found.set(path, `symlink to ${readlinkSync(place)}`);
-    } else if (stat.isFile()) {
-      const isExecutable = (stat.mode & 0o100n) !== 0n;
-      const mark = isExecutable ? " executable" : "";
-      found.set(path, `file ${digestOf(readFileSync(place))}${mark} ${stat.mtimeNs}`);
-    } else {
-      found.set(path, "something else");
-    }
+    const what = unlessGone(() => describe(`${root}/${path}`));
+    if (what === undefined) continue;
+    found.set(path, what);
+    if (what === DIRECTORY) collect(root, path, found);
+  }
+}
+
+const DIRECTORY = "directory";
+
+function describe(place: string): string {
+  const stat = lstatSync(place, { bigint: true });
+  if (stat.isDirectory()) return DIRECTORY;
+  if (stat.isSymbolicLink()) return `symlink to ${readlinkSync(place)}`;
+  if (!stat.isFile()) return "something else";
+  const mark = (stat.mode & 0o100n) === 0n ? "" : " executable";
+  return `file ${digestOf(readFileSync(place))}${mark} ${stat.mtimeNs}`;
+}
+
+/** A client may delete in the folder while it is looked at: what is gone by then is not there. */
+function unlessGone<Result>(look: () => Result): Result | undefined {
+  try {
+    return look();
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+    throw error;
   }
 }
 
