@@ -10,6 +10,7 @@ import { PATH_BYTES_MAX, PATH_DEPTH_MAX } from "../core/limits.ts";
 import type { LocalNode } from "../core/node.ts";
 import { checkName, joinPath, parentPath, RESERVED_NAME, utf8LengthBytes } from "../core/path.ts";
 import { FileSystemError, type Stat } from "../ports/filesystem.ts";
+import { MARKER_FILE } from "./ports.ts";
 import { isDueForAnotherLook, RACY_MARK, readContent, reportUnreadable } from "./scan-content.ts";
 import { placeEntry } from "./scan-place.ts";
 import type { Entry, ScanRun, Task } from "./scan-run.ts";
@@ -32,7 +33,7 @@ export async function scanDirectory(run: ScanRun, task: Task): Promise<void> {
   if (!mayBeLookedInto(run, task)) return;
   const stats =
     task.names === undefined ? listEntries(run, task) : statNames(run, task, task.names);
-  if (stats === undefined) return;
+  if (stats === undefined || isSyncedOnItsOwn(run, task, stats)) return;
 
   const rules = loadRules(run, task, stats);
   if (rules === "unknown") return;
@@ -66,6 +67,36 @@ function mayBeLookedInto(run: ScanRun, { path, names }: Task): boolean {
   if (path !== "" && run.ignoreFiles.isUnknown(parentPath(path))) return false;
   const loadsRules = names === undefined || names.has(IGNORE_FILE);
   return loadsRules || !run.ignoreFiles.isUnknown(path);
+}
+
+/**
+ * A directory that is a synced folder itself is left to its own client (A6): synced twice, into the
+ * same folder on the server even, it would grow into itself for ever.
+ */
+function isSyncedOnItsOwn(run: ScanRun, task: Task, stats: ReadonlyMap<string, Stat>): boolean {
+  if (task.path === "") return false;
+  // Beside nodes that are known already nothing is looked at for it: a hint stays one look.
+  const mayBe =
+    task.names === undefined
+      ? stats.has(RESERVED_NAME)
+      : [...task.names].some((name) => run.draft.child(task.id, name) === undefined);
+  if (!mayBe) return false;
+  if (!hasMarker(run, task.path)) return false;
+  const message =
+    `Cannot sync what is in "${task.path}": it is a synced folder of its own; to make it a part of ` +
+    "this one, stop its client and remove the .synced directory in it";
+  run.problems.leaveBelow(task.path);
+  run.problems.report(task.path, "folder_nested", message);
+  return true;
+}
+
+function hasMarker(run: ScanRun, path: string): boolean {
+  try {
+    return run.ports.fs.stat(joinPath(path, MARKER_FILE))?.kind === "file";
+  } catch (error) {
+    if (error instanceof FileSystemError) return false;
+    throw error;
+  }
 }
 
 function isStillThere(run: ScanRun, task: Task): boolean {

@@ -14,6 +14,7 @@ export const SCAN_CODES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "unsupported_name",
   "unsupported_kind",
   "other_file_system",
+  "folder_nested",
   "path_too_long",
   "reserved_name",
   "invalid_path",

@@ -459,6 +459,21 @@ describe("what is not synced", () => {
     expect(problems(world)).toEqual([]);
   });
 
+  test("what is in a synced folder of its own is left to its own client [A6] [F74]", async () => {
+    for (const hints of [[], ["inner/a", "inner/deep/b"]]) {
+      const world = await agreed("a");
+      world.make("inner/.synced/marker.json", "inner/a", "inner/deep/b");
+      await world.settle(...hints);
+      expect(world.paths()).toEqual(["a", "inner"]);
+      expect(problems(world)).toContain("inner: folder_nested");
+      world.remove("inner/.synced/marker.json");
+      world.remove("inner/.synced");
+      await world.settle();
+      expect(world.paths()).toEqual(["a", "inner", "inner/a", "inner/deep", "inner/deep/b"]);
+      expect(problems(world)).toEqual([]);
+    }
+  });
+
   test("a socket in place of a file is a removed file and a problem [A6] [A4]", async () => {
     const world = await agreed("a");
     world.remove("a");
