@@ -260,20 +260,26 @@ export class Rounds {
       throw new SyncedError("protocol_violation", "Server answered for another number of groups");
     }
     this.#context.log.head = Math.max(this.#context.log.head, head);
+    // What is deleted has no path any more once it is folded.
+    const paths = new Map(groups.flat().map(({ node }) => [node, this.#lastPathOf(node)]));
     const isKnown = this.#context.log.foldOwn(posted, answer);
     ports.store.transaction(() => {
-      for (const [i, result] of results.entries()) this.#takeResult(groups[i] ?? [], result);
+      for (const [i, result] of results.entries()) this.#takeResult(groups[i] ?? [], result, paths);
     });
     // What follows is posted on top of it.
     if (!isKnown) await this.#context.log.catchUp(signal);
   }
 
-  #takeResult(group: Group, result: GroupResult): void {
+  #takeResult(
+    group: Group,
+    result: GroupResult,
+    paths: ReadonlyMap<NodeId, string | undefined>,
+  ): void {
     const { ports, log } = this.#context;
     if (result.status === "accepted") {
       for (const op of group) {
         this.#refusals.delete(op.node);
-        const path = this.#lastPathOf(op.node);
+        const path = paths.get(op.node);
         ports.observer.emit({ event: "change", direction: "up", kind: op.kind, path: path ?? "" });
         if (path !== undefined) ports.store.setProblem(path, undefined);
       }

@@ -30,7 +30,14 @@ export async function rejoinRestored(
 ): Promise<void> {
   const { store } = ports;
   if (!isRejoining(ports)) await forget(ports, signal);
-  await log.catchUp(signal);
+  try {
+    await log.catchUp(signal);
+  } catch (cause) {
+    if (!isDiverged(cause)) throw cause;
+    // Restored once more, while the tree was read anew.
+    await forget(ports, signal);
+    await log.catchUp(signal);
+  }
   const seq = Number(store.value(RESTORED_SINCE_KEY));
   store.transaction(() => {
     for (const id of store.dirty()) rebase(store, id, seq);
@@ -40,7 +47,10 @@ export async function rejoinRestored(
 
 async function forget(ports: ClientPorts, signal: AbortSignal): Promise<void> {
   const { store, observer } = ports;
-  const seq = (await findCommonCursor(ports, signal))?.seq ?? 0;
+  const common = (await findCommonCursor(ports, signal))?.seq ?? 0;
+  // The cursors since an earlier restore say nothing of what was before it.
+  const since = store.value(RESTORED_SINCE_KEY);
+  const seq = typeof since === "number" ? Math.min(since, common) : common;
   observer.emit({
     event: "notice",
     code: "server_restored",

@@ -84,8 +84,6 @@ export class SimClient {
   partitioned = false;
   skewMs = 0;
   conflicts = 0;
-  /** As it joined last. */
-  device: string | undefined;
   /** The id of the change that a guard holds. */
   held: string | undefined;
   readonly #parts: SimClientParts;
@@ -156,6 +154,11 @@ export class SimClient {
     this.partitioned = false;
     this.applyWeather();
     for (const [, inode] of this.disk.walk()) inode.unreadable = false;
+  }
+
+  /** The id under which it posts, once it has joined. */
+  get device(): string | undefined {
+    return this.state.store?.binding()?.device;
   }
 
   get running(): boolean {
@@ -386,7 +389,6 @@ export class SimClient {
     if (event.event === "progress") return;
     trace.count(`event ${event.event}`);
     if (event.event === "conflict") this.conflicts++;
-    if (event.event === "joined") this.device = event.device;
     if (event.event === "held") this.held = event.id;
     if (event.event === "released") this.held = undefined;
     trace.add(`${scheduler.now} ${this.label} says ${JSON.stringify(event)}`);

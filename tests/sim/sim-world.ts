@@ -211,6 +211,13 @@ class SimWorld {
     const inode = disk.at(path);
     if (inode?.kind !== "file" || content.kind !== "file") return false;
     if (this.#ledger.digest(inode.bytes) !== content.sha256) return false;
+    // Where equal bytes have been in another node too, that one may have been moved here.
+    const holders = new Set<string>();
+    for (const { event } of this.#server.log?.events ?? []) {
+      const { content: held } = event;
+      if (held.kind === "file" && held.sha256 === content.sha256) holders.add(event.node);
+    }
+    if (holders.size > 1) return false;
     return disk.steadySinceMs(path) < this.scheduler.now - STEADY_MS;
   }
 
@@ -228,6 +235,7 @@ class SimWorld {
     const entry = client.user.pickEntry(kind);
     if (entry === undefined) return;
     entry[1].unreadable = !entry[1].unreadable;
+    client.disk.touched(entry[0]);
     this.trace.count("unreadable");
     this.trace.add(
       `${this.scheduler.now} ${client.label} ${entry[0]} unreadable ${entry[1].unreadable}`,
