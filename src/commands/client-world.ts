@@ -5,6 +5,7 @@
 import { createChokidarWatcher } from "../adapters/chokidar-watcher.ts";
 import { createFetchTransport } from "../adapters/fetch-transport.ts";
 import { acquireFolderLock } from "../adapters/folder-lock.ts";
+import { createIdleMemory } from "../adapters/idle-memory.ts";
 import { createNativeWatcher } from "../adapters/native-watcher.ts";
 import { openFolder } from "../adapters/open-folder.ts";
 import { createStateStoreHome } from "../adapters/sqlite-state-home.ts";
@@ -50,18 +51,26 @@ export function openClientWorld(options: ClientWorldOptions): OpenedClientWorld 
     const message = `Made the folder "${folder.path}": it was not there`;
     observer.emit({ event: "notice", code: "folder_created", message });
   }
+  // Whatever a client does, it tells of: when it has told nothing for a while it is at rest.
+  const memory = createIdleMemory();
   const world: ClientWorld = {
     fs: folder.fs,
     watcher: createWatcher(folder.path, options),
     clock: systemClock,
     random: systemRandom,
-    observer,
+    observer: {
+      emit(event) {
+        memory.touch();
+        observer.emit(event);
+      },
+    },
     stores: createStateStoreHome(stateDirectoryOf(folder.path)),
     transport: createFetchTransport(),
   };
   return {
     world,
     close() {
+      memory.close();
       folder.fs.close();
       lock?.release();
     },
