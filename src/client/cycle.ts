@@ -101,11 +101,6 @@ export class Rounds {
     };
   }
 
-  /** Dirty nodes that are neither parked nor held: work that is still to be done. */
-  get parkedCount(): number {
-    return this.#parked.size;
-  }
-
   /** True while something waits that the next try may well carry out. */
   get awaitsRetry(): boolean {
     for (const { code } of this.#parked.values()) if (!NEVER_SYNCED.has(code)) return true;

@@ -77,34 +77,6 @@ export function decodePack(pack: Uint8Array, limits: PackLimits = {}): PackObjec
   return objects;
 }
 
-/**
- * Decodes a pack as it arrives. An object's bytes may be a view of a piece of the stream: copy what
- * is kept.
- *
- * @throws {SyncedError} as `decodePack`; the stream is cancelled then, and where the caller stops
- * early.
- */
-export async function* decodePackStream(
-  stream: ReadableStream<Uint8Array>,
-  limits: PackLimits = {},
-): AsyncGenerator<PackObject, void, undefined> {
-  const decoder = new PackDecoder(limits);
-  const reader = stream.getReader();
-  let isDone = false;
-  try {
-    while (!isDone) {
-      const { done, value } = await reader.read();
-      isDone = done;
-      if (value !== undefined) yield* decoder.push(value);
-    }
-    decoder.finish();
-  } finally {
-    // The first error is the one to be seen; a stream that broke has nothing left to cancel.
-    if (!isDone) await reader.cancel().catch(() => undefined);
-    reader.releaseLock();
-  }
-}
-
 interface Header {
   readonly depth: number;
   readonly digest: PackObject["digest"];

@@ -7,7 +7,6 @@ import { OBJECT_SIZE_BYTES_MAX } from "../../src/core/limits.ts";
 import type { PackObject } from "../../src/protocol/messages.ts";
 import {
   decodePack,
-  decodePackStream,
   encodePack,
   PACK_HEADER_BYTES,
   PackDecoder,
@@ -37,25 +36,11 @@ function piecesOf(bytes: Uint8Array, lengths: readonly number[]): Uint8Array[] {
   return pieces;
 }
 
-function streamOf(
-  pieces: readonly Uint8Array[],
-  onCancel?: () => void,
-): ReadableStream<Uint8Array> {
-  const queue = [...pieces];
-  return new ReadableStream<Uint8Array>({
-    pull(controller) {
-      const piece = queue.shift();
-      if (piece === undefined) controller.close();
-      else controller.enqueue(piece);
-    },
-    cancel: () => onCancel?.(),
-  });
-}
-
-async function collected(objects: AsyncIterable<PackObject>): Promise<PackObject[]> {
-  const result: PackObject[] = [];
-  for await (const object of objects) result.push(object);
-  return result;
+function decodedFrom(pieces: readonly Uint8Array[]): PackObject[] {
+  const decoder = new PackDecoder();
+  const objects = pieces.flatMap((piece) => [...decoder.push(piece)]);
+  decoder.finish();
+  return objects;
 }
 
 async function codeOf(work: () => unknown): Promise<string | undefined> {
@@ -107,9 +92,7 @@ describe("decodePack()", () => {
   ];
   test.each(illegal)("refuses %s [C5, C6]", async (_, pack, code) => {
     expect(await codeOf(() => decodePack(pack))).toBe(code);
-    expect(await codeOf(() => collected(decodePackStream(streamOf([pack]))))).toBe(code);
-    const bytewise = streamOf(piecesOf(pack, [1]));
-    expect(await codeOf(() => collected(decodePackStream(bytewise)))).toBe(code);
+    expect(await codeOf(() => decodedFrom(piecesOf(pack, [1])))).toBe(code);
   });
 
   test("any damaged byte is found [C5]", () => {
@@ -144,53 +127,21 @@ describe("decodePack()", () => {
   });
 });
 
-describe("decodePackStream()", () => {
-  test("gives the same objects however the stream is split [C6]", async () => {
+describe("PackDecoder", () => {
+  test("gives the same objects however the pack is split [C6]", () => {
     const lengths = fc.array(fc.integer({ min: 1, max: 120 }), { minLength: 1, maxLength: 5 });
-    await fc.assert(
-      fc.asyncProperty(packObjects, lengths, async (objects, pieceLengths) => {
-        const pieces = piecesOf(encodePack(objects), pieceLengths);
-        expect(await collected(decodePackStream(streamOf(pieces)))).toEqual(objects);
+    fc.assert(
+      fc.property(packObjects, lengths, (objects, pieceLengths) => {
+        expect(decodedFrom(piecesOf(encodePack(objects), pieceLengths))).toEqual(objects);
       }),
     );
   });
 
-  test("hands out an object before the next one has arrived [C6]", async () => {
+  test("hands out an object before the next one has arrived [C6]", () => {
     const first = objectOf(new Uint8Array([1]));
-    let controller: ReadableStreamDefaultController<Uint8Array> | undefined;
-    const stream = new ReadableStream<Uint8Array>({
-      start: (started) => {
-        controller = started;
-      },
-    });
-    const objects = decodePackStream(stream);
-    controller?.enqueue(encodePack([first]));
-    expect((await objects.next()).value).toEqual(first);
-    controller?.close();
-    expect((await objects.next()).done).toBe(true);
-  });
-
-  test("cancels the stream when the reader stops early, and after an error [C6]", async () => {
-    const pack = encodePack([objectOf(new Uint8Array([1])), objectOf(new Uint8Array([2]))]);
-    let cancelled = 0;
-    const early = streamOf(piecesOf(pack, [20]), () => cancelled++);
-    for await (const object of decodePackStream(early)) {
-      expect(object.bytes).toEqual(new Uint8Array([1]));
-      break;
-    }
-    expect(cancelled).toBe(1);
-    const broken = streamOf([new Uint8Array(40), pack], () => cancelled++);
-    expect(await codeOf(() => collected(decodePackStream(broken)))).toBe("invalid_chunk");
-    expect(cancelled).toBe(2);
-  });
-
-  test("passes on the error of a stream that breaks [C6]", async () => {
-    const stream = new ReadableStream<Uint8Array>({
-      pull: () => {
-        throw new RangeError("connection lost");
-      },
-    });
-    await expect(collected(decodePackStream(stream))).rejects.toThrow("connection lost");
+    const decoder = new PackDecoder();
+    expect([...decoder.push(encodePack([first]))]).toEqual([first]);
+    decoder.finish();
   });
 
   test("a decoder holds at most one object [C6]", () => {
