@@ -24,7 +24,11 @@ import { PROFILE } from "./scan-world.ts";
 const scratch = mkdtempSync(join(tmpdir(), "synced-test-hostile-"));
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 
-/** Appends numbered lines to `f`; every 1,000th time saves it atomically with what it read. */
+/**
+ * Appends numbered lines to `f`; every 1,000th line is a save: the file gets another name, and a
+ * new one takes its place. It overwrites nothing itself (a link, not a rename: where the old file
+ * is put back between two calls, a rename would destroy it), so a missing line is ours.
+ */
 const WRITER = `
 const fs = require("node:fs");
 const path = process.argv[1];
@@ -38,9 +42,11 @@ function work() {
     if (line % 1000 === 999) {
       const temporary = path + "/.saving";
       fs.writeFileSync(temporary, "line " + line + "\\n");
-      const kept = path + "/kept-" + line;
-      try { fs.renameSync(path + "/f", kept); } catch {}
-      fs.renameSync(temporary, path + "/f");
+      for (let attempt = 0; ; attempt += 1) {
+        try { fs.renameSync(path + "/f", path + "/kept-" + line + "-" + attempt); } catch {}
+        try { fs.linkSync(temporary, path + "/f"); break; } catch {}
+      }
+      fs.unlinkSync(temporary);
     } else {
       fs.appendFileSync(path + "/f", "line " + line + "\\n");
     }
@@ -127,7 +133,9 @@ for (const exchange of [true, false]) {
     const writer = Bun.spawn([process.execPath, "-e", WRITER, root], { stderr: "inherit" });
     const began = performance.now();
     let turns = 0;
-    while (performance.now() - began < 2_500) {
+    const elapsed = () => performance.now() - began;
+    const isHit = () => turns > 3 && device.store.conflicts().length > 1;
+    while (elapsed() < 2_500 || (!isHit() && elapsed() < 20_000)) {
       device.news(`version ${turns} of the server\n`);
       await device.turn();
       turns += 1;
