@@ -3,6 +3,7 @@
  * seconds and bytes, and every label has a bounded number of values.
  */
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import { ERROR_KINDS } from "../core/error.ts";
 import type { FileAction } from "../ports/event-sink.ts";
 import type { MetricsPage, ServerInstruments, ServerReadings } from "../ports/instruments.ts";
 import { registerProcessMetrics } from "./process-metrics.ts";
@@ -12,7 +13,10 @@ export const DURATION_BUCKETS = [
   0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30,
 ];
 
-/** All are there from the start: a counter that appears with its first event has no increase. */
+/**
+ * All are there from the start, and so are all codes: a counter that appears with its first event
+ * has no increase.
+ */
 const ACTIONS: readonly FileAction[] = [
   "upload",
   "update",
@@ -93,6 +97,10 @@ function registerInstruments(registry: Registry): ServerInstruments {
     labelNames: ["code"],
     registers,
   });
+  for (const code of Object.keys(ERROR_KINDS)) {
+    problems.inc({ code }, 0);
+    refused.inc({ code }, 0);
+  }
   const commits = new Histogram({
     name: "synced_commit_duration_seconds",
     help: "Time from a batch's arrival to its durable answer.",
@@ -207,7 +215,11 @@ function registerFilesLog(registry: Registry): (reading: ServerReadings["filesLo
   return (reading) => {
     if (reading === undefined) return;
     gauges ??= {
-      up: gauge(registry, "synced_files_log_up", "1 while PostgreSQL takes events."),
+      up: gauge(
+        registry,
+        "synced_files_log_up",
+        "1 while PostgreSQL takes the events of all folders.",
+      ),
       lag: gauge(
         registry,
         "synced_files_log_lag_events",
@@ -215,7 +227,7 @@ function registerFilesLog(registry: Registry): (reading: ServerReadings["filesLo
         ["folder"],
       ),
     };
-    gauges.up.set(reading.isConnected ? 1 : 0);
+    gauges.up.set(reading.isWell ? 1 : 0);
     gauges.lag.reset();
     for (const [folder, events] of [...reading.lag].slice(0, FILES_LOG_FOLDERS_MAX)) {
       gauges.lag.set({ folder }, events);

@@ -65,7 +65,8 @@ export interface DeviceReading {
 }
 
 export interface FilesLogReading {
-  readonly isConnected: boolean;
+  /** It takes the events of every folder. */
+  readonly isWell: boolean;
   readonly lag: ReadonlyMap<FolderName, number>;
 }
 

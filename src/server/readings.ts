@@ -48,7 +48,9 @@ export function createReadings(options: ReadingsOptions): () => Promise<ServerRe
       devices: devices.flat(),
       storeBytes: store.bytes,
       filesLog:
-        status === undefined ? undefined : { isConnected: status.connected, lag: status.lag },
+        status === undefined
+          ? undefined
+          : { isWell: status.connected && status.lastError === undefined, lag: status.lag },
     };
   };
 }
