@@ -75,13 +75,15 @@ class PostgresEventSink implements EventSink {
     return this.#call(this.#openTimeoutMs, async (sql) => {
       const [found] = await sql`
         SELECT to_regclass('files_log_schema') IS NOT NULL AS exists,
+          to_regclass('files_log') IS NOT NULL AS complete,
           current_setting('server_encoding') AS encoding`;
       const encoding = String(found?.["encoding"]);
       // SQL_ASCII stores what it is given; every other one lacks characters that names may have.
       if (encoding !== "UTF8" && encoding !== "SQL_ASCII") throw wrongEncoding(this.name, encoding);
       const version = found?.["exists"] === true ? await readVersion(sql) : 0;
       if (version > FILES_LOG_MIGRATIONS.length) throw newerTables(this.name, version);
-      if (version < FILES_LOG_MIGRATIONS.length) await migrate(sql, this.name);
+      const isComplete = found?.["complete"] === true && version === FILES_LOG_MIGRATIONS.length;
+      if (!isComplete) await migrate(sql, this.name);
     });
   }
 
@@ -238,8 +240,14 @@ async function migrate(sql: Sql, name: string): Promise<void> {
       singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
       version integer NOT NULL
     )`;
-  const version = await readVersion(sql);
+  let version = await readVersion(sql);
   if (version > FILES_LOG_MIGRATIONS.length) throw newerTables(name, version);
+  const [found] = await sql`SELECT to_regclass('files_log') IS NOT NULL AS exists`;
+  if (version > 0 && found?.["exists"] !== true) {
+    // Somebody dropped it: without the cursors all of it is written anew.
+    await sql`DROP TABLE IF EXISTS files_log_cursors`;
+    version = 0;
+  }
   for (const migration of FILES_LOG_MIGRATIONS.slice(version)) await sql.unsafe(migration);
   await sql`
     INSERT INTO files_log_schema (version) VALUES (${FILES_LOG_MIGRATIONS.length})

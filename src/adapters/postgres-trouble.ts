@@ -59,10 +59,20 @@ function troubleOf(state: string, { host, user, database }: SinkAddress): Troubl
       return {
         code: "forbidden",
         what: `PostgreSQL at ${host} does not let "${user}" make or write the tables`,
-        next: `Allow it in database "${database}": GRANT CREATE, USAGE ON SCHEMA public TO "${user}"`,
+        next:
+          `Allow it in database "${database}": GRANT CREATE, USAGE ON SCHEMA public TO "${user}"; ` +
+          "where another user made them: GRANT SELECT, INSERT, UPDATE, DELETE ON files_log, " +
+          `files_log_cursors, files_log_schema TO "${user}"`,
+      };
+    case "42P01":
+      return {
+        code: "temporarily_unavailable",
+        what: `database "${database}" at ${host} lacks a table that synced made`,
+        next:
+          "files_log is made and written anew by itself where it was dropped. For files_log_cursors: " +
+          "DROP TABLE files_log",
       };
     case "42P07":
-    case "42P01":
     case "42703":
       return {
         code: "temporarily_unavailable",

@@ -46,7 +46,7 @@ export const POSTGRES_PASSWORD = "secret-of-synced-test";
 const USER = "synced";
 /** The user and group "nobody" on Linux and macOS agree on being without rights. */
 const NOBODY = 65534;
-const START_TIMEOUT_MS = 30_000;
+const START_TIMEOUT_MS = 90_000;
 
 export async function startPostgres(options: PostgresServerOptions): Promise<PostgresServer> {
   const port = options.port ?? (await freePort());
