@@ -1,23 +1,28 @@
 /**
- * ObjectStore on a disk: small objects in an SQLite file, large ones as `objects/ab/<digest>`.
- * Rules: O6, O7, I37 (verified on every read), I41 (a failed barrier ends it).
+ * ObjectStore on a disk: small objects in an SQLite file, large ones in segments, their places in
+ * SQLite. Rules: O6, O7, I37 (verified on every read), I41 (a failed barrier ends it).
  *
  * A small object as a file costs a block and two barriers; a large one in SQLite is written twice.
- * What waits for SQLite goes in one transaction, so many small uploads share one barrier.
+ * What waits for SQLite goes in one transaction, so many small uploads share one barrier. Earlier
+ * versions kept each large object in a file of its own, `objects/ab/<digest>`: it is read there.
  */
-import { mkdirSync, readdirSync, rmSync } from "node:fs";
-import { mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { readdirSync } from "node:fs";
+import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { type Digest, digestToBytes, isDigest, sha256 } from "../core/digest.ts";
 import { SyncedError } from "../core/error.ts";
 import type { ObjectStore, StoredObject } from "../ports/object-store.ts";
+import { ObjectSegments, type SegmentPlace, type WrittenSegment } from "./object-segments.ts";
 import { SqliteDatabase } from "./sqlite-database.ts";
-import { hex } from "./sqlite-metadata-rows.ts";
+import { hex, integer } from "./sqlite-metadata-rows.ts";
+import { StorageReserve } from "./storage-reserve.ts";
 
 /** Up to this size an object lives in SQLite. */
 const SMALL_BYTES_MAX = 64 * 1024;
-/** Files being written at once: enough to keep a disk's queue busy. */
-const WRITES_AT_ONCE = 16;
+
+/** Below `objects/`. */
+const SEGMENTS = "segments";
+const TEMPORARY = "tmp";
 
 const MIGRATIONS = [
   `CREATE TABLE objects (digest BLOB PRIMARY KEY, bytes BLOB NOT NULL) STRICT, WITHOUT ROWID;`,
@@ -27,6 +32,13 @@ const MIGRATIONS = [
   INSERT INTO arrived SELECT digest, bytes FROM objects;
   DROP TABLE objects;
   ALTER TABLE arrived RENAME TO objects;`,
+  `CREATE TABLE segments (number INTEGER PRIMARY KEY, bytes INTEGER NOT NULL) STRICT;
+  CREATE TABLE places (
+    digest BLOB PRIMARY KEY,
+    segment INTEGER NOT NULL REFERENCES segments (number),
+    offset INTEGER NOT NULL,
+    size INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;`,
 ];
 
 export interface DiskObjectStoreOptions {
@@ -40,8 +52,9 @@ export function openDiskObjectStore({ directory }: DiskObjectStoreOptions): Obje
   return new DiskObjectStore(database, join(directory, "objects"));
 }
 
-interface WaitingSmall {
-  readonly objects: readonly StoredObject[];
+/** What waits for SQLite's next transaction. */
+interface Waiting {
+  readonly insert: () => void;
   readonly resolve: () => void;
   readonly reject: (error: unknown) => void;
 }
@@ -50,52 +63,57 @@ class DiskObjectStore implements ObjectStore {
   readonly failure: Promise<unknown>;
   readonly #db: SqliteDatabase;
   readonly #directory: string;
-  readonly #temporary: string;
+  readonly #segments: ObjectSegments;
+  readonly #reserve: StorageReserve;
   /** Found damaged by `get`: the next `put` writes them anew. */
   readonly #damaged = new Set<Digest>();
   /** Large objects being written: a second put of the same bytes waits for the first. */
   readonly #writing = new Map<Digest, Promise<void>>();
-  /** Directories whose own entry is durable. */
-  readonly #durable = new Set<string>();
-  #small: WaitingSmall[] = [];
+  #waiting: Waiting[] = [];
   #flushing: Promise<void> | undefined;
-  /** Set once somebody wants to know what the large objects take; kept up from then on. */
-  #large: Promise<void> | undefined;
-  #largeBytes = 0;
-  /** Written since then: a look at the directories counts them or not. */
-  readonly #writtenMeanwhile = new Set<string>();
-  #written = 0;
+  #segmentBytes: number;
+  /** Of large objects in files of their own; looked at once somebody wants to know. */
+  #looseBytes: Promise<number> | undefined;
   #failed: SyncedError | undefined;
   #reportFailure: (error: unknown) => void = () => {};
 
   constructor(database: SqliteDatabase, directory: string) {
     this.#db = database;
     this.#directory = directory;
-    this.#temporary = join(directory, "tmp");
+    this.#reserve = new StorageReserve(directory);
     const own = new Promise((resolve) => {
       this.#reportFailure = resolve;
     });
     this.failure = Promise.race([database.failure, own]);
-    // What a crash left half-written was promised to nobody.
-    mkdirSync(this.#temporary, { recursive: true, mode: 0o700 });
-    for (const name of readdirSync(this.#temporary)) rmSync(join(this.#temporary, name));
+    const row = database.row("SELECT max(number) AS last, sum(bytes) AS bytes FROM segments");
+    this.#segmentBytes = Number(row?.["bytes"] ?? 0);
+    this.#segments = new ObjectSegments({
+      directory: join(directory, SEGMENTS),
+      temporary: join(directory, TEMPORARY),
+      last: Number(row?.["last"] ?? 0),
+      barrier: (sync) => this.#barrier(sync),
+    });
   }
 
   async put(objects: readonly StoredObject[]): Promise<void> {
     this.#refuseFailed();
     const small = objects.filter(({ bytes }) => bytes.length <= SMALL_BYTES_MAX);
     const large = objects.filter(({ bytes }) => bytes.length > SMALL_BYTES_MAX);
-    // All are waited for, so that nothing of this call still runs when it rejects.
-    const outcomes = await Promise.allSettled([this.#putSmall(small), this.#putLarge(large)]);
-    for (const outcome of outcomes) {
-      if (outcome.status === "rejected") throw outcome.reason;
-    }
+    const bytes = objects.reduce((sum, object) => sum + object.bytes.length, 0);
+    await this.#reserve.taking(bytes, async () => {
+      // All are waited for, so that nothing of this call still runs when it rejects.
+      const outcomes = await Promise.allSettled([this.#putSmall(small), this.#putLarge(large)]);
+      for (const outcome of outcomes) {
+        if (outcome.status === "rejected") throw outcome.reason;
+      }
+    });
   }
 
   async has(digests: readonly Digest[]): Promise<readonly boolean[]> {
     const found: boolean[] = [];
     for (const digest of digests) {
-      found.push(this.#hasSmall(digest) || (await this.#hasLarge(digest)));
+      const isStored = this.#hasSmall(digest) || this.#placeOf(digest) !== undefined;
+      found.push(isStored || (await this.#looseSize(digest)) !== undefined);
     }
     return found;
   }
@@ -112,67 +130,83 @@ class DiskObjectStore implements ObjectStore {
 
   async list(page: Parameters<ObjectStore["list"]>[0]): Promise<readonly Digest[]> {
     const { after, limit } = page;
-    const sql = "SELECT digest FROM objects WHERE digest > ? ORDER BY digest LIMIT ?";
     const from = after === undefined ? new Uint8Array() : digestToBytes(after);
-    const found = this.#db.rows(sql, from, limit).map((row) => hex<Digest>(row, "digest"));
-    const folders = (await readdir(this.#directory)).filter((name) => /^[0-9a-f]{2}$/.test(name));
-    let largeCount = 0;
+    const found = ["objects", "places"].flatMap((table) => {
+      const sql = `SELECT digest FROM ${table} WHERE digest > ? ORDER BY digest LIMIT ?`;
+      return this.#db.rows(sql, from, limit).map((row) => hex<Digest>(row, "digest"));
+    });
+    const folders = (await readdir(this.#directory)).filter(isLooseFolder);
+    let looseCount = 0;
     for (const folder of folders.sort()) {
-      if (largeCount >= limit) break;
+      if (looseCount >= limit) break;
       if (after !== undefined && folder < after.slice(0, 2)) continue;
       for (const name of await readdir(join(this.#directory, folder))) {
         if (!isDigest(name) || (after !== undefined && name <= after)) continue;
         found.push(name);
-        largeCount += 1;
+        looseCount += 1;
       }
     }
     return [...new Set(found)].sort().slice(0, limit);
   }
 
   async usage(): Promise<{ readonly bytes: number }> {
-    this.#large ??= this.#sumLarge();
+    this.#looseBytes ??= this.#sumLoose();
+    let looseBytes: number;
     try {
-      await this.#large;
+      looseBytes = await this.#looseBytes;
     } catch (error) {
-      this.#large = undefined;
-      this.#largeBytes = 0;
+      this.#looseBytes = undefined;
       throw this.#translate(error);
     }
     const row = this.#db.row(
       "SELECT page_count * page_size AS bytes FROM pragma_page_count, pragma_page_size",
     );
-    return { bytes: Number(row?.["bytes"] ?? 0) + this.#largeBytes };
+    return { bytes: Number(row?.["bytes"] ?? 0) + this.#segmentBytes + looseBytes };
   }
 
   async check(): Promise<readonly string[]> {
     const strays = readdirSync(this.#directory).filter(
-      (name) => name !== "tmp" && !/^[0-9a-f]{2}$/.test(name),
+      (name) => name !== TEMPORARY && name !== SEGMENTS && !isLooseFolder(name),
     );
     return [...this.#db.check(), ...strays.map((name) => `unknown entry objects/${name}`)];
   }
 
   async close(): Promise<void> {
-    await this.#flushing;
     await Promise.allSettled(this.#writing.values());
+    await this.#flushing;
     this.#db.close();
   }
 
-  #putSmall(objects: readonly StoredObject[]): Promise<void> {
-    if (objects.length === 0) return Promise.resolve();
+  async #putSmall(objects: readonly StoredObject[]): Promise<void> {
+    if (objects.length === 0) return;
+    await this.#inTransaction(() => {
+      for (const { digest, bytes } of objects) {
+        if (this.#hasSmall(digest) && !this.#damaged.has(digest)) continue;
+        const sql = "INSERT OR REPLACE INTO objects VALUES (?, ?)";
+        this.#db.run(sql, digestToBytes(digest), bytes);
+      }
+    });
+    for (const { digest } of objects) this.#damaged.delete(digest);
+  }
+
+  /** Resolves when what `insert` does is durable. */
+  #inTransaction(insert: () => void): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#small.push({ objects, resolve, reject });
+      this.#waiting.push({ insert, resolve, reject });
       this.#flushing ??= this.#flush();
     });
   }
 
   async #flush(): Promise<void> {
-    while (this.#small.length > 0) {
+    while (this.#waiting.length > 0) {
       // Uploads of the same turn of the event loop share the barrier.
       await new Promise((resolve) => setImmediate(resolve));
-      const waiting = this.#small;
-      this.#small = [];
+      const waiting = this.#waiting;
+      this.#waiting = [];
       try {
-        this.#writeSmall(waiting.flatMap(({ objects }) => objects));
+        this.#db.write("full", () => {
+          for (const { insert } of waiting) insert();
+        });
         for (const { resolve } of waiting) resolve();
       } catch (error) {
         for (const { reject } of waiting) reject(error);
@@ -181,114 +215,65 @@ class DiskObjectStore implements ObjectStore {
     this.#flushing = undefined;
   }
 
-  #writeSmall(objects: readonly StoredObject[]): void {
-    const fresh = objects.filter(({ digest }) => !this.#hasSmall(digest));
-    const damaged = objects.filter(({ digest }) => this.#damaged.has(digest));
-    if (fresh.length + damaged.length === 0) return;
-    this.#db.write("full", () => {
-      for (const { digest, bytes } of [...fresh, ...damaged]) {
-        const sql = "INSERT OR REPLACE INTO objects VALUES (?, ?)";
-        this.#db.run(sql, digestToBytes(digest), bytes);
-      }
-    });
-    for (const { digest } of damaged) this.#damaged.delete(digest);
-  }
-
   async #putLarge(objects: readonly StoredObject[]): Promise<void> {
-    const queue = [...objects];
-    const touched = new Set<string>();
-    const worker = async () => {
-      for (let next = queue.pop(); next !== undefined; next = queue.pop()) {
-        try {
-          await this.#putOneLarge(next, touched);
-        } catch (error) {
-          queue.length = 0;
-          throw error;
-        }
-      }
-    };
-    const workers = Array.from({ length: Math.min(WRITES_AT_ONCE, objects.length) }, worker);
-    for (const outcome of await Promise.allSettled(workers)) {
+    const mine = new Map<Digest, StoredObject>();
+    const writes = new Set<Promise<void>>();
+    for (const object of objects) {
+      const writing = this.#writing.get(object.digest);
+      if (writing === undefined) mine.set(object.digest, object);
+      else writes.add(writing);
+    }
+    if (mine.size > 0) {
+      const write = this.#writeLarge([...mine.values()]).finally(() => {
+        for (const digest of mine.keys()) this.#writing.delete(digest);
+      });
+      for (const digest of mine.keys()) this.#writing.set(digest, write);
+      writes.add(write);
+    }
+    for (const outcome of await Promise.allSettled(writes)) {
       if (outcome.status === "rejected") throw this.#translate(outcome.reason);
     }
-    await this.#sync([...touched]);
   }
 
-  async #putOneLarge(object: StoredObject, touched: Set<string>): Promise<void> {
-    const { digest } = object;
-    const writing = this.#writing.get(digest);
-    const directory = join(this.#directory, digest.slice(0, 2));
-    // Also where it is there already: whoever wrote it may not have reached the directory's
-    // barrier.
-    touched.add(directory);
-    if (writing !== undefined) return writing;
-    const write = this.#writeLarge(object, directory);
-    this.#writing.set(digest, write);
+  async #writeLarge(objects: readonly StoredObject[]): Promise<void> {
+    const fresh: StoredObject[] = [];
+    for (const object of objects) if (!(await this.#isPlaced(object))) fresh.push(object);
+    if (fresh.length === 0) return;
+    const written = await this.#segments.write(fresh);
     try {
-      await write;
-    } finally {
-      this.#writing.delete(digest);
-    }
-  }
-
-  async #writeLarge({ digest, bytes }: StoredObject, directory: string): Promise<void> {
-    const path = join(directory, digest);
-    const size = await sizeOf(path);
-    if (size === bytes.length && !this.#damaged.has(digest)) return;
-    this.#written += 1;
-    const temporary = join(this.#temporary, `${digest}.${this.#written}`);
-    try {
-      await mkdir(directory, { recursive: true, mode: 0o700 });
-      const file = await open(temporary, "wx", 0o600);
-      try {
-        for (let written = 0; written < bytes.length; ) {
-          written += (await file.write(bytes, written)).bytesWritten;
-        }
-        await this.#barrier(() => file.sync());
-      } finally {
-        await file.close();
-      }
-      await rename(temporary, path);
-      if (size === undefined) this.#countLarge(digest, bytes.length);
+      await this.#inTransaction(() => this.#insertPlaces(written));
     } catch (error) {
-      await rm(temporary, { force: true });
+      // After a failed barrier nobody knows whether it is recorded.
+      const isUnknown = error instanceof SyncedError && error.code === "storage_failed";
+      if (!isUnknown) await this.#segments.remove(written.segment);
       throw error;
     }
-    this.#damaged.delete(digest);
+    this.#segmentBytes += written.bytes;
+    for (const { digest } of fresh) this.#damaged.delete(digest);
   }
 
-  #countLarge(digest: Digest, bytes: number): void {
-    if (this.#large === undefined) return;
-    this.#writtenMeanwhile.add(digest);
-    this.#largeBytes += bytes;
+  #insertPlaces({ segment, bytes, places }: WrittenSegment): void {
+    this.#db.run("INSERT INTO segments VALUES (?, ?)", segment, bytes);
+    for (const [digest, { offset, size }] of places) {
+      const sql = "INSERT OR REPLACE INTO places VALUES (?, ?, ?, ?)";
+      this.#db.run(sql, digestToBytes(digest), segment, offset, size);
+    }
   }
 
-  async #sumLarge(): Promise<void> {
+  /** A file of its own does not count: nobody knows whether its name was made durable. */
+  async #isPlaced({ digest }: StoredObject): Promise<boolean> {
+    const place = this.#damaged.has(digest) ? undefined : this.#placeOf(digest);
+    return place !== undefined && this.#segments.reaches(place);
+  }
+
+  async #sumLoose(): Promise<number> {
     let sum = 0;
-    for (const folder of await readdir(this.#directory)) {
-      if (!/^[0-9a-f]{2}$/.test(folder)) continue;
+    for (const folder of (await readdir(this.#directory)).filter(isLooseFolder)) {
       for (const name of await readdir(join(this.#directory, folder))) {
-        if (!isDigest(name) || this.#writtenMeanwhile.has(name)) continue;
-        sum += (await sizeOf(join(this.#directory, folder, name))) ?? 0;
+        if (isDigest(name)) sum += (await this.#looseSize(name)) ?? 0;
       }
     }
-    this.#largeBytes += sum;
-  }
-
-  async #sync(directories: readonly string[]): Promise<void> {
-    const fresh = directories.filter((directory) => !this.#durable.has(directory));
-    if (fresh.length > 0) await this.#syncDirectory(this.#directory);
-    for (const directory of fresh) this.#durable.add(directory);
-    await Promise.all(directories.map((directory) => this.#syncDirectory(directory)));
-  }
-
-  async #syncDirectory(path: string): Promise<void> {
-    const directory = await open(path, "r");
-    try {
-      await this.#barrier(() => directory.sync());
-    } finally {
-      await directory.close();
-    }
+    return sum;
   }
 
   /**
@@ -311,13 +296,33 @@ class DiskObjectStore implements ObjectStore {
     return this.#db.row(sql, digestToBytes(digest)) !== undefined;
   }
 
-  async #hasLarge(digest: Digest): Promise<boolean> {
-    return (await sizeOf(join(this.#directory, digest.slice(0, 2), digest))) !== undefined;
+  #placeOf(digest: Digest): SegmentPlace | undefined {
+    this.#refuseFailed();
+    const sql = "SELECT segment, offset, size FROM places WHERE digest = ?";
+    const row = this.#db.row(sql, digestToBytes(digest));
+    if (row === undefined) return undefined;
+    const [segment, offset] = [integer(row, "segment"), integer(row, "offset")];
+    return { segment, offset, size: integer(row, "size") };
+  }
+
+  async #looseSize(digest: Digest): Promise<number | undefined> {
+    try {
+      return (await stat(this.#loosePath(digest))).size;
+    } catch (error) {
+      if (codeOf(error) === "ENOENT") return undefined;
+      throw error;
+    }
+  }
+
+  #loosePath(digest: Digest): string {
+    return join(this.#directory, digest.slice(0, 2), digest);
   }
 
   async #readLarge(digest: Digest): Promise<Uint8Array | undefined> {
+    const place = this.#placeOf(digest);
     try {
-      return await readFile(join(this.#directory, digest.slice(0, 2), digest));
+      if (place !== undefined) return await this.#segments.read(place);
+      return await readFile(this.#loosePath(digest));
     } catch (error) {
       if (codeOf(error) === "ENOENT") return undefined;
       const message = `Cannot read object ${digest}: ${describe(error)}`;
@@ -340,13 +345,8 @@ class DiskObjectStore implements ObjectStore {
   }
 }
 
-async function sizeOf(path: string): Promise<number | undefined> {
-  try {
-    return (await stat(path)).size;
-  } catch (error) {
-    if (codeOf(error) === "ENOENT") return undefined;
-    throw error;
-  }
+function isLooseFolder(name: string): boolean {
+  return /^[0-9a-f]{2}$/.test(name);
 }
 
 function codeOf(error: unknown): string | undefined {

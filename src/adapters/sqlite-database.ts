@@ -97,7 +97,9 @@ export class SqliteDatabase {
       return result;
     } catch (error) {
       this.#rollBack();
-      throw this.#translate(error, "write");
+      const reason = this.#translate(error, "write");
+      if (reason instanceof SyncedError && reason.code === "storage_full") this.#foldLogIn();
+      throw reason;
     } finally {
       this.#isWriting = false;
     }
@@ -140,6 +142,16 @@ export class SqliteDatabase {
     // The version must be in the file's header, where an older program looks before it opens
     // anything.
     this.#database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+  }
+
+  /** The next try finds the log's room free, where there was no more for it to grow. */
+  #foldLogIn(): void {
+    try {
+      this.#database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+    } catch (error) {
+      // Without room for what the log holds it stays as it is; a failed barrier is the end.
+      this.#translate(error, "checkpoint");
+    }
   }
 
   #rollBack(): void {

@@ -1,10 +1,19 @@
 /** The disk as ObjectStore: the contract, and what is its own. */
 import { afterAll, expect, test } from "bun:test";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { openDiskObjectStore } from "../../src/adapters/disk-object-store.ts";
+import type { StoredObject } from "../../src/ports/object-store.ts";
 import { objectOf, objectStoreContract } from "../contracts/object-store-contract.ts";
 
 const directories: string[] = [];
@@ -25,11 +34,13 @@ objectStoreContract("The disk", () => {
     store,
     close: () => store.close(),
     damage({ digest, bytes }) {
-      const path = join(directory, "objects", digest.slice(0, 2), digest);
       const other = new Uint8Array(bytes);
       other[0] = (other[0] ?? 0) ^ 1;
       if (bytes.length > 64 * 1024) {
-        writeFileSync(path, other);
+        const { path, offset } = placeOf(directory, digest);
+        const segment = readFileSync(path);
+        segment.set(other, offset);
+        writeFileSync(path, segment);
         return;
       }
       const database = new DatabaseSync(join(directory, "objects.db"));
@@ -53,23 +64,96 @@ test("objects outlive the store, and half-written files do not [O7]", async () =
   await second.close();
 });
 
-test("a large object is a file of its bytes under its digest [O6]", async () => {
+test("the large objects of one upload are one file, each at its place [O6]", async () => {
   const directory = scratch();
   const store = openDiskObjectStore({ directory });
-  const { digest, bytes } = objectOf(7, 100_000);
-  await store.put([{ digest, bytes }]);
-  const path = join(directory, "objects", digest.slice(0, 2), digest);
-  expect(readFileSync(path).equals(bytes)).toBe(true);
+  const objects = [objectOf(7, 100_000), objectOf(8, 90_000), objectOf(9, 80_000)];
+  await store.put(objects);
+  const places = objects.map(({ digest }) => placeOf(directory, digest));
+  expect(new Set(places.map(({ path }) => path)).size).toBe(1);
+  for (const [index, { bytes }] of objects.entries()) {
+    const { path, offset } = places[index] ?? { path: "", offset: 0 };
+    expect(
+      readFileSync(path)
+        .subarray(offset, offset + bytes.length)
+        .equals(bytes),
+    ).toBe(true);
+  }
+  await store.put(objects);
+  const { path } = placeOf(directory, objectOf(7, 100_000).digest);
+  expect(statSync(path).size).toBe(270_000);
+  expect(readdirSync(join(directory, "objects", "segments", "0"))).toEqual(["1"]);
   await store.close();
 });
 
-test("a truncated file is damage and not a short object [I37]", async () => {
+test("a truncated segment is damage, a lost one is a lost object, and a put heals both [I37]", async () => {
   const directory = scratch();
   const store = openDiskObjectStore({ directory });
   const object = objectOf(8, 100_000);
   await store.put([object]);
-  const path = join(directory, "objects", object.digest.slice(0, 2), object.digest);
+  const { path } = placeOf(directory, object.digest);
   writeFileSync(path, object.bytes.subarray(0, 5000));
   await expect(store.get(object.digest)).rejects.toMatchObject({ code: "chunk_corrupt" });
+  await store.put([object]);
+  expect(await store.get(object.digest)).toEqual(object.bytes);
+  rmSync(placeOf(directory, object.digest).path);
+  expect(await store.get(object.digest)).toBeUndefined();
+  await store.put([object]);
+  expect(await store.get(object.digest)).toEqual(object.bytes);
   await store.close();
 });
+
+test("a segment that a crash left without places is not written over [O7]", async () => {
+  const directory = scratch();
+  const first = openDiskObjectStore({ directory });
+  const object = objectOf(3, 100_000);
+  await first.put([object]);
+  await first.close();
+  for (const number of ["2", "1000", "1001"]) {
+    const group = join(directory, "objects", "segments", number.length > 3 ? "1" : "0");
+    mkdirSync(group, { recursive: true });
+    writeFileSync(join(group, number), "left over");
+  }
+  const second = openDiskObjectStore({ directory });
+  const next = objectOf(4, 100_000);
+  await second.put([next]);
+  expect(placeOf(directory, next.digest).path).toEndWith("/1/1002");
+  for (const { digest, bytes } of [object, next]) expect(await second.get(digest)).toEqual(bytes);
+  expect(await second.check()).toEqual([]);
+  await second.close();
+});
+
+test("what an earlier version kept in a file of its own is read, listed and counted [I44]", async () => {
+  const directory = scratch();
+  const { digest, bytes } = objectOf(6, 100_000);
+  const folder = join(directory, "objects", digest.slice(0, 2));
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, digest), bytes);
+  const store = openDiskObjectStore({ directory });
+  expect(await store.get(digest)).toEqual(bytes);
+  expect(await store.has([digest])).toEqual([true]);
+  expect(await store.list({ limit: 10 })).toEqual([digest]);
+  expect((await store.usage()).bytes).toBeGreaterThanOrEqual(100_000);
+  expect(await store.check()).toEqual([]);
+  writeFileSync(join(folder, digest), "damaged");
+  await expect(store.get(digest)).rejects.toMatchObject({ code: "chunk_corrupt" });
+  await store.put([{ digest, bytes }]);
+  expect(await store.get(digest)).toEqual(bytes);
+  expect(await store.list({ limit: 10 })).toEqual([digest]);
+  await store.close();
+});
+
+function placeOf(
+  directory: string,
+  digest: StoredObject["digest"],
+): { readonly path: string; readonly offset: number } {
+  const database = new DatabaseSync(join(directory, "objects.db"));
+  const row = database
+    .prepare("SELECT segment, offset FROM places WHERE hex(digest) = ?")
+    .get(digest.toUpperCase());
+  database.close();
+  const segment = Number(row?.["segment"]);
+  const group = String(Math.floor(segment / 1000));
+  const path = join(directory, "objects", "segments", group, String(segment));
+  return { path, offset: Number(row?.["offset"]) };
+}
