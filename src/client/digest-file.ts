@@ -154,6 +154,7 @@ async function digestChunks(
   let position = 0;
   let start = 0;
   let end = 0;
+  let lookedAt = 0;
   while (position < size || start < end) {
     const wanted = Math.min(BLOCK_BYTES, size - position, buffer.length - end);
     const block = buffer.subarray(end, end + wanted);
@@ -162,7 +163,10 @@ async function digestChunks(
     position += wanted;
     end += wanted;
     // A file that somebody still writes is not read to its end in vain.
-    if (position % LOOK_BYTES === 0 && !isAsExpected(reader, expected)) return undefined;
+    if (position - lookedAt >= LOOK_BYTES) {
+      if (!isAsExpected(reader, expected)) return undefined;
+      lookedAt = position;
+    }
 
     const isLast = position === size;
     let cut = chunker.cut(buffer, start, end, isLast);

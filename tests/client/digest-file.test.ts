@@ -116,6 +116,24 @@ describe("digestFile()", () => {
     }
   });
 
+  test("does not read a long file to its end while somebody writes to it [A5]", async () => {
+    const bytes = noise(8, 24 * 1024 * 1024);
+    const { world, stat } = worldWith(bytes);
+    let reads = 0;
+    world.onCall = (name) => {
+      const inode = world.inode("f");
+      // In the fifth block: by then the blocks do not lie on multiples of anything any more.
+      if (name === "reader.read" && ++reads === 5 && inode.kind === "file") {
+        world.disk.write(inode, bytes, "user", "durable");
+      }
+      return undefined;
+    };
+    const file = { path: "f", expected: stat };
+    const result = await digestFile(world.fs, file, new Chunker(LARGE), new Pace(world.clock));
+    expect(result).toEqual({ kind: "unstable" });
+    expect(reads).toBeLessThan(22);
+  });
+
   test("is unstable when the file shrinks, grows, or is another one [A5]", async () => {
     const { world, stat } = worldWith(noise(4, 5_000));
     const chunker = new Chunker(PROFILE);
