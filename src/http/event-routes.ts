@@ -7,14 +7,12 @@
 
 import { parseDigest } from "../core/digest.ts";
 import { SyncedError } from "../core/error.ts";
-import type { ServedEvent } from "../core/event.ts";
 import { type DeviceId, type Epoch, type FolderName, parseId } from "../core/identifier.ts";
 import {
   EVENTS_PER_PAGE_MAX,
   HEARTBEAT_INTERVAL_MS,
   STREAM_BUFFER_BYTES_MAX,
 } from "../core/limits.ts";
-import type { EventPage } from "../protocol/messages.ts";
 import { parseSequenceText } from "../protocol/parse-request.ts";
 import type { EventsRequest } from "../server/sequencer.ts";
 import { bytesAnswer, jsonAnswer } from "./answer.ts";
@@ -25,6 +23,7 @@ import {
   type RouterOptions,
   requiredParameter,
 } from "./endpoint.ts";
+import { FolderTail } from "./folder-tail.ts";
 import { folderOf, limitOf } from "./json-routes.ts";
 
 /**
@@ -41,6 +40,7 @@ const GREETING = encoder.encode(": synced\n\n");
 
 export function eventRoutes(options: RouterOptions): readonly Route[] {
   let streamCount = 0;
+  const tails = new FolderTails(options);
   return [
     {
       pattern: "/v1/folders/:folder/events",
@@ -57,15 +57,18 @@ export function eventRoutes(options: RouterOptions): readonly Route[] {
             }
             // Read before a stream is begun, so that a cursor that is not on this log is an error,
             // not a break.
-            const page = await options.sequencer.events(folder, request);
+            const look = isLive ? { ...request, limit: 1, inline: false } : request;
+            const page = await options.sequencer.events(folder, look);
             if (!isLive) return jsonAnswer(page);
             streamCount++;
             options.instruments?.streamOpened();
+            const tail = tails.open(folder);
             const onClose = () => {
+              tails.close(folder);
               streamCount--;
               options.instruments?.streamClosed();
             };
-            return openStream(options, { folder, request, page, onClose });
+            return openStream(options, { folder, request, tail, epoch: page.epoch, onClose });
           },
         },
       },
@@ -103,10 +106,36 @@ function isInline(text: string | undefined): boolean {
   throw new SyncedError("invalid_parameter", 'Cannot use inline: expected "0" or "1"');
 }
 
+/** One tail for each folder that has a reader. */
+class FolderTails {
+  readonly #options: RouterOptions;
+  readonly #tails = new Map<FolderName, { readonly tail: FolderTail; readers: number }>();
+
+  constructor(options: RouterOptions) {
+    this.#options = options;
+  }
+
+  open(folder: FolderName): FolderTail {
+    const known = this.#tails.get(folder);
+    const entry = known ?? { tail: new FolderTail(this.#options, folder), readers: 0 };
+    entry.readers++;
+    this.#tails.set(folder, entry);
+    return entry.tail;
+  }
+
+  close(folder: FolderName): void {
+    const entry = this.#tails.get(folder);
+    if (entry === undefined || --entry.readers > 0) return;
+    entry.tail.close();
+    this.#tails.delete(folder);
+  }
+}
+
 interface StreamStart {
   readonly folder: FolderName;
   readonly request: EventsRequest;
-  readonly page: EventPage;
+  readonly tail: FolderTail;
+  readonly epoch: Epoch;
   readonly onClose: () => void;
 }
 
@@ -169,48 +198,28 @@ function openStream(options: RouterOptions, start: StreamStart): Response {
 /** Pieces of the stream: whole groups, or a heartbeat. Ends when the signal aborts. */
 async function* livePieces(
   { sequencer, clock }: RouterOptions,
-  { folder, request, page: firstPage }: StreamStart,
+  { folder, request, tail, epoch }: StreamStart,
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  const { device } = request;
+  const { device, limit, inline = false } = request;
+  let { after } = request;
   let news = new AbortController();
   const wake = () => news.abort();
   const unsubscribe = sequencer.subscribe(folder, wake);
   signal.addEventListener("abort", wake, { once: true });
   try {
     yield GREETING;
-    let page = firstPage;
     while (!signal.aborted) {
-      if (page.events.length > 0) yield encodeEvents(page.events, device);
-      // Renewed before the log is read: a commit in between then wakes the wait at once.
+      const page = await tail.read({ after, limit, inline, epoch });
+      if (!page.isEmpty) yield await page.pieceFor(device);
+      after = page.next;
+      // Renewed before the head is looked at: a commit in between then ends the wait at once.
       if (news.signal.aborted) news = new AbortController();
-      page = await sequencer.events(folder, {
-        after: page.next,
-        epoch: page.epoch,
-        limit: request.limit,
-        inline: request.inline === true,
-        ...(device === undefined ? undefined : { device }),
-      });
-      if (page.events.length > 0 || signal.aborted) continue;
+      if (after < tail.head || signal.aborted) continue;
       await clock.sleep(HEARTBEAT_INTERVAL_MS, news.signal);
       if (!news.signal.aborted) yield HEARTBEAT;
     }
   } finally {
     unsubscribe();
   }
-}
-
-/** @param reader knows its own events: of each run of them it is only told where it ends. */
-function encodeEvents(events: readonly ServedEvent[], reader: DeviceId | undefined): Uint8Array {
-  let text = "";
-  for (const [index, event] of events.entries()) {
-    if (reader !== undefined && event.device === reader) {
-      if (events[index + 1]?.device === reader) continue;
-      text += `id: ${event.seq}\ndata: {"passed":${event.seq}}\n\n`;
-      continue;
-    }
-    // JSON escapes line feeds, so an event is always one line.
-    text += `id: ${event.seq}\ndata: ${JSON.stringify(event)}\n\n`;
-  }
-  return encoder.encode(text);
 }

@@ -146,6 +146,8 @@ export interface Sequencer {
    * @throws {SyncedError} `cursor_ahead`, `log_diverged`
    */
   events(folder: FolderName, request: EventsRequest): Promise<EventPage>;
+  /** The event with its file's bytes beside it, where it is a small file. */
+  withInline(event: ServedEvent): Promise<ServedEvent>;
   /**
    * Calls `listener` with the head after each durable commit, in order; it must not throw or block.
    *
@@ -265,6 +267,7 @@ export function createSequencer(ports: SequencerPorts): Sequencer {
 
     commit: (folder, batch) => logs.commit(folder, batch),
     events: (folder, request) => readEvents(ports, folder, request),
+    withInline: (event) => withInline(objects, event),
     subscribe: (folder, listener) => logs.of(folder).subscribe(listener),
 
     missing: (folder, digests) => supply.missing(folder, digests),
@@ -376,26 +379,27 @@ async function readEvents(
     request.inline === true
       ? await Promise.all(
           slice.events.map((event) =>
-            event.device === request.device ? event : withInline(objects, event, instruments),
+            event.device === request.device ? event : withInline(objects, event),
           ),
         )
       : slice.events;
+  for (const event of events) instruments?.bytesSent(inlinedBytes(event));
   const next = events.at(-1)?.seq ?? after;
   return { epoch: head.epoch, head: slice.head.seq, events, next };
 }
 
-async function withInline(
-  objects: ObjectStore,
-  event: ServedEvent,
-  instruments: ServerInstruments | undefined,
-): Promise<ServedEvent> {
+/** How many bytes of a file travel beside this event. */
+export function inlinedBytes({ inline, content }: ServedEvent): number {
+  return inline === undefined || content.kind !== "file" ? 0 : content.size;
+}
+
+async function withInline(objects: ObjectStore, event: ServedEvent): Promise<ServedEvent> {
   const { kind, content } = event;
   if (kind === "move" || kind === "delete" || content.kind !== "file") return event;
   if (content.depth > 0 || content.size === 0 || content.size > INLINE_BYTES_MAX) return event;
   try {
     const bytes = await objects.get(content.manifest);
     if (bytes === undefined) return event;
-    instruments?.bytesSent(bytes.length);
     return { ...event, inline: bytes.toBase64() };
   } catch (error) {
     // Damage to one file must not stop the log: whoever fetches these bytes is told.

@@ -1,5 +1,7 @@
 /** The event log over HTTP: pages, live streams, heartbeats, slow readers. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { createRouter } from "../../src/http/router.ts";
+import type { Sequencer } from "../../src/server/sequencer.ts";
 import { BASE, type Fixture, FOLDER, id, openFixture, problemOf } from "./fixture.ts";
 
 let fixture: Fixture;
@@ -151,6 +153,74 @@ describe("GET events as a stream", () => {
     expect(idsOf(new TextDecoder().decode(value))).toHaveLength(150);
     await reader.cancel();
   });
+
+  test("streams that share a look at the log each get what is theirs [H6, H9]", async () => {
+    const author = "0".repeat(32);
+    const own = await openStream(`after=0&inline=1&device=${author}`);
+    const other = await openStream(`after=0&inline=1&device=${id("other")}`);
+    const plain = await openStream("after=0");
+    await fixture.call("PUT", `${BASE}/files?path=small`, { body: "tiny" });
+    expect(await readUntil(own, "id: 1\n")).toEndWith('id: 1\ndata: {"passed":1}\n\n');
+    expect(await readUntil(other, "id: 1\n")).toContain(`"inline":"${btoa("tiny")}"`);
+    const text = await readUntil(plain, "id: 1\n");
+    expect(text).toContain('"path":"small"');
+    expect(text).not.toContain("inline");
+    await commit(1);
+    for (const reader of [own, other, plain]) {
+      expect(await readUntil(reader, "id: 2\n")).toContain('"kind":"create"');
+      await reader.cancel();
+    }
+  });
+
+  test("a commit that wakes many streams is read once [H6]", async () => {
+    let looks = 0;
+    const { events } = fixture.sequencer;
+    const sequencer: Sequencer = {
+      ...fixture.sequencer,
+      events(...request) {
+        looks++;
+        return events(...request);
+      },
+    };
+    const router = createRouter({ ...fixture.options, sequencer });
+    const readers = [];
+    for (let count = 0; count < 40; count += 1) {
+      const url = `http://localhost${BASE}/events?after=0&inline=1&device=${id(`d${count}`)}`;
+      const response = await router.fetch(new Request(url, { headers: STREAM }));
+      const reader = response.body?.getReader();
+      if (reader === undefined) throw new Error("No body");
+      readers.push(reader);
+    }
+    for (const reader of readers) await readUntil(reader, "synced");
+    while (fixture.clock.sleepCount < readers.length) await fixture.clock.yield();
+    looks = 0;
+    await commit(1);
+    for (const reader of readers) await readUntil(reader, "id: 1\n");
+    expect(looks).toBe(1);
+    for (const reader of readers) await reader.cancel();
+  });
+
+  test("no stream misses an event while many commit and readers come and go [H6, L1]", async () => {
+    const wanted = Array.from({ length: 300 }, (_, index) => index + 1);
+    const readers = Array.from({ length: 20 }, async (_, number) => {
+      let text = "";
+      while (!text.includes("id: 300\n")) {
+        const after = idsOf(text).at(-1) ?? 0;
+        const reader = await openStream(`after=${after}&limit=${5 + number}`);
+        // Half of them come back from time to time.
+        for (let pieces = 0; pieces < (number % 2 ? 10 : Number.POSITIVE_INFINITY); pieces++) {
+          const { value } = await reader.read();
+          text += new TextDecoder().decode(value);
+          if (text.includes("id: 300\n")) break;
+          if (pieces % 3 === 0) await new Promise((resolve) => setImmediate(resolve));
+        }
+        await reader.cancel();
+      }
+      expect(idsOf(text)).toEqual(wanted);
+    });
+    for (let count = 0; count < 300; count += 1) await commit(1);
+    await Promise.all(readers);
+  }, 60_000);
 
   test("sends a heartbeat every 15 s of silence [H6]", async () => {
     const reader = await openStream();
