@@ -10,6 +10,7 @@ const BENCHES: readonly (readonly [file: string, ...args: string[]])[] = [
   ["chunker.bench.ts"],
   ["scan.bench.ts", "20000"],
   ["commit.bench.ts"],
+  ["streams.bench.ts", "5000", "200"],
   ["sync.bench.ts", "10000", "100"],
 ];
 

@@ -18,7 +18,8 @@ const LATENCY_ROUNDS = 40;
 
 const files = Number(process.argv[2] ?? 10_000);
 const largeMib = Number(process.argv[3] ?? 100);
-const binary = new URL("../../dist/synced", import.meta.url).pathname;
+const binary =
+  process.env["BENCH_BINARY"] ?? new URL("../../dist/synced", import.meta.url).pathname;
 const root = fs.mkdtempSync(join(process.env["BENCH_DIR"] ?? tmpdir(), "synced-test-sync-"));
 const [a, b] = [join(root, "a"), join(root, "b")];
 const started = new Map<string, ChildProcess>();
@@ -84,9 +85,10 @@ function fill(folder: string): void {
 /** Two hops, as the files go through the server. @returns undefined where there is no rsync. */
 function rsyncMs(from: string): number | undefined {
   const start = performance.now();
+  const [first, second] = [`${from}-hop-1`, `${from}-hop-2`];
   for (const [source, target] of [
-    [from, join(root, "hop-1")],
-    [join(root, "hop-1"), join(root, "hop-2")],
+    [from, first],
+    [first, second],
   ]) {
     const args = ["-a", "--fsync", "--exclude", ".synced", `${source}/`, `${target}/`];
     if (spawnSync("rsync", args).status !== 0) return undefined;
@@ -131,11 +133,22 @@ try {
   const median = latencies.sort((x, y) => x - y)[LATENCY_ROUNDS / 2] ?? 0;
   console.log(`one file of 1 KiB: ${median.toFixed(1)} ms median`);
 
-  const large = join(root, "large");
+  const alone = join(root, "alone");
+  fs.mkdirSync(alone);
+  const large = join(alone, "large");
   for (let at = 0; at < largeMib; at += 1) fs.appendFileSync(large, randomBytes(MIB));
+  const largePeerMs = rsyncMs(alone);
+  const [sent, received] = [join(a, "large"), join(b, "large")];
   before = used();
-  fs.renameSync(large, join(a, "large"));
-  report(`file of ${largeMib} MiB`, await until(() => fs.existsSync(join(b, "large")), 5));
+  fs.renameSync(large, sent);
+  const isThere = (size: number) => () =>
+    fs.statSync(received, { throwIfNoEntry: false })?.size === size;
+  report(`file of ${largeMib} MiB`, await until(isThere(largeMib * MIB), 5), largePeerMs);
+  reportProcessors(before);
+
+  before = used();
+  fs.writeFileSync(sent, Buffer.concat([Buffer.from("x"), fs.readFileSync(sent)]));
+  report("one byte in front of it, in place", await until(isThere(largeMib * MIB + 1), 5));
   reportProcessors(before);
 } finally {
   for (const child of [...started.values()].reverse()) child.kill("SIGTERM");
