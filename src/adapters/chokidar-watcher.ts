@@ -1,6 +1,6 @@
 /**
- * Watcher by polling, for file systems without events (`--poll`) and for when native watching has
- * failed. Rules: Y2. chokidar replaces our own bookkeeping of one stat a file and interval.
+ * Watcher by polling, for file systems without events (`--poll`). Rules: Y2. chokidar replaces our
+ * own bookkeeping of one stat a file and interval.
  */
 import { relative } from "node:path";
 import type { FSWatcher } from "chokidar";

@@ -14,7 +14,6 @@ import { systemRandom } from "../adapters/system-random.ts";
 import type { ClientWorld } from "../client/options.ts";
 import type { Observer } from "../ports/observer.ts";
 import type { Watcher } from "../ports/watcher.ts";
-import { createFallbackWatcher } from "./fallback-watcher.ts";
 import { stateDirectoryOf } from "./folder-state.ts";
 
 /** Short enough to feel live, long enough for a network file system with many files. */
@@ -77,11 +76,8 @@ export function openClientWorld(options: ClientWorldOptions): OpenedClientWorld 
   };
 }
 
-function createWatcher(rootPath: string, { poll, observer }: ClientWorldOptions): Watcher {
-  const polling = createChokidarWatcher(rootPath, { intervalMs: POLL_INTERVAL_MS });
-  if (poll) return polling;
-  return createFallbackWatcher(createNativeWatcher(rootPath), polling, (reason) => {
-    const message = `Cannot watch the folder (${reason}); its files are looked at every second`;
-    observer.emit({ event: "notice", code: "polling", message });
-  });
+function createWatcher(rootPath: string, { poll }: ClientWorldOptions): Watcher {
+  return poll
+    ? createChokidarWatcher(rootPath, { intervalMs: POLL_INTERVAL_MS })
+    : createNativeWatcher(rootPath);
 }

@@ -12,9 +12,12 @@ export interface WatchHandler {
   /** Hints were lost (queue overflow, null filename): everything may have changed. */
   overflow(): void;
   /**
-   * Watching ended or never began (out of watches, root gone); the caller falls back to polling.
+   * Not all of the folder is watched, or nothing (any more): out of watches, an unreadable
+   * directory, the root gone. Hints of the rest go on. Said once until `restored`.
    */
   failed(reason: string): void;
+  /** All of it is watched again; an overflow came before. */
+  restored(): void;
 }
 
 export interface Watch {

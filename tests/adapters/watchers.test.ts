@@ -8,10 +8,10 @@ import { createChokidarWatcher } from "../../src/adapters/chokidar-watcher.ts";
 import { createNativeWatcher } from "../../src/adapters/native-watcher.ts";
 import type { Watch, Watcher } from "../../src/ports/watcher.ts";
 import { makeScratchFolder } from "./disk-user.ts";
-import { type Runtime, spawnScript } from "./processes/spawn.ts";
+import { type Runtime, type Script, spawnLimitedScript, spawnScript } from "./processes/spawn.ts";
 
 const INTERVAL_MS = 50;
-const PATIENCE_MS = 10_000;
+const PATIENCE_MS = 60_000;
 
 let root: string;
 let drop: () => void;
@@ -32,6 +32,7 @@ async function begin(watcher: Watcher): Promise<void> {
     changed: (path) => hints.push(path),
     overflow: () => hints.push("(overflow)"),
     failed: () => hints.push("(failed)"),
+    restored: () => hints.push("(restored)"),
   });
 }
 
@@ -68,8 +69,12 @@ for (const [name, create] of Object.entries(WATCHERS)) {
       await begin(create(root));
       mkdirSync(join(root, "new/deep"), { recursive: true });
       await hinted("new");
-      await Bun.sleep(4 * INTERVAL_MS);
-      writeFileSync(join(root, "new/deep/file"), "x");
+      // What was made before they were watched is found by the scan that this hint asks for.
+      const end = performance.now() + PATIENCE_MS;
+      while (!hints.includes("new/deep/file") && performance.now() < end) {
+        appendFileSync(join(root, "new/deep/file"), "x");
+        await Bun.sleep(2 * INTERVAL_MS);
+      }
       await hinted("new/deep/file");
     });
 
@@ -112,24 +117,101 @@ test("the native watcher says that it failed where there is no folder [Y2]", asy
   expect(hints).toEqual(["(failed)"]);
 });
 
+test("what cannot be watched stops nothing else, and is watched as soon as it can be [F57, Y2]", async () => {
+  const name = "n".repeat(200);
+  const beyondPathMax = `i=0; while [ $i -lt 40 ]; do mkdir ${name} && cd -P ${name} || exit 1; i=$((i+1)); done`;
+  Bun.spawnSync(["sh", "-c", beyondPathMax], { cwd: root });
+  mkdirSync(join(root, "other/deep"), { recursive: true });
+  await begin(createNativeWatcher(root));
+  await hinted("(failed)");
+  writeFileSync(join(root, "other/deep/file"), "x");
+  await hinted("other/deep/file");
+  expect(hints).not.toContain("(restored)");
+  Bun.spawnSync(["rm", "-rf", name], { cwd: root });
+  await hinted("(overflow)", "(restored)");
+  expect(hints.filter((hint) => hint === "(failed)")).toHaveLength(1);
+}, 180_000);
+
 /** More than fs.inotify.max_queued_events, which is 16,384 unless raised. */
 const EVENTS = 20_000;
 
 for (const runtime of ["bun", "deno"] satisfies Runtime[]) {
-  test(`${runtime}: hints that the kernel dropped show as an overflow [Y2]`, async () => {
+  test(`${runtime}: hints that the kernel dropped show as an overflow [F66, Y2]`, async () => {
     const script = spawnScript(runtime, "watch-folder.ts", root);
     try {
-      expect(await script.line()).toBe("watching");
-      script.kill("SIGSTOP");
-      for (let index = 0; index < EVENTS; index += 1) writeFileSync(join(root, `f${index}`), "");
-      script.kill("SIGCONT");
-      let line: string | undefined;
-      do line = await script.line();
-      while (line !== undefined && line !== "overflow");
-      expect(line).toBe("overflow");
+      await loseHints(script);
     } finally {
       script.kill("SIGKILL");
       await script.exited;
     }
-  }, 30_000);
+  }, 180_000);
+
+  test.skipIf(!mayLimitWatches())(
+    `${runtime}: watching is taken up when there are watches again [F67, Y2]`,
+    async () => {
+      for (const path of ["a/x", "b/x", "c/x"]) mkdirSync(join(root, path), { recursive: true });
+      const script = spawnLimitedScript(runtime, "watch-few.ts", root);
+      try {
+        await lineOf(script, (line) => line.startsWith("failed"));
+        await lineOf(script, (line) => line === "restored");
+        for (const path of ["a/x/file", "b/x/file", "c/x/file"]) {
+          writeFileSync(join(root, path), "x");
+          await lineOf(script, (line) => line === `changed ${JSON.stringify(path)}`);
+        }
+      } finally {
+        script.kill("SIGKILL");
+        await script.exited;
+      }
+    },
+    60_000,
+  );
+}
+
+// Deno comes back to such a directory by itself.
+test("a directory that was made while hints were dropped is watched soon [F66, F69, Y2]", async () => {
+  const script = spawnScript("bun", "watch-folder.ts", root);
+  try {
+    await loseHints(script);
+    const change = `changed ${JSON.stringify("late/deep/file")}`;
+    await whileWriting(join(root, "late/deep/file"), () =>
+      lineOf(script, (line) => line === change),
+    );
+  } finally {
+    script.kill("SIGKILL");
+    await script.exited;
+  }
+}, 180_000);
+
+/** Makes more than the kernel keeps, and then a directory. */
+async function loseHints(script: Script): Promise<void> {
+  expect(await script.line()).toBe("watching");
+  script.kill("SIGSTOP");
+  for (let index = 0; index < EVENTS; index += 1) writeFileSync(join(root, `f${index}`), "");
+  mkdirSync(join(root, "late/deep"), { recursive: true });
+  script.kill("SIGCONT");
+  await lineOf(script, (line) => line === "overflow");
+}
+
+async function lineOf(script: Script, isIt: (line: string) => boolean): Promise<void> {
+  for (;;) {
+    const line = await script.line();
+    if (line === undefined) throw new Error("The script has ended");
+    if (isIt(line)) return;
+  }
+}
+
+/** The directory may be watched only a while after the overflow. */
+async function whileWriting(path: string, work: () => Promise<void>): Promise<void> {
+  const timer = setInterval(() => writeFileSync(path, "x"), 200);
+  try {
+    await work();
+  } finally {
+    clearInterval(timer);
+  }
+}
+
+/** In a user namespace of its own a process may lower its limits. */
+function mayLimitWatches(): boolean {
+  const limit = "echo 5 >/proc/sys/user/max_inotify_watches";
+  return Bun.spawnSync(["unshare", "--user", "--map-root-user", "sh", "-c", limit]).exitCode === 0;
 }

@@ -26,7 +26,16 @@ export interface Script {
 }
 
 export function spawnScript(runtime: Runtime, script: string, ...rest: string[]): Script {
+  return spawn([...RUNTIMES[runtime], join(import.meta.dir, script), ...rest]);
+}
+
+/** In a user namespace of its own, whose limits it may set. */
+export function spawnLimitedScript(runtime: Runtime, script: string, ...rest: string[]): Script {
   const command = [...RUNTIMES[runtime], join(import.meta.dir, script), ...rest];
+  return spawn(["unshare", "--user", "--map-root-user", ...command]);
+}
+
+function spawn(command: string[]): Script {
   const child = Bun.spawn(command, { stdout: "pipe", stderr: "inherit", stdin: "ignore" });
   const lines = linesOf(child.stdout);
   return {

@@ -6,5 +6,6 @@ await createNativeWatcher(process.argv[2] ?? "").watch({
   changed: (path) => console.log(`changed ${JSON.stringify(path)}`),
   overflow: () => console.log("overflow"),
   failed: (reason) => console.log(`failed ${reason}`),
+  restored: () => console.log("restored"),
 });
 console.log("watching");
