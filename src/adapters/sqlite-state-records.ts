@@ -32,13 +32,13 @@ export class StateDatabase {
   readonly #results = new Map<string, readonly unknown[]>();
   readonly #reads: ReadTurn | undefined;
   #inTransaction = false;
-  readonly #isOwner: boolean;
+  protected readonly isOwner: boolean;
   #hasFailed = false;
 
   /** @param isOwner false beside the process that owns it, whose every write is to be seen. */
   constructor(database: DatabaseSync, isOwner = true) {
     this.#database = database;
-    this.#isOwner = isOwner;
+    this.isOwner = isOwner;
     this.#reads = isOwner ? new ReadTurn(database) : undefined;
   }
 
@@ -56,7 +56,7 @@ export class StateDatabase {
       if (trouble === error || !(trouble instanceof Error)) throw error;
       this.#hasFailed = true;
       // Who only looks has nothing to begin anew: it is told to a person.
-      if (this.#isOwner) throw trouble;
+      if (this.isOwner) throw trouble;
       throw new SyncedError("folder_unusable", trouble.message, { cause: error });
     }
   }
@@ -105,7 +105,7 @@ export class StateDatabase {
     const known = values.length === 0 ? this.#results.get(sql) : undefined;
     if (known !== undefined) return known as readonly Row[];
     const rows = this.guarded(() => this.#reading(sql).all(...values)) as Row[];
-    const isKept = this.#isOwner && values.length === 0 && rows.length <= ROWS_KEPT_MAX;
+    const isKept = this.isOwner && values.length === 0 && rows.length <= ROWS_KEPT_MAX;
     if (isKept) this.#results.set(sql, rows);
     return rows;
   }
@@ -147,6 +147,18 @@ interface JournalRow extends Omit<JournalEntry, "oldDigest" | "newDigest" | "ord
 }
 
 export class StateRecords extends StateDatabase {
+  /** JSON by key, as in the table: a cycle asks for the same few again and again. */
+  readonly #values = new Map<string, string | undefined>();
+
+  override transaction<Result>(work: () => Result): Result {
+    try {
+      return super.transaction(work);
+    } catch (error) {
+      this.#values.clear();
+      throw error;
+    }
+  }
+
   cursor(): Cursor | undefined {
     return this.one<Cursor>("SELECT epoch, seq, hash FROM cursor ORDER BY seq DESC LIMIT 1");
   }
@@ -301,11 +313,18 @@ export class StateRecords extends StateDatabase {
   }
 
   value(key: string): unknown {
+    const json = this.#values.has(key) ? this.#values.get(key) : this.#readValue(key);
+    return json === undefined ? undefined : JSON.parse(json);
+  }
+
+  #readValue(key: string): string | undefined {
     const row = this.one<{ json: string }>("SELECT json FROM value WHERE key = ?1", key);
-    return row === undefined ? undefined : JSON.parse(row.json);
+    if (this.isOwner) this.#values.set(key, row?.json);
+    return row?.json;
   }
 
   setValue(key: string, value: unknown): void {
+    this.#values.delete(key);
     if (value === undefined) {
       this.run("DELETE FROM value WHERE key = ?1", key);
       return;

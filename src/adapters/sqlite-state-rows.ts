@@ -70,6 +70,18 @@ function overlaid(where: string, overlay: "local" | "remote"): string {
     SELECT ${overlay === "local" ? LOCAL : REMOTE} FROM ${overlay} WHERE ${where} AND gone = 0`;
 }
 
+/** The table has a row of that node: an index tells, without the row. */
+function has(table: "base" | "local" | "remote" | "dirty", of: string): string {
+  return `EXISTS (SELECT 1 FROM ${table} WHERE id = ${of}.id)`;
+}
+
+/** What only this overlay has, oldest first. */
+function dirtyNew(own: "local" | "remote", other: "local" | "remote"): string {
+  return `SELECT * FROM (SELECT id FROM ${own} AS o
+    WHERE NOT ${has("base", "o")} AND NOT ${has(other, "o")} AND ${has("dirty", "o")}
+    ORDER BY rowid LIMIT ?1)`;
+}
+
 const BY_ID = "id = ?1";
 const BY_PLACE = "parent = ?1 AND name = ?2";
 const BY_PARENT = "parent = ?1";
@@ -91,6 +103,9 @@ export const READ = {
   localByIdentity: `SELECT ${LOCAL} FROM local WHERE identity = ?1 AND gone = 0`,
   baseByIdentity: `SELECT ${BASE_AS_LOCAL} FROM base WHERE identity = ?1
     AND NOT EXISTS (SELECT 1 FROM local AS o WHERE o.id = base.id)`,
+  dirtySome: `SELECT id FROM dirty AS d
+      WHERE ${has("base", "d")} OR ${has("local", "d")} = ${has("remote", "d")}
+    UNION ALL ${dirtyNew("local", "remote")} UNION ALL ${dirtyNew("remote", "local")}`,
   localOverlay: `SELECT ${LOCAL}, gone FROM local WHERE ${BY_ID}`,
   remoteOverlay: `SELECT ${REMOTE} FROM remote WHERE ${BY_ID}`,
 } as const;

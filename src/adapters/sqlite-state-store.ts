@@ -295,6 +295,14 @@ class SqliteStateStore extends StateRecords implements StateStore {
     return rows.map((row) => row.id);
   }
 
+  dirtyCount(): number {
+    return this.#count("SELECT count(*) AS count FROM dirty");
+  }
+
+  dirtySome(newMax: number): readonly NodeId[] {
+    return this.all<{ id: NodeId }>(READ.dirtySome, newMax).map((row) => row.id);
+  }
+
   markAllDirty(): void {
     this.run(`INSERT OR IGNORE INTO dirty
       SELECT id FROM base UNION SELECT id FROM local UNION SELECT id FROM remote`);
@@ -318,8 +326,7 @@ class SqliteStateStore extends StateRecords implements StateStore {
     );
     for (const { kind, nodes } of rows) counts[kind] = (counts[kind] ?? 0) + nodes;
     const [files = 0, directories = 0, symlinks = 0] = counts;
-    const dirty = this.#count("SELECT count(*) AS count FROM dirty");
-    return { files, directories, symlinks, dirty };
+    return { files, directories, symlinks, dirty: this.dirtyCount() };
   }
 
   pruneManifests(keep: (digest: Digest) => boolean): void {

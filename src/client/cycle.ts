@@ -5,19 +5,25 @@
 import type { ErrorCode } from "../core/error.ts";
 import { SyncedError } from "../core/error.ts";
 import { groupOps } from "../core/group-ops.ts";
-import type { BatchId, DeviceId, NodeId, OpId } from "../core/identifier.ts";
+import type { DeviceId, NodeId } from "../core/identifier.ts";
 import type { IgnoreRules } from "../core/ignore.ts";
-import { OPS_PER_BATCH_MAX } from "../core/limits.ts";
-import type { Batch, Group, GroupResult, Op } from "../core/op.ts";
+import { NEW_NODES_PER_PLAN_MAX } from "../core/limits.ts";
+import type { Batch, Group, GroupResult } from "../core/op.ts";
 import { reconcile } from "../core/reconcile.ts";
-import type { OpDraft, Plan } from "../core/transition.ts";
+import type { Plan } from "../core/transition.ts";
 import { pathOf } from "../core/tree.ts";
+import type { FileSystemError } from "../ports/filesystem.ts";
+import { sliceOfDirty } from "./dirty-slice.ts";
+import { codeOfTrouble } from "./disk-trouble.ts";
+import { DisplacedContents } from "./displaced-contents.ts";
 import type { Holding } from "./hold.ts";
+import { makeDurable } from "./make-durable.ts";
+import { packBatches } from "./pack-batches.ts";
 import type { ClientPorts } from "./ports.ts";
 import type { RemoteLog } from "./remote-log.ts";
 import type { Scanner } from "./scan.ts";
 import { SCAN_CODES } from "./scan-problems.ts";
-import { type Supply, supplyContents } from "./supply.ts";
+import { type Supply, type SupplyReport, supplyContents } from "./supply.ts";
 import { applyTransitions } from "./transition.ts";
 
 /** A node whose last try failed is left alone for a while: doubled each time. */
@@ -66,8 +72,11 @@ export class Rounds {
   readonly #refusals = new Map<NodeId, { readonly count: number; readonly head: number }>();
   /** Under which rules ignored remote nodes were left out. */
   #judgedBy: IgnoreRules | undefined;
+  readonly #displaced = new DisplacedContents();
   #rescan = new Set<string>();
   #conflicts = 0;
+  /** Why the server did not take all that was posted last. */
+  #refusal: SyncedError | undefined;
 
   constructor(context: CycleContext) {
     this.#context = context;
@@ -85,13 +94,18 @@ export class Rounds {
     this.#lookAgainAtIgnored();
     this.#rescan = new Set();
     this.#conflicts = 0;
+    const { store } = this.#context.ports;
+    let isWhole = false;
     for (let round = 0; round < ROUNDS_MAX; round += 1) {
       signal.throwIfAborted();
-      const plan = this.#plan();
-      if (plan === undefined) break;
-      const progress = await this.#carryOut(plan, signal);
+      const planned = this.#plan(isWhole);
+      if (planned === undefined) break;
+      const waiting = store.dirtyCount();
+      const progress = await this.#carryOut(planned.plan, signal);
       // What did not look as expected is scanned before anything else is decided about it.
-      if (!progress || this.#rescan.size > 0) break;
+      if (this.#rescan.size > 0 || (!progress && planned.isWhole)) break;
+      // A part in which nothing can be done says nothing about the rest.
+      isWhole = !progress && store.dirtyCount() >= waiting;
     }
     this.#forgetSolved();
     return {
@@ -119,12 +133,15 @@ export class Rounds {
     ports.store.markUnmaterialisedDirty();
   }
 
-  #plan(): Plan | undefined {
+  /** @param isWhole of all that is dirty, however much it is. */
+  #plan(isWhole: boolean): { readonly plan: Plan; readonly isWhole: boolean } | undefined {
     const { ports, scanner, holding, deviceName } = this.#context;
     const { store } = ports;
     for (;;) {
-      const dirty = store.dirty();
-      if (dirty.length === 0) {
+      const dirty = isWhole
+        ? { ids: store.dirty(), isWhole }
+        : sliceOfDirty(store, NEW_NODES_PER_PLAN_MAX + this.#parked.size);
+      if (dirty.ids.length === 0) {
         holding.settle();
         return undefined;
       }
@@ -133,11 +150,13 @@ export class Rounds {
         local: store.local,
         remote: store.remote,
         remoteRow: (id) => store.remoteRow(id),
-        dirty,
+        dirty: dirty.ids,
         ignores: (path, isDirectory) => scanner.ignoreRules.ignores(path, isDirectory),
         device: deviceName,
       });
-      if (plan.adoptions.length === 0) return this.#withoutParked(holding.judge(plan));
+      if (plan.adoptions.length === 0) {
+        return { plan: this.#withoutParked(holding.judge(plan)), isWhole: dirty.isWhole };
+      }
       store.transaction(() => {
         for (const { local, remote } of plan.adoptions) store.adopt(local, remote);
       });
@@ -146,6 +165,7 @@ export class Rounds {
 
   #withoutParked(plan: Plan): Plan {
     if (this.#parked.size === 0) return plan;
+    this.#parkWithOthers(plan);
     const ops = new Map([...plan.ops].filter(([id]) => !this.#parked.has(id)));
     const transitions = plan.transitions.filter(
       (step) => !this.#parked.has(step.kind === "create" ? step.node.id : step.id),
@@ -157,15 +177,25 @@ export class Rounds {
     const { ports } = this.#context;
     const { store } = ports;
     if (plan.settled.length + plan.skipped.length > 0) {
+      const failed = await this.#makeDurable(plan.settled);
       store.transaction(() => {
-        for (const id of plan.settled) store.settle(id);
-        for (const id of plan.skipped) store.clearDirty(id);
+        for (const id of plan.settled) if (!failed.has(id)) store.settle(id);
+        for (const id of plan.skipped) store.forget(id);
       });
     }
+    const { log } = this.#context;
+    const { newsCount } = log;
     const { posted, refusal } = await this.#tryToPost(plan, signal);
-    const applied = plan.transitions.length > 0 && (await this.#apply(plan, signal));
-    if (refusal !== undefined) throw refusal;
-    return posted || applied;
+    // What came with the answer may be about what is to be done here: put in place without knowing
+    // of it, an older version would pass for this user's edit.
+    const isStale = log.newsCount !== newsCount;
+    const applies = plan.transitions.length > 0 && !isStale;
+    const applied = applies && (await this.#apply(plan, signal));
+    // Below a directory that has another path by now other nodes are ignored than before.
+    const { isEmpty } = this.#context.scanner.ignoreRules;
+    if ((posted || applied) && !isEmpty && placesDirectories(plan)) this.#judgedBy = undefined;
+    if (refusal !== undefined && !isStale) throw refusal;
+    return posted || applied || isStale;
   }
 
   /** A server that is full takes nothing, but gives all the same: downloads do not wait for it. */
@@ -173,19 +203,22 @@ export class Rounds {
     plan: Plan,
     signal: AbortSignal,
   ): Promise<{ readonly posted: boolean; readonly refusal?: SyncedError }> {
+    this.#refusal = undefined;
+    let posted = false;
     try {
-      return { posted: await this.#post(plan, signal) };
+      posted = await this.#post(plan, signal);
     } catch (cause) {
       if (!(cause instanceof SyncedError) || cause.code !== "storage_full") throw cause;
-      return { posted: false, refusal: cause };
+      this.#refusal = cause;
     }
+    return this.#refusal === undefined ? { posted } : { posted, refusal: this.#refusal };
   }
 
   async #apply(plan: Plan, signal: AbortSignal): Promise<boolean> {
     const { ports, deviceName, log, scanner } = this.#context;
     const ignores = (path: string, isDirectory: boolean): boolean =>
       scanner.ignoreRules.ignores(path, isDirectory);
-    const options = { deviceName, known: log.inlined, ignores };
+    const options = { deviceName, known: log.inlined, ignores, displaced: this.#displaced };
     const report = await applyTransitions(ports, plan.transitions, options, signal);
     log.dropInlined();
     for (const path of report.rescan) this.#rescan.add(path);
@@ -193,6 +226,7 @@ export class Rounds {
       this.#park(id, code);
       this.#troubles.set(id, path);
     }
+    this.#parkWithOthers(plan);
     this.#conflicts += report.conflicts;
     return report.applied > 0;
   }
@@ -212,7 +246,7 @@ export class Rounds {
     }
     if (groups.length === 0) return false;
     let moved = false;
-    for (const batch of this.#batches(groups)) {
+    for (const batch of packBatches(this.#context, groups)) {
       signal.throwIfAborted();
       if (await this.#postBatch(batch, signal)) moved = true;
     }
@@ -223,14 +257,37 @@ export class Rounds {
   }
 
   async #postBatch(batch: Batch, signal: AbortSignal): Promise<boolean> {
-    const { ports } = this.#context;
-    const report = await supplyContents(ports, this.#supplies(batch.groups), signal);
-    for (const path of report.rescan) this.#rescan.add(path);
+    // The disk is waited for while the bytes are on their way.
+    const durable = this.#makeDurable(batch.groups.flatMap((group) => group.map((op) => op.node)));
+    const supply = this.#supply(batch, signal);
+    await Promise.allSettled([durable, supply]);
+    const failed = await durable;
+    const { unavailable, rescan } = await supply;
+    for (const path of rescan) this.#rescan.add(path);
     const groups = batch.groups.filter(
-      (group) => !group.some(({ node }) => report.unavailable.has(node)),
+      (group) => !group.some(({ node }) => unavailable.has(node) || failed.has(node)),
     );
     if (groups.length === 0) return false;
     return this.#send({ ...batch, groups }, signal);
+  }
+
+  /** A server that is full takes no bytes, but it takes what needs none. */
+  async #supply(batch: Batch, signal: AbortSignal): Promise<SupplyReport> {
+    const supplies = this.#supplies(batch.groups).filter(({ content }) => content.size > 0);
+    try {
+      return await supplyContents(this.#context.ports, supplies, signal);
+    } catch (cause) {
+      if (!(cause instanceof SyncedError) || cause.code !== "storage_full") throw cause;
+      this.#refusal = cause;
+      return { unavailable: new Set(supplies.map(({ node }) => node)), rescan: new Set() };
+    }
+  }
+
+  /** @returns those that cannot be, which is a problem of their paths. */
+  async #makeDurable(ids: Iterable<NodeId>): Promise<ReadonlyMap<NodeId, FileSystemError>> {
+    const failed = await makeDurable(this.#context.ports, ids);
+    for (const [id, error] of failed) this.#problem(id, codeOfTrouble(error), error.message);
+    return failed;
   }
 
   async #send(posted: Batch, signal: AbortSignal): Promise<boolean> {
@@ -327,6 +384,21 @@ export class Rounds {
   /** Paths of the problems that were recorded here, by node. */
   readonly #troubles = new Map<NodeId, string>();
 
+  /**
+   * What belongs below a directory that cannot be made, or where a node stands that cannot leave,
+   * waits with it; what others wait for comes first in a plan.
+   */
+  #parkWithOthers({ transitions }: Plan): void {
+    const { local } = this.#context.ports.store;
+    for (const step of transitions) {
+      if (step.kind !== "create" && step.kind !== "move") continue;
+      const { id, parent, name } = step.kind === "create" ? step.node : step;
+      const occupant = local.child(parent, name)?.id;
+      const awaited = this.#parked.get(parent) ?? (occupant && this.#parked.get(occupant));
+      if (awaited !== undefined) this.#parked.set(id, awaited);
+    }
+  }
+
   /** A problem ends with the wish: its node was settled in another way than by being carried out. */
   #forgetSolved(): void {
     if (this.#troubles.size === 0) return;
@@ -364,35 +436,6 @@ export class Rounds {
     return next;
   }
 
-  /** Groups packed into batches; one batch carries one approval or none. */
-  *#batches(groups: readonly (readonly OpDraft[])[]): Generator<Batch> {
-    const { ports, holding, device } = this.#context;
-    const { random, store } = ports;
-    const batchId = random.id<BatchId>();
-    let current: Op[][] = [];
-    let size = 0;
-    let approval: string | undefined;
-    const close = (): Batch => {
-      const cursor = store.cursor();
-      if (cursor === undefined) throw new SyncedError("internal", "Cannot post without a cursor");
-      const batch = { device, batch: batchId, cursor, groups: current };
-      return approval === undefined ? batch : { ...batch, approval };
-    };
-    for (const group of groups) {
-      const groupApproval = approvalOf(holding, group);
-      const isFull = size + group.length > OPS_PER_BATCH_MAX || groupApproval !== approval;
-      if (current.length > 0 && isFull) {
-        yield close();
-        current = [];
-        size = 0;
-      }
-      approval = groupApproval;
-      current.push(group.map((draft) => ({ ...draft, opId: random.id<OpId>() })));
-      size += group.length;
-    }
-    if (current.length > 0) yield close();
-  }
-
   #supplies(groups: readonly Group[]): readonly Supply[] {
     const supplies: Supply[] = [];
     for (const op of groups.flat()) {
@@ -402,6 +445,17 @@ export class Rounds {
     }
     return supplies;
   }
+}
+
+function placesDirectories({ ops, transitions }: Plan): boolean {
+  const drafts = [...ops.values()].flat();
+  return (
+    drafts.some(({ kind }) => kind === "move") ||
+    transitions.some(
+      (step) =>
+        step.kind === "move" || (step.kind === "create" && step.node.content.kind === "directory"),
+    )
+  );
 }
 
 /** Such a path is no part of what can be in sync here: it is only listed. */
@@ -424,11 +478,3 @@ const FINAL_REFUSALS: ReadonlySet<string> = new Set([
   "invalid_manifest",
   "idempotency_key_reused",
 ]);
-
-function approvalOf(holding: Holding, group: readonly OpDraft[]): string | undefined {
-  for (const { node } of group) {
-    const approval = holding.approvalOf(node);
-    if (approval !== undefined) return approval;
-  }
-  return undefined;
-}

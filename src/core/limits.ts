@@ -27,6 +27,8 @@ export const FILE_SIZE_BYTES_MAX = Number.MAX_SAFE_INTEGER;
 export const OPS_PER_BATCH_MAX = 1000;
 /** A group cannot be split; a rotation of more names than this is refused, and listed. */
 export const OPS_PER_GROUP_MAX = 1000;
+/** New nodes of one side that a client plans at once: about 100 MB and a second of thinking. */
+export const NEW_NODES_PER_PLAN_MAX = 30_000;
 /** JSON of a full batch with the longest names. */
 export const OPS_BODY_BYTES_MAX = 16 * MIB;
 /**
@@ -52,6 +54,8 @@ export const STREAM_BUFFER_BYTES_MAX = 1 * MIB;
 export const DEVICE_NAME_LENGTH_MAX = 64;
 /** A signature younger than this may hide an equal-looking later write (racy rule). */
 export const RACY_WINDOW_MS = 2_000;
+/** What lives shorter beside the file that it is renamed over is nobody's business but its writer's. */
+export const TEMPORARY_AGE_MS_MIN = 50;
 /** Renames and atomic saves settle, and a running `rm -rf` is judged as one. */
 export const DELETE_SETTLE_MS = 300;
 export const QUARANTINE_AGE_MS_MIN = 60_000;
@@ -93,6 +97,13 @@ export const COMMIT_ATTEMPTS_MAX = 32;
 export const READ_AHEAD_OBJECTS = 4;
 /** A streamed upload is stored in steps of about this size: one barrier a step. */
 export const UPLOAD_STEP_BYTES = 8 * MIB;
+/**
+ * Free space on the server's disk that uploads leave alone: what needs no new bytes (deletes,
+ * moves, downloads) goes on when it is full, and SQLite can fold its logs in.
+ */
+export const STORAGE_RESERVE_BYTES_MAX = 64 * MIB;
+/** Of a disk so small that this would be most of it. */
+export const STORAGE_RESERVE_SHARE = 1 / 16;
 /** How often the heads are compared with what PostgreSQL has: a second is nothing to a person. */
 export const FILES_LOG_POLL_MS = 1_000;
 /** At rest PostgreSQL is asked this often whether it is still there. */

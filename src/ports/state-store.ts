@@ -151,6 +151,12 @@ export interface StateStore {
   clearDirty(id: NodeId): void;
   /** In unspecified but repeatable order. */
   dirty(): readonly NodeId[];
+  dirtyCount(): number;
+  /**
+   * The dirty nodes without most of those that only one tree has: of the ones that only local has,
+   * and of those that only remote has, so many at most, the oldest rows first.
+   */
+  dirtySome(newMax: number): readonly NodeId[];
   markAllDirty(): void;
   /** Those that the log has and the base has not: ignored so far, to be judged by other rules. */
   markUnmaterialisedDirty(): void;
