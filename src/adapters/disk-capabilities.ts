@@ -16,6 +16,7 @@ export function probeCapabilities(calls: DiskCalls, readOnly: boolean): Capabili
   const usual = {
     exchange: calls.hasRenameModes,
     executable: true,
+    foldsNames: false,
     mtimeGranularityNs: calls.mtimeGranularityNs,
   };
   if (readOnly) return usual;
@@ -28,7 +29,8 @@ export function probeCapabilities(calls: DiskCalls, readOnly: boolean): Capabili
   }
   // Like all that is staged, ids for names: another process may be probing, and a crash may leave
   // them.
-  const probes: Probes = [randomBytes(16).toString("hex"), randomBytes(16).toString("hex")];
+  const id = () => randomBytes(16).toString("hex");
+  const probes: Probes = [id(), id(), `a${id()}\u00e9`];
   try {
     return probe(calls, staging, probes);
   } finally {
@@ -37,9 +39,10 @@ export function probeCapabilities(calls: DiskCalls, readOnly: boolean): Capabili
   }
 }
 
-type Probes = readonly [string, string];
+/** The last one has other spellings. */
+type Probes = readonly [string, string, string];
 
-function probe(calls: DiskCalls, staging: Directory, [a, b]: Probes): Capabilities {
+function probe(calls: DiskCalls, staging: Directory, [a, b, spelled]: Probes): Capabilities {
   const file = calls.openFile(staging, a, "create");
   try {
     const wasExecutable = file.stat().executable;
@@ -47,9 +50,12 @@ function probe(calls: DiskCalls, staging: Directory, [a, b]: Probes): Capabiliti
     file.setModified(PROBE_MTIME_NS);
     const stat = file.stat();
     calls.openFile(staging, b, "create").close();
+    calls.openFile(staging, spelled, "create").close();
+    const spellings = [spelled.toUpperCase(), spelled.normalize("NFD")];
     return {
       exchange: canExchange(calls, staging, [a, b]),
       executable: stat.executable && !wasExecutable,
+      foldsNames: spellings.some((name) => isThere(calls, staging, name)),
       mtimeGranularityNs: Math.max(calls.mtimeGranularityNs, granularity(BigInt(stat.mtimeNs))),
     };
   } finally {
@@ -57,7 +63,21 @@ function probe(calls: DiskCalls, staging: Directory, [a, b]: Probes): Capabiliti
   }
 }
 
-function canExchange(calls: DiskCalls, staging: Directory, [a, b]: Probes): boolean {
+function isThere(calls: DiskCalls, staging: Directory, name: string): boolean {
+  try {
+    calls.stat(staging, name);
+    return true;
+  } catch (error) {
+    if (errorCode(error) === "ENOENT") return false;
+    throw error;
+  }
+}
+
+function canExchange(
+  calls: DiskCalls,
+  staging: Directory,
+  [a, b]: readonly [string, string],
+): boolean {
   try {
     calls.rename(staging, a, staging, b, "exchange");
     return true;

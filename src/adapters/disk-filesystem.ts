@@ -45,8 +45,8 @@ export interface DiskFileSystem extends FileSystem {
   close(): void;
 }
 
-/** Directories that are synced at the same time; the thread pool has few more threads. */
-const SYNCS_MAX = 16;
+/** What is synced at the same time; the thread pool has as many threads. */
+const SYNCS_MAX = 32;
 const STATE_PREFIX = ".synced/";
 
 /**
@@ -358,6 +358,39 @@ class AnchoredFileSystem implements DiskFileSystem {
       for (const path of queue) await this.#syncDirectory(path);
     };
     await Promise.all(Array.from({ length: SYNCS_MAX }, worker));
+  }
+
+  async sync(paths: Iterable<string>): Promise<readonly FileSystemError[]> {
+    const failures: FileSystemError[] = [];
+    const queue = new Set(paths).values();
+    const worker = async () => {
+      for (const path of queue) {
+        try {
+          if (path === "") await this.#syncDirectory(path);
+          else await this.#syncEntry(path);
+        } catch (error) {
+          if (!(error instanceof FileSystemError)) throw error;
+          failures.push(error);
+        }
+      }
+    };
+    await Promise.all(Array.from({ length: SYNCS_MAX }, worker));
+    return failures;
+  }
+
+  async #syncEntry(path: string): Promise<void> {
+    const file = this.#openRegular(path);
+    if (file === undefined) return this.#syncDirectory(path);
+    try {
+      await file.sync();
+    } catch (error) {
+      // EPERM is Windows' answer where a file is open to be read only.
+      if (!["EINVAL", "EPERM", "EROFS"].includes(errorCode(error))) {
+        throw fileSystemError("sync", path, error);
+      }
+    } finally {
+      file.close();
+    }
   }
 
   async #syncDirectory(path: string): Promise<void> {

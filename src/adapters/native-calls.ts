@@ -108,6 +108,14 @@ export function nativeCalls(): NativeCalls | undefined {
   return found;
 }
 
+/**
+ * Lets as many fsyncs wait at once as the disk answers together. Bun's pool takes its size when the
+ * first asynchronous call starts it: this comes before any of them.
+ */
+export function widenThreadPool(): void {
+  nativeCalls();
+}
+
 function findNativeCalls(): NativeCalls | undefined {
   const numbers = NUMBERS[process.arch];
   if (process.platform !== "linux" || numbers === undefined) return undefined;
@@ -146,6 +154,12 @@ interface BunFfi {
   readonly read: { i32(address: number, offset: number): number };
 }
 
+/**
+ * Bun's pool has about as many threads as there are processors, but fsyncs only wait. It reads this
+ * from the C library's environment; `process.env` does not reach that.
+ */
+const POOL_THREADS = { name: "UV_THREADPOOL_SIZE", value: "32" } as const;
+
 const INTEGERS = ["i64", "i64", "i64", "i64", "i64", "i64", "i64"] as const;
 
 function openBunBridge(library: string): Bridge | undefined {
@@ -155,10 +169,16 @@ function openBunBridge(library: string): Bridge | undefined {
   const { symbols } = ffi.dlopen(library, {
     syscall: { args: INTEGERS, returns: "i32" },
     __errno_location: { args: [], returns: "ptr" },
+    setenv: { args: ["ptr", "ptr", "i32"], returns: "i32" },
   });
-  const { syscall, __errno_location: errnoLocation } = symbols;
+  const { syscall, __errno_location: errnoLocation, setenv } = symbols;
   if (syscall === undefined || errnoLocation === undefined) return undefined;
   const errnoAddress = errnoLocation();
+  const [name, value] = [POOL_THREADS.name, POOL_THREADS.value].map((text) =>
+    new TextEncoder().encode(`${text}\0`),
+  );
+  // What is set already stays: somebody chose it.
+  if (name !== undefined && value !== undefined) setenv?.(ffi.ptr(name), ffi.ptr(value), 0);
   return {
     syscall,
     errno: () => ffi.read.i32(errnoAddress, 0),

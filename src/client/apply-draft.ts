@@ -45,6 +45,10 @@ export class ApplyDraft implements TreeView<LocalNode> {
     this.#changes.set(id, undefined);
   }
 
+  get isEmpty(): boolean {
+    return this.#changes.size === 0;
+  }
+
   /** What was put and removed, in the order of each node's first change. */
   changes(): Iterable<[NodeId, LocalNode | undefined]> {
     return this.#changes;

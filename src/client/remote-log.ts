@@ -29,6 +29,8 @@ export class RemoteLog {
   #streamed: ServedEvent[] = [];
   /** The log's head as last heard of. */
   head = 0;
+  /** Events of others that were folded in this run. */
+  newsCount = 0;
   /** Posted and not come back yet. */
   readonly own: OwnOps;
 
@@ -176,9 +178,16 @@ export class RemoteLog {
     const approved = events.filter((event) => event.approval !== undefined).map((e) => e.node);
     store.transaction(() => {
       for (const event of events) {
-        store.agreeRemote(foldEvent(event));
         const isOwn = event.device === this.device && this.own.take(event.opId);
-        if (isOwn) rebaseOnOwn(store, event.node);
+        // Before it was posted the disk durably had it; others' news the disk may hold by chance,
+        // in memory only, and the cycle settles it (I15).
+        if (!isOwn) {
+          this.newsCount += 1;
+          store.putRemote(foldEvent(event));
+          continue;
+        }
+        store.agreeRemote(foldEvent(event));
+        rebaseOnOwn(store, event.node);
       }
       if (approved.length > 0) rememberApproved(this.#ports, approved);
       store.setCursor(folded);

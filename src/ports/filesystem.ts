@@ -79,6 +79,8 @@ export interface Capabilities {
   readonly exchange: boolean;
   /** The executable bit is kept. */
   readonly executable: boolean;
+  /** An entry is found under other spellings of its name too (case, Unicode form). */
+  readonly foldsNames: boolean;
   /** 1 where nanoseconds are kept; compare mtimes at this granularity. */
   readonly mtimeGranularityNs: number;
 }
@@ -140,6 +142,14 @@ export interface FileSystem {
    * reached through directories alone, is skipped like an absent one.
    */
   syncDirectories(paths: Iterable<string>): Promise<void>;
+
+  /**
+   * Resolves when these files (bytes and metadata) and directories (entries) are durable, whoever
+   * wrote them. What is absent or of another kind is skipped.
+   *
+   * @returns what could not be made durable, one error a path.
+   */
+  sync(paths: Iterable<string>): Promise<readonly FileSystemError[]>;
 }
 
 export type FileSystemErrorCode =

@@ -273,6 +273,15 @@ function makingContract({ fs, user }: Context): void {
     expect(fs().stat("d")?.kind).toBe("directory");
   });
 
+  test("sync() takes files and directories, and skips what is neither [I15]", async () => {
+    user().makeDirectory("d");
+    user().writeFile("d/f", "x");
+    user().writeFile("f", "y");
+    user().makeSymlink("link", "d/f");
+    expect(await fs().sync(["", "d", "d/f", "f", "f", "none", "none/below", "link"])).toEqual([]);
+    expect(await fs().sync([])).toEqual([]);
+  });
+
   test("syncDirectories() skips what a user put in a directory's place [D2]", async () => {
     fs().makeDirectory("d");
     user().writeFile("file", "x");
