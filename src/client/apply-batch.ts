@@ -13,6 +13,7 @@ import { FileSystemError, type Stat } from "../ports/filesystem.ts";
 import type { ClientEvent } from "../ports/observer.ts";
 import type { ConflictCopy } from "../ports/state-store.ts";
 import { ApplyDraft } from "./apply-draft.ts";
+import type { DisplacedContent } from "./displaced-contents.ts";
 import { Pace } from "./pace.ts";
 import { type ClientPorts, QUARANTINE_DIRECTORY, STAGING_DIRECTORY } from "./ports.ts";
 import { RACY_MARK } from "./scan-content.ts";
@@ -44,6 +45,8 @@ export class ApplyBatch {
   conflicts = 0;
   applied = 0;
   readonly #touched = new Set<string>();
+  /** Files that were changed where they stand. */
+  readonly #changed = new Set<string>();
   readonly #manifests: EncodedManifestObject[] = [];
   readonly #copies: ConflictCopy[] = [];
   readonly #resolved: string[] = [];
@@ -75,13 +78,20 @@ export class ApplyBatch {
     this.#touched.add(parentPath(path));
   }
 
+  /** The file at `path` was changed where it stands. */
+  touchFile(path: string): void {
+    this.#changed.add(path);
+  }
+
   /**
    * Records a node as it now stands at `path`.
    *
    * @param before what was put there, looked at before; where the path shows anything else by now,
    * somebody was faster: the node is recorded with a stamp that sends the next scan there.
+   * @param isOurs a write changes its mtime, which we have set. What a user wrote may be written to
+   * again within one tick of the kernel's clock.
    */
-  putPlaced(node: Omit<LocalNode, "stamp">, path: string, before: Stat): void {
+  putPlaced(node: Omit<LocalNode, "stamp">, path: string, before: Stat, isOurs = true): void {
     const now = this.look(path);
     const isAsPlaced =
       now !== undefined && isSameSight(now, before) && now.executable === before.executable;
@@ -90,7 +100,8 @@ export class ApplyBatch {
       return;
     }
     const { mtimeGranularityNs } = this.ports.fs.capabilities;
-    const isFine = mtimeGranularityNs <= FINE_GRANULARITY_NS || node.content.kind !== "file";
+    const isKnown = isOurs && mtimeGranularityNs <= FINE_GRANULARITY_NS;
+    const isFine = isKnown || node.content.kind !== "file";
     this.draft.put({ ...node, stamp: isFine ? now.stamp : now.stamp + RACY_MARK });
   }
 
@@ -130,6 +141,9 @@ export class ApplyBatch {
     const path = this.pathOfPlace({ parent, name });
     if (path !== undefined) this.rescan.add(path);
   }
+
+  /** What was put into quarantine with all that is known about it. */
+  readonly displaced: DisplacedContent[] = [];
 
   /** Bytes that nobody needs any more, unless someone still writes to them (D3). */
   putQuarantine(entry: { id: string; node: NodeId; path: string; digest: Digest }): void {
@@ -188,7 +202,7 @@ export class ApplyBatch {
   /**
    * The barrier. After it the disk durably is as the draft says, and the store says so.
    *
-   * @throws {FileSystemError} where a directory cannot be made durable: nothing is recorded then
+   * @throws {FileSystemError} where something cannot be made durable: nothing is recorded then
    * (I41), and the next scan finds what was done.
    */
   async commit(): Promise<void> {
@@ -196,8 +210,12 @@ export class ApplyBatch {
     if (this.#touched.size > 0) {
       await fs.syncDirectories([...this.#touched, STAGING_DIRECTORY, QUARANTINE_DIRECTORY]);
     }
+    const [failure] = await fs.sync(this.#changed);
+    if (failure !== undefined) throw failure;
     const sinceMs = clock.now();
     const news = this.#newFailures();
+    // What fails again and again leaves nothing to write (Y5).
+    if (this.#isIdle && news.length === 0) return;
     store.transaction(() => {
       for (const { digest, bytes } of this.#manifests) store.putManifest(digest, bytes);
       for (const [identity, leftover] of this.#leftovers) store.setLeftover(identity, leftover);
@@ -222,6 +240,14 @@ export class ApplyBatch {
     for (const { path, code, message } of news) {
       observer.emit({ event: "problem", path, code, message });
     }
+  }
+
+  /** Nothing was done or found that has to be recorded. */
+  get #isIdle(): boolean {
+    const lists = [this.#manifests, this.#copies, this.#quarantined, this.#resolved, this.#done];
+    return (
+      this.draft.isEmpty && this.#leftovers.size === 0 && lists.every((list) => list.length === 0)
+    );
   }
 
   /** A trouble that lasts is told once, not at each try. */

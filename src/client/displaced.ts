@@ -100,8 +100,10 @@ export function setDisplacedAside(
   }
   const path = joinPath(QUARANTINE_DIRECTORY, id);
   if (from !== path) batch.ports.fs.moveNoReplace(from, path);
-  const digest = node.content.sha256;
-  batch.putQuarantine({ id, node: node.id, path: joinPath(directory, node.name), digest });
+  const { content } = node;
+  const place = joinPath(directory, node.name);
+  batch.putQuarantine({ id, node: node.id, path: place, digest: content.sha256 });
+  batch.displaced.push({ id, node: node.id, content });
 }
 
 /** Gives a user's unseen edit that came out of `node`'s place a name of its own. */

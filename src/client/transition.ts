@@ -7,18 +7,26 @@
 import { type Digest, sha256 } from "../core/digest.ts";
 import type { NodeId } from "../core/identifier.ts";
 import type { Content, FileContent } from "../core/node.ts";
-import { parentPath } from "../core/path.ts";
+import { joinPath, parentPath } from "../core/path.ts";
 import type { Transition } from "../core/transition.ts";
 import { pathOf } from "../core/tree.ts";
-import { FileSystemError } from "../ports/filesystem.ts";
+import { FileSystemError, type Stat } from "../ports/filesystem.ts";
 import type { JournalEntry } from "../ports/state-store.ts";
 import { ApplyBatch, type ApplyFailure } from "./apply-batch.ts";
 import { applyMove } from "./apply-move.ts";
-import { applyCreate, applyDelete, applyMetadata, applyReplace } from "./apply-step.ts";
+import {
+  applyCreate,
+  applyDelete,
+  applyMetadata,
+  applyReplace,
+  reportOccupied,
+} from "./apply-step.ts";
 import { codeOfTrouble } from "./disk-trouble.ts";
+import type { DisplacedContents } from "./displaced-contents.ts";
 import { type ClientPorts, STATE_DIRECTORY } from "./ports.ts";
 import { ProgressReport } from "./progress-report.ts";
 import { prepareStateDirectories, recoverJournal } from "./recover.ts";
+import { statExactly } from "./spelling.ts";
 import { type StagedFile, type StageReport, type StageWant, stageContents } from "./stage.ts";
 import { unparkAll } from "./unpark.ts";
 
@@ -31,6 +39,8 @@ export interface ApplyOptions {
   readonly deviceName: string;
   /** Contents that came beside their events, by whole-file SHA-256. */
   readonly known?: ReadonlyMap<Digest, Uint8Array>;
+  /** Outlives the calls: what they put into quarantine, a later one may read from. */
+  readonly displaced?: DisplacedContents;
   /** What is not synced keeps a deleted directory alive here (A8). @default nothing is ignored */
   readonly ignores?: (path: string, isDirectory: boolean) => boolean;
 }
@@ -78,6 +88,8 @@ class Application {
   readonly #rescan = new Set<string>();
   /** How many steps of each node are still to come. */
   readonly #coming = new Map<NodeId, number>();
+  /** Nodes whose places other spellings have. */
+  readonly #taken = new Set<NodeId>();
   readonly #failed: ApplyFailure[] = [];
   #applied = 0;
   #conflicts = 0;
@@ -99,6 +111,7 @@ class Application {
       this.#progress.expect(contentOf(step)?.size ?? 0);
       this.#coming.set(idOf(step), (this.#coming.get(idOf(step)) ?? 0) + 1);
     }
+    for (const step of transitions) if (this.#isTaken(step)) this.#taken.add(idOf(step));
     const batches = cutBatches(transitions);
     let staging = this.#stage(batches[0] ?? []);
     for (const [index, steps] of batches.entries()) {
@@ -134,12 +147,44 @@ class Application {
     const wants: StageWant[] = [];
     for (const step of steps) {
       const content = contentOf(step);
-      if (content === undefined) continue;
-      wants.push({ id: idOf(step), content, reuse: this.#reuse(step) });
+      if (content === undefined || this.#taken.has(idOf(step))) continue;
+      const displaced = this.#options.displaced?.sourcesOf(idOf(step), content) ?? [];
+      wants.push({ id: idOf(step), content, reuse: [...displaced, ...this.#reuse(step)] });
     }
     const { known } = this.#options;
     const options = { signal: this.#signal, ...(known === undefined ? {} : { known }) };
     return stageContents(this.#ports, wants, options);
+  }
+
+  /**
+   * True where a twin has the place and stays, or what has the place cannot leave it, or the
+   * directory cannot be made: what cannot be put there is not fetched again and again (F51). The
+   * step itself finds the same, and tells of it.
+   */
+  #isTaken(step: Transition): boolean {
+    const { fs, store } = this.#ports;
+    if (!fs.capabilities.foldsNames || (step.kind !== "create" && step.kind !== "move"))
+      return false;
+    const { id, parent, name } = step.kind === "create" ? step.node : step;
+    const occupant = store.local.child(parent, name)?.id;
+    if (this.#taken.has(parent) || (occupant !== undefined && this.#taken.has(occupant)))
+      return true;
+    const directory = pathOf(store.local, parent);
+    if (directory === undefined) return false;
+    const path = joinPath(directory, name);
+    const there = this.#look(path);
+    if (there === undefined || statExactly(fs, path) !== undefined) return false;
+    const twin = store.localByIdentity(there.identity)?.id;
+    return twin !== undefined && twin !== id && (!this.#coming.has(twin) || this.#taken.has(twin));
+  }
+
+  #look(path: string): Stat | undefined {
+    try {
+      return this.#ports.fs.stat(path);
+    } catch (error) {
+      if (error instanceof FileSystemError) return undefined;
+      throw error;
+    }
   }
 
   /** An edited file has most of its new chunks already. */
@@ -164,7 +209,10 @@ class Application {
     for (const [index, step] of steps.entries()) {
       this.#coming.set(idOf(step), (this.#coming.get(idOf(step)) ?? 0) - 1);
       const file = staged.get(idOf(step));
-      if (contentOf(step) !== undefined && file === undefined) continue;
+      if (contentOf(step) !== undefined && file === undefined) {
+        if (this.#taken.has(idOf(step))) this.#reportTaken(batch, step);
+        continue;
+      }
       const id = journal.write(steps, index);
       await this.#take(batch, step, file, id);
       this.#progress.done();
@@ -172,10 +220,18 @@ class Application {
     }
     if (isLast) unparkAll(batch);
     await batch.commit();
+    this.#options.displaced?.add(batch.displaced, this.#ports.store);
     this.#applied += batch.applied;
     this.#conflicts += batch.conflicts;
     this.#failed.push(...batch.failed);
     for (const path of batch.rescan) this.#rescan.add(path);
+  }
+
+  #reportTaken(batch: ApplyBatch, step: Transition): void {
+    const path = step.kind === "create" ? batch.pathOfPlace(step.node) : undefined;
+    // Where its directory could not be made, or another node could not leave, that has been told.
+    if (path === undefined || statExactly(batch.ports.fs, path) !== undefined) return;
+    reportOccupied(batch, idOf(step), path);
   }
 
   async #take(

@@ -2,6 +2,7 @@
  * ApplyWorld: a ScanWorld with a server's contents and tree, and everything that turns its news
  * into the disk: reconcile, stage, transitions, recovery. Rules: D1-D8.
  */
+import { DisplacedContents } from "../../src/client/displaced-contents.ts";
 import type { ClientPorts } from "../../src/client/ports.ts";
 import { checkQuarantine, countQuarantineScan } from "../../src/client/quarantine.ts";
 import { recoverJournal } from "../../src/client/recover.ts";
@@ -37,6 +38,7 @@ export class ApplyWorld extends ScanWorld {
   /** Runs before each of the client's transactions. */
   onTransaction: () => void = () => {};
   ignores: (path: string, isDirectory: boolean) => boolean = () => false;
+  readonly #displaced = new DisplacedContents();
   readonly #exchange: boolean;
   readonly #random = new SimRandom(11, "apply");
   #seq = 1_000_000;
@@ -198,7 +200,8 @@ export class ApplyWorld extends ScanWorld {
   }
 
   apply(transitions: readonly Transition[] = this.plan().transitions): Promise<ApplyReport> {
-    const options = { deviceName: DEVICE, ignores: this.ignores };
+    const { ignores } = this;
+    const options = { deviceName: DEVICE, ignores, displaced: this.#displaced };
     return applyTransitions(this.ports, transitions, options, new AbortController().signal);
   }
 
