@@ -14,6 +14,7 @@ import { MARKER_FILE } from "./ports.ts";
 import { isDueForAnotherLook, RACY_MARK, readContent, reportUnreadable } from "./scan-content.ts";
 import { placeEntry } from "./scan-place.ts";
 import type { Entry, ScanRun, Task } from "./scan-run.ts";
+import { statExactly } from "./spelling.ts";
 
 /** The directory's entries, sorted by what has to be done about them. */
 interface Findings {
@@ -151,7 +152,7 @@ function statNames(
   for (const name of names) {
     const path = joinPath(task.path, name);
     try {
-      const stat = run.ports.fs.stat(path);
+      const stat = statExactly(run.ports.fs, path);
       if (stat === undefined) run.problems.clearBelow(path);
       else stats.set(name, stat);
     } catch (error) {

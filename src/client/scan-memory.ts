@@ -1,7 +1,7 @@
 /**
  * What a scanner remembers between scans, in memory only: paths to look at again and nodes that
  * disappeared.
- * Rules: A2, A4, A5, I20. A restart forgets it: then a full scan finds all of it anew.
+ * Rules: A2, A4, A5, A11, I20. A restart forgets it: then a full scan finds all of it anew.
  */
 import type { NodeId } from "../core/identifier.ts";
 import {
@@ -10,6 +10,7 @@ import {
   RACY_WINDOW_MS,
   RETRY_DELAY_MS_MAX,
   RETRY_DELAY_MS_MIN,
+  TEMPORARY_AGE_MS_MIN,
 } from "../core/limits.ts";
 
 interface Revisit {
@@ -17,6 +18,7 @@ interface Revisit {
   readonly at: number;
   /** Since when the stamp is what it is; monotonic. */
   readonly since: number;
+  /** The identity for what is too new to be told of. */
   readonly stamp: string;
   /** Looks in a row that found the file changing. */
   readonly tries: number;
@@ -71,6 +73,20 @@ export class Revisits {
     const known = this.#get(path);
     const since = known?.stamp === stamp ? known.since : now;
     this.#next.set(path, { at: since + RACY_REVISIT_MS, since, stamp, tries: 0 });
+  }
+
+  /**
+   * The entry is new, of this identity, and may be gone in a moment.
+   *
+   * @returns true while it has to be waited for.
+   */
+  waitsFor(path: string, identity: string, now: number): boolean {
+    const known = this.#get(path);
+    const since = known?.stamp === identity ? known.since : now;
+    const at = since + TEMPORARY_AGE_MS_MIN;
+    if (now >= at) return false;
+    this.#next.set(path, { at, since, stamp: identity, tries: 1 });
+    return true;
   }
 
   /**

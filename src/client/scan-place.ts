@@ -1,14 +1,16 @@
 /**
  * Decides which node an entry is that is not where it was: a moved one, the one whose place it has,
- * one that was held as deleted, or a new one. Rules: A1, A8, A9, F39-F43, F48.
+ * one that was held as deleted, or a new one. Rules: A1, A8, A9, A11, F39-F43, F48.
  */
 import type { NodeId } from "../core/identifier.ts";
+import { TEMPORARY_AGE_MS_MIN } from "../core/limits.ts";
 import type { Content, LocalNode } from "../core/node.ts";
-import { checkName, joinPath } from "../core/path.ts";
+import { checkName, joinPath, looksTemporary } from "../core/path.ts";
 import { pathOf } from "../core/tree.ts";
 import { FileSystemError, type Stat } from "../ports/filesystem.ts";
 import { readContent } from "./scan-content.ts";
 import type { Entry, ScanRun, Task } from "./scan-run.ts";
+import { statExactly } from "./spelling.ts";
 
 /**
  * Drafts the node that the entry is. What is found of the directory's missing nodes is taken out of
@@ -67,7 +69,7 @@ function hasLeft(run: ScanRun, node: LocalNode, entry: Entry): boolean {
 
 function look(run: ScanRun, path: string): Stat | "absent" | "unknown" {
   try {
-    return run.ports.fs.stat(path) ?? "absent";
+    return statExactly(run.ports.fs, path) ?? "absent";
   } catch (error) {
     if (!(error instanceof FileSystemError)) throw error;
     return error.code === "not_directory" ? "absent" : "unknown";
@@ -116,6 +118,7 @@ async function create(run: ScanRun, task: Task, entry: Entry): Promise<void> {
     store.setLeftover(stat.identity, false);
   }
   const former = formerNode(run, task.id, entry);
+  if (former === undefined && mayVanish(run, entry)) return;
   const read = await readContent(run, entry, former?.content);
   if (read === undefined) return;
   const { content, stamp, objects } = read;
@@ -124,6 +127,13 @@ async function create(run: ScanRun, task: Task, entry: Entry): Promise<void> {
   const node = { id, parent: task.id, name, content, identity, stamp };
   run.draft.put({ node, under: task.under, objects, isFresh: true });
   descend(run, entry, id);
+}
+
+/** A11: true for what was just written to be renamed over another file, as it seems. */
+function mayVanish({ ports, revisits, startedMs }: ScanRun, { name, path, stat }: Entry): boolean {
+  if (stat.kind === "directory" || !looksTemporary(name)) return false;
+  if (stat.changedMs <= startedMs - TEMPORARY_AGE_MS_MIN) return false;
+  return revisits.waitsFor(path, stat.identity, ports.clock.monotonic());
 }
 
 /** A9: the base's node of that place and kind, where nothing on disk is it. */

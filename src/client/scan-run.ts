@@ -58,6 +58,8 @@ export class ScanRun {
   readonly chunker: Chunker;
   readonly pace: Pace;
   readonly rootIdentity: string;
+  /** Clock.now(). */
+  readonly startedMs: number;
   /** Missing before this scan, and missed again by it. */
   readonly confirmed = new Set<NodeId>();
   /** Files looked at. */
@@ -65,7 +67,6 @@ export class ScanRun {
   /** The root was there at first, and then was not. */
   isRootLost = false;
   readonly #missingBefore: ReadonlySet<NodeId>;
-  readonly #startedMs: number;
   /** A stack: the walk goes deep first, so that few directories wait at any time. */
   readonly #tasks: Task[] = [];
   /** Hints that wait for the walk to end, by directory. */
@@ -82,7 +83,7 @@ export class ScanRun {
     this.chunker = parts.chunker;
     this.pace = parts.pace;
     this.rootIdentity = parts.rootIdentity;
-    this.#startedMs = parts.ports.clock.now();
+    this.startedMs = parts.ports.clock.now();
     this.#missingBefore = new Set(parts.disappearances.ids());
   }
 
@@ -156,7 +157,7 @@ export class ScanRun {
 
   /** True where an equal stamp may hide a later change (A2). */
   isYoung(stat: Stat): boolean {
-    return stat.changedMs > this.#startedMs - RACY_WINDOW_MS;
+    return stat.changedMs > this.startedMs - RACY_WINDOW_MS;
   }
 
   isIgnored(path: string, isDirectory: boolean): boolean {

@@ -155,6 +155,18 @@ function fold(name: string): string {
   return once.normalize("NFKC").replace(IGNORABLE, "");
 }
 
+/**
+ * True for names that programs give to what they write to rename or remove it at once:
+ * `.name.x1y2`, `name~`, `name.tmp`, `index.lock`, `tmpabc`. A wrong guess costs a moment, either
+ * way.
+ */
+export function looksTemporary(name: string): boolean {
+  return TEMPORARY.test(name);
+}
+
+const TEMPORARY =
+  /^\.?[#~]|^\..+[.-]|~$|tmp|\btemp\b|[.-](sw\w|part|partial|new|bak|old|lock|download|journal)$/i;
+
 const REFUSALS: Readonly<Record<NameRefusal, string>> = {
   invalid_path: 'it is empty, has an empty, "." or ".." name, or is not well-formed text',
   path_too_long: "it is too long or too deep",

@@ -68,7 +68,12 @@ export class ScanWorld {
     };
     const sim = new SimFileSystem({ disk: this.disk, exchange: true, beforeCall });
     const { keepsExecutable = true, mtimeGranularityNs = 1 } = options;
-    const capabilities = { exchange: true, executable: keepsExecutable, mtimeGranularityNs };
+    const capabilities = {
+      exchange: true,
+      executable: keepsExecutable,
+      foldsNames: false,
+      mtimeGranularityNs,
+    };
     Object.defineProperty(sim, "capabilities", { value: capabilities });
     this.fs = sim;
     this.scanner = this.#newScanner();

@@ -337,6 +337,46 @@ describe("disappearances", () => {
     expect(world.ids()).toEqual({ a: id });
   });
 
+  test("what looks temporary is taken when it has stayed for 50 ms [A11]", async () => {
+    const world = await agreed("f");
+    const id = world.id("f");
+    world.write(".f.x1y2", "two");
+    const first = await world.scan(".f.x1y2");
+    expect([...first.again]).toEqual([[".f.x1y2", world.clock.monotonic() + 50]]);
+    expect(first.unsettled).toBe(true);
+    world.clock.elapsedMs += 30;
+    world.write(".f.x1y2", "two and more");
+    await world.scan(".f.x1y2");
+    expect(world.paths()).toEqual(["f"]);
+    world.move(".f.x1y2", "f");
+    await world.settle("f", ".f.x1y2");
+    expect(world.ids()).toEqual({ f: id });
+
+    world.write("stays.tmp", "stays");
+    const waiting = await world.scan("stays.tmp");
+    expect(waiting.changed).toBe(0);
+    world.clock.elapsedMs += 30;
+    world.write("stays.tmp", "stays and grows");
+    await world.scan("stays.tmp");
+    world.clock.elapsedMs += 20;
+    await world.scan("stays.tmp");
+    expect(world.paths()).toEqual(["f", "stays.tmp"]);
+  });
+
+  test("what looks temporary and was left alone for long is taken at once [A11]", async () => {
+    const world = new ScanWorld();
+    world.make("f~", "d/.g.swp", "l.tmp -> f");
+    world.clock.elapsedMs += 50;
+    expect((await world.scan()).unsettled).toBe(false);
+    expect(world.paths()).toEqual(["d", "d/.g.swp", "f~", "l.tmp"]);
+    // Directories do not wait, and a move is no new file.
+    await world.agree();
+    world.make("tmp/");
+    world.move("f~", "tmp/f~");
+    await world.scan();
+    expect(world.paths()).toEqual(["d", "d/.g.swp", "l.tmp", "tmp", "tmp/f~"]);
+  });
+
   test("vim's save is an edit even when a scan sees each of its steps [F48]", async () => {
     const world = await agreed("a", "b");
     const { id } = world.node("a");

@@ -6,6 +6,7 @@ import {
   baseName,
   checkName,
   joinPath,
+  looksTemporary,
   parentPath,
   parseName,
   parsePath,
@@ -185,5 +186,33 @@ describe("utf8LengthBytes()", () => {
         expect(utf8LengthBytes(text)).toBe(encoder.encode(text).length);
       }),
     );
+  });
+});
+
+describe("looksTemporary()", () => {
+  test("knows what programs call the files that they rename over others [A11]", () => {
+    const names = [
+      ".f.txt.Ab3dE9",
+      ".goutputstream-8XK2",
+      ".~lock.f.odt#",
+      "#f#",
+      "~$f.docx",
+      "~WRD0001.tmp",
+      "f.txt~",
+      "f.txt.tmp",
+      "tmp8f3k2x1q",
+      "lu1234.TMP",
+      ".f.swp",
+      "f.part",
+      "index.lock",
+      "f.db-journal",
+      "package.json.1234.new",
+    ];
+    expect(names.filter((name) => !looksTemporary(name))).toEqual([]);
+  });
+
+  test("takes nobody's time otherwise [A11]", () => {
+    const names = ["f", "f.txt", ".syncedignore", ".gitignore", "template.html", "4913.md", "news"];
+    expect(names.filter(looksTemporary)).toEqual([]);
   });
 });
