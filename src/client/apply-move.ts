@@ -9,7 +9,7 @@ import type { Transition } from "../core/transition.ts";
 import { pathOf } from "../core/tree.ts";
 import type { Stat } from "../ports/filesystem.ts";
 import { type ApplyBatch, isSameSight } from "./apply-batch.ts";
-import { isGhostly } from "./apply-step.ts";
+import { isGhostly, reportOccupied } from "./apply-step.ts";
 import { PARKING_DIRECTORY } from "./ports.ts";
 import { RACY_MARK } from "./scan-content.ts";
 
@@ -63,7 +63,8 @@ function tradePlaces(batch: ApplyBatch, step: MoveStep, moving: Standing, to: st
   const { fs } = batch.ports;
   if (fs.stat(to)?.identity === moving.node.identity) return respell(batch, moving, to);
   const known = batch.draft.child(step.parent, step.name);
-  const occupant = known === undefined ? undefined : standingOf(batch, known);
+  if (known === undefined) return tradeWithTwin(batch, step, moving, to);
+  const occupant = standingOf(batch, known);
   // One whose step could not be done stays: its new place would look like a rename by the user.
   if (occupant === undefined || !batch.isComing(occupant.node.id)) {
     batch.rescan.add(to);
@@ -72,15 +73,30 @@ function tradePlaces(batch: ApplyBatch, step: MoveStep, moving: Standing, to: st
   const { parent, name } = moving.node;
   const traded = { ...occupant.node, parent, name };
   // What stands in the parking carries its own id as its name: an occupant may not get another's.
-  if (parent === PARKING_ID) return tradeByParking(batch, moving, occupant);
+  if (parent === PARKING_ID) return tradeByParking(batch, moving, occupant, to);
   const swapped = fs.exchange(moving.path, to);
-  if (swapped === "unsupported") return tradeByParking(batch, moving, occupant);
+  if (swapped === "unsupported") return tradeByParking(batch, moving, occupant, to);
   if (swapped === "absent") {
     batch.rescan.add(moving.path).add(to);
     return false;
   }
   putMoved(batch, occupant, traded, moving.path);
   return true;
+}
+
+/** A folding file system has another node's spelling of the name there (F51). */
+function tradeWithTwin(batch: ApplyBatch, step: MoveStep, moving: Standing, to: string): boolean {
+  const { fs, store } = batch.ports;
+  const there = fs.stat(to);
+  const known = there === undefined ? undefined : store.localByIdentity(there.identity);
+  const twin = known === undefined ? undefined : batch.draft.get(known.id);
+  if (twin === undefined || !batch.isComing(twin.id)) {
+    reportOccupied(batch, step.id, to);
+    return false;
+  }
+  // An exchange would leave the twin's spelling there.
+  const occupant = standingOf(batch, twin);
+  return occupant !== undefined && tradeByParking(batch, moving, occupant, to);
 }
 
 /**
@@ -102,7 +118,12 @@ function respell(batch: ApplyBatch, moving: Standing, to: string): boolean {
  * Without exchange, three renames. Where one is refused the occupant stays parked; the next plan
  * brings it out.
  */
-function tradeByParking(batch: ApplyBatch, moving: Standing, occupant: Standing): boolean {
+function tradeByParking(
+  batch: ApplyBatch,
+  moving: Standing,
+  occupant: Standing,
+  to: string,
+): boolean {
   const { fs } = batch.ports;
   const parked = joinPath(PARKING_DIRECTORY, occupant.node.id);
   if (fs.moveNoReplace(occupant.path, parked) !== "moved") {
@@ -111,7 +132,7 @@ function tradeByParking(batch: ApplyBatch, moving: Standing, occupant: Standing)
   }
   batch.touch(occupant.path);
   batch.touch(parked);
-  const isMoved = fs.moveNoReplace(moving.path, occupant.path) === "moved";
+  const isMoved = fs.moveNoReplace(moving.path, to) === "moved";
   const { parent, name } = isMoved ? moving.node : occupant.node;
   const back = isMoved ? moving.path : occupant.path;
   if (!isMoved) batch.rescan.add(moving.path).add(occupant.path);

@@ -9,14 +9,15 @@
  * is about to be unlinked.
  */
 import { assert } from "../core/error.ts";
-import { PARKING_ID } from "../core/identifier.ts";
+import { type NodeId, PARKING_ID } from "../core/identifier.ts";
 import type { ConflictOrigin, LocalNode, NodeState, Place } from "../core/node.ts";
-import { baseName, checkName, joinPath, parentPath } from "../core/path.ts";
+import { checkName, joinPath, parentPath } from "../core/path.ts";
 import type { Transition } from "../core/transition.ts";
 import type { FileSystem, Stat } from "../ports/filesystem.ts";
 import type { ApplyBatch } from "./apply-batch.ts";
 import { isUntouched, rescueEdit, type Sighting, setDisplacedAside, sight } from "./displaced.ts";
-import { QUARANTINE_DIRECTORY, STAGING_DIRECTORY } from "./ports.ts";
+import { PARKING_DIRECTORY, QUARANTINE_DIRECTORY, STAGING_DIRECTORY } from "./ports.ts";
+import { statExactly } from "./spelling.ts";
 import type { StagedFile } from "./stage.ts";
 import { unpark } from "./unpark.ts";
 
@@ -45,7 +46,7 @@ export function applyCreate(
     if (made === undefined && staged !== undefined) batch.discard(staged.path);
   }
   if (made === undefined) {
-    reportOccupied(batch, node, path);
+    reportOccupied(batch, node.id, path);
     return;
   }
   const { id, parent, name, content } = node;
@@ -92,15 +93,14 @@ function leftoverAt(batch: ApplyBatch, path: string): Stat | undefined {
 }
 
 /** Something stands there that the last scan did not see, or sees under another name. */
-function reportOccupied(batch: ApplyBatch, node: NodeState, path: string): void {
+export function reportOccupied(batch: ApplyBatch, id: NodeId, path: string): void {
   const { fs } = batch.ports;
-  batch.rescan.add(path);
-  const entries = fs.list(parentPath(path))?.entries;
-  const name = baseName(path);
-  if (entries === undefined || fs.stat(path) === undefined) return;
-  if (entries.some((entry) => entry.name === name)) return;
-  const message = `Cannot create "${path}": this file system has that name in another spelling`;
-  batch.fail({ id: node.id, path, code: "name_collision", message });
+  if (fs.stat(path) === undefined || statExactly(fs, path) !== undefined) {
+    batch.rescan.add(path);
+    return;
+  }
+  const message = `Cannot put "${path}" there: this file system has that name in another spelling`;
+  batch.fail({ id, path, code: "name_collision", message });
 }
 
 /** New bytes for a file, or a new target for a symlink, in one atomic exchange. */
@@ -249,7 +249,7 @@ export function applyMetadata(batch: ApplyBatch, step: Step<"metadata">): void {
     batch.rescan.add(path);
     return;
   }
-  batch.touch(path);
+  batch.touchFile(path);
   // RACE: a write just before now hides behind the new mtime: the bytes are looked at once more.
   batch.putRacy({ ...node, content: step.content }, now);
   batch.done("modify", path);
@@ -312,10 +312,11 @@ function deleteDirectory(
   ignores: (path: string, isDirectory: boolean) => boolean,
 ): void {
   const { fs } = batch.ports;
-  // A child that the tree still has may have been moved elsewhere by its user: the scan has to find
-  // it first.
-  const isKnownEmpty = batch.draft.children(node.id).length === 0;
-  if (!isKnownEmpty || fs.stat(path)?.identity !== node.identity) {
+  const below = nodesBelow(batch, node.id);
+  if (
+    (below.length > 0 && !isOutOfSight(batch, path, below)) ||
+    fs.stat(path)?.identity !== node.identity
+  ) {
     batch.rescan.add(path);
     return;
   }
@@ -331,8 +332,26 @@ function deleteDirectory(
     return;
   }
   batch.touch(path);
-  batch.draft.remove(node.id);
+  for (const id of [...below, node.id]) batch.draft.remove(id);
   batch.done("delete", path);
+}
+
+function nodesBelow(batch: ApplyBatch, id: NodeId): readonly NodeId[] {
+  const below = batch.draft.children(id).map((child) => child.id);
+  for (const next of below) below.push(...batch.draft.children(next).map((child) => child.id));
+  return below;
+}
+
+/**
+ * A child that the tree still has may have been moved elsewhere by its user: the scan has to find
+ * it first. But no scan looks into the parking, and what everybody deleted may go with its
+ * directory from there if nothing of it stands in it.
+ */
+function isOutOfSight(batch: ApplyBatch, path: string, below: readonly NodeId[]): boolean {
+  const { remote } = batch.ports.store;
+  return (
+    path.startsWith(`${PARKING_DIRECTORY}/`) && below.every((id) => remote.get(id) === undefined)
+  );
 }
 
 /**

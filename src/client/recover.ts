@@ -34,6 +34,8 @@ export interface RecoverOptions {
    * are here.
    */
   readonly isStateLost?: boolean;
+  /** True where the folder's history has a file's bytes. @default nobody can be asked */
+  readonly isInHistory?: (digest: Digest) => Promise<boolean>;
 }
 
 /**
@@ -58,9 +60,9 @@ export async function recoverJournal(
       if (!(error instanceof FileSystemError)) throw error;
     }
   }
-  await recoverParked(batch);
-  await recoverQuarantine(batch);
-  await sweepStaging(batch, options.isStateLost ?? false);
+  await recoverParked(batch, options);
+  await recoverQuarantine(batch, options);
+  await sweepStaging(batch, options);
   await batch.commit();
   return batch.rescan;
 }
@@ -212,23 +214,25 @@ export function nodeAt({ local }: Pick<StateStore, "local">, path: string): Node
 }
 
 /** A parked node carries its id as its name. */
-async function recoverParked(batch: ApplyBatch): Promise<void> {
+async function recoverParked(batch: ApplyBatch, options: RecoverOptions): Promise<void> {
   const { fs, store } = batch.ports;
   for (const { name, stat } of fs.list(PARKING_DIRECTORY)?.entries ?? []) {
     const path = joinPath(PARKING_DIRECTORY, name);
     const node = isId(name) ? store.local.get(parseId<NodeId>(name)) : undefined;
-    if (node === undefined || node.identity !== stat.identity) await rescueUnknown(batch, path);
-    else if (node.parent === PARKING_ID) unpark(batch, node, store.base.get(node.id));
+    if (node === undefined || node.identity !== stat.identity) {
+      await rescueUnknown(batch, path, options);
+    } else if (node.parent === PARKING_ID) unpark(batch, node, store.base.get(node.id));
     else unpark(batch, node, node);
   }
 }
 
 /** Displaced files of a state that was lost: nobody can say any more that they are not needed. */
-async function recoverQuarantine(batch: ApplyBatch): Promise<void> {
+async function recoverQuarantine(batch: ApplyBatch, options: RecoverOptions): Promise<void> {
   const { fs, store } = batch.ports;
   const known = new Set([...store.quarantine(), ...store.journal()].map(({ id }) => id));
   for (const { name } of fs.list(QUARANTINE_DIRECTORY)?.entries ?? []) {
-    if (!known.has(name)) await rescueUnknown(batch, joinPath(QUARANTINE_DIRECTORY, name));
+    if (known.has(name)) continue;
+    await rescueUnknown(batch, joinPath(QUARANTINE_DIRECTORY, name), options);
   }
 }
 
@@ -236,13 +240,18 @@ async function recoverQuarantine(batch: ApplyBatch): Promise<void> {
  * Bytes of unknown origin: those that the server has wait in quarantine, the others get a name in
  * the root, where the scan makes them a node.
  */
-async function rescueUnknown(batch: ApplyBatch, path: string): Promise<void> {
+async function rescueUnknown(
+  batch: ApplyBatch,
+  path: string,
+  { isInHistory = async () => false }: RecoverOptions,
+): Promise<void> {
   const { fs, store } = batch.ports;
   const digest = await readDigest(batch, path);
   const id = baseName(path);
   const stat = fs.stat(path);
   if (digest !== undefined && isId(id) && stat?.kind === "file") {
-    if (isOnServer(store, id, stat.identity, digest)) {
+    const isKnown = stat.size === 0 || isOnServer(store, id, stat.identity, digest);
+    if (isKnown || (await isInHistory(digest))) {
       const entry = { id, kind: "replace", node: ROOT_ID, path: RESCUED_NAME, order: 0 } as const;
       await quarantine(batch, entry, path, digest);
       return;
@@ -282,7 +291,7 @@ function isId(name: string): boolean {
 /**
  * Removes what was staged and never put in place; keeps partial downloads that are still wanted.
  */
-async function sweepStaging(batch: ApplyBatch, isStateLost: boolean): Promise<void> {
+async function sweepStaging(batch: ApplyBatch, options: RecoverOptions): Promise<void> {
   const { fs, store } = batch.ports;
   const entries = fs.list(STAGING_DIRECTORY)?.entries ?? [];
   if (entries.length === 0) return;
@@ -304,8 +313,8 @@ async function sweepStaging(batch: ApplyBatch, isStateLost: boolean): Promise<vo
     // Where names are less durable than the database, what was displaced, or put in place, is found
     // here again.
     const wasInPlace = displaced.has(name) || store.localByIdentity(stat.identity) !== undefined;
-    const mayBeUsers = wasInPlace || (isStateLost && isId(name));
-    if (stat.kind === "directory" || mayBeUsers) await rescueUnknown(batch, path);
+    const mayBeUsers = wasInPlace || (options.isStateLost === true && isId(name));
+    if (stat.kind === "directory" || mayBeUsers) await rescueUnknown(batch, path, options);
     else batch.discard(path);
   }
 }

@@ -3,6 +3,7 @@
  * pulled from. Rules: G5, S4, S5, Y3, Y4.
  */
 import type { ChunkerProfile } from "../core/chunker.ts";
+import type { Digest } from "../core/digest.ts";
 import { SyncedError } from "../core/error.ts";
 import {
   CHUNK_SIZE_BYTES_AVERAGE,
@@ -133,15 +134,27 @@ export class Session {
       }
       if (!isPassing(cause)) throw cause;
       this.connection.offline(cause.message);
-      if (cause.code === "server_unreachable") return;
-      const { code, message } = cause;
-      this.ports.observer.emit({ event: "error", code, message });
+      if (cause.code !== "server_unreachable") this.connection.trouble(cause);
+    }
+  }
+
+  /** Asked only of bytes of unknown origin: where nobody answers they are kept as a user's. */
+  async isInHistory(digest: Digest, signal: AbortSignal): Promise<boolean> {
+    try {
+      return await this.ports.api.hasContent(digest, signal);
+    } catch (cause) {
+      if (signal.aborted || !(cause instanceof SyncedError)) throw cause;
+      return false;
     }
   }
 
   async #connect(signal: AbortSignal): Promise<void> {
     const { store, api, observer } = this.ports;
-    const { hello, folder } = await greet(api, this.#marker, signal);
+    const { hello, folder } = await greet(
+      api,
+      { serverUrl: this.#options.serverUrl, marker: this.#marker },
+      signal,
+    );
     if (!this.#isBound) {
       store.setValue(CHUNKER_KEY, folder.chunker);
       await this.#bind(hello.serverId);

@@ -28,6 +28,7 @@ export interface Outgoing {
   readonly accept: string;
   readonly token?: string;
   readonly contentType?: string;
+  readonly range?: string;
   readonly body?: string | Uint8Array<ArrayBuffer>;
   /** Without an answer's head, or without a next piece of its body, for so long, it is over. */
   readonly idleMs: number;
@@ -69,7 +70,7 @@ export async function send(
   const request = new Request(`${serverUrl}${outgoing.path}`, {
     method: outgoing.method,
     headers: requestHeaders(outgoing),
-    redirect: "error",
+    redirect: "manual",
     signal: ended.signal,
     ...(outgoing.body === undefined ? undefined : { body: outgoing.body }),
   });
@@ -77,7 +78,9 @@ export async function send(
     const response = await idle.wait(transport(request));
     // JSON is ASCII but for names, so that its length is near enough.
     options.instruments?.bytesMoved("up", outgoing.body?.length ?? 0);
-    await checkHead(response, contentType, idle);
+    await checkHead(response, contentType, idle).catch((error: unknown) => {
+      throw forPerson(error, serverUrl, outgoing.token !== undefined);
+    });
     return { pieces: () => readPieces(response, idle, close, options.instruments) };
   } catch (error) {
     close();
@@ -101,9 +104,8 @@ export function parseAnsweredJson(source: Uint8Array | string): unknown {
   try {
     return parseJson(source);
   } catch (cause) {
-    throw new SyncedError("protocol_violation", "Cannot read the answer: it is not sound JSON", {
-      cause,
-    });
+    const message = "Cannot read the server's answer: it is not sound JSON";
+    throw new SyncedError("protocol_violation", message, { cause });
   }
 }
 
@@ -115,6 +117,7 @@ function requestHeaders(outgoing: Outgoing): Headers {
   });
   if (outgoing.token !== undefined) headers.set("authorization", `Bearer ${outgoing.token}`);
   if (outgoing.contentType !== undefined) headers.set("content-type", outgoing.contentType);
+  if (outgoing.range !== undefined) headers.set("range", outgoing.range);
   return headers;
 }
 
@@ -170,10 +173,11 @@ function givenUp(): DOMException {
   return new DOMException("The request was given up", "AbortError");
 }
 
+/** The transport names what kept it from an answer; what ends an answer's body is told raw. */
 function transportFailure(cause: unknown): SyncedError {
   if (cause instanceof SyncedError) return cause;
-  const reason = cause instanceof Error ? cause.message : String(cause);
-  return new SyncedError("server_unreachable", `Cannot reach the server: ${reason}`, { cause });
+  const message = "Cannot reach the server: the connection broke";
+  return new SyncedError("server_unreachable", message, { cause });
 }
 
 async function checkHead(response: Response, wanted: string, idle: IdleGuard): Promise<void> {
@@ -190,16 +194,38 @@ async function checkHead(response: Response, wanted: string, idle: IdleGuard): P
       PROBLEM_BYTES_MAX,
     );
     const problem = parseProblem(parseAnsweredJson(bytes));
-    throw problemError(problem, response.status);
+    throw problemError(problem, response);
   }
-  throw strangerError(response.status, type);
+  throw strangerError(response, type);
+}
+
+/** Says where it happened, and what to do about it. */
+function forPerson(error: unknown, serverUrl: string, hasToken: boolean): unknown {
+  if (!(error instanceof SyncedError)) return error;
+  const { code } = error;
+  if (code === "not_a_synced_server") {
+    const message = `Cannot use ${serverUrl}: ${error.message}; check the address`;
+    return new SyncedError(code, message, { cause: error });
+  }
+  if (code === "unauthenticated") {
+    const message = hasToken
+      ? `Cannot sync with ${serverUrl}: it does not accept the token; check the one you gave it`
+      : `Cannot sync with ${serverUrl}: it wants a token; use --token-file or SYNCED_TOKEN`;
+    return new SyncedError(code, message, { cause: error });
+  }
+  if (code === "storage_full") {
+    const message = `Cannot send to ${serverUrl}: the server's disk is full; free some space there`;
+    return new SyncedError(code, message, { cause: error });
+  }
+  return error;
 }
 
 /**
  * What the engine is told: only codes that it can do something about, the rest by class of status.
  */
-function problemError(problem: SyncedError | undefined, status: number): SyncedError {
-  if (problem === undefined) return strangerError(status, "application/problem+json");
+function problemError(problem: SyncedError | undefined, response: Response): SyncedError {
+  if (problem === undefined) return strangerError(response, "application/problem+json");
+  const { status } = response;
   const code: ErrorCode = problem.code;
   if (status >= 500 && code !== "storage_full" && code !== "chunk_corrupt") {
     return new SyncedError("server_unreachable", `The server is in trouble: ${problem.message}`, {
@@ -212,7 +238,7 @@ function problemError(problem: SyncedError | undefined, status: number): SyncedE
 /**
  * An answer that no synced server gives: a proxy's error page, a captive portal, another program.
  */
-function strangerError(status: number, type: string): SyncedError {
+function strangerError({ status, headers }: Response, type: string): SyncedError {
   if (status >= 500 || status === 429 || status === 408) {
     return new SyncedError(
       "server_unreachable",
@@ -222,10 +248,14 @@ function strangerError(status: number, type: string): SyncedError {
   if (status === 401 || status === 407) {
     return new SyncedError("unauthenticated", ERROR_KINDS.unauthenticated.title);
   }
+  const target = headers.get("location");
+  if (status >= 300 && status < 400 && target !== null) {
+    return new SyncedError("not_a_synced_server", `it redirects to ${target.slice(0, 200)}`);
+  }
   const shown = type === "" ? "without a type" : `as ${type.slice(0, 80)}`;
   return new SyncedError(
     "not_a_synced_server",
-    `Cannot use the server: it answered ${status} ${shown}, which synced never does`,
+    `it answered ${status} ${shown}, which synced never does`,
   );
 }
 

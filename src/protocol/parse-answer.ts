@@ -93,13 +93,13 @@ const problemSchema = z.object({
 });
 
 /** GET /v1/hello. What is no hello at all is `not_a_synced_server`. */
-export function parseHello(value: unknown): Hello {
+export function parseHello(value: unknown, serverUrl: string): Hello {
   try {
     return helloSchema.parse(value);
   } catch (cause) {
     throw new SyncedError(
       "not_a_synced_server",
-      "Cannot use the server: its greeting is not that of synced",
+      `Cannot use ${serverUrl}: its greeting is not that of synced; check the address`,
       { cause },
     );
   }

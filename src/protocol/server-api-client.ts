@@ -81,7 +81,8 @@ export function createServerApi(options: ServerApiOptions): ServerApi {
         idleMs: HELLO_IDLE_MS,
         signal,
       };
-      return parseHello(await sendForJson(exchange, request, SMALL_ANSWER_BYTES_MAX));
+      const answer = await sendForJson(exchange, request, SMALL_ANSWER_BYTES_MAX);
+      return parseHello(answer, exchange.serverUrl);
     },
 
     async createFolder(signal) {
@@ -146,6 +147,20 @@ export function createServerApi(options: ServerApiOptions): ServerApi {
       yield* verifiedObjects(await send(exchange, request, PACK_MEDIA_TYPE), digests);
     },
 
+    async hasContent(sha256, signal) {
+      const path = `${base}/contents/${sha256}`;
+      // One byte says it.
+      const request = outgoing({ method: "GET", path, accept: BYTES, range: "bytes=0-0", signal });
+      try {
+        const answer = await send(exchange, request, BYTES);
+        for await (const piece of answer.pieces()) void piece;
+        return true;
+      } catch (error) {
+        if (error instanceof SyncedError && error.code === "not_found") return false;
+        throw error;
+      }
+    },
+
     async tree(page, signal) {
       const after = page.after === undefined ? "" : `&after=${page.after}`;
       const path = `${base}/tree?limit=${page.limit}${after}`;
@@ -167,6 +182,8 @@ export function createServerApi(options: ServerApiOptions): ServerApi {
     },
   };
 }
+
+const BYTES = "application/octet-stream";
 
 function cursorQuery(cursor: { epoch: string; seq: number; hash: string }): string {
   return `after=${cursor.seq}&epoch=${cursor.epoch}&hash=${cursor.hash}`;

@@ -58,6 +58,8 @@ export interface ServerApi {
    * OBJECTS_PER_REQUEST_MAX.
    */
   fetchObjects(digests: readonly Digest[], signal: AbortSignal): AsyncIterable<PackObject>;
+  /** True where a version of any file, current or not, has these bytes. */
+  hasContent(sha256: Digest, signal: AbortSignal): Promise<boolean>;
   tree(
     request: { readonly after?: NodeId; readonly limit: number },
     signal: AbortSignal,

@@ -82,6 +82,29 @@ describe("recoverJournal()", () => {
     expect(world.store.quarantine()).toMatchObject([{ id: ID, digest: sha256("on the server") }]);
   });
 
+  test("after the state was lost, what the history has is no find [S4, D3, R11]", async () => {
+    const world = await syncedWorld(true);
+    const [replaced, unseen, empty] = ["a".repeat(32), "b".repeat(32), "c".repeat(32)];
+    world.write(`.synced/quarantine/${replaced}`, "an earlier version");
+    world.write(`.synced/quarantine/${unseen}`, "unseen edit");
+    world.write(`.synced/quarantine/${empty}`, "");
+    const asked: string[] = [];
+    await recoverJournal(world.ports, {
+      deviceName: DEVICE,
+      isStateLost: true,
+      async isInHistory(digest) {
+        asked.push(digest);
+        return digest === sha256("an earlier version");
+      },
+    });
+    expect(world.files()).toEqual({ recovered: "unseen edit" });
+    expect(world.entries("quarantine")).toEqual([replaced, empty]);
+    expect(asked).toEqual([sha256("an earlier version"), sha256("unseen edit")]);
+    await world.emptyQuarantine();
+    expect(world.entries("quarantine")).toEqual([]);
+    expect(world.files()).toEqual({ recovered: "unseen edit" });
+  });
+
   test("an unseen edit in staging gets a conflict name beside its file [D7, F6]", async () => {
     const world = await syncedWorld(true, "d/f");
     world.remoteWrite("d/f", "new");

@@ -55,6 +55,33 @@ for (const exchange of [true, false]) {
       expect(world.entries("quarantine")).toEqual([]);
     });
 
+    test("chunks that stand in quarantine are not fetched again [D3, C4]", async () => {
+      const world = await syncedWorld(exchange);
+      const before = Uint8Array.from({ length: 200_000 }, (_, at) => Math.imul(at, at) >> 7);
+      const after = Uint8Array.from([0, ...before]);
+      world.remoteCreate("f", world.content(before));
+      await world.apply();
+      expect(world.fetched.length).toBeGreaterThan(20);
+      const large = world.remote("f").content;
+      // As a program leaves it that writes in place: empty for a moment.
+      world.remoteWrite("f", "");
+      await world.apply();
+      world.fetched.length = 0;
+      world.remoteWrite("f", world.content(after));
+      await world.apply();
+      expect(world.fetched.length).toBeLessThan(10);
+      expect(world.fs.stat("f")?.size).toBe(200_001);
+      // As a mistake that was undone leaves it: deleted, and another file with the same bytes.
+      world.remoteDelete("f");
+      await world.apply();
+      world.fetched.length = 0;
+      world.remoteCreate("again", large);
+      await world.apply();
+      expect(world.fs.stat("again")?.size).toBe(200_000);
+      expect(world.fetched).toEqual([]);
+      expect(world.isSettled()).toBe(true);
+    });
+
     test("replaces a symlink and leaves no link below the state directory [D2, I23]", async () => {
       const world = await syncedWorld(exchange, "l -> a");
       world.remoteWrite("l", { kind: "symlink", target: "b" });
@@ -233,6 +260,19 @@ for (const exchange of [true, false]) {
       await world.apply();
       await world.converge();
       expect(world.files()).toEqual({ a: "text of a/f" });
+      expect(world.isSettled()).toBe(true);
+      expect(world.entries("parking")).toEqual([]);
+    });
+
+    test("a directory gives way also where its user has just removed files in it [D5, R13]", async () => {
+      const world = await syncedWorld(exchange, "a/f", "a/d/g", "a/d/e/h");
+      for (const path of ["a/f", "a/d/e/h", "a/d/e", "a/d/g", "a/d", "a"]) world.remoteDelete(path);
+      world.remoteCreate("a", "now a file");
+      for (const path of ["a/f", "a/d/e/h", "a/d/e"]) world.remove(path);
+      await world.apply();
+      await world.converge();
+      expect(world.files()).toEqual({ a: "now a file" });
+      expect(world.store.conflicts()).toEqual([]);
       expect(world.isSettled()).toBe(true);
       expect(world.entries("parking")).toEqual([]);
     });

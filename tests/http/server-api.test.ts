@@ -120,6 +120,17 @@ describe("createServerApi()", () => {
     expect(await collect(api.fetchObjects([], signal))).toEqual([]);
   });
 
+  test("hasContent() knows what any version of a file held [H7, D7]", async () => {
+    const url = "http://localhost/v1/folders/default/files?path=versions";
+    for (const body of ["first", "second"]) {
+      const headers = { authorization: `Bearer ${TOKEN}` };
+      await fixture.router.fetch(new Request(url, { method: "PUT", headers, body }));
+    }
+    const texts = ["first", "second", "never"];
+    const known = await Promise.all(texts.map((text) => api.hasContent(sha256(text), signal)));
+    expect(known).toEqual([true, true, false]);
+  });
+
   test("fetchObjects() may be left early [C6]", async () => {
     const objects = ["one", "two", "three"].map(objectOf);
     await api.putObjects(objects, signal);

@@ -1,0 +1,64 @@
+/** New nodes of which a crash kept the record from being written. Rules: D7, S2, R13. */
+import { describe, expect, test } from "bun:test";
+import { recoverCreated } from "../../src/client/recover-created.ts";
+import { type ApplyWorld, DEVICE, syncedWorld } from "./apply-world.ts";
+
+/** All is in place when the process ends, and nothing of it is recorded. */
+async function crashBeforeTheRecord(world: ApplyWorld): Promise<void> {
+  world.onCall = (name) => (name === "syncDirectories" ? "io" : undefined);
+  await expect(world.apply()).rejects.toThrow("io");
+  world.crash();
+}
+
+async function startAgain(world: ApplyWorld): Promise<void> {
+  await world.recover();
+  await recoverCreated(world.ports, { deviceName: DEVICE });
+}
+
+describe("recoverCreated()", () => {
+  test("a file that was put in place follows the log, without a conflict copy [D7, R13]", async () => {
+    const world = await syncedWorld(true);
+    world.remoteCreate("d", { kind: "directory" });
+    world.remoteCreate("d/f", "first");
+    await crashBeforeTheRecord(world);
+    expect(world.files()).toEqual({ "d/f": "first" });
+    await startAgain(world);
+    world.remoteWrite("d/f", "second");
+    await world.converge();
+    expect(world.files()).toEqual({ "d/f": "second" });
+    expect(world.isSettled()).toBe(true);
+  });
+
+  test("one that is deleted meanwhile goes, and does not come back as a new one [D7, R3]", async () => {
+    const world = await syncedWorld(true);
+    world.remoteCreate("f", "first");
+    await crashBeforeTheRecord(world);
+    await startAgain(world);
+    world.remoteDelete("f");
+    await world.converge();
+    expect(world.files()).toEqual({});
+  });
+
+  test("what its user has written there since is kept [R9, I3]", async () => {
+    const world = await syncedWorld(true);
+    world.remoteCreate("f", "first");
+    await crashBeforeTheRecord(world);
+    world.write("f", "an edit");
+    await startAgain(world);
+    world.remoteWrite("f", "second");
+    await world.converge();
+    expect(Object.values(world.files()).toSorted()).toEqual(["an edit", "second"]);
+  });
+
+  test("what cannot be read is left to the scan [D8, F23]", async () => {
+    const world = await syncedWorld(true);
+    world.remoteCreate("f", "first");
+    await crashBeforeTheRecord(world);
+    world.onCall = (name, path) => (name === "open" && path === "f" ? "io" : undefined);
+    await startAgain(world);
+    expect(world.store.local.children(world.remote("f").parent)).toEqual([]);
+    world.onCall = () => undefined;
+    await world.converge();
+    expect(world.files()).toEqual({ f: "first" });
+  });
+});
