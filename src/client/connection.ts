@@ -13,9 +13,13 @@ export class Connection {
   #stream: AbortController | undefined;
   #failures = 0;
   #saidOffline = false;
+  /** What the last `error` was about. */
+  #saidTrouble: ErrorCode | undefined;
   /** The stream broke, or never began: the reason to be told. */
   #broken: unknown;
   isOnline = false;
+  /** Why it is offline, as last found. */
+  offlineReason: string | undefined;
   /** Clock.monotonic time of the next try while offline. */
   retryAtMs = 0;
 
@@ -27,9 +31,10 @@ export class Connection {
   /** Called when the server has answered and the log is caught up. */
   online(log: RemoteLog, signal: AbortSignal): void {
     this.isOnline = true;
+    this.offlineReason = undefined;
     this.#broken = undefined;
-    if (this.#saidOffline) this.#ports.observer.emit({ event: "online" });
-    this.#saidOffline = false;
+    // A server that greets but took nothing so far has to take something first.
+    if (this.#saidTrouble === undefined) this.#tellOnline();
     this.#stream?.abort();
     log.dropStreamed();
     const stream = new AbortController();
@@ -43,6 +48,21 @@ export class Connection {
    */
   settled(): void {
     this.#failures = 0;
+    this.#saidTrouble = undefined;
+    this.#tellOnline();
+  }
+
+  #tellOnline(): void {
+    if (!this.#saidOffline) return;
+    this.#saidOffline = false;
+    this.#ports.observer.emit({ event: "online" });
+  }
+
+  /** The server answers, but not as it should: said once, until it is another thing or over. */
+  trouble({ code, message }: SyncedError): void {
+    if (this.#saidTrouble === code) return;
+    this.#saidTrouble = code;
+    this.#ports.observer.emit({ event: "error", code, message });
   }
 
   /**
@@ -52,6 +72,7 @@ export class Connection {
   offline(reason: string): void {
     const { clock, observer, random } = this.#ports;
     this.isOnline = false;
+    this.offlineReason = reason;
     this.#stream?.abort();
     this.#stream = undefined;
     const delayMs = Math.min(RECONNECT_DELAY_MS_MAX, RETRY_DELAY_MS_MIN * 2 ** this.#failures);

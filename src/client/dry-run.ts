@@ -10,6 +10,7 @@ import { reconcile } from "../core/reconcile.ts";
 import type { OpDraft, Transition } from "../core/transition.ts";
 import { pathOf, type TreeView } from "../core/tree.ts";
 import { createServerApi } from "../protocol/server-api-client.ts";
+import { meet } from "./join.ts";
 import { readMarker } from "./marker.ts";
 import type { ClientOptions, ClientWorld } from "./options.ts";
 import { RemoteLog } from "./remote-log.ts";
@@ -50,10 +51,7 @@ export async function planDryRun(
   const store = world.stores.openCopy();
   try {
     const ports = { ...world, store, api };
-    const hello = await api.hello(signal);
-    if (marker !== undefined && hello.serverId !== marker.server) {
-      throw new SyncedError("server_changed", "Cannot plan: this is another server than before");
-    }
+    await meet(api, { serverUrl, marker }, signal);
     const device = marker?.device ?? world.random.id<DeviceId>();
     await pull(new RemoteLog(ports, device), signal);
     const scanner = new Scanner(ports, knownChunkerProfile(store));

@@ -24,6 +24,8 @@ export class IgnoreFiles {
   /** Directories whose rules were never readable. */
   readonly #unknown = new Set<string>();
   #deviceText: string | undefined;
+  /** As it was when it was last taken in, usable or not. */
+  #deviceSeen: string | undefined;
   #rules = IgnoreRules.none;
 
   constructor(fs: FileSystem) {
@@ -77,12 +79,23 @@ export class IgnoreFiles {
   loadDevice(): IgnoreLoad {
     try {
       const text = this.#read(DEVICE_IGNORE_FILE);
+      this.#deviceSeen = text;
       if (text === this.#deviceText) return { kind: "same" };
       this.#rules = this.#rules.withDeviceFile(text);
       this.#deviceText = text;
       return { kind: "changed" };
     } catch (error) {
       return unusable(error, this.#deviceText !== undefined);
+    }
+  }
+
+  /** True where `loadDevice` would find another file than it last did. */
+  get hasDeviceFileChanged(): boolean {
+    try {
+      return this.#read(DEVICE_IGNORE_FILE) !== this.#deviceSeen;
+    } catch (error) {
+      if (error instanceof FileSystemError) return false;
+      throw error;
     }
   }
 

@@ -5,7 +5,7 @@
 import { SyncedError } from "../core/error.ts";
 import type { DeviceId } from "../core/identifier.ts";
 import type { StateStore } from "../ports/state-store.ts";
-import type { FolderCreation, Hello } from "../protocol/messages.ts";
+import { type FolderCreation, type Hello, PROTOCOL_VERSION } from "../protocol/messages.ts";
 import type { ServerApi } from "../protocol/server-api.ts";
 import { type Marker, readMarker, writeMarker } from "./marker.ts";
 import type { ClientOptions, ClientWorld } from "./options.ts";
@@ -67,7 +67,6 @@ function wrongState(
   marker: Marker | undefined,
   isCopy: boolean,
 ): string | undefined {
-  if (marker === undefined) return `there is no ${MARKER_FILE} to go with it`;
   if (isCopy) return "the folder was copied or moved from elsewhere";
   let store: StateStore;
   try {
@@ -77,6 +76,11 @@ function wrongState(
     throw cause;
   }
   try {
+    if (marker === undefined) {
+      // A first contact that failed leaves a state that knows nothing yet.
+      const isJoined = store.binding() !== undefined;
+      return isJoined ? `there is no ${MARKER_FILE} to go with it` : undefined;
+    }
     const run = store.value("run");
     if (run !== marker.run && run !== marker.nextRun) return "it is an older copy of itself";
     return store.binding()?.device === marker.device ? undefined : "it belongs to another device";
@@ -89,23 +93,47 @@ function wrongState(
  * Asks who answers behind the URL, before anything else is sent to it (G5), and makes sure that the
  * folder is there.
  *
- * @throws {SyncedError} `server_changed`, `not_a_synced_server`, `server_unreachable`,
- * `unauthenticated`
+ * @throws {SyncedError} `server_changed`, `upgrade_required`, `not_a_synced_server`,
+ * `server_unreachable`, `unauthenticated`
  */
 export async function greet(
   api: ServerApi,
-  known: Marker | undefined,
+  known: KnownServer,
   signal: AbortSignal,
 ): Promise<{ readonly hello: Hello; readonly folder: FolderCreation }> {
+  const hello = await meet(api, known, signal);
+  return { hello, folder: await api.createFolder(signal) };
+}
+
+/** What is known of the server before it is asked. */
+export interface KnownServer {
+  readonly serverUrl: string;
+  /** Of a folder that has joined. */
+  readonly marker: Marker | undefined;
+}
+
+/** The part of `greet` that changes nothing. */
+export async function meet(
+  api: ServerApi,
+  { serverUrl, marker }: KnownServer,
+  signal: AbortSignal,
+): Promise<Hello> {
   const hello = await api.hello(signal);
-  if (known !== undefined && hello.serverId !== known.server) {
+  if (hello.protocol !== PROTOCOL_VERSION) {
+    throw new SyncedError(
+      "upgrade_required",
+      `Cannot sync with ${serverUrl}: it speaks protocol ${hello.protocol}, this synced speaks ` +
+        `${PROTOCOL_VERSION}; use versions that fit together`,
+    );
+  }
+  if (marker !== undefined && hello.serverId !== marker.server) {
     throw new SyncedError(
       "server_changed",
-      "Cannot sync with this server: it is another one than this folder belongs to; start the " +
+      `Cannot sync with ${serverUrl}: it is another one than this folder belongs to; start the ` +
         "right server, or stop syncing the folder (remove .synced) and join it anew",
     );
   }
-  return { hello, folder: await api.createFolder(signal) };
+  return hello;
 }
 
 /**
@@ -123,15 +151,16 @@ export async function bind(
   },
 ): Promise<Marker> {
   const { options, server, device } = binding;
-  const { folder } = options;
+  const { folder, serverUrl, deviceName } = options;
   const run = world.random.id();
   const before = store.value("run");
-  const marker: Marker = { version: 1, server, folder, device, root: rootIdentity(world), run };
+  const root = rootIdentity(world);
+  const names = { serverUrl, deviceName };
+  const marker: Marker = { version: 1, server, folder, device, root, ...names, run };
   if (typeof before === "string") {
     await writeMarker(world, { ...marker, run: before, nextRun: run });
   }
   store.transaction(() => {
-    const { serverUrl, deviceName } = options;
     store.setBinding({ server, serverUrl, folder, device, deviceName });
     store.setValue("run", run);
   });

@@ -2,6 +2,7 @@
  * The loop of one client on one folder: waits for hints, events and times, then runs a cycle.
  * Rules: Y1-Y5, G1. Watchers and streams only mark work; this decides when it is done.
  */
+import type { Digest } from "../core/digest.ts";
 import { SyncedError } from "../core/error.ts";
 import { RETRY_DELAY_MS_MAX, RETRY_DELAY_MS_MIN } from "../core/limits.ts";
 import { FileSystemError } from "../ports/filesystem.ts";
@@ -14,6 +15,7 @@ import type { ClientOptions, ClientWorld, RunOutcome } from "./options.ts";
 import type { ClientPorts } from "./ports.ts";
 import { checkQuarantine, countQuarantineScan, nextQuarantineCheckMs } from "./quarantine.ts";
 import { recoverJournal } from "./recover.ts";
+import { recoverCreated } from "./recover-created.ts";
 import { Scanner } from "./scan.ts";
 import { Session } from "./session.ts";
 import { Standing } from "./standing.ts";
@@ -31,8 +33,8 @@ const REPORT_DELAY_MS = 1_000;
 /** Between looks at paths that do not look as expected: doubled each time. */
 const RESCAN_DELAY_MS_MIN = 20;
 const RESCAN_DELAY_MS_MAX = 1_000;
-/** Between full scans of a folder that cannot be watched: at least this, and so many times the last scan. */
-const UNWATCHED_SCAN_INTERVAL_MS_MIN = 5_000;
+/** Between full scans where not all is watched: at least this, and so many times the last scan. */
+const UNWATCHED_SCAN_INTERVAL_MS_MIN = 2_000;
 const UNWATCHED_SCAN_RATIO = 50;
 /** With `once` the disk gets three tries. */
 const ONCE_DISK_DELAY_MS_MAX = 2_000;
@@ -55,24 +57,39 @@ export async function runClient(
 ): Promise<RunOutcome> {
   const { clock, observer } = world;
   let delayMs = RETRY_DELAY_MS_MIN;
+  let told: string | undefined;
+  let end: RunOutcome["end"] | "failed" = "failed";
   try {
     for (;;) {
+      const startMs = clock.monotonic();
       try {
-        return await runOnce(world, options, signal);
+        const outcome = await runOnce(world, options, signal);
+        end = outcome.end;
+        return outcome;
       } catch (cause) {
         // Trouble with our own files (full, EIO, EMFILE): begin again as after a crash, where
         // recovery puts things right.
         if (!(cause instanceof FileSystemError)) throw cause;
         const error = new SyncedError(codeOfTrouble(cause), cause.message, { cause });
         if (options.once && delayMs > ONCE_DISK_DELAY_MS_MAX) throw error;
-        observer.emit({ event: "error", code: error.code, message: error.message });
+        if (clock.monotonic() - startMs > RETRY_DELAY_MS_MAX) {
+          // It went well meanwhile.
+          told = undefined;
+          delayMs = RETRY_DELAY_MS_MIN;
+        }
+        const { code, message } = error;
+        if (told !== message) observer.emit({ event: "error", code, message });
+        told = message;
         await clock.sleep(delayMs, signal);
         if (signal.aborted) return { end: "stopped", conflicts: 0, problems: 0 };
         delayMs = Math.min(2 * delayMs, RETRY_DELAY_MS_MAX);
       }
     }
   } finally {
-    observer.emit({ event: "stopped", reason: signal.aborted ? "asked to" : "done" });
+    observer.emit({
+      event: "stopped",
+      reason: signal.aborted ? "asked to" : end.replace("_", " "),
+    });
   }
 }
 
@@ -120,13 +137,21 @@ interface Parts {
 async function runJoined(parts: Parts, signal: AbortSignal): Promise<RunOutcome> {
   const { session, options } = parts;
   const { store } = session.ports;
+  const { deviceName } = options;
+  const isStateLost = store.value(RECOVERED_KEY) !== true;
+  if (!isStateLost) {
+    // Before the log goes on: what was under way is judged by what was wanted then.
+    await recoverJournal(session.ports, { deviceName });
+    await recoverCreated(session.ports, { deviceName });
+  }
   if (!(await session.firstContact(signal))) {
     const end = signal.aborted ? "stopped" : "unreachable";
     return { end, conflicts: 0, problems: store.problems().length };
   }
-  const { deviceName } = options;
-  const isStateLost = store.value(RECOVERED_KEY) !== true;
-  await recoverJournal(session.ports, { deviceName, isStateLost });
+  // After the state was lost only the server can tell whose the bytes are that lie about. Otherwise
+  // this takes away what the contact itself has left in staging.
+  const isInHistory = (digest: Digest) => session.isInHistory(digest, signal);
+  await recoverJournal(session.ports, { deviceName, isStateLost, isInHistory });
   if (isStateLost) store.setValue(RECOVERED_KEY, true);
   const loop = new Loop(parts);
   try {
@@ -154,7 +179,8 @@ class Loop {
   #retryAtMs: number | undefined;
   #reportAtMs: number | undefined;
   #reportedSeq = -1;
-  #isLost = false;
+  /** Why the folder is halted (G1). */
+  #haltReason: string | undefined;
   #conflicts = 0;
   /** When paths that did not look as expected are looked at again. */
   #rescanAtMs: number | undefined;
@@ -205,8 +231,15 @@ class Loop {
         this.#isUnwatched = true;
         this.#fullScanAtMs = 0;
         waking.wake();
-        const message = `Cannot watch the folder: ${reason}; it is scanned from time to time instead`;
+        const message =
+          `Cannot watch all of the folder (${reason}): what is not watched is found by scans, ` +
+          "after seconds to minutes; watching it is tried again";
         this.#ports.observer.emit({ event: "notice", code: "watch_failed", message });
+      },
+      restored: () => {
+        this.#isUnwatched = false;
+        const message = "All of the folder is watched again";
+        this.#ports.observer.emit({ event: "notice", code: "watch_restored", message });
       },
     });
   }
@@ -246,15 +279,15 @@ class Loop {
     if (marker === undefined) return true;
     try {
       checkRoot(world, marker);
-      if (!this.#isLost) return true;
-      this.#isLost = false;
+      if (this.#haltReason === undefined) return true;
+      this.#haltReason = undefined;
       this.#fullScanAtMs = 0;
       observer.emit({ event: "released", id: "root" });
       return true;
     } catch (cause) {
       if (!(cause instanceof SyncedError) || cause.code !== "halted") throw cause;
-      if (this.#isLost) return false;
-      this.#isLost = true;
+      if (this.#haltReason !== undefined) return false;
+      this.#haltReason = cause.message;
       observer.emit({ event: "held", id: "root", reason: cause.message, count: 0 });
       return false;
     }
@@ -267,7 +300,7 @@ class Loop {
     const paths = this.#hints;
     this.#rescanAtMs = undefined;
     for (const [path, atMs] of this.#again) if (atMs <= now) paths.add(path);
-    const isFull = now >= this.#fullScanAtMs;
+    const isFull = now >= this.#fullScanAtMs || this.#scanner.hasNewDeviceRules;
     if (!isFull && paths.size === 0) return false;
     this.#hints = new Set();
     const request = isFull ? ({ kind: "full" } as const) : ({ kind: "paths", paths } as const);
@@ -328,8 +361,12 @@ class Loop {
   #report(signal: AbortSignal): void {
     const { session, standing } = this.#parts;
     const { head } = session.log;
-    if (this.#isLost || this.#holding.held !== undefined) standing.set({ state: "held", head });
-    else if (!session.connection.isOnline) standing.set({ state: "offline", head });
+    const { connection } = session;
+    const reason = this.#haltReason;
+    if (reason !== undefined) standing.set({ state: "held", head, reason });
+    else if (this.#holding.held !== undefined) standing.set({ state: "held", head });
+    else if (!connection.isOnline)
+      standing.set({ state: "offline", head, reason: connection.offlineReason ?? null });
     else if (this.#isQuiet()) {
       // What could not be carried out, and is tried again, is not in sync, whatever rests
       // meanwhile (I43).
@@ -376,6 +413,8 @@ class Loop {
   #nextTime(): number {
     const { connection } = this.#parts.session;
     const now = this.#ports.clock.monotonic();
+    // Halted nothing is done: a time that has passed must not keep the loop awake.
+    if (this.#haltReason !== undefined) return now + ROOT_CHECK_INTERVAL_MS;
     const times = [this.#fullScanAtMs, now + ROOT_CHECK_INTERVAL_MS, ...this.#again.values()];
     if (this.#rescanAtMs !== undefined) times.push(this.#rescanAtMs);
     if (this.#holding.held !== undefined) times.push(now + ANSWER_CHECK_INTERVAL_MS);

@@ -21,6 +21,12 @@ export interface Marker {
   readonly device: DeviceId;
   /** Identity of the root directory: a copied folder has another one. */
   readonly root: string;
+  /**
+   * How to reach the server and who this is there, for when the state database is lost; markers of
+   * the first versions do not say.
+   */
+  readonly serverUrl?: string;
+  readonly deviceName?: string;
   /** Equal to the state database's: it is the one that was left. */
   readonly run: string;
   /** The next run id while it is being written to the database: either is good. */
@@ -39,7 +45,8 @@ export function readMarker(fs: FileSystem): Marker | undefined {
   return text === undefined ? undefined : parseMarker(text);
 }
 
-function parseMarker(text: string): Marker {
+/** @throws {SyncedError} `folder_unusable` when it is not a marker of this version. */
+export function parseMarker(text: string): Marker {
   try {
     const value: unknown = JSON.parse(text);
     if (typeof value !== "object" || value === null) throw new Error("not an object");
@@ -58,7 +65,14 @@ function parseMarker(text: string): Marker {
       root: field("root"),
       run: field("run"),
     };
-    return record.has("nextRun") ? { ...marker, nextRun: field("nextRun") } : marker;
+    const optional = (name: "serverUrl" | "deviceName" | "nextRun") =>
+      record.has(name) ? { [name]: field(name) } : {};
+    return {
+      ...marker,
+      ...optional("serverUrl"),
+      ...optional("deviceName"),
+      ...optional("nextRun"),
+    };
   } catch (cause) {
     throw new SyncedError(
       "folder_unusable",

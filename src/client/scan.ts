@@ -78,6 +78,14 @@ export class Scanner {
   }
 
   /**
+   * This device's own rules are others than the last scan went by: only a full scan takes them in.
+   * Nobody watches them, since nothing in `.synced` is.
+   */
+  get hasNewDeviceRules(): boolean {
+    return this.#ignoreFiles.hasDeviceFileChanged;
+  }
+
+  /**
    * Scans once. Not to be called while another scan of this folder runs.
    *
    * @throws nothing for what is wrong with single paths: that becomes problems in the store.

@@ -324,8 +324,7 @@ class Stage {
     if (code === undefined) throw error;
     if (code === "storage_full") this.#isFull = true;
     this.#given.add(want.id);
-    const message = error instanceof Error ? error.message : String(error);
-    this.failed.push({ id: want.id, code, message });
+    this.failed.push({ id: want.id, code, message: receiptTrouble(error) });
   }
 
   /** Staging itself is in trouble: so is every file that was not staged. */
@@ -344,6 +343,17 @@ class Stage {
 
 function noSpace(): FileSystemError {
   return new FileSystemError("full", STAGING_DIRECTORY, "Cannot stage: the disk is full");
+}
+
+/** The staged file's own name means nothing to a person, who is told the path beside this. */
+function receiptTrouble(error: unknown): string {
+  if (error instanceof FileSystemError) {
+    if (error.code === "full") {
+      return "Cannot receive it: this device's disk is full; free some space, it is tried again";
+    }
+    return `Cannot receive it: this device's disk refuses it (${error.code}); it is tried again`;
+  }
+  return error instanceof Error ? error.message : String(error);
 }
 
 /** Troubles of one file; the others go on (D8). */

@@ -13,6 +13,12 @@ export interface StandingValue {
   readonly head: number;
   /** Clock.now() of the last time everything was in sync. */
   readonly lastSyncMs: number | null;
+  /** Why it is offline, or halted; null otherwise. */
+  readonly reason: string | null;
+}
+
+export interface FolderStanding extends Pick<StandingValue, "state" | "head"> {
+  readonly reason?: string | null;
 }
 
 export const STANDING_KEY = "status";
@@ -26,15 +32,15 @@ export class Standing {
   }
 
   /** Writes only what is new, so that a folder at rest writes nothing. */
-  set({ state, head }: { readonly state: FolderState; readonly head: number }): void {
+  set({ state, head, reason = null }: FolderStanding): void {
     const { store, clock, observer } = this.#ports;
     const told = this.#told;
-    if (told?.state === state && told.head === head) return;
+    if (told?.state === state && told.head === head && told.reason === reason) return;
     const lastSyncMs =
       state === "in_sync"
         ? clock.now()
         : (told?.lastSyncMs ?? lastSyncOf(store.value(STANDING_KEY)));
-    this.#told = { state, head, lastSyncMs };
+    this.#told = { state, head, lastSyncMs, reason };
     store.setValue(STANDING_KEY, this.#told);
     if (state !== "in_sync") return;
     const seq = store.cursor()?.seq ?? 0;

@@ -2,12 +2,15 @@
  * A synced folder seen from outside its running client: its state is opened read-only, beside the
  * process that owns it. Rules: S1, S3.
  */
-import { existsSync, statSync } from "node:fs";
+import { closeSync, existsSync, openSync, readFileSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { z } from "zod";
+import { isFolderLocked } from "../adapters/folder-lock.ts";
 import { openStateStoreReadOnly } from "../adapters/sqlite-state-store.ts";
-import { STATE_DIRECTORY } from "../client/ports.ts";
+import { parseMarker } from "../client/marker.ts";
+import { MARKER_FILE, STATE_DIRECTORY } from "../client/ports.ts";
 import { SyncedError } from "../core/error.ts";
+import type { FolderName } from "../core/identifier.ts";
 import type { StateStore } from "../ports/state-store.ts";
 
 /** What a person must know of a held change; the rest of it is the engine's. */
@@ -24,13 +27,14 @@ export type HeldSummary = z.infer<typeof heldSchema>;
 /** @throws {SyncedError} `folder_unusable` unless `folder` is an existing directory. */
 export function resolveFolder(folder: string): string {
   const path = resolve(folder);
-  if (statSync(path, { throwIfNoEntry: false })?.isDirectory() !== true) {
-    throw new SyncedError(
-      "folder_unusable",
-      `Cannot use "${folder}" as a folder: there is no such directory; make it first`,
-    );
-  }
-  return path;
+  const stat = statSync(path, { throwIfNoEntry: false });
+  if (stat?.isDirectory() === true) return path;
+  throw new SyncedError(
+    "folder_unusable",
+    stat === undefined
+      ? `Cannot use "${folder}" as a folder: there is no such directory; make it first`
+      : `Cannot use "${folder}" as a folder: it is not a directory; name the folder itself`,
+  );
 }
 
 export function stateDirectoryOf(folderPath: string): string {
@@ -43,17 +47,62 @@ export function openFolderState(folderPath: string): StateStore | undefined {
   return existsSync(path) ? openStateStoreReadOnly(path) : undefined;
 }
 
-/** @throws {SyncedError} `folder_unusable` when the folder never joined. */
+/** True where nothing can be written to the folder's state, whoever tries. */
+export function isReadOnly(folderPath: string): boolean {
+  try {
+    closeSync(openSync(join(stateDirectoryOf(folderPath), "state.db"), "r+"));
+    return false;
+  } catch (error) {
+    return error instanceof Error && "code" in error && error.code === "EROFS";
+  }
+}
+
+/** @throws {SyncedError} `folder_unusable` when the folder never joined, and does not try to. */
 export function openJoinedFolderState(folder: string): { path: string; store: StateStore } {
   const path = resolveFolder(folder);
   const store = openFolderState(path);
-  if (store === undefined) {
-    throw new SyncedError(
-      "folder_unusable",
-      `"${folder}" is not synced yet: run synced sync "${folder}" --server URL`,
-    );
+  if (store !== undefined) {
+    if (store.binding() !== undefined || isFolderLocked(path)) return { path, store };
+    store.close();
   }
-  return { path, store };
+  throw new SyncedError(
+    "folder_unusable",
+    `"${folder}" is not synced, or not mounted now: mount it, or run synced sync "${folder}" ` +
+      "--server URL",
+  );
+}
+
+/** What an earlier run on the folder wrote down. */
+export interface Remembered {
+  readonly serverUrl?: string | undefined;
+  readonly folder: FolderName;
+  readonly deviceName?: string | undefined;
+}
+
+/**
+ * From the marker, which outlives a lost state database; where it is lost itself, or an early one
+ * that says less, from the database.
+ *
+ * @returns undefined when the folder never joined.
+ */
+export function rememberedBinding(folderPath: string): Remembered | undefined {
+  const path = join(folderPath, MARKER_FILE);
+  const marker = existsSync(path) ? parseMarker(readFileSync(path, "utf8")) : undefined;
+  return marker?.serverUrl === undefined ? (bindingOf(folderPath) ?? marker) : marker;
+}
+
+/** A state that cannot be read is the client's to judge, not ours. */
+function bindingOf(folderPath: string): Remembered | undefined {
+  let store: StateStore | undefined;
+  try {
+    store = openFolderState(folderPath);
+    return store?.binding();
+  } catch (error) {
+    if (error instanceof SyncedError && error.code === "damage_found") return undefined;
+    throw error;
+  } finally {
+    store?.close();
+  }
 }
 
 /** The change that waits for a person, if any. */

@@ -92,11 +92,14 @@ function joined(event: Extract<ClientEvent, { readonly event: "joined" }>): stri
 }
 
 /** A halt has no changes in it, and nothing to approve: its reason says what to mend. */
-function held(event: Extract<Told, { readonly event: "held" }>, folder: string): string {
-  if (event.count === 0) return `Halted: ${event.reason}`;
+export function held(
+  { reason, count: changes }: { readonly reason: string; readonly count: number },
+  folder: string,
+): string {
+  if (changes === 0) return `Halted: ${reason}`;
   return (
-    `Held: ${event.reason} (${count(event.count, "change")}). Everything else goes on. ` +
-    `To let exactly this through: synced approve ${quoted(folder)}`
+    `Held: ${reason} (${count(changes, "change")}). Everything else goes on. To let exactly this ` +
+    `through: synced approve ${quoted(folder)}; to undo it, put the files back where they changed`
   );
 }
 

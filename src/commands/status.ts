@@ -9,9 +9,9 @@ import { type FolderState, STANDING_KEY } from "../client/standing.ts";
 import { type NodeState, sameContent, samePlace } from "../core/node.ts";
 import type { StateStore } from "../ports/state-store.ts";
 import { commonFlags } from "./flags.ts";
-import { heldChangeOf, openJoinedFolderState } from "./folder-state.ts";
+import { heldChangeOf, isReadOnly, openJoinedFolderState } from "./folder-state.ts";
 import { createOutput, type Output } from "./output.ts";
-import { count, quoted } from "./progress.ts";
+import { held, quoted } from "./progress.ts";
 
 const EXIT_NOT_IN_SYNC = 3;
 
@@ -20,6 +20,8 @@ const standingSchema = z.object({
   state: z.enum(["in_sync", "syncing", "held", "offline", "stopped"]),
   head: z.number(),
   lastSyncMs: z.number().nullable(),
+  // Earlier versions wrote none.
+  reason: z.string().nullable().default(null),
 });
 
 /** The shape of `--json`, which scripts rely on. */
@@ -31,6 +33,8 @@ export interface FolderStatus {
   readonly device: string | null;
   readonly cursor: { readonly epoch: string; readonly seq: number; readonly hash: string } | null;
   readonly head: number | null;
+  /** Why it is offline or halted; null otherwise. */
+  readonly reason: string | null;
   readonly pending: { readonly up: number; readonly down: number };
   readonly problems: readonly { path: string; code: string; message: string }[];
   readonly conflicts: readonly { path: string; of: string }[];
@@ -48,7 +52,8 @@ export const command = defineCommand({
     const { path, store } = openJoinedFolderState(args.path);
     try {
       const pending = countPending(store);
-      const status = { ...readStanding(store, isFolderLocked(path)), pending };
+      const standing = readStanding(store, isFolderLocked(path));
+      const status = { ...(isReadOnly(path) ? frozen(standing) : standing), pending };
       if (args.json) process.stdout.write(`${JSON.stringify(status)}\n`);
       else describe(status, createOutput(args), args.path);
       return status.state === "in_sync" ? 0 : EXIT_NOT_IN_SYNC;
@@ -63,21 +68,36 @@ export function readStanding(store: StateStore, running: boolean): Omit<FolderSt
   const binding = store.binding();
   const cursor = store.cursor();
   const standing = standingSchema.safeParse(store.value(STANDING_KEY)).data;
-  const held = heldChangeOf(store);
+  const change = heldChangeOf(store);
   const lastSyncMs = standing?.lastSyncMs;
+  // One that runs and is not bound has not met its server yet.
+  const first = binding === undefined ? "offline" : "syncing";
+  const state = stateOf(running, change !== undefined, standing?.state ?? first);
+  const reason = running ? (standing?.reason ?? null) : null;
+  // A halt is told like a held change, with nothing in it to approve.
+  const halt = state === "held" && reason !== null ? { id: "root", reason, count: 0 } : undefined;
+  const held = halt ?? change;
   return {
-    state: stateOf(running, held !== undefined, standing?.state ?? "syncing"),
+    state,
     running,
     server: binding?.serverUrl ?? null,
     folder: binding?.folder ?? null,
     device: binding?.deviceName ?? null,
     cursor: cursor ?? null,
     head: standing?.head ?? cursor?.seq ?? null,
+    reason,
     problems: store.problems().map(({ path, code, message }) => ({ path, code, message })),
     conflicts: store.conflicts().map(({ path, of }) => ({ path, of })),
     held: held === undefined ? null : { id: held.id, reason: held.reason, count: held.count },
     lastSyncTime: lastSyncMs == null ? null : new Date(lastSyncMs).toISOString(),
   };
+}
+
+/** Without this a client on a disk that has become read-only would be in sync for ever (F28, I43). */
+function frozen<Status extends Omit<FolderStatus, "pending">>(status: Status): Status {
+  if (!status.running) return status;
+  const reason = "this folder's disk is read-only; see what is wrong with it, make it writable";
+  return { ...status, state: "held", reason, held: { id: "root", reason, count: 0 } };
 }
 
 /** What wants a person comes first. A client that was killed left the standing that it last had. */
@@ -124,12 +144,7 @@ function describe(status: FolderStatus, output: Output, folder: string): void {
   for (const { path, message } of status.problems) {
     output.warn(`Left alone: ${quoted(path)}: ${message}`);
   }
-  if (status.held !== null) {
-    output.warn(
-      `Held: ${status.held.reason} (${count(status.held.count, "change")}). ` +
-        `To let exactly this through: synced approve ${quoted(folder)}`,
-    );
-  }
+  if (status.held !== null) output.warn(held(status.held, folder));
 }
 
 function headline(status: FolderStatus): string {
@@ -143,7 +158,7 @@ function headline(status: FolderStatus): string {
         ? "Held: it waits for you"
         : "Held: it waits for you, and is not running";
     case "offline":
-      return "Offline: the server cannot be reached; it is tried again";
+      return `Offline: ${status.reason ?? "the server cannot be reached"}; it is tried again`;
     case "stopped":
       return "Stopped: no synced sync runs on this folder";
   }

@@ -5,13 +5,13 @@
 import { hostname } from "node:os";
 import { resolve } from "node:path";
 import { defineCommand } from "citty";
+import { widenThreadPool } from "../adapters/native-calls.ts";
 import { planDryRun } from "../client/dry-run.ts";
 import { runClient } from "../client/loop.ts";
 import type { ClientOptions, ClientWorld, RunOutcome } from "../client/options.ts";
 import { SyncedError } from "../core/error.ts";
 import { parseFolderName } from "../core/identifier.ts";
 import { DEVICE_NAME_LENGTH_MAX, FULL_SCAN_INTERVAL_MS } from "../core/limits.ts";
-import type { Binding } from "../ports/state-store.ts";
 import {
   type ClientMetricsStart,
   type RunningClientMetrics,
@@ -27,7 +27,7 @@ import {
   textFlag,
   tokenFlag,
 } from "./flags.ts";
-import { openFolderState } from "./folder-state.ts";
+import { type Remembered, rememberedBinding } from "./folder-state.ts";
 import { onInterruption } from "./interruption.ts";
 import { createOutput, type Output } from "./output.ts";
 import { count, createProgress, quoted } from "./progress.ts";
@@ -67,6 +67,7 @@ export const command = defineCommand({
   meta: { name: "sync", description: "Keep a folder identical with the server's" },
   args,
   async run({ args: flags }) {
+    widenThreadPool();
     const output = createOutput(flags);
     const path = resolve(flags.path);
     const options = readOptions(flags, rememberedBinding(path));
@@ -124,24 +125,6 @@ async function serveMetrics(
   return metrics;
 }
 
-/**
- * What an earlier run wrote down; a state that cannot be read is the client's to judge, not ours.
- */
-function rememberedBinding(folderPath: string): Binding | undefined {
-  let store: ReturnType<typeof openFolderState>;
-  try {
-    store = openFolderState(folderPath);
-  } catch (error) {
-    if (error instanceof SyncedError && error.code === "damage_found") return undefined;
-    throw error;
-  }
-  try {
-    return store?.binding();
-  } finally {
-    store?.close();
-  }
-}
-
 interface OptionFlags {
   readonly server?: string | undefined;
   readonly folder?: string | undefined;
@@ -152,8 +135,8 @@ interface OptionFlags {
 }
 
 /** @throws {SyncedError} `usage`, `invalid_folder_name`, `invalid_token` */
-function readOptions(flags: OptionFlags, binding: Binding | undefined): ClientOptions {
-  const server = flags.server ?? binding?.serverUrl;
+function readOptions(flags: OptionFlags, known: Remembered | undefined): ClientOptions {
+  const server = flags.server ?? known?.serverUrl;
   if (server === undefined) {
     throw new SyncedError("usage", "The first run needs the server's address: add --server URL");
   }
@@ -161,8 +144,8 @@ function readOptions(flags: OptionFlags, binding: Binding | undefined): ClientOp
   const bounds = { min: 1, max: DAY_SECONDS };
   return {
     serverUrl: parseServerUrl(server),
-    folder: parseFolderName(flags.folder ?? binding?.folder ?? DEFAULT_FOLDER),
-    deviceName: parseDeviceName(flags.device) ?? binding?.deviceName ?? ownDeviceName(),
+    folder: parseFolderName(flags.folder ?? known?.folder ?? DEFAULT_FOLDER),
+    deviceName: parseDeviceName(flags.device) ?? known?.deviceName ?? ownDeviceName(),
     ...(token === undefined ? {} : { token }),
     once: flags.once,
     fullScanIntervalMs: parseNumberFlag("interval", flags.interval, bounds) * 1_000,
@@ -197,6 +180,9 @@ function exitCodeOf(outcome: RunOutcome): number {
 }
 
 function sayOutcome(output: Output, outcome: RunOutcome, folder: string): void {
+  if (outcome.end === "unreachable") {
+    output.error("Ended without the server: nothing is lost, run it again when it can be reached");
+  }
   if (outcome.conflicts > 0) {
     output.warn(
       `${count(outcome.conflicts, "conflict")} in this run: see synced status ${quoted(folder)}`,
