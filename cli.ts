@@ -22,6 +22,35 @@ const COMMANDS: SubCommandsDef = {
   demo: async () => (await import("./src/commands/demo.ts")).command,
 };
 
+/** What people type first, below the flags of each command; "" is synced itself. */
+const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
+  "": [
+    "synced demo                                      # see it work: two folders in sync",
+    "synced serve                                     # a server on this machine",
+    "synced sync ./folder --server http://127.0.0.1:8080",
+  ],
+  serve: [
+    "synced serve                                     # this machine only, data in ./storage",
+    "synced serve --host 0.0.0.0 --token-file token   # other machines too, with a token",
+    "synced serve --mirror ./plain                    # a plain copy of each folder beside it",
+  ],
+  sync: [
+    "synced sync ~/notes --server http://SERVER:8080 --token-file token",
+    "synced sync ~/notes --token-file token           # from then on: the server is remembered",
+    "synced sync ~/photos --server http://SERVER:8080 --folder photos --token-file token",
+    "synced sync ~/notes --dry-run                    # what would be done?",
+    "synced sync ~/notes --once                       # end when in sync, for scripts",
+  ],
+  status: ["synced status ~/notes", "synced status ~/notes --json"],
+  approve: [
+    "synced status ~/notes                            # what is held?",
+    "synced approve ~/notes",
+  ],
+  verify: ["synced verify --data ./storage"],
+  healthcheck: ["synced healthcheck --url http://127.0.0.1:8080"],
+  demo: ["synced demo", "synced demo ./somewhere --once"],
+};
+
 const ROOT: CommandDef = {
   meta: {
     name: "synced",
@@ -39,7 +68,7 @@ async function main(rawArgs: string[]): Promise<number> {
     return 0;
   }
   if (name === "--help" || name === "-h") {
-    process.stdout.write(await usage(ROOT));
+    process.stdout.write((await usage(ROOT)) + examples(""));
     return 0;
   }
   if (name === undefined || !Object.hasOwn(COMMANDS, name)) {
@@ -54,7 +83,7 @@ async function main(rawArgs: string[]): Promise<number> {
   const flagsEnd = rest.indexOf("--");
   const flags = flagsEnd === -1 ? rest : rest.slice(0, flagsEnd);
   if (flags.includes("--help") || flags.includes("-h")) {
-    process.stdout.write(await usage(command, ROOT));
+    process.stdout.write((await usage(command, ROOT)) + examples(name));
     return 0;
   }
   return await runStrictly(name, command, rest);
@@ -91,12 +120,17 @@ async function usage(command: CommandDef, parent?: CommandDef): Promise<string> 
   return `${text.replaceAll(" (Default: false)", "").replace(/ +$/gm, "")}\n`;
 }
 
+function examples(name: string): string {
+  const lines = EXAMPLES[name] ?? [];
+  return `${name === "" ? "\n" : ""}EXAMPLES\n\n${lines.map((line) => `  ${line}\n`).join("")}`;
+}
+
 /** @returns the exit code of what was thrown, after saying it. */
 async function report(error: unknown): Promise<number> {
   const { SyncedError } = await import("./src/core/error.ts");
   const { printable } = await import("./src/commands/output.ts");
   const isExpected = error instanceof SyncedError;
-  if (process.argv.includes("--json") || process.env["SYNCED_JSON"] === "1") {
+  if (process.argv.includes("--json") || ["1", "true"].includes(process.env["SYNCED_JSON"] ?? "")) {
     const code = isExpected ? error.code : "internal";
     const message = error instanceof Error ? error.message : String(error);
     const line = { event: "error", time: new Date().toISOString(), code, message };

@@ -22,6 +22,7 @@ import type { MetadataStore } from "../ports/metadata-store.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
 import { openDiskObjectStore } from "./disk-object-store.ts";
 import { openSqliteMetadataStore } from "./sqlite-metadata-store.ts";
+import { reasonOf } from "./system-error.ts";
 import { systemRandom } from "./system-random.ts";
 
 /** What this version reads and writes. */
@@ -130,7 +131,7 @@ function lock(path: string): () => void {
   } catch (error) {
     database?.close();
     if (error instanceof Error && /database is locked/.test(error.message)) {
-      const message = `Cannot use "${path}": another server uses it`;
+      const message = `Cannot use "${path}": another server uses it; stop that one, or name another`;
       throw new SyncedError("data_in_use", message, { cause: error });
     }
     throw notWritable(path, error);
@@ -138,8 +139,8 @@ function lock(path: string): () => void {
 }
 
 function notWritable(path: string, error: unknown): SyncedError {
-  const reason = error instanceof Error ? error.message : String(error);
-  return new SyncedError("data_not_writable", `Cannot use "${path}": ${reason}`, { cause: error });
+  const message = `Cannot use "${path}": ${reasonOf(error)}; make it writable, or name another`;
+  return new SyncedError("data_not_writable", message, { cause: error });
 }
 
 function codeOf(error: unknown): string | undefined {

@@ -7,7 +7,8 @@ import type { Transport } from "../ports/transport.ts";
 
 /** Bun inflates 300 KB to 300 MB unasked; other runtimes do not know the option. */
 const EXCHANGE_OPTIONS: RequestInit & { decompress: boolean } = {
-  redirect: "error",
+  // Not followed: what asked tells a person where it would lead.
+  redirect: "manual",
   decompress: false,
 };
 
@@ -18,15 +19,20 @@ const REASONS: readonly (readonly [pattern: RegExp, reason: string])[] = [
   [/ECONNRESET|ConnectionClosed|EPIPE|connection.*(closed|reset)/i, "the connection broke"],
   [/ETIMEDOUT|Timeout|timed out/i, "the connection timed out"],
   [/ENETUNREACH|EHOSTUNREACH|unreachable/i, "there is no way to it from this network"],
-  [/CERT|certificate|SSL|TLS|SELF_SIGNED/i, "its certificate is not accepted"],
-  [/redirect/i, "it redirects to another address"],
+  [/CERT|certificate|SELF_SIGNED/i, "its certificate is not accepted"],
+];
+
+/** Somebody answers there, but nobody who speaks what the URL says. */
+const STRANGERS: readonly (readonly [pattern: RegExp, reason: string])[] = [
+  [/EPROTO|handshake failed|corrupt message|WRONG_VERSION/i, "it does not speak https there"],
+  [/Malformed_HTTP|invalid HTTP|InvalidHTTP/i, "it does not speak http there"],
 ];
 
 /**
  * Sends requests over the network.
  *
- * @returns a transport that rejects with `server_unreachable` for network trouble; an abort passes
- * through.
+ * @returns a transport that rejects with `server_unreachable` for network trouble, with
+ * `not_a_synced_server` where something else than HTTP answers; an abort passes through.
  */
 export function createFetchTransport(): Transport {
   return async (request) => {
@@ -34,8 +40,7 @@ export function createFetchTransport(): Transport {
       return await fetch(request, EXCHANGE_OPTIONS);
     } catch (cause) {
       if (request.signal.aborted) throw cause;
-      const message = `Cannot reach ${originOf(request)}: ${reasonOf(cause)}`;
-      throw new SyncedError("server_unreachable", message, { cause });
+      throw failure(originOf(request), cause);
     }
   };
 }
@@ -44,9 +49,15 @@ function originOf(request: Request): string {
   return new URL(request.url).origin;
 }
 
-function reasonOf(cause: unknown): string {
+function failure(origin: string, cause: unknown): SyncedError {
   const text = describe(cause);
-  return REASONS.find(([pattern]) => pattern.test(text))?.[1] ?? text;
+  const strange = STRANGERS.find(([pattern]) => pattern.test(text))?.[1];
+  if (strange !== undefined) {
+    const message = `Cannot use ${origin}: ${strange}; check the address`;
+    return new SyncedError("not_a_synced_server", message, { cause });
+  }
+  const reason = REASONS.find(([pattern]) => pattern.test(text))?.[1] ?? text;
+  return new SyncedError("server_unreachable", `Cannot reach ${origin}: ${reason}`, { cause });
 }
 
 /**

@@ -152,7 +152,8 @@ function lockPath(rootPath: string): string {
 }
 
 function inUse(path: string): SyncedError {
-  return new SyncedError("folder_in_use", `Cannot sync "${path}": another process does`, { path });
+  const message = `Cannot sync "${path}": another process does; stop that one first`;
+  return new SyncedError("folder_in_use", message, { path });
 }
 
 function unusable(path: string, cause: unknown): SyncedError {

@@ -6,7 +6,9 @@
 import { createServer, type Server } from "node:http";
 import { getRequestListener } from "@hono/node-server";
 import { SyncedError } from "../core/error.ts";
+import { errorCode } from "./disk-calls.ts";
 import { createIdleMemory } from "./idle-memory.ts";
+import { reasonOf } from "./system-error.ts";
 
 export interface ListenOptions {
   readonly host: string;
@@ -30,6 +32,8 @@ export interface Listener {
 const GRACE_MS = 1_000;
 /** An idle connection, and a body that stands still. Streams are exempt. Bun's bound is 255. */
 const IDLE_SECONDS = 60;
+/** Bun says ENOENT of a name that nothing knows. */
+const NO_SUCH_ADDRESS: ReadonlySet<string> = new Set(["EADDRNOTAVAIL", "ENOTFOUND", "ENOENT"]);
 const EVENT_STREAM_TYPE = "text/event-stream";
 
 /**
@@ -135,12 +139,13 @@ function listenFailure(
   { host, port }: { readonly host: string; readonly port: number },
   cause: unknown,
 ): SyncedError {
-  const code = cause instanceof Error && "code" in cause ? cause.code : undefined;
-  if (code === "EADDRINUSE") {
-    return new SyncedError("port_in_use", `Cannot listen on ${host}:${port}: the port is in use`, {
-      cause,
-    });
-  }
-  const reason = cause instanceof Error ? cause.message : String(cause);
-  return new SyncedError("usage", `Cannot listen on ${host}:${port}: ${reason}`, { cause });
+  const code = errorCode(cause);
+  const isInUse = code === "EADDRINUSE";
+  const reason = isInUse
+    ? "the port is in use; choose another one, or stop what listens there"
+    : NO_SUCH_ADDRESS.has(code)
+      ? "this machine has no such address"
+      : reasonOf(cause);
+  const message = `Cannot listen on ${host}:${port}: ${reason}`;
+  return new SyncedError(isInUse ? "port_in_use" : "usage", message, { cause });
 }

@@ -11,6 +11,7 @@ import { SyncedError } from "../core/error.ts";
 import { FileSystemError } from "../ports/filesystem.ts";
 import { errorCode } from "./disk-calls.ts";
 import { createDiskFileSystem, type DiskFileSystem } from "./disk-filesystem.ts";
+import { reasonOf } from "./system-error.ts";
 
 export interface OpenFolderOptions {
   /** Makes and probes nothing; the file system then refuses every change. @default false */
@@ -54,7 +55,9 @@ export function openFolder(path: string, options: OpenFolderOptions = {}): Opene
   } catch (error) {
     if (error instanceof SyncedError) throw error;
     if (error instanceof FileSystemError || errorCode(error) !== "") {
-      throw unusable(path, reasonOf(error), error);
+      const isMissing = readOnly && errorCode(error) === "ENOENT";
+      const reason = isMissing ? "it is not there yet; a real run makes it" : reasonOf(error);
+      throw unusable(path, reason, error);
     }
     throw error;
   }
@@ -89,7 +92,7 @@ function nearestDirectory(path: string): string {
 function refuseNested(path: string, start: string): void {
   for (let directory = start; ; directory = dirname(directory)) {
     if (fs.existsSync(join(directory, MARKER))) {
-      const message = `Cannot sync "${path}": it lies inside "${directory}", which is synced`;
+      const message = `Cannot sync "${path}": it lies inside "${directory}", which is synced; choose one outside`;
       throw new SyncedError("folder_nested", message, { path });
     }
     if (directory === dirname(directory)) return;
@@ -112,10 +115,6 @@ function makeStateDirectories(path: string, root: string): void {
     if (!stat.isDirectory()) throw unusable(path, `its "${name}" is not a directory`);
     if (stat.dev !== device) throw unusable(path, `its "${name}" is on another file system`);
   }
-}
-
-function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 function unusable(path: string, reason: string, cause?: unknown): SyncedError {

@@ -9,7 +9,7 @@ const STATE_FILE = ".synced/state.db";
 
 /** Deno reports no SQLite code, so the texts of sqlite3_errstr() decide. */
 const TROUBLES: readonly (readonly [RegExp, FileSystemErrorCode, string])[] = [
-  [/database or disk is full/, "full", "the disk is full"],
+  [/database or disk is full/, "full", "this device's disk is full; free some space"],
   [/readonly database/, "denied", "it is read-only"],
   [/unable to open database/, "io", "it cannot be opened"],
   [/disk I\/O error|locking protocol/, "io", "the disk gives an error"],

@@ -6,6 +6,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { defineCommand } from "citty";
 import { createServer } from "../../server.ts";
+import { widenThreadPool } from "../adapters/native-calls.ts";
 import { systemClock } from "../adapters/system-clock.ts";
 import { runClient } from "../client/loop.ts";
 import { SyncedError } from "../core/error.ts";
@@ -56,6 +57,7 @@ interface DemoOptions {
 
 /** @returns the exit code. */
 async function runDemo(options: DemoOptions): Promise<number> {
+  widenThreadPool();
   const { output, directory } = options;
   const first = join(directory, "synced1");
   const second = join(directory, "synced2");

@@ -9,6 +9,7 @@
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import type { ArgsDef } from "citty";
+import { reasonOf } from "../adapters/system-error.ts";
 import { SyncedError } from "../core/error.ts";
 import { parseToken } from "../protocol/token.ts";
 
@@ -115,7 +116,7 @@ function parseStrictly(
     // node:util appends advice on "--" after the first sentence; the usage that follows says
     // enough.
     const message = error instanceof Error ? error.message : String(error);
-    throw new SyncedError("usage", message.split(". ", 1)[0] ?? message);
+    throw new SyncedError("usage", message.split(/\.\s/, 1)[0] ?? message);
   }
 }
 
@@ -164,7 +165,7 @@ function readTokenFile(path: string): string {
   try {
     return readFileSync(path, "utf8");
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new SyncedError("usage", `Cannot read the token file "${path}": ${reason}`, { cause });
+    const message = `Cannot read the token file "${path}": ${reasonOf(cause)}`;
+    throw new SyncedError("usage", message, { cause });
   }
 }

@@ -23,7 +23,7 @@ export const command = defineCommand({
   },
   async run({ args }) {
     const output = createOutput(args);
-    const url = parseServerUrl(args.url);
+    const url = parseServerUrl(args.url, "url");
     const trouble = await findTrouble(url);
     output.event("health", { ok: trouble === undefined, url });
     if (trouble === undefined) {
@@ -41,10 +41,17 @@ async function findTrouble(url: string): Promise<string | undefined> {
     const request = new Request(`${url}/healthz`, { signal: AbortSignal.timeout(TIMEOUT_MS) });
     const response = await createFetchTransport()(request);
     if (response.status !== 200) return `it answered ${response.status}`;
-    const answer = parseJson(new Uint8Array(await response.arrayBuffer()));
-    const isWell = typeof answer === "object" && answer !== null && "ok" in answer && answer.ok;
-    return isWell === true ? undefined : "it is no synced server";
+    return isWell(await response.text()) ? undefined : "it is no synced server";
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
+  }
+}
+
+function isWell(text: string): boolean {
+  try {
+    const answer = parseJson(text);
+    return typeof answer === "object" && answer !== null && "ok" in answer && answer.ok === true;
+  } catch {
+    return false;
   }
 }

@@ -1,7 +1,7 @@
 /**
  * Where commands speak: people's lines on stderr, machines' lines on stdout.
  */
-import { type ConsolaInstance, createConsola } from "consola";
+import { type ConsolaInstance, createConsola, LogLevels } from "consola/core";
 
 export interface OutputOptions {
   readonly json: boolean;
@@ -22,11 +22,6 @@ export interface Output {
   error(text: string): void;
 }
 
-/** Everything below "log" in consola's levels is silenced by `--quiet`. */
-const LEVEL_WARN = 1;
-const LEVEL_INFO = 3;
-const LEVEL_DEBUG = 4;
-
 export function createOutput(options: OutputOptions): Output {
   const people = createPeople(options);
   return {
@@ -42,13 +37,12 @@ export function createOutput(options: OutputOptions): Output {
   };
 }
 
-function createPeople(options: OutputOptions): ConsolaInstance {
-  const level = options.quiet ? LEVEL_WARN : options.verbose ? LEVEL_DEBUG : LEVEL_INFO;
+function createPeople({ quiet, verbose }: OutputOptions): ConsolaInstance {
   return createConsola({
-    level,
-    stdout: process.stderr,
-    stderr: process.stderr,
-    formatOptions: { date: false },
+    level: quiet ? LogLevels.warn : verbose ? LogLevels.debug : LogLevels.info,
+    // Each line as it is said: a name may hold what looks like markup, and none may be left out.
+    reporters: [{ log: ({ args }) => void process.stderr.write(`${args.join(" ")}\n`) }],
+    throttle: 0,
   });
 }
 

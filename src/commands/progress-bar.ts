@@ -12,6 +12,8 @@ const REDRAW_INTERVAL_MS = 100;
 /** In a log file a line now and then says that it is alive. */
 const LINE_INTERVAL_MS = 10_000;
 const BAR_WIDTH = 24;
+const WIDTH_MIN = 20;
+const WIDTH_UNKNOWN = 80;
 const ERASE_LINE = "\r\u001b[K";
 
 const LABELS: Readonly<Record<Progress["phase"], string>> = {
@@ -65,13 +67,18 @@ export function createProgressBar(
         const share = shareOf(progress);
         const filled = Math.round(share * BAR_WIDTH);
         const bar = "█".repeat(filled) + "░".repeat(BAR_WIDTH - filled);
-        terminal.write(ERASE_LINE + `${bar} ${line}`.slice(0, Math.max(terminal.columns - 1, 20)));
+        terminal.write(ERASE_LINE + `${bar} ${line}`.slice(0, widthOf(terminal) - 1));
         isDrawn = true;
       } else {
         say(line);
       }
     },
   };
+}
+
+/** Some terminals do not say how wide they are, or say 0. */
+function widthOf({ columns }: NodeJS.WriteStream): number {
+  return columns > 0 ? Math.max(columns, WIDTH_MIN) : WIDTH_UNKNOWN;
 }
 
 /** Bytes where they are known: ten thousand small files and a large one are then both steady. */

@@ -5,6 +5,7 @@
 import { resolve } from "node:path";
 import { defineCommand } from "citty";
 import { createServer, type Server } from "../../server.ts";
+import { widenThreadPool } from "../adapters/native-calls.ts";
 import { SyncedError } from "../core/error.ts";
 import { commonFlags, parsePortFlag, readToken, switchFlag, textFlag, tokenFlag } from "./flags.ts";
 import { type Interruption, onInterruption } from "./interruption.ts";
@@ -38,6 +39,7 @@ export const command = defineCommand({
   meta: { name: "serve", description: "Run the server" },
   args,
   async run({ args: flags }) {
+    widenThreadPool();
     const output = createOutput(flags);
     const token = readToken(flags["token-file"], process.env);
     const port = parsePortFlag("port", flags.port);

@@ -7,16 +7,16 @@ const LOOPBACK_HOST = /^(localhost|127(\.[0-9]{1,3}){3}|\[::1\])$/;
  * @returns the URL's origin: scheme, host and port.
  * @throws {SyncedError} `usage` unless it is an http or https URL without user, path and query.
  */
-export function parseServerUrl(text: string): string {
+export function parseServerUrl(text: string, flag: "server" | "url" = "server"): string {
   const url = URL.parse(text);
   if (url === null || (url.protocol !== "http:" && url.protocol !== "https:")) {
-    throw new SyncedError("usage", `Cannot use --server "${text}": expected http://HOST:PORT`);
+    throw new SyncedError("usage", `Cannot use --${flag} "${text}": expected http://HOST:PORT`);
   }
   const hasMore = url.pathname !== "/" || url.search !== "" || url.hash !== "";
   if (hasMore || url.username !== "" || url.password !== "") {
     throw new SyncedError(
       "usage",
-      `Cannot use --server "${url.origin}" with a path, query or password: expected http://HOST:PORT`,
+      `Cannot use --${flag} "${url.origin}" with a path, query or password: expected http://HOST:PORT`,
     );
   }
   return url.origin;

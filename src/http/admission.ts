@@ -34,7 +34,8 @@ export function createAdmission(
       // DNS rebinding: a page of another name that now resolves to 127.0.0.1 (B72).
       throw new SyncedError(
         "misdirected_request",
-        "Cannot answer: this server is bound to loopback and answers to loopback names only",
+        "Cannot answer: this server is bound to loopback and answers to loopback names only; ask " +
+          "for 127.0.0.1, or start it with --host",
       );
     }
     checkOrigin(request, host);

@@ -266,7 +266,7 @@ function historyRoute({ sequencer }: RouterOptions): Route {
           if (page.versions.length === 0 && before === undefined) {
             throw new SyncedError(
               "not_found",
-              `Cannot list versions: nothing was ever at "${path}"`,
+              `Cannot list versions: nothing is at "${path}", nor was deleted there`,
             );
           }
           return jsonAnswer(page);

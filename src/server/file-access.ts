@@ -98,6 +98,7 @@ export class FileAccess {
       const { content } = target;
       checkMatch(request.path, request.ifMatch, content.kind === "file" ? content : undefined);
       const { id: node, contentVersion: baseContent, placeVersion: basePlace } = target;
+      if (content.kind === "directory") await this.#checkEmpty(folder, node, request.path);
       const opId = this.#ports.random.id<OpId>();
       const group: Group = [{ kind: "delete", opId, node, baseContent, basePlace }];
       const seqs = await this.#post(folder, { spot, group, device: request.device });
@@ -105,6 +106,16 @@ export class FileAccess {
       if (seq !== undefined) return { seq };
     }
     throw tooManyRaces("delete", request.path);
+  }
+
+  /** The commit checks it again; here it can be said of a path. */
+  async #checkEmpty(folder: FolderName, parent: NodeId, path: string): Promise<void> {
+    const children = await this.#ports.metadata.children(folder, { parent, limit: 1 });
+    if (children.length === 0) return;
+    throw new SyncedError(
+      "directory_not_empty",
+      `Cannot delete ${shown(path)}: it is a directory that is not empty; delete what is in it first`,
+    );
   }
 
   async #spot(folder: FolderName, path: string): Promise<Spot> {

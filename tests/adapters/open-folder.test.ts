@@ -48,7 +48,12 @@ test("the path that was typed may be a symlink; the root is what it leads to [D1
   opened(join(root, "link"), ({ path, rootIdentity, fs }) => {
     expect(path).toBe(join(root, "real"));
     expect(fs.stat("")?.identity).toBe(rootIdentity);
-    expect(fs.capabilities).toEqual({ exchange: true, executable: true, mtimeGranularityNs: 1 });
+    expect(fs.capabilities).toEqual({
+      exchange: true,
+      executable: true,
+      foldsNames: false,
+      mtimeGranularityNs: 1,
+    });
   });
   expect(opened(join(root, "real"), (folder) => folder.rootIdentity)).toBe(
     opened(join(root, "link"), (folder) => folder.rootIdentity),

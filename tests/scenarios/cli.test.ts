@@ -4,17 +4,27 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { chmodSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import packageJson from "../../package.json" with { type: "json" };
-import { ensureBinary, runSynced, Scratch, startServer } from "./binary.ts";
+import { bestOf, timeOf } from "../timing.ts";
+import { BINARY, ensureBinary, RunningSynced, runSynced, Scratch, startServer } from "./binary.ts";
+import { waitFor } from "./lab.ts";
 
 const COMMANDS = ["serve", "sync", "status", "approve", "verify", "healthcheck", "demo"];
 const TOKEN = "0123456789abcdefghijklmnop";
-/** A person must not notice it; measured 10 ms. */
+/** A person must not notice it; measured 10 ms where nothing else runs. */
 const VERSION_WITHIN_MS = 60;
+/** Processor time, of which other programs take nothing away: measured 4 times an empty script's. */
+const VERSION_RATIO = 10;
 
 const scratch = new Scratch();
 
 beforeAll(ensureBinary);
 afterAll(() => scratch.remove());
+
+/** @returns the least processor time of some runs, in microseconds. */
+function leastWork(command: string[]): number {
+  const runs = Array.from({ length: 9 }, () => Bun.spawnSync(command).resourceUsage.cpuTime.total);
+  return Math.min(...runs.map(Number));
+}
 
 function folder(name: string): string {
   const path = scratch.join(name);
@@ -24,15 +34,20 @@ function folder(name: string): string {
 
 describe("usage", () => {
   test("--version prints the version, at once", async () => {
-    const times: number[] = [];
-    for (let run = 0; run < 9; run++) {
-      const startMs = performance.now();
-      const { exitCode, stdout } = await runSynced(["--version"]);
-      times.push(performance.now() - startMs);
-      expect({ exitCode, stdout }).toEqual({ exitCode: 0, stdout: `${packageJson.version}\n` });
-    }
-    // The best of some: the machine runs other tests too.
-    expect(Math.min(...times)).toBeLessThan(VERSION_WITHIN_MS);
+    const withinMs = await bestOf(20, VERSION_WITHIN_MS, async () => {
+      return await timeOf(async () => {
+        const { exitCode, stdout } = await runSynced(["--version"]);
+        expect({ exitCode, stdout }).toEqual({ exitCode: 0, stdout: `${packageJson.version}\n` });
+      });
+    });
+    if (withinMs < VERSION_WITHIN_MS) return;
+    // A slow or busy machine: then it works little, and waits for nothing.
+    const [version, empty] = [
+      [BINARY, "--version"],
+      [process.execPath, "-e", "0"],
+    ].map(leastWork);
+    expect(version).toBeLessThan(VERSION_RATIO * (empty ?? 0));
+    expect(withinMs).toBeLessThan(2_000);
   });
 
   test("--help goes to stdout and names every command", async () => {
@@ -49,6 +64,8 @@ describe("usage", () => {
       expect(flags).toContain("json");
       const twins = flags.map((flag) => `[SYNCED_${flag.replaceAll("-", "_").toUpperCase()}]`);
       expect(twins.filter((twin) => !stdout.includes(twin))).toEqual([]);
+      const examples = stdout.slice(stdout.indexOf("EXAMPLES")).split("\n").slice(2, -1);
+      expect(examples.some((line) => line.startsWith(`  synced ${command}`))).toBe(true);
     });
   }
 
@@ -165,6 +182,12 @@ describe("folders that are not synced", () => {
     expect(stderr).toContain(line.message);
   });
 
+  test("the twin of --json makes an error a JSON line like the flag", async () => {
+    const env = { SYNCED_JSON: "true" };
+    const { stdout } = await runSynced(["status", folder("plain")], { env });
+    expect(JSON.parse(stdout)).toMatchObject({ event: "error", code: "folder_unusable" });
+  });
+
   test("control characters in names are escaped on the terminal [N3]", async () => {
     const { stderr } = await runSynced(["status", scratch.join("a\u001b[31mb\u202ec")]);
     expect(stderr).toContain("a\\x1b[31mb\\u{202e}c");
@@ -202,6 +225,35 @@ describe("tokens", () => {
     expect(stderr).toContain("--token-file");
   });
 
+  test("a token that is refused while it runs is told once, and status says why [Y3]", async () => {
+    const data = scratch.join("retoken-data");
+    const env = { SYNCED_TOKEN: TOKEN };
+    const first = await startServer(data, { env });
+    const path = folder("retoken-folder");
+    const client = new RunningSynced(["sync", path, "--server", first.url], { env });
+    let { server } = first;
+    try {
+      await client.event("in_sync");
+      await server.stop();
+      const port = new URL(first.url).port;
+      const env = { SYNCED_TOKEN: `${TOKEN}-other` };
+      server = new RunningSynced(["serve", "--data", data, "--port", port], { env });
+      await server.event("listening");
+      const error = await client.event("error");
+      expect(error).toMatchObject({ code: "unauthenticated" });
+      await waitFor("its status to say so", async () => {
+        const { state, reason } = JSON.parse((await runSynced(["status", path, "--json"])).stdout);
+        return state === "offline" && reason === error["message"];
+      });
+      // Long enough for some more tries.
+      await Bun.sleep(4_000);
+      expect(client.lines.filter((line) => line["event"] === "error")).toHaveLength(1);
+    } finally {
+      await client.stop();
+      await server.stop();
+    }
+  }, 180_000);
+
   test("sync without the token, or with a wrong one, ends with exit code 13 [H2]", async () => {
     const file = scratch.join("token");
     writeFileSync(file, `${TOKEN}\n`);
@@ -211,8 +263,15 @@ describe("tokens", () => {
       const args = ["sync", folder("token-folder"), "--server", url, "--once"];
       const none = await runSynced(args);
       expect(none.exitCode).toBe(13);
+      expect(none.stderr).toContain(`Cannot sync with ${url}: it wants a token`);
+      const notYet = await runSynced(["status", folder("token-folder")]);
+      expect([notYet.exitCode, notYet.stderr]).toEqual([2, expect.stringContaining("not synced")]);
       const wrong = await runSynced(args, { env: { SYNCED_TOKEN: `${TOKEN}x` } });
       expect(wrong.exitCode).toBe(13);
+      // What the first try left behind is nothing to be set aside.
+      expect(wrong.stderr).toBe(
+        `Cannot sync with ${url}: it does not accept the token; check the one you gave it\n`,
+      );
       const right = await runSynced(args, { env: { SYNCED_TOKEN: TOKEN } });
       expect(right.stderr).not.toContain(TOKEN);
       expect(right.exitCode).toBe(0);
