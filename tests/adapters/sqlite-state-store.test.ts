@@ -20,6 +20,10 @@ import { SyncedError } from "../../src/core/error.ts";
 import { ROOT_ID } from "../../src/core/identifier.ts";
 import { fileContent, nodeId, stateStoreContract } from "../contracts/state-store-contract.ts";
 import { type TreeFixture, treeContract } from "../contracts/tree-contract.ts";
+import { bestOf, timeOf } from "../timing.ts";
+
+/** Measured: 0.2 s. A look-up that is not indexed takes minutes. */
+const LISTED_WITHIN_MS = 5_000;
 
 const scratch = mkdtempSync(join(tmpdir(), "synced-test-state-"));
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
@@ -153,6 +157,30 @@ describe("a state database in a file", () => {
     expect(codeOf(() => openStateStore(path))).toBe("damage_found");
   });
 
+  test("is refused as damaged when a byte of an id or digest changed, even after a clean stop [S4]", () => {
+    const path = newPath();
+    const store = openStateStore(path);
+    store.putLocal(local(1));
+    store.close();
+    const sound = readFileSync(path);
+    const { content } = local(1);
+    const digest = content.kind === "file" ? content.sha256 : "";
+    for (const [text, mask] of [
+      [nodeId(1), 0x40],
+      [digest, 0x40],
+      [digest, 0x80],
+    ] as const) {
+      const bytes = new Uint8Array(sound);
+      const at = sound.indexOf(text);
+      expect(at).toBeGreaterThan(0);
+      bytes[at + 5] = (bytes[at + 5] ?? 0) ^ mask;
+      writeFileSync(path, bytes);
+      expect(codeOf(() => openStateStore(path))).toBe("damage_found");
+    }
+    writeFileSync(path, sound);
+    openStateStore(path).close();
+  });
+
   test("of another program is refused as damaged, of a newer version as newer [I44]", () => {
     const foreign = newPath();
     const other = new DatabaseSync(foreign);
@@ -215,7 +243,7 @@ describe("a state database in a file", () => {
     expect(existsSync(`${path}.set-aside-2`)).toBe(true);
   });
 
-  test("reads a tree of 100,000 nodes row by row without delay", () => {
+  test("reads a tree of 100,000 nodes row by row without delay", async () => {
     const store = openStateStore(newPath());
     const began = performance.now();
     store.transaction(() => {
@@ -228,25 +256,29 @@ describe("a state database in a file", () => {
       }
     });
     const written = performance.now();
-    let nodes = 0;
-    for (let parent = 0; parent < 100; parent += 1) {
-      nodes += store.local.children(nodeId(1_000_000 + parent)).length;
-    }
+    const listMs = await bestOf(5, LISTED_WITHIN_MS, async () => {
+      return await timeOf(() => {
+        let nodes = 0;
+        for (let parent = 0; parent < 100; parent += 1) {
+          nodes += store.local.children(nodeId(1_000_000 + parent)).length;
+        }
+        expect(nodes).toBe(100_000);
+      });
+    });
     const listed = performance.now();
     for (let number = 1; number <= 100_000; number += 1) {
       if (store.local.get(nodeId(number)) === undefined) throw new Error(`${number} is missing`);
     }
     const read = performance.now();
-    expect(nodes).toBe(100_000);
     if (process.env["SYNCED_TEST_TIMES"] !== undefined) {
       console.log({
         writtenMs: written - began,
-        listedMs: listed - written,
+        listedMs: listMs,
         readMs: read - listed,
       });
     }
     expect(store.manifest(sha256("none"))).toBeUndefined();
-    expect(listed - written).toBeLessThan(5_000);
+    expect(listMs).toBeLessThan(LISTED_WITHIN_MS);
     store.close();
-  }, 60_000);
+  }, 180_000);
 });
