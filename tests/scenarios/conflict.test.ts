@@ -1,6 +1,14 @@
 /** Two people change the same things before they hear of each other: both keep what they did. */
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
-import { appendFileSync, mkdirSync, renameSync, rmSync, symlinkSync, utimesSync } from "node:fs";
+import {
+  appendFileSync,
+  mkdirSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { ensureBinary } from "./binary.ts";
 import { type Device, Lab } from "./lab.ts";
 import { differences, digestOf, type Snapshot } from "./snapshot.ts";
@@ -9,7 +17,7 @@ let lab: Lab;
 let alpha: Device;
 let beta: Device;
 
-beforeAll(ensureBinary, 60_000);
+beforeAll(ensureBinary, 180_000);
 beforeEach(async () => {
   lab = await Lab.open();
   [alpha, beta] = [lab.device("alpha"), lab.device("beta")];
@@ -59,8 +67,9 @@ function without(snapshot: Snapshot, ...paths: string[]): Snapshot {
   return new Map([...snapshot].filter(([path]) => !paths.includes(path)));
 }
 
+/** In place, as editors of the simpler kind do. */
 function edit(device: Device, path: string, bytes: string): void {
-  device.write(path, bytes);
+  writeFileSync(device.join(path), bytes);
   utimesSync(device.join(path), MTIME_SECONDS, MTIME_SECONDS);
 }
 

@@ -13,7 +13,7 @@ beforeAll(async () => {
   await ensureBinary();
   lab = await Lab.open();
   [alpha, beta] = await lab.pair();
-}, 60_000);
+}, 180_000);
 afterAll(() => lab.close());
 
 interface Answer {

@@ -6,6 +6,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  renameSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
@@ -13,7 +14,7 @@ import postgres from "postgres";
 import { ensureBinary, Scratch } from "./binary.ts";
 
 const ROOT = join(import.meta.dir, "..", "..");
-const WITHIN_MS = 60_000;
+const WITHIN_MS = 150_000;
 
 const scratch = new Scratch();
 const directory = scratch.join("demo");
@@ -124,7 +125,9 @@ describe("bun run demo -- --full", () => {
       const where = (part: string) =>
         new RegExp(`^ *${part} +(\\S+)$`, "m").exec(printed)?.[1] ?? "";
       expect(printed).toMatch(/│ update │ hello\.txt │ client1 │/);
-      writeFileSync(join(directory, "storage", "default", "mine.txt"), "mine");
+      // Whole at once: an empty file that is seen before its bytes would be an event of its own.
+      writeFileSync(scratch.join("mine.txt"), "mine");
+      renameSync(scratch.join("mine.txt"), join(directory, "storage", "default", "mine.txt"));
       await until(() => ["synced1", "synced2"].every((name) => reads(name, "mine.txt") === "mine"));
       const sql = postgres(where("PostgreSQL"), { max: 1 });
       await until(async () => {

@@ -12,7 +12,7 @@ let lab: Lab;
 let alpha: Device;
 let beta: Device;
 
-beforeAll(ensureBinary, 60_000);
+beforeAll(ensureBinary, 180_000);
 beforeEach(async () => {
   lab = await Lab.open();
   [alpha, beta] = [lab.device("alpha"), lab.device("beta")];
@@ -62,7 +62,9 @@ describe("the folder is not what it was", () => {
     renameSync(alpha.path, away);
     mkdirSync(alpha.path);
     await alpha.running.event("held");
-    expect((await status(away)).state).toBe("held");
+    await waitFor("its status to say so", async () => (await status(away)).state === "held");
+    const reason = expect.stringContaining("another one stands in its place");
+    expect(await status(away)).toMatchObject({ reason, held: { id: "root", reason, count: 0 } });
     beta.write("meanwhile.txt", "meanwhile\n");
     await waitFor("beta's file to be sent", async () => (await lab.head()) === 41);
     await expectNothingHappensTo(beta);
@@ -97,6 +99,17 @@ describe("the folder is not what it was", () => {
     await lab.settled([alpha, beta]);
     expect(differences(before, alpha.snapshot())).toEqual([]);
     expect([...alpha.snapshot().keys()].filter((path) => path.includes("conflict"))).toEqual([]);
+  });
+
+  test("removed altogether under the running client: it halts and rests, nothing is deleted [G1]", async () => {
+    await shareFiles(30);
+    rmSync(alpha.path, { recursive: true });
+    await alpha.running.event("held");
+    const startMs = alpha.running.processorsMs;
+    await expectNothingHappensTo(beta);
+    // A client that does not rest takes all that it gets.
+    expect(alpha.running.processorsMs - startMs).toBeLessThan(WOULD_HAVE_HAPPENED_MS / 4);
+    expect(existsSync(alpha.path)).toBe(false);
   });
 
   async function status(path: string): Promise<{ readonly state: string }> {
@@ -155,7 +168,7 @@ describe("many files are deleted", () => {
       "new.txt",
     ]);
     expect(beta.events("held")).toEqual([]);
-  }, 60_000);
+  }, 180_000);
 
   test("held here, edited there: the edited file lives on after the approval [G2, R7]", async () => {
     await shareFiles(100);

@@ -8,7 +8,7 @@ let lab: Lab;
 let alpha: Device;
 let beta: Device;
 
-beforeAll(ensureBinary, 60_000);
+beforeAll(ensureBinary, 180_000);
 beforeEach(async () => {
   lab = await Lab.open();
   [alpha, beta] = [lab.device("alpha"), lab.device("beta")];
@@ -153,3 +153,26 @@ test("ignored files keep a directory that others delete, and travel with one ren
   expect(existsSync(alpha.join("gone"))).toBe(false);
   expect(await pathsOnServer()).toEqual([".syncedignore", "renamed", "renamed/source.c"]);
 });
+
+test("this device's own rules hold as soon as they are written, and no longer than they stand [A10]", async () => {
+  alpha.write("plain.txt", "plain\n");
+  for (const device of [alpha, beta]) device.start();
+  await lab.settled([alpha, beta]);
+  alpha.write(".synced/ignore", "secret*\n");
+  alpha.write("secret.txt", "alpha's own\n");
+  alpha.write("sent.txt", "sent\n");
+  beta.write("secret-2.txt", "beta's\n");
+  await waitFor("the file beside it", () => existsSync(beta.join("sent.txt")));
+  await waitFor("beta's file on the server", async () =>
+    (await pathsOnServer()).includes("secret-2.txt"),
+  );
+  await waitUntilIdle();
+  expect(await pathsOnServer()).not.toContain("secret.txt");
+  expect(existsSync(alpha.join("secret-2.txt"))).toBe(false);
+
+  // Nothing else changes: it is noticed all the same.
+  rmSync(alpha.join(".synced/ignore"));
+  await waitFor("beta's file", () => existsSync(alpha.join("secret-2.txt")));
+  await lab.settled([alpha, beta]);
+  expect(beta.read("secret.txt")).toBe("alpha's own\n");
+}, 120_000);

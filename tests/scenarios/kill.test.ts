@@ -20,7 +20,7 @@ let lab: Lab;
 beforeAll(async () => {
   await ensureBinary();
   lab = await Lab.open();
-}, 60_000);
+}, 180_000);
 afterAll(() => lab.close());
 
 /** Mulberry32: the moments of the kernel are not repeatable, what is done is. */
@@ -186,7 +186,7 @@ test(
       await work;
 
       const before = restOf(devices);
-      await lab.settled(devices, 60_000);
+      await lab.settled(devices);
       const after = devices[0].snapshot();
       const where = `round ${round}`;
       expect({ where, lost: await lostOf(before, after) }).toEqual({ where, lost: [] });
@@ -207,7 +207,7 @@ test(
     }
     await lab.verify();
   },
-  ROUNDS * 20_000,
+  ROUNDS * 60_000,
 );
 
 /** People rest, programs do not: a file may still go while it is looked at. */

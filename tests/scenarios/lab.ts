@@ -4,13 +4,13 @@
  */
 
 import { expect } from "bun:test";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { type Ended, type JsonLine, RunningSynced, runSynced, Scratch } from "./binary.ts";
 import { type CountingProxy, openCountingProxy } from "./proxy.ts";
 import { differences, type Snapshot, snapshotOf } from "./snapshot.ts";
 
-const SETTLES_WITHIN_MS = 30_000;
+const SETTLES_WITHIN_MS = 60_000;
 const LOOK_INTERVAL_MS = 20;
 
 /** An element of GET events. */
@@ -70,11 +70,16 @@ export class Device {
     return join(this.path, ...names);
   }
 
-  /** Writes in place; makes the directories above. */
+  /**
+   * Puts a whole file there at once, over the one that was there; makes the directories above. A
+   * file that is written in place may be scanned, and sent, before its bytes are in it, so tests
+   * that count events would depend on luck.
+   */
   write(path: string, bytes: string | Uint8Array): void {
-    const place = this.join(path);
+    const [place, aside] = [this.join(path), `${this.path}.aside`];
     mkdirSync(dirname(place), { recursive: true });
-    writeFileSync(place, bytes);
+    writeFileSync(aside, bytes);
+    renameSync(aside, place);
   }
 
   read(path: string): string {
@@ -102,6 +107,16 @@ export class Device {
   /** Goes on until `stop`. */
   start(): void {
     this.#running = new RunningSynced(this.#syncArguments());
+  }
+
+  /** The client sees all of it at once, however long it takes: what it logs is not luck. */
+  atOnce(act: () => void): void {
+    this.running.signal("SIGSTOP");
+    try {
+      act();
+    } finally {
+      this.running.signal("SIGCONT");
+    }
   }
 
   async stop(signal: NodeJS.Signals = "SIGTERM"): Promise<Ended | undefined> {
@@ -153,6 +168,11 @@ export class Lab {
     this.#server = new RunningSynced(args);
     const { url } = await this.#server.event("listening");
     this.#port = Number(new URL(String(url)).port);
+  }
+
+  /** It answers nobody, and goes on to live. */
+  pauseServer(): void {
+    this.#server?.signal("SIGSTOP");
   }
 
   async stopServer(signal: NodeJS.Signals = "SIGTERM"): Promise<void> {

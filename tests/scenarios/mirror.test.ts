@@ -39,9 +39,9 @@ async function call(method: string, path: string, body?: string): Promise<Respon
 }
 
 async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
-  const deadlineMs = performance.now() + 30_000;
+  const deadlineMs = performance.now() + 60_000;
   while (!(await holds())) {
-    if (performance.now() > deadlineMs) throw new Error("Not within 30 s");
+    if (performance.now() > deadlineMs) throw new Error("Not within 60 s");
     await Bun.sleep(20);
   }
 }

@@ -13,7 +13,7 @@ let lab: Lab;
 beforeAll(async () => {
   await ensureBinary();
   lab = await Lab.open();
-}, 60_000);
+}, 180_000);
 afterAll(() => lab.close());
 
 /** Legal names that have tripped somebody up. */
@@ -119,4 +119,4 @@ test("a tree of everything arrives identical in type, bytes, mode, target and ti
   const status = await runSynced(["status", beta.path, "--json"]);
   expect(JSON.parse(status.stdout)).toMatchObject({ problems: [], conflicts: [] });
   await lab.verify();
-}, 120_000);
+}, 240_000);

@@ -3,8 +3,10 @@
  * itself. The disks are small tmpfs mounts, which need root.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
-import { ensureBinary } from "./binary.ts";
+import { join } from "node:path";
+import { ensureBinary, RunningSynced, startServer } from "./binary.ts";
 import { Lab, waitFor } from "./lab.ts";
 
 let lab: Lab;
@@ -13,7 +15,7 @@ const mounts: string[] = [];
 beforeAll(async () => {
   await ensureBinary();
   lab = await Lab.open();
-}, 60_000);
+}, 180_000);
 afterAll(async () => {
   for (const path of mounts) Bun.spawnSync(["umount", "-l", path]);
   await lab.close();
@@ -47,10 +49,14 @@ test.skipIf(!mayMount())(
     await waitFor("the problem is told", () => full.events("problem").length > 0);
     other.write("after", "small");
     await waitFor("other paths go on", () => existsSync(full.join("after")));
-    expect(await full.status()).toMatchObject({
-      state: "syncing",
-      problems: [{ path: "too-large", code: "storage_full" }],
-    });
+    await waitFor("it is not in sync", async () => (await full.status()).state === "syncing");
+    expect((await full.status()).problems).toMatchObject([
+      {
+        path: "too-large",
+        code: "storage_full",
+        message: expect.stringContaining("this device's disk is full"),
+      },
+    ]);
     rmSync(other.join("too-large"));
     await lab.settled([full, other]);
     await waitFor("the problem is over", async () => (await full.status()).problems.length === 0);
@@ -64,9 +70,40 @@ test.skipIf(!mayMount())(
     );
     expect(full.running.hasEnded).toBe(false);
     rmSync(full.join("filler"));
-    await lab.settled([full, other], 60_000);
+    await lab.settled([full, other], 120_000);
   },
-  120_000,
+  240_000,
+);
+
+test.skipIf(!mayMount())(
+  "a full server is told once, and that it takes things again [F21, Y3]",
+  async () => {
+    const small = lab.scratch.join("small-server");
+    mountSmall(small);
+    const { url, server } = await startServer(join(small, "data"));
+    const path = lab.scratch.join("of-small-server");
+    const client = new RunningSynced(["sync", path, "--server", url]);
+    try {
+      await client.event("in_sync");
+      writeFileSync(join(path, "too-large"), randomBytes(6_000_000));
+      const error = await client.event("error");
+      expect(error).toMatchObject({
+        code: "storage_full",
+        message: expect.stringContaining("the server's disk is full"),
+      });
+      // Long enough for some more tries.
+      await Bun.sleep(4_000);
+      const told = client.lines.map(({ event }) => event);
+      const news = told.filter((event) => ["offline", "online", "error"].includes(String(event)));
+      expect(news).toEqual(["offline", "error"]);
+      rmSync(join(path, "too-large"));
+      await client.event("online");
+    } finally {
+      await client.stop();
+      await server.stop();
+    }
+  },
+  180_000,
 );
 
 /** To the last byte, so that the client's database cannot grow either. */
@@ -78,7 +115,7 @@ function fill(path: string): void {
   }
 }
 
-test("a folder that cannot be watched is scanned every few seconds [F57, F68, Y2]", async () => {
+test("what cannot be watched is scanned every few seconds, until it can be [F57, F68, Y2]", async () => {
   const deep = lab.device("deep");
   const plain = lab.device("plain");
   const name = "n".repeat(200);
@@ -90,7 +127,10 @@ test("a folder that cannot be watched is scanned every few seconds [F57, F68, Y2
     deep.running.lines.some((line) => line["code"] === "watch_failed"),
   );
   deep.write("new", "new");
-  await waitFor("a new file is found", () => existsSync(plain.join("new")), 20_000);
+  await waitFor("a new file is found", () => existsSync(plain.join("new")));
   Bun.spawnSync(["rm", "-rf", name], { cwd: deep.path });
-  await waitFor("so is a removal", () => !existsSync(plain.join(name)), 20_000);
-}, 90_000);
+  await waitFor("so is a removal", () => !existsSync(plain.join(name)));
+  await waitFor("it says that all is watched", () =>
+    deep.running.lines.some((line) => line["code"] === "watch_restored"),
+  );
+}, 240_000);

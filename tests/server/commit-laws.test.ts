@@ -113,7 +113,7 @@ test("any batches leave a valid tree, a sound chain and rows that are the fold [
     ),
     { numRuns: 150 },
   );
-}, 60_000);
+}, 180_000);
 
 test("posting everything again changes nothing and answers the same [O1]", async () => {
   await fc.assert(
@@ -130,7 +130,7 @@ test("posting everything again changes nothing and answers the same [O1]", async
     ),
     { numRuns: 60 },
   );
-}, 60_000);
+}, 180_000);
 
 /** Retries those groups of a batch that were accepted once. @returns their seqs */
 async function accept(world: ServerWorld, batch: Batch): Promise<unknown> {
@@ -166,4 +166,4 @@ test("batches posted at once end as if posted in order [O4, L1]", async () => {
     ),
     { numRuns: 60 },
   );
-}, 60_000);
+}, 180_000);

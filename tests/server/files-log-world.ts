@@ -59,9 +59,9 @@ export function follow(
   return { filesLog, notices, looks: () => looks };
 }
 
-/** Looks often, for at most ten seconds. */
+/** Looks often, for at most a minute. */
 export async function until(what: string, isSo: () => boolean | Promise<boolean>): Promise<void> {
-  const end = performance.now() + 10_000;
+  const end = performance.now() + 60_000;
   while (!(await isSo())) {
     if (performance.now() > end) throw new Error(`Waited in vain: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 2));

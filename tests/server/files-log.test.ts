@@ -7,7 +7,8 @@ import { SyncedError } from "../../src/core/error.ts";
 import { type DeviceId, type NodeId, parseFolderName } from "../../src/core/identifier.ts";
 import type { Content } from "../../src/core/node.ts";
 import type { Op } from "../../src/core/op.ts";
-import { caughtUp, fileOf, follow, oneTo, seqsOf, until } from "./files-log-world.ts";
+import { createReadings } from "../../src/server/readings.ts";
+import { caughtUp, fastClock, fileOf, follow, oneTo, seqsOf, until } from "./files-log-world.ts";
 import { keyOf, MemoryEventSink } from "./memory-event-sink.ts";
 import {
   batchOf,
@@ -320,6 +321,9 @@ describe("troubles", () => {
     expect(said).toContain("DELETE FROM files_log_cursors WHERE server_id = '5");
     expect(sink.rows.map(({ path }) => path)).toEqual(["1", "2", "3", "o"]);
     expect(filesLog.status().lastError).toBe(said);
+    const { sequencer, objects } = world;
+    const read = createReadings({ sequencer, objects, clock: fastClock, filesLog });
+    expect((await read()).filesLog?.isWell).toBe(false);
     await filesLog.stop();
   });
 
