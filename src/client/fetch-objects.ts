@@ -55,12 +55,18 @@ async function fetchInto(
   digests: readonly Digest[],
   signal: AbortSignal,
 ): Promise<void> {
+  let count = 0;
   try {
     for await (const object of api.fetchObjects(digests, signal)) {
       fetched.set(object.digest, object.bytes);
+      count += 1;
     }
   } catch (error) {
-    if (!(error instanceof SyncedError && OBJECT_TROUBLES.has(error.code))) throw error;
+    if (!(error instanceof SyncedError)) throw error;
+    // An answer that has begun cannot say any more what is wrong with the next object: asked for
+    // anew, that object comes first, and then it can.
+    const mayBeObject = error.code === "server_unreachable" && count > 0;
+    if (!mayBeObject && !OBJECT_TROUBLES.has(error.code)) throw error;
   }
 }
 

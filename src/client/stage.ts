@@ -197,7 +197,7 @@ class Stage {
   }
 
   async #bytesOf(
-    { want, source }: StageStep,
+    { source }: StageStep,
     { digest, size }: ManifestPlace,
     objects: FetchedObjects,
   ): Promise<Uint8Array> {
@@ -214,7 +214,9 @@ class Stage {
     const again = await fetchObjects(this.#ports.api, [digest], this.#options.signal);
     const bytes = again.get(digest);
     if (bytes !== undefined) return bytes;
-    throw new SyncedError("chunk_missing", `Server does not give chunk ${digest} of ${want.id}`);
+    const trouble = `the server lost or damaged a piece of it (${digest.slice(0, 12)})`;
+    const message = `Cannot receive it: ${trouble}; run synced verify there`;
+    throw new SyncedError("chunk_missing", message);
   }
 
   /** A source is a saving, not a need: what cannot be read is fetched. */

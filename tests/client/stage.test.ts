@@ -179,6 +179,25 @@ describe("stageContents()", () => {
     expect(world.entries("staging").length).toBe(1);
   });
 
+  test("a chunk that is damaged on the server fails its own file alone [C5, D8, I37]", async () => {
+    const world = newWorld();
+    const texts = ["before", "damaged", "after"];
+    const wants = texts.map((text, index) => want(index + 1, world.content(text)));
+    const bad = wants[1]?.content.manifest;
+    let lastRequest = 0;
+    world.onFetch = (digest) => {
+      const isFirst = world.requests !== lastRequest;
+      lastRequest = world.requests;
+      // An answer that has begun can only break.
+      const code = isFirst ? "chunk_corrupt" : "server_unreachable";
+      if (digest === bad) throw new SyncedError(code, "its bytes differ");
+    };
+    const report = await stage(world, wants);
+    expect(report.stop).toBeUndefined();
+    expect(report.failed).toMatchObject([{ id: nodeId(2), code: "chunk_missing" }]);
+    expect([...report.staged.keys()].sort()).toEqual([nodeId(1), nodeId(3)]);
+  });
+
   test("a damaged answer is asked for again [C5, F33]", async () => {
     const world = newWorld();
     const content = world.content("hello");
