@@ -329,25 +329,28 @@ class SqliteStateStore extends StateRecords implements StateStore {
     return { files, directories, symlinks, dirty: this.dirtyCount() };
   }
 
-  pruneManifests(keep: (digest: Digest) => boolean): void {
+  pruneManifests(): void {
     this.together(() => {
       const reached = new Set<Digest>();
-      const roots = this.all<{ manifest: Digest }>(
-        `SELECT manifest FROM base WHERE depth > 0 UNION
-          SELECT manifest FROM local WHERE depth > 0 UNION
-          SELECT manifest FROM remote WHERE depth > 0`,
+      const roots = this.all<{ digest: Digest; depth: number }>(
+        `SELECT manifest AS digest, depth FROM base WHERE depth > 0 UNION
+          SELECT manifest, depth FROM local WHERE depth > 0 UNION
+          SELECT manifest, depth FROM remote WHERE depth > 0`,
       );
-      const pending = roots.map((row) => row.manifest);
+      const pending = [...roots];
       for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
-        const bytes = reached.has(next) ? undefined : this.manifest(next);
+        const { digest, depth } = next;
+        if (reached.has(digest)) continue;
+        reached.add(digest);
+        // What lists only chunks, as most do, need not be read.
+        const bytes = depth > 1 ? this.manifest(digest) : undefined;
         if (bytes === undefined) continue;
-        reached.add(next);
-        const { depth, children } = parseManifestObject(bytes);
-        if (depth > 1) pending.push(...children.map((child) => child.digest));
+        for (const child of parseManifestObject(bytes).children) {
+          pending.push({ digest: child.digest, depth: depth - 1 });
+        }
       }
       for (const digest of this.manifestDigests()) {
-        if (reached.has(digest) || keep(digest)) continue;
-        this.run("DELETE FROM manifest WHERE digest = ?1", digest);
+        if (!reached.has(digest)) this.run("DELETE FROM manifest WHERE digest = ?1", digest);
       }
     });
   }

@@ -177,7 +177,7 @@ export interface StateStore {
    * Drops manifests that no base, local or remote file reaches by its root; children are kept with
    * their root.
    */
-  pruneManifests(keep: (digest: Digest) => boolean): void;
+  pruneManifests(): void;
   manifestDigests(): readonly Digest[];
 
   cursor(): Cursor | undefined;
