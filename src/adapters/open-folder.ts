@@ -38,9 +38,16 @@ const STATE_DIRECTORIES = [
 ] as const;
 const STATE_DIRECTORY_MODE = 0o700;
 
+/** What to do where the folder may not be written. */
+const NEXT_STEPS: ReadonlyMap<string, string> = new Map([
+  ["EROFS", "mount it writable (the system's log may say why it is not), then start this again"],
+  ["EACCES", "give this user the right to read and write it, then start this again"],
+  ["EPERM", "give this user the right to read and write it, then start this again"],
+]);
+
 /**
  * @param path as the person typed it
- * @throws {SyncedError} `folder_nested`, `folder_unusable`
+ * @throws {SyncedError} `folder_nested`, `folder_not_writable`, `folder_unusable`
  */
 export function openFolder(path: string, options: OpenFolderOptions = {}): OpenedFolder {
   const readOnly = options.readOnly ?? false;
@@ -55,6 +62,12 @@ export function openFolder(path: string, options: OpenFolderOptions = {}): Opene
   } catch (error) {
     if (error instanceof SyncedError) throw error;
     if (error instanceof FileSystemError || errorCode(error) !== "") {
+      const failed = error instanceof FileSystemError ? error.cause : error;
+      const next = readOnly ? undefined : NEXT_STEPS.get(errorCode(failed));
+      if (next !== undefined) {
+        const message = `Cannot write to "${path}": ${reasonOf(failed)}; ${next}`;
+        throw new SyncedError("folder_not_writable", message, { path, cause: error });
+      }
       const isMissing = readOnly && errorCode(error) === "ENOENT";
       const reason = isMissing ? "it is not there yet; a real run makes it" : reasonOf(error);
       throw unusable(path, reason, error);

@@ -23,6 +23,7 @@ import type { ClientPorts } from "./ports.ts";
 import type { RemoteLog } from "./remote-log.ts";
 import type { Scanner } from "./scan.ts";
 import { SCAN_CODES } from "./scan-problems.ts";
+import { ServerRoom } from "./server-room.ts";
 import { type Supply, type SupplyReport, supplyContents } from "./supply.ts";
 import { applyTransitions } from "./transition.ts";
 
@@ -75,11 +76,13 @@ export class Rounds {
   readonly #displaced = new DisplacedContents();
   #rescan = new Set<string>();
   #conflicts = 0;
-  /** Why the server did not take all that was posted last. */
-  #refusal: SyncedError | undefined;
+  readonly #room: ServerRoom;
+  /** This device's disk is full, and all that was to be applied last takes more of it. */
+  #lacksRoom = false;
 
   constructor(context: CycleContext) {
     this.#context = context;
+    this.#room = new ServerRoom(context.ports);
     this.#forgetEarlier();
   }
 
@@ -94,6 +97,7 @@ export class Rounds {
     this.#lookAgainAtIgnored();
     this.#rescan = new Set();
     this.#conflicts = 0;
+    this.#room.begin();
     const { store } = this.#context.ports;
     let isWhole = false;
     for (let round = 0; round < ROUNDS_MAX; round += 1) {
@@ -103,11 +107,13 @@ export class Rounds {
       const waiting = store.dirtyCount();
       const progress = await this.#carryOut(planned.plan, signal);
       // What did not look as expected is scanned before anything else is decided about it.
-      if (this.#rescan.size > 0 || (!progress && planned.isWhole)) break;
+      if (this.#rescan.size > 0) break;
+      if (!progress && (planned.isWhole || this.#room.isShort || this.#lacksRoom)) break;
       // A part in which nothing can be done says nothing about the rest.
       isWhole = !progress && store.dirtyCount() >= waiting;
     }
     this.#forgetSolved();
+    if (this.#rescan.size === 0) this.#room.end();
     return {
       rescan: this.#rescan,
       retryAtMs: this.#nextRetry(),
@@ -119,6 +125,11 @@ export class Rounds {
   get awaitsRetry(): boolean {
     for (const { code } of this.#parked.values()) if (!NEVER_SYNCED.has(code)) return true;
     return false;
+  }
+
+  /** Why something waits for room on the server, if anything does. */
+  get shortage(): string | undefined {
+    return this.#room.reason;
   }
 
   isParked(id: NodeId): boolean {
@@ -185,7 +196,8 @@ export class Rounds {
     }
     const { log } = this.#context;
     const { newsCount } = log;
-    const { posted, refusal } = await this.#tryToPost(plan, signal);
+    this.#lacksRoom = false;
+    const posted = await this.#tryToPost(plan, signal);
     // What came with the answer may be about what is to be done here: put in place without knowing
     // of it, an older version would pass for this user's edit.
     const isStale = log.newsCount !== newsCount;
@@ -194,24 +206,18 @@ export class Rounds {
     // Below a directory that has another path by now other nodes are ignored than before.
     const { isEmpty } = this.#context.scanner.ignoreRules;
     if ((posted || applied) && !isEmpty && placesDirectories(plan)) this.#judgedBy = undefined;
-    if (refusal !== undefined && !isStale) throw refusal;
     return posted || applied || isStale;
   }
 
   /** A server that is full takes nothing, but gives all the same: downloads do not wait for it. */
-  async #tryToPost(
-    plan: Plan,
-    signal: AbortSignal,
-  ): Promise<{ readonly posted: boolean; readonly refusal?: SyncedError }> {
-    this.#refusal = undefined;
-    let posted = false;
+  async #tryToPost(plan: Plan, signal: AbortSignal): Promise<boolean> {
     try {
-      posted = await this.#post(plan, signal);
+      return await this.#post(plan, signal);
     } catch (cause) {
       if (!(cause instanceof SyncedError) || cause.code !== "storage_full") throw cause;
-      this.#refusal = cause;
+      this.#room.refuse(cause);
+      return false;
     }
-    return this.#refusal === undefined ? { posted } : { posted, refusal: this.#refusal };
   }
 
   async #apply(plan: Plan, signal: AbortSignal): Promise<boolean> {
@@ -227,6 +233,9 @@ export class Rounds {
       this.#troubles.set(id, path);
     }
     this.#parkWithOthers(plan);
+    this.#lacksRoom =
+      report.failed.some(({ code }) => code === "storage_full") &&
+      plan.transitions.every(({ kind }) => kind === "create" || kind === "replace");
     this.#conflicts += report.conflicts;
     return report.applied > 0;
   }
@@ -256,7 +265,9 @@ export class Rounds {
     return moved;
   }
 
-  async #postBatch(batch: Batch, signal: AbortSignal): Promise<boolean> {
+  async #postBatch(packed: Batch, signal: AbortSignal): Promise<boolean> {
+    const batch = { ...packed, groups: this.#room.fitting(packed.groups) };
+    if (batch.groups.length === 0) return false;
     // The disk is waited for while the bytes are on their way.
     const durable = this.#makeDurable(batch.groups.flatMap((group) => group.map((op) => op.node)));
     const supply = this.#supply(batch, signal);
@@ -278,8 +289,9 @@ export class Rounds {
       return await supplyContents(this.#context.ports, supplies, signal);
     } catch (cause) {
       if (!(cause instanceof SyncedError) || cause.code !== "storage_full") throw cause;
-      this.#refusal = cause;
-      return { unavailable: new Set(supplies.map(({ node }) => node)), rescan: new Set() };
+      this.#room.refuse(cause);
+      const waiting = batch.groups.flat().filter((op) => this.#room.needsRoom(op));
+      return { unavailable: new Set(waiting.map(({ node }) => node)), rescan: new Set() };
     }
   }
 
@@ -429,7 +441,7 @@ export class Rounds {
   }
 
   #nextRetry(): number | undefined {
-    let next: number | undefined;
+    let next = this.#room.retryAtMs;
     for (const { untilMs } of this.#parked.values()) {
       if (next === undefined || untilMs < next) next = untilMs;
     }

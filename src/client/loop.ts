@@ -78,6 +78,7 @@ export async function runClient(
           delayMs = RETRY_DELAY_MS_MIN;
         }
         const { code, message } = error;
+        if (!signal.aborted) tellStanding(world, message);
         if (told !== message) observer.emit({ event: "error", code, message });
         told = message;
         await clock.sleep(delayMs, signal);
@@ -123,6 +124,26 @@ function endStanding(standing: Standing, session: Session): void {
     standing.set({ state: "stopped", head: session.log.head });
   } catch (error) {
     if (!(error instanceof FileSystemError)) throw error;
+  }
+}
+
+/**
+ * The state as it was left says that all was well (I43). Closed, its log is folded in, which leaves
+ * room even on a full disk; where nothing can be written, `status` looks at the disk itself.
+ */
+function tellStanding({ stores, clock, observer }: ClientWorld, reason: string): void {
+  if (!stores.exists()) return;
+  try {
+    const store = stores.open();
+    try {
+      const head = store.cursor()?.seq ?? 0;
+      new Standing({ store, clock, observer }).set({ state: "syncing", head, reason });
+    } finally {
+      store.close();
+    }
+  } catch (error) {
+    // The next try to begin meets the same.
+    if (!(error instanceof FileSystemError || error instanceof SyncedError)) throw error;
   }
 }
 
@@ -176,6 +197,8 @@ class Loop {
   /** Paths to be looked at again, and when. */
   #again: ReadonlyMap<string, number> = new Map();
   #isUnsettled = false;
+  /** Manifests of earlier versions may lie in the state. */
+  #mayPrune = false;
   #retryAtMs: number | undefined;
   #reportAtMs: number | undefined;
   #reportedSeq = -1;
@@ -257,7 +280,8 @@ class Loop {
     const startMs = clock.monotonic();
     await session.keepUp(signal);
     const hasScanned = await this.#scanDue(signal);
-    if (session.connection.isOnline) {
+    const isIdle = !hasScanned && store.cursor()?.seq === seq && this.#awaitsRoom();
+    if (session.connection.isOnline && !isIdle) {
       await session.attempt(async () => {
         await this.#runRounds(signal);
         session.connection.settled();
@@ -270,6 +294,12 @@ class Loop {
     }
     this.#report(signal);
     return this.#end();
+  }
+
+  /** However much waits for a full server's disk: it is planned again when it is tried again. */
+  #awaitsRoom(): boolean {
+    if (this.#rounds.shortage === undefined || this.#holding.held !== undefined) return false;
+    return this.#ports.clock.monotonic() < (this.#retryAtMs ?? 0);
   }
 
   #checkRoot(): boolean {
@@ -309,6 +339,7 @@ class Loop {
     if (isFull && report.complete) {
       const endMs = clock.monotonic();
       this.#fullScanAtMs = endMs + this.#fullScanIntervalMs(endMs - now);
+      this.#mayPrune = true;
     }
     this.#again = report.again;
     this.#isUnsettled = report.unsettled;
@@ -353,7 +384,9 @@ class Loop {
   #end(): RunOutcome["end"] | undefined {
     const { options, session } = this.#parts;
     if (!options.once) return undefined;
-    if (!session.connection.isOnline) return session.gaveUp ? "unreachable" : undefined;
+    if (!session.connection.isOnline || this.#rounds.shortage !== undefined) {
+      return session.gaveUp ? "unreachable" : undefined;
+    }
     if (!this.#isQuiet()) return undefined;
     return this.#holding.held === undefined ? "in_sync" : "held";
   }
@@ -362,21 +395,32 @@ class Loop {
     const { session, standing } = this.#parts;
     const { head } = session.log;
     const { connection } = session;
+    const { shortage } = this.#rounds;
     const reason = this.#haltReason;
     if (reason !== undefined) standing.set({ state: "held", head, reason });
     else if (this.#holding.held !== undefined) standing.set({ state: "held", head });
     else if (!connection.isOnline)
       standing.set({ state: "offline", head, reason: connection.offlineReason ?? null });
+    else if (shortage !== undefined) standing.set({ state: "syncing", head, reason: shortage });
     else if (this.#isQuiet()) {
       // What could not be carried out, and is tried again, is not in sync, whatever rests
       // meanwhile (I43).
       standing.set({ state: this.#rounds.awaitsRetry ? "syncing" : "in_sync", head });
       this.#reportDevice(signal);
+      this.#prune();
       return;
     } else standing.set({ state: "syncing", head });
     // Nothing is reported before it is quiet again: a time that has passed must not keep the loop
     // awake.
     this.#reportAtMs = undefined;
+  }
+
+  /** Costs a small part of a full scan; what waits in quarantine may still give its chunks (D3). */
+  #prune(): void {
+    const { store } = this.#ports;
+    if (!this.#mayPrune || store.quarantine().length > 0) return;
+    this.#mayPrune = false;
+    store.pruneManifests();
   }
 
   /** For lag and tombstones only: a report that is lost is made again with the next change. */

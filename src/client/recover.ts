@@ -207,7 +207,8 @@ export function nodeAt({ local }: Pick<StateStore, "local">, path: string): Node
   if (path === "") return current;
   for (const name of path.split("/")) {
     const child = local.child(current, name);
-    if (child === undefined) return undefined;
+    // Where a crash kept renames from being recorded, another node may be known by that name.
+    if (child?.content.kind !== "directory") return undefined;
     current = child.id;
   }
   return current;

@@ -13,7 +13,7 @@ export interface StandingValue {
   readonly head: number;
   /** Clock.now() of the last time everything was in sync. */
   readonly lastSyncMs: number | null;
-  /** Why it is offline, or halted; null otherwise. */
+  /** Why it is offline, or halted, or what waits for room on the server; null otherwise. */
   readonly reason: string | null;
 }
 

@@ -34,7 +34,7 @@ export interface OpenedClientWorld {
   close(): void;
 }
 
-/** @throws {SyncedError} `folder_in_use`, `folder_nested`, `folder_unusable` */
+/** @throws {SyncedError} `folder_in_use`, `folder_nested`, `folder_not_writable`, `folder_unusable` */
 export function openClientWorld(options: ClientWorldOptions): OpenedClientWorld {
   const { observer } = options;
   const folder = openFolder(options.folderPath, { readOnly: options.isDryRun });

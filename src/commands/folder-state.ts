@@ -2,7 +2,7 @@
  * A synced folder seen from outside its running client: its state is opened read-only, beside the
  * process that owns it. Rules: S1, S3.
  */
-import { closeSync, existsSync, openSync, readFileSync, statSync } from "node:fs";
+import { accessSync, constants, existsSync, readFileSync, statfsSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { z } from "zod";
 import { isFolderLocked } from "../adapters/folder-lock.ts";
@@ -50,11 +50,25 @@ export function openFolderState(folderPath: string): StateStore | undefined {
 /** True where nothing can be written to the folder's state, whoever tries. */
 export function isReadOnly(folderPath: string): boolean {
   try {
-    closeSync(openSync(join(stateDirectoryOf(folderPath), "state.db"), "r+"));
+    // Not opened: to close it would let go of SQLite's locks in this process.
+    accessSync(join(stateDirectoryOf(folderPath), "state.db"), constants.W_OK);
     return false;
   } catch (error) {
     return error instanceof Error && "code" in error && error.code === "EROFS";
   }
+}
+
+/** A change of the state is some pages in its write-ahead log. */
+const STATE_CHANGE_BYTES = 65_536;
+
+/** True where the folder's disk has no room for a change of its state. */
+export function isFull(folderPath: string): boolean {
+  const directory = stateDirectoryOf(folderPath);
+  const { bavail, bfree, blocks, bsize } = statfsSync(directory);
+  // What is kept for root is free to a client that root runs, whoever asks.
+  const { uid } = statSync(join(directory, "state.db"));
+  // Some network file systems do not say.
+  return blocks > 0 && (uid === 0 ? bfree : bavail) * bsize < STATE_CHANGE_BYTES;
 }
 
 /** @throws {SyncedError} `folder_unusable` when the folder never joined, and does not try to. */

@@ -9,7 +9,7 @@ import { type FolderState, STANDING_KEY } from "../client/standing.ts";
 import { type NodeState, sameContent, samePlace } from "../core/node.ts";
 import type { StateStore } from "../ports/state-store.ts";
 import { commonFlags } from "./flags.ts";
-import { heldChangeOf, isReadOnly, openJoinedFolderState } from "./folder-state.ts";
+import { heldChangeOf, isFull, isReadOnly, openJoinedFolderState } from "./folder-state.ts";
 import { createOutput, type Output } from "./output.ts";
 import { held, quoted } from "./progress.ts";
 
@@ -33,7 +33,7 @@ export interface FolderStatus {
   readonly device: string | null;
   readonly cursor: { readonly epoch: string; readonly seq: number; readonly hash: string } | null;
   readonly head: number | null;
-  /** Why it is offline or halted; null otherwise. */
+  /** Why it is offline or halted, or what syncing waits for; null otherwise. */
   readonly reason: string | null;
   readonly pending: { readonly up: number; readonly down: number };
   readonly problems: readonly { path: string; code: string; message: string }[];
@@ -53,7 +53,7 @@ export const command = defineCommand({
     try {
       const pending = countPending(store);
       const standing = readStanding(store, isFolderLocked(path));
-      const status = { ...(isReadOnly(path) ? frozen(standing) : standing), pending };
+      const status = { ...frozen(standing, path), pending };
       if (args.json) process.stdout.write(`${JSON.stringify(status)}\n`);
       else describe(status, createOutput(args), args.path);
       return status.state === "in_sync" ? 0 : EXIT_NOT_IN_SYNC;
@@ -63,8 +63,10 @@ export const command = defineCommand({
   },
 });
 
+type Standing = Omit<FolderStatus, "pending">;
+
 /** All but what must be counted node by node: as cheap as it must be for a scraper. */
-export function readStanding(store: StateStore, running: boolean): Omit<FolderStatus, "pending"> {
+export function readStanding(store: StateStore, running: boolean): Standing {
   const binding = store.binding();
   const cursor = store.cursor();
   const standing = standingSchema.safeParse(store.value(STANDING_KEY)).data;
@@ -93,10 +95,26 @@ export function readStanding(store: StateStore, running: boolean): Omit<FolderSt
   };
 }
 
-/** Without this a client on a disk that has become read-only would be in sync for ever (F28, I43). */
-function frozen<Status extends Omit<FolderStatus, "pending">>(status: Status): Status {
+/**
+ * Without this a client that cannot write its state any more would be in sync for ever (F21, F28,
+ * I43).
+ */
+function frozen(status: Standing, path: string): Standing {
   if (!status.running) return status;
-  const reason = "this folder's disk is read-only; see what is wrong with it, make it writable";
+  if (isReadOnly(path)) {
+    return halted(
+      status,
+      "this folder's disk is read-only; see what is wrong with it, make it writable",
+    );
+  }
+  if (status.state !== "in_sync" || !isFull(path)) return status;
+  return halted(
+    status,
+    "this folder's disk is full, so nothing can be received or remembered; free some space",
+  );
+}
+
+function halted(status: Standing, reason: string): Standing {
   return { ...status, state: "held", reason, held: { id: "root", reason, count: 0 } };
 }
 
@@ -152,7 +170,7 @@ function headline(status: FolderStatus): string {
     case "in_sync":
       return "In sync";
     case "syncing":
-      return "Syncing";
+      return status.reason === null ? "Syncing" : `Syncing: ${status.reason}`;
     case "held":
       return status.running
         ? "Held: it waits for you"

@@ -93,6 +93,7 @@ export const ERROR_KINDS = {
   folder_in_use: kind("Folder is in use by another process", 409, 75),
   folder_nested: kind("Folder lies inside another synced folder", 409, 2),
   folder_bound_elsewhere: kind("Folder is bound to another server or name", 409, 2),
+  folder_not_writable: kind("Folder is not writable", 500, 14),
   folder_unusable: kind("Folder cannot be used", 500, 2),
   protocol_violation: kind("Server sent something illegal", 502, 12),
   interrupted: kind("Interrupted", 499, 130),

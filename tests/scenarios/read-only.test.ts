@@ -4,7 +4,7 @@
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
-import { ensureBinary, Scratch } from "./binary.ts";
+import { ensureBinary, runSynced, Scratch } from "./binary.ts";
 import { Lab, waitFor } from "./lab.ts";
 import { LoopDisk, whyNoLoopDisk } from "./loop-disk.ts";
 
@@ -48,6 +48,16 @@ test.skipIf(whyNot !== undefined)(
     expect(beta.running.hasEnded).toBe(false);
     alpha.write("third", "third");
     await server.settled([alpha]);
+
+    // So does one that is started there: it has nothing to wait for.
+    await beta.running.stop();
+    const again = await runSynced(["sync", beta.path, "--json"]);
+    expect(again.exitCode).toBe(14);
+    expect(JSON.parse(again.stdout)).toMatchObject({
+      event: "error",
+      code: "folder_not_writable",
+      message: expect.stringMatching(/beta.*read-only.*mount it writable/),
+    });
   },
   120_000,
 );

@@ -1,0 +1,27 @@
+/** A disk that takes nothing more, in the middle of a first sync. Rules: Y1, D8, I42. */
+import { expect, test } from "bun:test";
+import { Rounds } from "../../src/client/cycle.ts";
+import { Holding } from "../../src/client/hold.ts";
+import { RemoteLog } from "../../src/client/remote-log.ts";
+import { type DeviceId, parseId } from "../../src/core/identifier.ts";
+import { NEW_NODES_PER_PLAN_MAX } from "../../src/core/limits.ts";
+import { ApplyWorld, DEVICE } from "./apply-world.ts";
+
+test("where nothing fits any more the rest is not planned as a whole [Y1, I42]", async () => {
+  const world = new ApplyWorld();
+  world.store.transaction(() => {
+    for (let i = 0; i <= NEW_NODES_PER_PLAN_MAX; i += 1) world.remoteCreate(`f${i}`, "");
+  });
+  await world.scan();
+  world.onCall = (name) => (name === "createFile" ? "full" : undefined);
+  const { ports, scanner } = world;
+  const device = parseId<DeviceId>("d".repeat(32));
+  const log = new RemoteLog(ports, device);
+  const holding = new Holding(ports);
+  const rounds = new Rounds({ ports, log, scanner, holding, device, deviceName: DEVICE });
+  await rounds.run(new AbortController().signal);
+  const told = world.events.filter(({ event }) => event === "problem").length;
+  expect(told).toBeGreaterThan(0);
+  // One batch of steps found the disk full; a second plan would have sent another one there.
+  expect(told).toBeLessThanOrEqual(1_000);
+}, 60_000);
