@@ -109,15 +109,6 @@ class DiskObjectStore implements ObjectStore {
     });
   }
 
-  async has(digests: readonly Digest[]): Promise<readonly boolean[]> {
-    const found: boolean[] = [];
-    for (const digest of digests) {
-      const isStored = this.#hasSmall(digest) || this.#placeOf(digest) !== undefined;
-      found.push(isStored || (await this.#looseSize(digest)) !== undefined);
-    }
-    return found;
-  }
-
   async get(digest: Digest): Promise<Uint8Array | undefined> {
     this.#refuseFailed();
     const row = this.#db.row("SELECT bytes FROM objects WHERE digest = ?", digestToBytes(digest));

@@ -21,8 +21,6 @@ export interface ObjectStore {
    * `storage_failed` once a durability barrier failed, and for every call after that (I41)
    */
   put(objects: readonly StoredObject[]): Promise<void>;
-  /** In the order asked. Looks for existence, not for damage. */
-  has(digests: readonly Digest[]): Promise<readonly boolean[]>;
   /**
    * The object's bytes, verified against its digest. The caller must not change them.
    *

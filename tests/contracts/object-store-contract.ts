@@ -41,9 +41,9 @@ export function objectStoreContract(name: string, make: () => ObjectStoreFixture
     test("what was not put is not there [O6]", async () => {
       const [first, second] = [objectOf(1, 100), objectOf(2, 100_000)];
       expect(await store.get(first.digest)).toBeUndefined();
-      expect(await store.has([first.digest, second.digest])).toEqual([false, false]);
+      expect(await store.get(second.digest)).toBeUndefined();
       await store.put([second]);
-      expect(await store.has([first.digest, second.digest])).toEqual([false, true]);
+      expect(await store.get(first.digest)).toBeUndefined();
     });
 
     test("a second put changes nothing, in one call, after it or beside it [O6]", async () => {
@@ -59,7 +59,7 @@ export function objectStoreContract(name: string, make: () => ObjectStoreFixture
       const objects = Array.from({ length: 40 }, (_, n) => objectOf(n + 1, n % 2 ? 90_000 : 900));
       await Promise.all(objects.map((object) => store.put([object])));
       const digests = objects.map(({ digest }) => digest);
-      expect(await store.has(digests)).toEqual(digests.map(() => true));
+      expect(await store.list({ limit: 100 })).toEqual(digests.sort());
     });
 
     test("the caller's bytes may be reused after a put [O6]", async () => {

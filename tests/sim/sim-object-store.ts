@@ -29,11 +29,6 @@ export class SimObjectStore implements ObjectStore {
     }
   }
 
-  async has(digests: readonly Digest[]): Promise<readonly boolean[]> {
-    await this.#latency("read");
-    return digests.map((digest) => this.#disk.objects.has(digest));
-  }
-
   async get(digest: Digest): Promise<Uint8Array | undefined> {
     await this.#latency("read");
     return this.#disk.objects.get(digest);
