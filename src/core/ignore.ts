@@ -15,7 +15,7 @@ import {
   IGNORE_PATTERN_LENGTH_MAX,
   IGNORE_PATTERNS_MAX,
 } from "./limits.ts";
-import { parentPath, RESERVED_NAME, utf8LengthBytes } from "./path.ts";
+import { joinPath, parentPath, RESERVED_NAME, utf8LengthBytes } from "./path.ts";
 
 /** The name of a rules file; it is itself synced. */
 export const IGNORE_FILE = ".syncedignore";
@@ -27,6 +27,12 @@ export interface IgnoreFile {
   readonly directory: string;
   /** undefined where the file is gone. */
   readonly text: string | undefined;
+}
+
+/** Where rules stand: the directory that they are about, and the file as a person knows it. */
+interface RulesFile {
+  readonly directory: string;
+  readonly path: string;
 }
 
 /** Patterns relative to the root, in the order in which they stand. */
@@ -68,7 +74,7 @@ export class IgnoreRules {
     const files = new Map(this.#files);
     const matchers = new Map(this.#matchers);
     for (const { directory, text } of replacements) {
-      const patterns = text === undefined ? [] : parsePatterns(directory, text);
+      const patterns = text === undefined ? [] : parsePatterns(rulesFileIn(directory), text);
       if (patterns.length === 0) files.delete(directory);
       else files.set(directory, patterns);
       for (const known of matchers.keys()) if (isWithin(known, directory)) matchers.delete(known);
@@ -82,7 +88,8 @@ export class IgnoreRules {
    * @throws {SyncedError} `invalid_ignore_rules` when the text is too large.
    */
   withDeviceFile(text: string | undefined): IgnoreRules {
-    const patterns = text === undefined ? [] : parsePatterns("", text);
+    const patterns =
+      text === undefined ? [] : parsePatterns({ directory: "", path: DEVICE_IGNORE_FILE }, text);
     return new IgnoreRules(this.#files, patterns, new Map(this.#matchers));
   }
 
@@ -174,34 +181,39 @@ function emptyMatcher(): Ignore {
   return ignore({ ignorecase: false, allowRelativePaths: true });
 }
 
-function parsePatterns(directory: string, text: string): Patterns {
+function rulesFileIn(directory: string): RulesFile {
+  return { directory, path: joinPath(directory, IGNORE_FILE) };
+}
+
+function parsePatterns(file: RulesFile, text: string): Patterns {
   if (text.length > IGNORE_FILE_BYTES_MAX || utf8LengthBytes(text) > IGNORE_FILE_BYTES_MAX) {
-    throw unusable(directory, `it has more than ${IGNORE_FILE_BYTES_MAX} bytes`);
+    throw unusable(file, `it has more than ${IGNORE_FILE_BYTES_MAX} bytes`);
   }
   const patterns: string[] = [];
   for (const line of text.replace(/^\uFEFF/, "").split("\n")) {
-    const pattern = parsePattern(directory, line.replace(/\r$/, ""));
+    const pattern = parsePattern(file, line.replace(/\r$/, ""));
     if (pattern !== undefined) patterns.push(pattern);
   }
   if (patterns.length > IGNORE_PATTERNS_MAX) {
-    throw unusable(directory, `it has more than ${IGNORE_PATTERNS_MAX} patterns`);
+    throw unusable(file, `it has more than ${IGNORE_PATTERNS_MAX} patterns`);
   }
   return patterns;
 }
 
 /** @returns the line's pattern relative to the root; undefined where it has none. */
-function parsePattern(directory: string, line: string): string | undefined {
+function parsePattern(file: RulesFile, line: string): string | undefined {
   if (line.startsWith("#")) return undefined;
   const trimmed = trimTrailingSpaces(line);
   const negation = trimmed.startsWith("!") ? "!" : "";
   const body = trimmed.slice(negation.length);
   if (body === "" || body === "/") return undefined;
   if (body.length > IGNORE_PATTERN_LENGTH_MAX) {
-    throw unusable(directory, `a pattern has more than ${IGNORE_PATTERN_LENGTH_MAX} characters`);
+    throw unusable(file, `a pattern has more than ${IGNORE_PATTERN_LENGTH_MAX} characters`);
   }
   if (body.split("**").length - 1 > IGNORE_GLOBSTARS_MAX) {
-    throw unusable(directory, `a pattern has more than ${IGNORE_GLOBSTARS_MAX} times "**"`);
+    throw unusable(file, `a pattern has more than ${IGNORE_GLOBSTARS_MAX} times "**"`);
   }
+  const { directory } = file;
   if (directory === "") return trimmed;
   // A slash before the end ties a pattern to its file's directory; others match at any depth below
   // it.
@@ -224,8 +236,7 @@ function escapePattern(path: string): string {
   return path.replace(/[\\*?[\]!# ]/g, "\\$&");
 }
 
-function unusable(directory: string, reason: string): SyncedError {
-  const path = directory === "" ? IGNORE_FILE : `${directory}/${IGNORE_FILE}`;
+function unusable({ path }: RulesFile, reason: string): SyncedError {
   return new SyncedError(
     "invalid_ignore_rules",
     `Cannot use the rules in ${JSON.stringify(path)}: ${reason}`,

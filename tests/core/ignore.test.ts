@@ -359,6 +359,13 @@ describe("IgnoreRules", () => {
     expect(code).toBe("invalid_ignore_rules");
   });
 
+  test("that are too much name the file in which they stand [A10]", () => {
+    const text = "a".repeat(4097);
+    expect(() => IgnoreRules.none.withFile("", text)).toThrow('".syncedignore"');
+    expect(() => IgnoreRules.none.withFile("sub", text)).toThrow('"sub/.syncedignore"');
+    expect(() => IgnoreRules.none.withDeviceFile(text)).toThrow('".synced/ignore"');
+  });
+
   test("a hostile pattern within the bounds does not stall a lookup [A6]", () => {
     const deep = "a/".repeat(255);
     const wide = "a".repeat(250);

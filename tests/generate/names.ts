@@ -84,3 +84,11 @@ export function anyText(): fc.Arbitrary<string> {
     fc.array(unit, { maxLength: 8 }).map((units) => units.join("")),
   );
 }
+
+/** For test titles: a report in XML may not hold U+FFFE, U+FFFF and half surrogate pairs. */
+export function inAscii(text: string): string {
+  return JSON.stringify(text).replace(
+    /[^ -~]/g,
+    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+}

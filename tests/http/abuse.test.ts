@@ -4,6 +4,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { sha256 } from "../../src/core/digest.ts";
 import { allRoutes, createRouter } from "../../src/http/router.ts";
+import { inAscii } from "../generate/names.ts";
 import {
   BASE,
   type CallOptions,
@@ -328,7 +329,8 @@ describe("Paths of files (B1-B4, B9, B12, B14)", () => {
     [".syn\u200bced", "reserved_name"],
     ["SYNCED~1", "reserved_name"],
   ];
-  test.each(illegal)("%j is refused [N3]", async (path, code) => {
+  const titled = illegal.map(([path, code]) => [inAscii(path), path, code] as const);
+  test.each(titled)("%s is refused [N3]", async (_title, path, code) => {
     const query = `path=${encodeURIComponent(path)}`;
     for (const [method, route, options] of [
       ["GET", "files", {}],
