@@ -84,7 +84,7 @@ function tradePlaces(batch: ApplyBatch, step: MoveStep, moving: Standing, to: st
   return true;
 }
 
-/** A folding file system has another node's spelling of the name there (F51). */
+/** A folding file system has another node's spelling of the name there (D9). */
 function tradeWithTwin(batch: ApplyBatch, step: MoveStep, moving: Standing, to: string): boolean {
   const { fs, store } = batch.ports;
   const there = fs.stat(to);

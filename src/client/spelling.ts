@@ -1,6 +1,6 @@
 /**
  * Spelling: on a file system that folds names an entry answers to more names than its own, and a
- * path that can be looked at need not be what stands there. Rules: N3, A1, F51, F52.
+ * path that can be looked at need not be what stands there. Rules: D9, N3, A1.
  */
 import { baseName, parentPath } from "../core/path.ts";
 import type { FileSystem, Stat } from "../ports/filesystem.ts";

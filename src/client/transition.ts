@@ -158,7 +158,7 @@ class Application {
 
   /**
    * True where a twin has the place and stays, or what has the place cannot leave it, or the
-   * directory cannot be made: what cannot be put there is not fetched again and again (F51). The
+   * directory cannot be made: what cannot be put there is not fetched again and again (D9). The
    * step itself finds the same, and tells of it.
    */
   #isTaken(step: Transition): boolean {

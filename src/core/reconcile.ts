@@ -112,7 +112,18 @@ class MergedTree implements TreeView {
    * side on which the parent is live, so that side's state of the parent is there to be taken.
    */
   keepParents(): void {
-    for (const id of [...this.#dirty.keys()]) this.#keepParentsOf(id);
+    for (const [id, state] of [...this.#dirty]) {
+      if (state === undefined) this.#keepForUnseen(id);
+      this.#keepParentsOf(id);
+    }
+  }
+
+  /** What the log has beneath it and this device leaves out (R15) lives, and is not dirty. */
+  #keepForUnseen(id: NodeId): void {
+    const remote = this.#input.remote.get(id);
+    if (remote?.content.kind !== "directory") return;
+    const children = this.#input.remote.children(id);
+    if (children.some((child) => !this.#dirty.has(child.id))) this.#set(id, remote);
   }
 
   #keepParentsOf(id: NodeId): void {
@@ -311,7 +322,7 @@ function makePlan(input: ReconcileInput, merged: MergedTree): Plan {
     const target = merged.get(id);
     const local = input.local.get(id);
     const remote = input.remote.get(id);
-    if (target !== undefined && local === undefined && isSkipped(input, merged, target)) {
+    if (local === undefined && isSkipped(input, { merged, target, remote })) {
       skipped.add(id);
       continue;
     }
@@ -330,11 +341,19 @@ function makePlan(input: ReconcileInput, merged: MergedTree): Plan {
   };
 }
 
-/** R15: its path, or a directory above it that is not on this disk either, is ignored here. */
-function isSkipped(input: ReconcileInput, merged: MergedTree, target: NodeState): boolean {
-  const path = pathOf(merged, target.id);
-  assert(path !== undefined, "a merged node has a path");
-  return input.ignores(path, target.content.kind === "directory");
+/**
+ * R15, A7: what is ignored here, itself or by a directory above it, is not put on this disk, and
+ * not missed on it.
+ */
+function isSkipped(
+  input: ReconcileInput,
+  { merged, target, remote }: Pick<Proposal, "target" | "remote"> & { readonly merged: MergedTree },
+): boolean {
+  const node = target ?? remote;
+  if (node === undefined) return false;
+  const path = pathOf(target === undefined ? input.remote : merged, node.id);
+  assert(path !== undefined, "a live node has a path");
+  return input.ignores(path, node.content.kind === "directory");
 }
 
 interface Difference {

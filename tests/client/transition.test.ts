@@ -290,6 +290,19 @@ for (const exchange of [true, false]) {
       expect(Object.values(world.files()).toSorted()).toEqual(["mine", "text of a/f"]);
     });
 
+    test("a place that its user has just emptied waits until it is known where its node went [A1, R6]", async () => {
+      const world = await syncedWorld(exchange, "a");
+      world.remoteMove("a", "b");
+      world.remoteCreate("a", "new");
+      const { transitions } = world.plan();
+      world.move("a", "mine");
+      const { applied, rescan } = await world.apply(transitions);
+      expect([applied, rescan]).toEqual([0, new Set(["a"])]);
+      await world.converge();
+      // Renamed twice, it is one file still.
+      expect(world.files()).toEqual({ a: "new", b: "text of a" });
+    });
+
     test("an occupied place is not overwritten by a create or a move [D2, D5]", async () => {
       const world = await syncedWorld(exchange, "m");
       world.remoteCreate("f", "theirs");

@@ -96,13 +96,13 @@ export class PlannerWorld {
     });
   }
 
-  plan(): Plan {
+  plan(dirty: readonly NodeId[] = this.dirty()): Plan {
     return reconcile({
       base: this.base,
       local: this.local,
       remote: this.remote,
       remoteRow: (id) => this.remote.get(id) ?? this.tombstones.get(id),
-      dirty: this.dirty(),
+      dirty,
       ignores: (path) => this.ignored(path),
       device: "here",
     });

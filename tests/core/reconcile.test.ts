@@ -220,6 +220,33 @@ describe("reconcile() of directories", () => {
     expect(tree(world)).toEqual([]);
     expect([...world.remote.nodes()]).toHaveLength(2);
   });
+
+  test("what is ignored here by now is not deleted there [A7, R15]", () => {
+    const world = new PlannerWorld();
+    const build = world.agree(ROOT_ID, "build", directory);
+    const out = world.agree(build, "out", text("out"));
+    world.local.remove(out);
+    world.local.remove(build);
+    world.ignored = (path) => path === "build" || path.startsWith("build/");
+    const { ops, transitions, skipped } = world.plan();
+    expect([ops.size, transitions.length]).toEqual([0, 0]);
+    expect(new Set(skipped)).toEqual(new Set([build, out]));
+  });
+
+  test("a deleted directory is kept for what is left out beneath it here [R8, R15]", () => {
+    const world = new PlannerWorld();
+    const dir = world.agree(ROOT_ID, "d", directory);
+    const hidden = world.newId();
+    world.putRemote({ id: hidden, parent: dir, name: "build", content: directory });
+    const out = world.newId();
+    world.putRemote({ id: out, parent: hidden, name: "out", content: text("out") });
+    world.ignored = (path) => path.startsWith("d/build");
+    world.local.remove(dir);
+    // What was skipped before is not dirty any more; what others put into it is.
+    const plan = world.plan([dir, out]);
+    expect(plan.transitions).toMatchObject([{ kind: "create", node: { id: dir } }]);
+    expect([plan.ops.size, plan.skipped]).toEqual([0, [out]]);
+  });
 });
 
 describe("a plan's order", () => {
