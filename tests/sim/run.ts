@@ -1,15 +1,23 @@
 /**
  * Runs seeds: `bun run sim --seeds 2000`, one seed with its trace: `bun run sim --seed 17`, a
- * planted bug: `--bug never-sync`. Large runs are split over the cores. Rules: I45.
+ * planted bug: `--bug never-sync`. Large runs are split over the cores. Rules: I10, I45.
  */
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
-import { BUGS } from "./sim-bugs.ts";
 import { COVERAGE } from "./sim-coverage.ts";
-import { type SimOutcome, type SimRequest, simulate } from "./sim-world.ts";
+import { MUTANTS, plantMutant } from "./sim-mutants.ts";
+import { drawSkews } from "./sim-options.ts";
+import type { SimOutcome, SimRequest } from "./sim-world.ts";
+
+const flags = readFlags();
+const mutant = flags.bug === undefined ? undefined : MUTANTS[flags.bug];
+if (mutant !== undefined) plantMutant(mutant);
+// Only now, so that what is planted is loaded.
+const { BUGS } = await import("./sim-bugs.ts");
+const { simulate } = await import("./sim-world.ts");
 
 const SEEDS_PER_WORKER_MIN = 100;
-/** One seed in twenty runs twice. */
+/** One seed in twenty runs twice, and once more with clocks that are years apart. */
 const TWICE_EVERY = 20;
 
 interface Tally {
@@ -36,11 +44,11 @@ function readFlags() {
 type Flags = ReturnType<typeof readFlags>;
 
 function requestOf(seed: number, flags: Flags, keepTrace: boolean): SimRequest {
-  if (flags.bug === undefined) return { seed, keepTrace };
+  if (flags.bug === undefined || mutant !== undefined) return { seed, keepTrace };
   const bug = BUGS[flags.bug];
-  if (bug === undefined)
-    throw new Error(`No bug "${flags.bug}"; there are ${Object.keys(BUGS).join(", ")}`);
-  return { seed, keepTrace, bug };
+  if (bug !== undefined) return { seed, keepTrace, bug };
+  const known = [...Object.keys(BUGS), ...Object.keys(MUTANTS)].join(", ");
+  throw new Error(`No bug "${flags.bug}"; there are ${known}`);
 }
 
 function describe(outcome: SimOutcome, flags: Flags): string {
@@ -71,6 +79,10 @@ async function runRange(start: number, count: number, flags: Flags): Promise<Tal
       const again = await simulate(requestOf(seed, flags, false));
       if (again.traceHash !== outcome.traceHash) {
         tally.failures.push(`seed ${seed}: I45: the second run's trace is another one`);
+      }
+      const skewed = await simulate({ ...requestOf(seed, flags, false), skewsMs: drawSkews(seed) });
+      if (!Bun.deepEquals(skewed.tree, outcome.tree)) {
+        tally.failures.push(`seed ${seed}: I10: with other clocks the tree is another one`);
       }
     }
     if (tally.failures.length > 0 && !flags["keep-going"]) break;
@@ -129,7 +141,6 @@ function report(tally: Tally, seconds: number): number {
   return tally.failures.length > 0 ? 1 : 0;
 }
 
-const flags = readFlags();
 if (flags.seed !== undefined) process.exitCode = await runOne(Number(flags.seed), flags);
 else if (flags.worker) {
   const tally = await runRange(Number(flags.start), Number(flags.seeds), flags);

@@ -105,6 +105,67 @@ function noCompareAndSet(sequencer: Sequencer, metadata: MetadataStore): Sequenc
   });
 }
 
+/** The later time wins, whatever was in the log first (I10, O8). */
+function newestWins(sequencer: Sequencer, metadata: MetadataStore): Sequencer {
+  return override(sequencer, {
+    commit: async (folder, batch) => {
+      const groups = [];
+      for (const group of batch.groups) {
+        const ops: Op[] = [];
+        for (const op of group) {
+          const current = op.kind === "modify" ? await metadata.node(folder, op.node) : undefined;
+          const isNewer = current !== undefined && timeOf(op) > timeOf(current);
+          ops.push(isNewer ? withCurrentBase(op, current) : op);
+        }
+        groups.push(ops);
+      }
+      return await sequencer.commit(folder, { ...batch, groups });
+    },
+  });
+}
+
+function timeOf(node: Op | RemoteNode): bigint {
+  const isFile = "content" in node && node.content.kind === "file";
+  return isFile ? BigInt(node.content.mtimeNs) : 0n;
+}
+
+/** A retry is not recognised (I28, O1). */
+function forgetOps(store: MetadataStore): MetadataStore {
+  return override(store, {
+    load: async (folder, request) => ({ ...(await store.load(folder, request)), ops: [] }),
+  });
+}
+
+/** The deleted are forgotten at once (I32). */
+function dropTombstones(store: MetadataStore): MetadataStore {
+  return override(store, {
+    load: async (folder, request) => {
+      const loaded = await store.load(folder, request);
+      return { ...loaded, nodes: loaded.nodes.filter(({ deleted }) => !deleted) };
+    },
+  });
+}
+
+/** A directory goes with all that is in it (I8, D4). */
+function removeRecursively(fs: FileSystem): FileSystem {
+  const empty = (path: string): void => {
+    for (const { name, stat } of fs.list(path)?.entries ?? []) {
+      const inner = `${path}/${name}`;
+      if (stat.kind !== "directory") fs.removeFile(inner);
+      else {
+        empty(inner);
+        fs.removeDirectory(inner);
+      }
+    }
+  };
+  return override(fs, {
+    removeDirectory: (path) => {
+      empty(path);
+      return fs.removeDirectory(path);
+    },
+  });
+}
+
 function withCurrentBase(op: Op, { contentVersion, placeVersion }: RemoteNode): Op {
   switch (op.kind) {
     case "create":
@@ -126,4 +187,8 @@ export const BUGS: Readonly<Record<string, Bug>> = {
   "no-journal": { ...NO_BUG, store: noJournal },
   "answer-early": { ...NO_BUG, metadata: answerEarly },
   "no-compare-and-set": { ...NO_BUG, sequencer: noCompareAndSet },
+  "newest-wins": { ...NO_BUG, sequencer: newestWins },
+  "forget-ops": { ...NO_BUG, metadata: forgetOps },
+  "drop-tombstones": { ...NO_BUG, metadata: dropTombstones },
+  "remove-recursively": { ...NO_BUG, fs: removeRecursively },
 };

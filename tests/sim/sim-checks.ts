@@ -7,6 +7,7 @@ import { type Digest, EMPTY_DIGEST, sha256 } from "../../src/core/digest.ts";
 import { parseManifestObject } from "../../src/core/manifest.ts";
 import type { FileContent } from "../../src/core/node.ts";
 import { MemoryTree, pathOf } from "../../src/core/tree.ts";
+import type { StateStore } from "../../src/ports/state-store.ts";
 import type { SimClient } from "./sim-client.ts";
 import type { SimLedger } from "./sim-ledger.ts";
 import type { SimLog, SimServerDisk } from "./sim-server-disk.ts";
@@ -51,6 +52,57 @@ export function snapshotLog(log: SimLog | undefined): Snapshot {
 
 function fileLine(digest: Digest, executable: boolean, mtimeNs: string): string {
   return `${digest} ${executable ? "x" : "-"} ${mtimeNs}`;
+}
+
+/**
+ * What differs on a client's disk from the tree that it should hold. A folding disk cannot hold the
+ * second of two twins: it is parked, a listed problem, with all below it, and stays where it was
+ * if it was there before (F51, F52). So does what a third name would be needed for.
+ */
+export function differenceOn(client: SimClient, ledger: SimLedger, wanted: Snapshot) {
+  const disk = snapshotDisk(client, ledger);
+  const parked = parkedTwins(client, new Set([...wanted.keys(), ...disk.keys()]));
+  const isParked = (line: string) => parked.some((path) => isAbout(line, path));
+  const lines = difference(disk, wanted).filter((line) => !isParked(line));
+  return { lines, parked: parked.length };
+}
+
+/** True for a line of `difference` about the path or what is below it. */
+function isAbout(line: string, path: string): boolean {
+  const quoted = JSON.stringify(path);
+  return line.startsWith(`${quoted}:`) || line.startsWith(`${quoted.slice(0, -1)}/`);
+}
+
+/** @param paths of the server's tree and of the disk. */
+function parkedTwins(client: SimClient, paths: ReadonlySet<string>): readonly string[] {
+  const { fold, state } = client;
+  const { store } = state;
+  if (fold === undefined || store === undefined) return [];
+  const problems = store.problems().filter(({ code }) => code === "name_collision");
+  const twins = problems.map(({ path }) => {
+    const isTwin = (other: string) => other !== path && fold(other) === fold(path);
+    return [path, ...[...paths].filter(isTwin)];
+  });
+  return withBarred(store, twins.filter(({ length }) => length > 1).flat());
+}
+
+/** What waits for these paths: what belongs there, and directories that it would have to leave. */
+function withBarred(store: StateStore, paths: readonly string[]): readonly string[] {
+  const barred = new Set(paths);
+  const isAtOrBelow = (path: string, above: string) =>
+    path === above || path.startsWith(`${above}/`);
+  for (let before = -1; before !== barred.size; ) {
+    before = barred.size;
+    for (const id of store.dirty()) {
+      const to = pathOf(store.remote, id);
+      const from = pathOf(store.local, id);
+      const waits = [...barred].some((path) =>
+        to === undefined ? from !== undefined && isAtOrBelow(path, from) : isAtOrBelow(to, path),
+      );
+      if (waits) for (const path of [to, from]) if (path !== undefined) barred.add(path);
+    }
+  }
+  return [...barred];
 }
 
 /** @returns one line for each path that differs. */

@@ -12,6 +12,7 @@ import {
   STATE_DIRECTORY,
 } from "../../src/client/ports.ts";
 import { SyncedError } from "../../src/core/error.ts";
+import { DEVICE_IGNORE_FILE } from "../../src/core/ignore.ts";
 import type { FileSystem, FileSystemErrorCode } from "../../src/ports/filesystem.ts";
 import type { ClientEvent } from "../../src/ports/observer.ts";
 import { type Scheduler, SimClock } from "./sim-clock.ts";
@@ -19,7 +20,7 @@ import { SimDisk } from "./sim-disk.ts";
 import { Killed, SimFileSystem } from "./sim-filesystem.ts";
 import { isFile, type SimLedger } from "./sim-ledger.ts";
 import { FAIR_WEATHER, SimConnection, type SimListener } from "./sim-network.ts";
-import type { SwarmOptions } from "./sim-options.ts";
+import { type ClientLabel, FOLDS, type SwarmOptions } from "./sim-options.ts";
 import { SimRandom } from "./sim-random.ts";
 import { SimStateFile, SimStateHome, type StoreWrapper } from "./sim-state-home.ts";
 import type { SimTrace } from "./sim-trace.ts";
@@ -33,7 +34,7 @@ export interface ClientWrappers {
 }
 
 export interface SimClientParts {
-  readonly label: string;
+  readonly label: ClientLabel;
   readonly seed: number;
   readonly scheduler: Scheduler;
   readonly trace: SimTrace;
@@ -42,6 +43,8 @@ export interface SimClientParts {
   readonly swarm: SwarmOptions;
   readonly engine: ClientOptions;
   readonly sharedContents: readonly Uint8Array[];
+  /** Wall clock error at the start. */
+  readonly skewMs: number;
   readonly wrappers: ClientWrappers;
   /** A finding about this client's engine. */
   readonly fail: (message: string) => void;
@@ -73,6 +76,7 @@ const SYNC_MS_MAX = 15;
  */
 const EDITS_AT_CALLS_MAX = 40;
 const RENAME_KILL_FACTOR = 30;
+const TAKE_AWAY_SHARE = 0.3;
 /** Answers may be on their way for so long. */
 const AFTERMATH_MS = 60_000;
 
@@ -80,9 +84,11 @@ export class SimClient {
   readonly label: string;
   readonly disk: SimDisk;
   readonly user: SimUser;
-  readonly state = new SimStateFile();
+  readonly state: SimStateFile;
+  /** The names that its disk takes for one; undefined where it takes each for its own. */
+  readonly fold: ((name: string) => string) | undefined;
   partitioned = false;
-  skewMs = 0;
+  skewMs: number;
   conflicts = 0;
   /** The id of the change that a guard holds. */
   held: string | undefined;
@@ -94,7 +100,8 @@ export class SimClient {
   #process: Process | undefined;
   readonly #aborts: AbortController[] = [];
   #editsAtCalls = 0;
-  #wasRename = false;
+  /** The path that the last call renamed something to, if it was a rename. */
+  #renamed: string | undefined;
   #healedMs: number | undefined;
 
   constructor(parts: SimClientParts) {
@@ -105,6 +112,10 @@ export class SimClient {
     this.#users = new SimRandom(seed, `${label} user`);
     this.#network = new SimRandom(seed, `${label} network`);
     this.#ids = new SimRandom(seed, `${label} ids`);
+    this.skewMs = parts.skewMs;
+    this.state = new SimStateFile(swarm.stateRollback);
+    const folding = swarm.folding[label];
+    this.fold = folding === undefined ? undefined : FOLDS[folding];
     const wall = new SimClock(scheduler);
     this.disk = new SimDisk({
       nowMs: () => wall.now() + this.skewMs,
@@ -112,6 +123,7 @@ export class SimClient {
       fraction: () => this.#chance.fraction(),
       granularityNs: swarm.granularityNs,
       ordered: swarm.orderedJournal,
+      fold: this.fold,
     });
     this.user = new SimUser({
       label,
@@ -123,6 +135,8 @@ export class SimClient {
       durability: swarm.userCaches ? "cached" : "durable",
       sharedContents,
       largeFiles: swarm.largeFiles,
+      twinNames: Object.keys(swarm.folding).length > 0,
+      ignoring: swarm.ignoring,
     });
   }
 
@@ -151,6 +165,7 @@ export class SimClient {
 
   heal(): void {
     this.#healedMs = this.#parts.scheduler.now;
+    this.user.writesRules = false;
     this.partitioned = false;
     this.applyWeather();
     for (const [, inode] of this.disk.walk()) inode.unreadable = false;
@@ -251,7 +266,7 @@ export class SimClient {
   end(): void {
     this.kill();
     for (const abort of this.#aborts) abort.abort();
-    this.state.drop();
+    this.state.end();
   }
 
   /** SIGKILL. */
@@ -312,6 +327,36 @@ export class SimClient {
     this.state.drop();
   }
 
+  /** Somebody brings the database back from an older copy (F79). */
+  rollBackState(): void {
+    const { trace, scheduler } = this.#parts;
+    const run = this.state.store?.value("run");
+    if (!this.state.rollBack()) return;
+    // Within one run only its last transactions are lost.
+    const isTail = run !== undefined && this.state.open().value("run") === run;
+    trace.count(isTail ? "state tail lost" : "state rolled back");
+    trace.add(`${scheduler.now} ${this.label} has an older state database`);
+  }
+
+  /** Somebody brings older files back into the folder (F80). */
+  bringBackFiles(): void {
+    if (this.user.bringBack()) this.#parts.trace.count("old files");
+  }
+
+  /** Rules of this device alone; none with undefined. */
+  setDeviceRules(text: string | undefined): void {
+    const { disk } = this;
+    const directory = disk.at(STATE_DIRECTORY);
+    if (directory?.kind !== "directory") return;
+    const name = DEVICE_IGNORE_FILE.slice(STATE_DIRECTORY.length + 1);
+    if (text === undefined && !directory.entries.has(name)) return;
+    const file = text === undefined ? undefined : disk.newFile("client");
+    if (file !== undefined) disk.write(file, new TextEncoder().encode(text), "client", "durable");
+    disk.link([{ directory, name, after: file }], "durable", []);
+    this.#parts.trace.count("device rules");
+    this.#parts.trace.add(`${this.#parts.scheduler.now} ${this.label} has device rules ${text}`);
+  }
+
   jumpClock(ms: number): void {
     this.skewMs += ms;
     if (this.#process !== undefined) this.#process.clock.skewMs = this.skewMs;
@@ -355,10 +400,15 @@ export class SimClient {
       this.user.step();
     }
     const isRename = name === "exchange" || name === "moveNoReplace";
+    const renamed = this.#renamed;
     if (isRename) this.#editAtRename(path, detail ?? "");
+    else if (renamed !== undefined)
+      this.#editNow("edit after a rename", () => this.user.editInTheWay(renamed));
+    else if (name === "setMetadata.gap")
+      this.#editNow("edit at new metadata", () => this.user.overwriteAlike(path));
     // Right after a rename a crash hurts most.
-    const killChance = swarm.killAtCall * (this.#wasRename ? RENAME_KILL_FACTOR : 1);
-    this.#wasRename = isRename;
+    const killChance = swarm.killAtCall * (renamed === undefined ? 1 : RENAME_KILL_FACTOR);
+    this.#renamed = isRename ? visiblePath(detail, path) : undefined;
     if (this.#chance.chance(killChance)) {
       trace.count(`kill at ${name}`);
       if (swarm.powerCuts && this.#chance.chance(0.4)) this.powerCut();
@@ -373,14 +423,21 @@ export class SimClient {
     return fault;
   }
 
-  /** A user writes to the file that the client is about to displace. */
+  /** A user writes to what the client is about to displace, or takes it away. */
   #editAtRename(from: string, to: string): void {
+    const path = visiblePath(to, from);
+    if (path === undefined) return;
+    if (this.#users.chance(TAKE_AWAY_SHARE))
+      this.#editNow("take away at a rename", () => this.user.takeAway(path));
+    else this.#editNow("edit at a rename", () => this.user.editInTheWay(path));
+  }
+
+  #editNow(what: string, edit: () => boolean): void {
     const { swarm, trace } = this.#parts;
-    const path = [to, from].find((one) => !one.startsWith(`${STATE_DIRECTORY}/`));
-    if (path === undefined || this.#editsAtCalls >= EDITS_AT_CALLS_MAX) return;
+    if (this.#editsAtCalls >= EDITS_AT_CALLS_MAX) return;
     if (!this.#users.chance(swarm.editAtRename)) return;
     this.#editsAtCalls++;
-    if (this.user.editInTheWay(path)) trace.count("edit at a rename");
+    if (edit()) trace.count(what);
   }
 
   #observe(process: Process, event: ClientEvent): void {
@@ -408,3 +465,8 @@ const MUTATIONS: ReadonlySet<string> = new Set([
   "setMetadata",
   "syncDirectories",
 ]);
+
+/** The first of these that a user sees. */
+function visiblePath(...paths: readonly (string | undefined)[]): string | undefined {
+  return paths.find((path) => path !== undefined && !path.startsWith(`${STATE_DIRECTORY}/`));
+}

@@ -13,9 +13,6 @@ interface Due {
 
 /** 2026-01-01: an ordinary date, so that conflict names look ordinary. */
 const START_MS = 1_767_225_600_000;
-/** Turns of the event loop without any port call after which everything has settled. */
-const IDLE_TURNS = 2;
-
 export class Scheduler {
   /** Virtual milliseconds since the start; whole, as machines tell them. */
   now = 0;
@@ -48,14 +45,16 @@ export class Scheduler {
     heap[index] = due;
   }
 
-  /** Lets everything that is not waiting for time run to its next wait. */
+  /**
+   * Lets all that is not waiting for time run to its next wait: a turn of the event loop ends
+   * when no promise is left to settle, and one without any port call leaves nothing to wait for.
+   */
   async settle(): Promise<void> {
-    let idle = 0;
-    while (idle < IDLE_TURNS) {
-      const before = this.activity;
+    let before: number;
+    do {
+      before = this.activity;
       await new Promise<void>((resolve) => setImmediate(resolve));
-      idle = this.activity === before ? idle + 1 : 0;
-    }
+    } while (this.activity !== before);
   }
 
   /** @returns false when nothing is due within `untilMs`. */

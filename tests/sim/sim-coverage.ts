@@ -1,16 +1,19 @@
 /**
- * What must happen at least once over 2,000 seeds, or the simulation does not test what it says it
+ * What must happen at least once over 300 seeds, or the simulation does not test what it says it
  * does.
  */
 export const COVERAGE: readonly string[] = [
   "approval",
   "client kill",
+  "device rules",
   "disk fault denied",
   "disk fault exhausted",
   "disk fault full",
   "disk fault io",
+  "edit after a rename",
   "edit at a port call",
   "edit at a rename",
+  "edit at new metadata",
   "event conflict",
   "event held",
   "event in_sync",
@@ -32,11 +35,13 @@ export const COVERAGE: readonly string[] = [
   "net streamBreak",
   "net truncate",
   "net unavailable",
+  "old files",
   "op create",
   "op delete",
   "op modify",
   "op move",
   "op revival",
+  "parked twin",
   "partition",
   "power cut",
   "refused op",
@@ -44,6 +49,9 @@ export const COVERAGE: readonly string[] = [
   "server kill at a write",
   "server restore",
   "state lost",
+  "state rolled back",
+  "state tail lost",
+  "take away at a rename",
   "unreadable",
   "user append",
   "user atomic save",
@@ -58,6 +66,8 @@ export const COVERAGE: readonly string[] = [
   "user remove",
   "user remove tree",
   "user rewrite",
+  "user rules",
+  "user spelling",
   "user swap",
   "user symlink",
   "user touch",

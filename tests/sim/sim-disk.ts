@@ -1,8 +1,8 @@
 /**
  * SimDisk: a disk in memory with a page cache. Inodes, birth times, hard links, symlinks,
  * nanosecond times; bytes and names are durable only after a sync, and `powerCut` keeps or drops
- * each unsynced change by chance. Clients reach it through SimFileSystem, simulated users directly.
- * Rules: I3, I14, I15.
+ * each unsynced change by chance. May fold names, keeping the spelling in which they were made.
+ * Clients reach it through SimFileSystem, simulated users directly. Rules: I3, I14, I15, F51, F52.
  */
 import { STATE_DIRECTORY } from "../../src/client/ports.ts";
 import type { EntryKind } from "../../src/ports/filesystem.ts";
@@ -88,6 +88,8 @@ export interface SimDiskOptions {
   readonly granularityNs: bigint;
   /** A journalling disk keeps a prefix of the changes; otherwise each goes by chance. */
   readonly ordered: boolean;
+  /** Names that this makes equal are one name here. @default every name is its own */
+  readonly fold?: ((name: string) => string) | undefined;
 }
 
 /** How a user change reaches the disk: at once, or some time later. */
@@ -110,6 +112,10 @@ export class SimDisk {
     this.#options = options;
     this.#elapsedMs = options.elapsedMs ?? options.nowMs;
     this.root = this.newDirectory(undefined);
+  }
+
+  get foldsNames(): boolean {
+    return this.#options.fold !== undefined;
   }
 
   nowNs(): bigint {
@@ -176,11 +182,20 @@ export class SimDisk {
     for (const name of path.split("/")) {
       if (current.kind !== "directory") return "blocked";
       if (current.unreadable && !isRoot) return "denied";
-      const next: Inode | undefined = current.entries.get(name);
+      const next: Inode | undefined = current.entries.get(this.spelling(current, name));
       if (next === undefined) return "absent";
       current = next;
     }
     return current;
+  }
+
+  /** How the directory's entry of that name is spelled; the name itself where there is none. */
+  spelling({ entries }: DirectoryInode, name: string): string {
+    const { fold } = this.#options;
+    if (fold === undefined || entries.has(name)) return name;
+    const folded = fold(name);
+    for (const entry of entries.keys()) if (fold(entry) === folded) return entry;
+    return name;
   }
 
   /** The inode at that path, if there is one, whatever the permissions. */

@@ -51,7 +51,12 @@ export class SimFileSystem implements FileSystem {
   constructor(options: SimFileSystemOptions) {
     this.#options = options;
     this.#disk = options.disk;
-    this.capabilities = { exchange: options.exchange, executable: true, mtimeGranularityNs: 1 };
+    this.capabilities = {
+      exchange: options.exchange,
+      executable: true,
+      foldsNames: options.disk.foldsNames,
+      mtimeGranularityNs: 1,
+    };
   }
 
   /** SIGKILL of the process that holds this port; the disk keeps everything. */
@@ -242,6 +247,8 @@ export class SimFileSystem implements FileSystem {
     if (parent === undefined || inode?.kind !== "file") return "changed";
     const stat = statOf(inode);
     if (stat.identity !== expected.identity || stat.stamp !== expected.stamp) return "changed";
+    // RACE: no kernel compares and sets in one step.
+    this.#enter("setMetadata.gap", path);
     const { executable, mtimeNs } = metadata;
     this.#disk.setMetadata(inode, { executable, mtimeNs: BigInt(mtimeNs) }, "cached", parent);
     this.#disk.touched(path);
@@ -264,6 +271,27 @@ export class SimFileSystem implements FileSystem {
     }
     await this.#pause();
     for (const inode of inodes) this.#disk.syncDirectory(inode);
+  }
+
+  async sync(paths: Iterable<string>): Promise<readonly FileSystemError[]> {
+    const failures: FileSystemError[] = [];
+    const inodes: (FileInode | DirectoryInode)[] = [];
+    for (const path of paths) {
+      try {
+        this.#enter("sync", path);
+        const found = this.#find(path, "sync");
+        if (found?.kind === "directory" || found?.kind === "file") inodes.push(found);
+      } catch (error) {
+        if (!(error instanceof FileSystemError)) throw error;
+        failures.push(error);
+      }
+    }
+    await this.#pause();
+    for (const inode of inodes) {
+      if (inode.kind === "directory") this.#disk.syncDirectory(inode);
+      else this.#disk.syncFile(inode);
+    }
+    return failures;
   }
 
   #enter(name: string, path: string, detail?: string): void {
@@ -294,7 +322,7 @@ export class SimFileSystem implements FileSystem {
     const parent = this.#find(cut < 0 ? "" : path.slice(0, cut), action);
     if (parent !== undefined && parent.kind !== "directory")
       throw failure("not_directory", path, action);
-    return { parent, name };
+    return { parent, name: parent === undefined ? name : this.#disk.spelling(parent, name) };
   }
 }
 

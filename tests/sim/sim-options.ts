@@ -35,9 +35,27 @@ export interface SwarmOptions {
   readonly largeFiles: boolean;
   readonly unreadable: boolean;
   readonly fullScanIntervalMs: number;
+  /** How the disks of some clients fold names. */
+  readonly folding: Readonly<Partial<Record<ClientLabel, Folding>>>;
+  /** The state database is brought back from an older copy now and then. */
+  readonly stateRollback: boolean;
+  /** Older files are brought back into the folder now and then. */
+  readonly oldFiles: boolean;
+  /** Users write and change rules files. */
+  readonly ignoring: boolean;
 }
 
 export const CLIENTS = ["ada", "bob", "eve"] as const;
+export type ClientLabel = (typeof CLIENTS)[number];
+
+/** Which names a disk takes for one. */
+export type Folding = "case" | "form" | "both";
+
+export const FOLDS: Readonly<Record<Folding, (name: string) => string>> = {
+  case: (name) => name.toLowerCase(),
+  form: (name) => name.normalize("NFC"),
+  both: (name) => name.normalize("NFC").toLowerCase(),
+};
 
 export function drawOptions(seed: number): SwarmOptions {
   const random = new SimRandom(seed, "options");
@@ -70,7 +88,7 @@ export function drawOptions(seed: number): SwarmOptions {
     },
     partitionEveryMs: calm || random.chance(0.6) ? 0 : random.pick([10_000, 30_000]),
     serverCrashEveryMs: calm || random.chance(0.6) ? 0 : random.pick([10_000, 30_000]),
-    serverRestore: random.chance(0.06),
+    serverRestore: random.chance(0.1),
     serverFull: some(0.1, 0.1),
     stateLoss: random.chance(0.1),
     clockJumps: random.chance(0.2),
@@ -82,14 +100,38 @@ export function drawOptions(seed: number): SwarmOptions {
     fullScanIntervalMs: random.pick([20_000, 30_000, 60_000, 60_000, 240_000]),
     editAtRename: some(0.35, 0.5),
     serverKillAtWrite: some(0.2, 0.02),
+    folding: drawFolding(random),
+    stateRollback: random.chance(0.15),
+    oldFiles: random.chance(0.12),
+    ignoring: random.chance(0.25),
   };
 }
+
+function drawFolding(random: SimRandom): SwarmOptions["folding"] {
+  if (!random.chance(0.2)) return {};
+  const draw = (): Folding => random.pick(["case", "form", "both"]);
+  return random.chance(0.3) ? { bob: draw(), eve: draw() } : { eve: draw() };
+}
+
+/**
+ * Clocks that must not matter (I10). Where something may happen at any port call, a file that is
+ * read once more because another device's time looks young here changes what happens next: then
+ * all clocks are wrong alike.
+ */
+export function drawSkews(seed: number): readonly number[] {
+  const { editAtCall, editAtRename, killAtCall, diskFault } = drawOptions(seed);
+  const isAlike = editAtCall + editAtRename + killAtCall + diskFault > 0;
+  return [3, 9, 15].map((hours) => TEN_YEARS_MS + (isAlike ? 0 : hours * 3_600_000));
+}
+
+const TEN_YEARS_MS = 3_652 * 86_400_000;
 
 /** The options that are not at rest, for the first line of a failure. */
 export function describeOptions(options: SwarmOptions): string {
   const show = (value: unknown): string => {
     if (typeof value === "number") return String(Math.round(value * 10_000) / 10_000);
     if (typeof value === "bigint" || typeof value === "boolean") return String(value);
+    if (typeof value === "string") return value;
     if (typeof value !== "object" || value === null) return "";
     const parts = Object.entries(value).filter(([, inner]) => inner !== 0);
     return `{${parts.map(([key, inner]) => `${key}=${show(inner)}`).join(" ")}}`;

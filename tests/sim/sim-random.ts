@@ -41,8 +41,9 @@ export class SimRandom implements Random {
     return Math.floor(this.fraction() * bound);
   }
 
+  /** What cannot happen draws nothing: how often it is asked for then changes nothing. */
   chance(probability: number): boolean {
-    return this.fraction() < probability;
+    return probability > 0 && this.fraction() < probability;
   }
 
   pick<Value>(values: readonly Value[]): Value {

@@ -3,9 +3,9 @@
  * backup. Rules: O7, I26, S5.
  */
 import { SyncedError } from "../../src/core/error.ts";
+import type { ServedEvent } from "../../src/core/event.ts";
 import type { FolderName, ServerId } from "../../src/core/identifier.ts";
-import type { Content } from "../../src/core/node.ts";
-import type { Group } from "../../src/core/op.ts";
+import type { Batch, Group, GroupResult } from "../../src/core/op.ts";
 import { createRouter } from "../../src/http/router.ts";
 import type { MetadataStore } from "../../src/ports/metadata-store.ts";
 import { createSequencer, type Sequencer } from "../../src/server/sequencer.ts";
@@ -30,7 +30,7 @@ export interface SimServerParts {
   /** Whether the server dies in the write that begins now. */
   readonly killed: () => boolean;
   /** Looks at a delete that a device got accepted (I7). */
-  readonly onDelete: (device: string, path: string, content: Content) => void;
+  readonly onDelete: (device: string, event: ServedEvent) => void;
   /** Whether the disk is full for the write that begins now. */
   readonly full: () => boolean;
   readonly trace: SimTrace;
@@ -114,7 +114,9 @@ export class SimServer implements SimListener {
     const { trace, scheduler } = this.#parts;
     return override(sequencer, {
       commit: async (folder, batch) => {
+        const known = this.#knownSeqs(batch);
         const result = await sequencer.commit(folder, batch);
+        this.#checkRetry(batch, known, result.results);
         for (const [index, answer] of result.results.entries()) {
           if (answer.status === "accepted") {
             this.#checkBases(batch.groups[index] ?? [], answer.seqs);
@@ -130,6 +132,28 @@ export class SimServer implements SimListener {
         return result;
       },
     });
+  }
+
+  /** The seqs of ops that are in the log already, by op id. */
+  #knownSeqs({ device, groups }: Batch): ReadonlyMap<string, number> {
+    const ids = new Set<string>(groups.flat().map(({ opId }) => opId));
+    const known = new Map<string, number>();
+    for (const { event } of this.log?.events ?? []) {
+      if (event.device === device && ids.has(event.opId)) known.set(event.opId, event.seq);
+    }
+    return known;
+  }
+
+  /** A retry is answered as the first try was (I28). */
+  #checkRetry(batch: Batch, known: ReadonlyMap<string, number>, results: readonly GroupResult[]) {
+    for (const [index, answer] of results.entries()) {
+      for (const [at, { opId }] of (batch.groups[index] ?? []).entries()) {
+        const seq = known.get(opId);
+        if (seq === undefined || seq > (this.log?.events.length ?? 0)) continue;
+        if (answer.status === "accepted" && answer.seqs[at] === seq) continue;
+        this.#parts.onError(new Error(`I28: op ${opId} was event ${seq} and is asked for anew`));
+      }
+    }
   }
 
   /** An op is accepted only on the state that its author knew (I29). */
@@ -169,7 +193,7 @@ export class SimServer implements SimListener {
   #checkDeletes(device: string, seqs: readonly number[]): void {
     for (const seq of seqs) {
       const event = this.log?.events[seq - 1]?.event;
-      if (event?.kind === "delete") this.#parts.onDelete(device, event.path, event.content);
+      if (event?.kind === "delete") this.#parts.onDelete(device, event);
     }
   }
 

@@ -3,6 +3,7 @@
  * client's crashes, since a transaction is durable when it returns; a dead incarnation cannot touch
  * it. Rules: S2, S4.
  */
+import { DatabaseSync } from "node:sqlite";
 import { openStateStore } from "../../src/adapters/sqlite-state-store.ts";
 import type { StateStore, StateStoreHome } from "../../src/ports/state-store.ts";
 import { Killed } from "./sim-filesystem.ts";
@@ -10,23 +11,75 @@ import { Killed } from "./sim-filesystem.ts";
 /** What a planted bug puts between the engine and the store. */
 export type StoreWrapper = (store: StateStore) => StateStore;
 
-const WRITE = /^(put|set|add|remove|settle|forget|adopt|clear|mark|prune)/;
+/** Pruning is not among them: where there is nothing to prune, it writes nothing. */
+const WRITE = /^(put|set|add|remove|settle|forget|adopt|clear|mark)/;
 
-/** The database file: outlives incarnations, can be lost. */
+/** Databases in memory go by their names in the whole process. */
+let databases = 0;
+
+/** A database in memory; this connection keeps it alive. */
+interface Kept {
+  readonly url: string;
+  readonly database: DatabaseSync;
+}
+
+function keep(): Kept {
+  const url = `file:sim-state-${databases++}?mode=memory&cache=shared`;
+  return { url, database: new DatabaseSync(url) };
+}
+
+/** The database file: outlives incarnations, can be lost, can go back to an older copy. */
 export class SimStateFile {
   store: StateStore | undefined;
   setAsides = 0;
   /** Transactions and single writes by any incarnation. */
   writes = 0;
+  readonly #isCopied: boolean;
+  #current: Kept | undefined;
+  #copy: Kept | undefined;
+
+  /** @param isCopied whether `copy` and `rollBack` will be called. */
+  constructor(isCopied: boolean) {
+    this.#isCopied = isCopied;
+  }
 
   open(): StateStore {
-    this.store ??= openStateStore(":memory:");
+    if (this.store === undefined) {
+      if (this.#isCopied) this.#current ??= keep();
+      this.store = openStateStore(this.#current?.url ?? ":memory:");
+    }
     return this.store;
+  }
+
+  /** Somebody makes a backup of the file. */
+  copy(): void {
+    if (this.store === undefined || this.#current === undefined) return;
+    this.#copy?.database.close();
+    this.#copy = keep();
+    this.#current.database.exec(`VACUUM INTO '${this.#copy.url}'`);
+  }
+
+  /** @returns false where there is no copy to go back to. */
+  rollBack(): boolean {
+    const copy = this.#copy;
+    if (copy === undefined) return false;
+    this.drop();
+    this.#copy = undefined;
+    this.#current = copy;
+    return true;
   }
 
   drop(): void {
     this.store?.close();
     this.store = undefined;
+    this.#current?.database.close();
+    this.#current = undefined;
+  }
+
+  /** Nothing is left of it. */
+  end(): void {
+    this.drop();
+    this.#copy?.database.close();
   }
 }
 

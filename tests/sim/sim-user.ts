@@ -1,9 +1,10 @@
 /**
  * SimUser: somebody who works in one client's folder: creates, edits, saves atomically, renames,
  * swaps, deletes, at any moment, also between two system calls of the client. Knows nothing of
- * sync. Rules: I3, I4, F39-F48.
+ * sync. Rules: I3, I4, F39-F48, F51, F52, F80, F95.
  */
 import { STATE_DIRECTORY } from "../../src/client/ports.ts";
+import { IGNORE_FILE } from "../../src/core/ignore.ts";
 import type { DirectoryInode, Durability, FileInode, Inode, SimDisk } from "./sim-disk.ts";
 import type { SimLedger } from "./sim-ledger.ts";
 import type { SimRandom } from "./sim-random.ts";
@@ -20,9 +21,16 @@ export interface SimUserParts {
   /** Contents that several users may write, so that equal bytes meet. */
   readonly sharedContents: readonly Uint8Array[];
   readonly largeFiles: boolean;
+  /** Names that only differ in case or Unicode form are used too. */
+  readonly twinNames: boolean;
+  /** Rules files are written too. */
+  readonly ignoring: boolean;
 }
 
 const NAMES = ["a", "b", "c.txt", "d", "e"];
+/** Twins of some of the names, and of one another. */
+const TWIN_NAMES = [...NAMES, "A", "C.TXT", "\u00e9", "e\u0301"];
+const RULES = ["c.txt\n", "b/\nd\n", "/e\n", "*\n!a\n!*.txt\n", "a/c.txt\n"];
 const ENCODER = new TextEncoder();
 const DEPTH_MAX = 3;
 /** A handle that stays open longer than the quarantine lasts is a written limit. */
@@ -32,6 +40,13 @@ interface Handle {
   readonly inode: FileInode;
   readonly path: string;
   readonly openedMs: number;
+}
+
+/** An entry in a backup. */
+interface Saved {
+  readonly path: string;
+  readonly inode: Inode;
+  readonly file?: Pick<FileInode, "bytes" | "executable" | "mtimeNs">;
 }
 
 interface Place {
@@ -44,13 +59,17 @@ type Action = (user: SimUser) => string | undefined;
 
 export class SimUser {
   readonly parts: SimUserParts;
+  /** Until the trouble is over: all can be compared only without rules. */
+  writesRules: boolean;
   /** The rest of something that takes several steps. */
   #queue: (() => string | undefined)[] = [];
   #handles: Handle[] = [];
+  #backup: readonly Saved[] = [];
   #counter = 0;
 
   constructor(parts: SimUserParts) {
     this.parts = parts;
+    this.writesRules = parts.ignoring;
   }
 
   /** The machine lost power: no program of the user's runs on. */
@@ -61,9 +80,9 @@ export class SimUser {
 
   /** One edit, or the next step of one. */
   step(): void {
-    const { random, trace, label, nowMs } = this.parts;
+    const { trace, label, nowMs } = this.parts;
     const next = this.#queue.shift();
-    const action = next === undefined ? pickAction(random) : undefined;
+    const action = next === undefined ? pickAction(this.parts, this.writesRules) : undefined;
     const line = next === undefined ? action?.run(this) : next();
     if (line === undefined) return;
     if (action !== undefined) trace.count(`user ${action.name}`);
@@ -85,6 +104,67 @@ export class SimUser {
     else this.set([[place, this.newFile(path, this.newBytes())]]);
     trace.add(`${nowMs()} ${label} user edits ${path} in the way`);
     return true;
+  }
+
+  /** Overwrites the file at that path by as many bytes. @returns false where no file stands there. */
+  overwriteAlike(path: string): boolean {
+    const { random, disk, trace, nowMs, label } = this.parts;
+    const inode = disk.at(path);
+    if (inode?.kind !== "file" || inode.bytes.length === 0) return false;
+    const text = ENCODER.encode(random.id<string>());
+    const bytes = inode.bytes.map((byte, index) => text[index] ?? byte);
+    this.put(inode, path, bytes);
+    trace.add(`${nowMs()} ${label} user overwrites ${path} by as many bytes`);
+    return true;
+  }
+
+  /** Takes away what stands at that path. @returns false where nothing does. */
+  takeAway(path: string): boolean {
+    const { random, trace, nowMs, label } = this.parts;
+    const place = this.placeOf(path);
+    if (place === undefined || !place.parent.entries.has(place.name)) return false;
+    if (random.chance(0.3)) this.removeTree(place.path);
+    else if (!this.rename(place, this.pickPlace())) return false;
+    trace.add(`${nowMs()} ${label} user takes ${path} away`);
+    return true;
+  }
+
+  /** A backup of the folder. */
+  backUp(): void {
+    this.#backup = this.visible().map(([path, inode]) => {
+      if (inode.kind !== "file") return { path, inode };
+      const { bytes, executable, mtimeNs } = inode;
+      return { path, inode, file: { bytes, executable, mtimeNs } };
+    });
+  }
+
+  /** Brings the backup back: what it has replaces what stands there, the rest stays. */
+  bringBack(): boolean {
+    const { disk, durability, trace, nowMs, label } = this.parts;
+    if (this.#backup.length === 0) return false;
+    for (const { path, inode, file } of this.#backup) {
+      const place = this.placeOf(path);
+      const existing = place?.parent.entries.get(place.name);
+      if (place === undefined || existing?.kind === "directory") continue;
+      if (inode.kind === "directory" && existing === undefined)
+        this.set([[place, disk.newDirectory(place.parent)]]);
+      if (inode.kind === "symlink") this.set([[place, disk.newSymlink(inode.target)]]);
+      if (file === undefined) continue;
+      const { bytes, ...metadata } = file;
+      const restored = this.newFile(path, bytes);
+      disk.setMetadata(restored, metadata, durability);
+      if (durability === "durable") disk.syncFile(restored);
+      this.set([[place, restored]]);
+    }
+    trace.add(`${nowMs()} ${label} user brings older files back`);
+    return true;
+  }
+
+  /** Removes all rules files: what they hid comes to light. */
+  unignore(): boolean {
+    const rules = this.visible().filter(([path]) => path.split("/").at(-1) === IGNORE_FILE);
+    for (const [path] of rules) this.removeTree(path);
+    return rules.length > 0;
   }
 
   // Choices
@@ -116,14 +196,21 @@ export class SimUser {
 
   pickPlace(): Place {
     const [path, parent] = this.pickDirectory();
-    const name = this.parts.random.pick(NAMES);
-    return { parent, name, path: path === "" ? name : `${path}/${name}` };
+    const { random, twinNames } = this.parts;
+    return this.#place(parent, path, random.pick(twinNames ? TWIN_NAMES : NAMES));
   }
 
   placeOf(path: string): Place | undefined {
     const cut = path.lastIndexOf("/");
-    const parent = this.parts.disk.at(cut < 0 ? "" : path.slice(0, cut));
-    return parent?.kind === "directory" ? { parent, name: path.slice(cut + 1), path } : undefined;
+    const directory = cut < 0 ? "" : path.slice(0, cut);
+    const parent = this.parts.disk.at(directory);
+    if (parent?.kind !== "directory") return undefined;
+    return this.#place(parent, directory, path.slice(cut + 1));
+  }
+
+  #place(parent: DirectoryInode, directory: string, wanted: string): Place {
+    const name = this.parts.disk.spelling(parent, wanted);
+    return { parent, name, path: directory === "" ? name : `${directory}/${name}` };
   }
 
   newBytes(): Uint8Array {
@@ -391,6 +478,41 @@ function writeLate(user: SimUser): string | undefined {
   return `opens ${entry[0]}`;
 }
 
+/** Another spelling of the same name. */
+function respell(user: SimUser): string | undefined {
+  const entry = user.pickEntry();
+  const from = entry === undefined ? undefined : user.placeOf(entry[0]);
+  if (entry === undefined || from === undefined) return undefined;
+  const { disk, random } = user.parts;
+  const { parent } = from;
+  const name = random.pick(TWIN_NAMES.filter((twin) => isTwin(twin, from.name)).concat(from.name));
+  const isFree = [name, from.name].includes(disk.spelling(parent, name));
+  if (name === from.name || !isFree || parent.entries.has(name)) return undefined;
+  user.set([
+    [from, undefined],
+    [{ ...from, name, path: `${from.path.slice(0, -from.name.length)}${name}` }, entry[1]],
+  ]);
+  return `spells ${from.path} as ${name}`;
+}
+
+function isTwin(one: string, other: string): boolean {
+  return one.normalize("NFC").toLowerCase() === other.normalize("NFC").toLowerCase();
+}
+
+function writeRules(user: SimUser): string | undefined {
+  const { random, disk } = user.parts;
+  const [directory, parent] = random.chance(0.7)
+    ? (["", disk.root] as const)
+    : user.pickDirectory();
+  const path = directory === "" ? IGNORE_FILE : `${directory}/${IGNORE_FILE}`;
+  const existing = parent.entries.get(IGNORE_FILE);
+  if (existing?.kind === "directory") return undefined;
+  const isEnd = existing !== undefined && random.chance(0.4);
+  const rules = isEnd ? undefined : user.newFile(path, ENCODER.encode(random.pick(RULES)));
+  user.set([[{ parent, name: IGNORE_FILE, path }, rules]]);
+  return `${isEnd ? "removes" : "writes"} the rules ${path}`;
+}
+
 const ACTIONS: readonly NamedAction[] = [
   { name: "create", weight: 16, run: create },
   { name: "overwrite", weight: 14, run: overwrite },
@@ -409,11 +531,17 @@ const ACTIONS: readonly NamedAction[] = [
   { name: "hard link", weight: 1, run: hardLink },
   { name: "late write", weight: 3, run: writeLate },
 ];
-const WEIGHTS = ACTIONS.reduce((sum, { weight }) => sum + weight, 0);
+const SPELLING: NamedAction = { name: "spelling", weight: 6, run: respell };
+const IGNORING: NamedAction = { name: "rules", weight: 6, run: writeRules };
 
-function pickAction(random: SimRandom): NamedAction | undefined {
-  let left = random.fraction() * WEIGHTS;
-  for (const action of ACTIONS) {
+function pickAction({ random, twinNames }: SimUserParts, writesRules: boolean) {
+  const actions = [
+    ...ACTIONS,
+    ...(twinNames ? [SPELLING] : []),
+    ...(writesRules ? [IGNORING] : []),
+  ];
+  let left = random.fraction() * actions.reduce((sum, { weight }) => sum + weight, 0);
+  for (const action of actions) {
     left -= action.weight;
     if (left < 0) return action;
   }

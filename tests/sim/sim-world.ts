@@ -5,11 +5,14 @@
  */
 import type { ClientOptions } from "../../src/client/options.ts";
 import { QUARANTINE_DIRECTORY } from "../../src/client/ports.ts";
+import { nodeAt } from "../../src/client/recover.ts";
+import type { ServedEvent } from "../../src/core/event.ts";
 import type { FolderName } from "../../src/core/identifier.ts";
-import type { Content } from "../../src/core/node.ts";
+import { baseName, parentPath } from "../../src/core/path.ts";
 import { type Bug, NO_BUG } from "./sim-bugs.ts";
 import {
   difference,
+  differenceOn,
   inventedContents,
   logDamage,
   lostContents,
@@ -31,6 +34,8 @@ export interface SimOutcome {
   readonly steps: number;
   readonly options: string;
   readonly counters: ReadonlyMap<string, number>;
+  /** The server's tree at the end, without times. */
+  readonly tree: readonly string[];
   /** Only with `keepTrace`. */
   readonly trace: readonly string[];
 }
@@ -39,11 +44,17 @@ export interface SimRequest {
   readonly seed: number;
   readonly bug?: Bug;
   readonly keepTrace?: boolean;
+  /** Every device's clock is wrong by so much, one after the other. @default 0 */
+  readonly skewsMs?: readonly number[];
 }
 
 const HEAL_MS_MAX = 45 * 60_000;
 const CALM_EDITS_MAX = 12;
 const LOOK_EVERY_MS = 1_000;
+/** So many looks, 5 s each, without a rules file mean that there are none left. */
+const CALM_LOOKS = 20;
+/** Crashes of a server that is now and then brought back from a backup. */
+const RESTORE_EVERY_MS = 8_000;
 const STEPS_MAX = 60_000;
 /** A file that a user moved away and back within this time was rightly seen as gone. */
 const STEADY_MS = 3_000;
@@ -73,6 +84,7 @@ export async function simulate(request: SimRequest): Promise<SimOutcome> {
     steps: world.scheduler.steps,
     options: describeOptions(world.swarm),
     counters: world.trace.counters,
+    tree: world.tree(),
     trace: world.trace.lines,
   };
 }
@@ -87,8 +99,10 @@ class SimWorld {
   readonly #clients: readonly SimClient[];
   #trouble = true;
   #finding: string | undefined;
+  /** A client could not hold all: it tries again now and then, and may then change something. */
+  #hasParked = false;
 
-  constructor({ seed, bug = NO_BUG, keepTrace = false }: SimRequest) {
+  constructor({ seed, bug = NO_BUG, keepTrace = false, skewsMs = [] }: SimRequest) {
     this.swarm = drawOptions(seed);
     this.trace = new SimTrace(keepTrace);
     this.#random = new SimRandom(seed, "world");
@@ -104,10 +118,10 @@ class SimWorld {
       trace: this.trace,
       folder,
       killed: () => this.#trouble && this.#random.chance(this.swarm.serverKillAtWrite),
-      onDelete: (device, path, content) => {
+      onDelete: (device, event) => {
         const client = this.#clients.find((one) => one.device === device);
-        if (client !== undefined && this.#isStillThere(client, path, content)) {
-          fail(`I7: ${client.label} deleted ${path}, which stands on its disk`);
+        if (client !== undefined && this.#isStillThere(client, event)) {
+          fail(`I7: ${client.label} deleted ${event.path}, which stands on its disk`);
         }
       },
       full: () => this.#trouble && this.#random.chance(this.swarm.serverFull),
@@ -118,7 +132,7 @@ class SimWorld {
       },
     });
     const sharedContents = [0, 1, 2].map((index) => new TextEncoder().encode(`shared ${index}\n`));
-    this.#clients = CLIENTS.map((label) => {
+    this.#clients = CLIENTS.map((label, index) => {
       const engine: ClientOptions = {
         serverUrl: "http://server.test",
         folder,
@@ -136,6 +150,7 @@ class SimWorld {
         swarm: this.swarm,
         engine,
         sharedContents,
+        skewMs: skewsMs[index] ?? 0,
         wrappers: { fs: bug.fs, store: bug.store },
         fail,
       });
@@ -152,6 +167,13 @@ class SimWorld {
         event.kind === "create" && event.baseContent > 0 ? "op revival" : `op ${event.kind}`,
       );
     }
+  }
+
+  /** What I10 compares: names of conflict copies hold a date, contents none. */
+  tree(): readonly string[] {
+    return [...snapshotLog(this.#server.log)]
+      .map(([path, line]) => `${path.replaceAll(/\d{4}-\d\d-\d\d/g, "DATE")} ${withoutTime(line)}`)
+      .sort();
   }
 
   /** Leaves nothing behind that could run on. */
@@ -177,10 +199,18 @@ class SimWorld {
       });
       if (this.swarm.clockJumps)
         this.#every(15_000, () => client.jumpClock((this.#random.fraction() - 0.5) * 1e8));
+      if (this.swarm.stateRollback) this.#every(4_000, () => client.state.copy());
+      if (this.swarm.oldFiles) {
+        this.#every(6_000, () => client.user.backUp());
+        this.#every(15_000, () => client.bringBackFiles());
+      }
+      if (this.swarm.ignoring) this.#every(8_000, () => this.#changeDeviceRules(client));
       if (this.swarm.userCaches) this.#every(5_000, () => client.disk.writeBack());
       if (this.swarm.unreadable) this.#every(4_000, () => this.#lockAway(client));
     }
-    this.#every(this.swarm.serverCrashEveryMs, () => this.#strikeServer());
+    const { serverCrashEveryMs, serverRestore } = this.swarm;
+    const strikeEveryMs = serverRestore ? RESTORE_EVERY_MS : serverCrashEveryMs;
+    this.#every(strikeEveryMs, () => this.#strikeServer());
     await this.#runUntil(this.swarm.troubleMs);
   }
 
@@ -203,12 +233,26 @@ class SimWorld {
     if (this.swarm.powerCuts && this.#random.chance(0.4)) client.powerCut();
     else if (this.#random.chance(0.2)) client.stop();
     else client.kill();
-    if (this.swarm.stateLoss && !client.running && this.#random.chance(0.2)) client.loseState();
+    if (client.running) return;
+    if (this.swarm.stateLoss && this.#random.chance(0.2)) client.loseState();
+    if (this.swarm.stateRollback && this.#random.chance(0.5)) client.rollBackState();
+    if (this.swarm.oldFiles && this.#random.chance(0.3)) client.bringBackFiles();
+  }
+
+  #changeDeviceRules(client: SimClient): void {
+    client.setDeviceRules(
+      this.#random.chance(0.4) ? undefined : this.#random.pick(["b\n", "/a\n", "*.txt\n"]),
+    );
   }
 
   /** True where no user has touched that file for a while, nor any directory above it. */
-  #isStillThere({ disk }: SimClient, path: string, content: Content): boolean {
+  #isStillThere({ disk, state }: SimClient, { node, path, content }: ServedEvent): boolean {
     const inode = disk.at(path);
+    const { local } = state.store ?? {};
+    const parent = state.store === undefined ? undefined : nodeAt(state.store, parentPath(path));
+    const known = parent === undefined ? undefined : local?.child(parent, baseName(path));
+    // Another node has taken its place; what stands there is that one's.
+    if (known !== undefined && known.id !== node) return false;
     if (inode?.kind !== "file" || content.kind !== "file") return false;
     if (this.#ledger.digest(inode.bytes) !== content.sha256) return false;
     // Where equal bytes have been in another node too, that one may have been moved here.
@@ -247,7 +291,7 @@ class SimWorld {
     this.#server.crash();
     this.trace.count("server crash");
     this.trace.add(`${this.scheduler.now} server crash`);
-    if (this.swarm.serverRestore && this.#random.chance(0.3)) this.#restoreServer();
+    if (this.swarm.serverRestore && this.#random.chance(0.5)) this.#restoreServer();
     this.scheduler.at(this.#random.fraction() * 10_000, () => this.#server.start());
   }
 
@@ -262,7 +306,9 @@ class SimWorld {
       ),
     );
     const present = new Set<ReturnType<SimLedger["digest"]>>();
-    for (const client of this.#clients) this.#ledger.onDisk(client.disk, present);
+    // What was displaced, somebody wrote over: the log alone kept it.
+    const isInUse = (path: string) => !path.startsWith(`${QUARANTINE_DIRECTORY}/`);
+    for (const client of this.#clients) this.#ledger.onDisk(client.disk, present, isInUse);
     for (const { event } of log.events)
       if (event.content.kind === "file") present.add(event.content.sha256);
     this.#ledger.requireOnly(present);
@@ -278,10 +324,26 @@ class SimWorld {
       client.heal();
       client.user.finish();
     }
+    if (this.swarm.ignoring) await this.#unignore();
     await this.#converge("after the trouble");
     this.#checkBytes();
     await this.#drainQuarantine();
     this.#checkBytes();
+  }
+
+  /** Without rules everything is synced again (F95), so that all can be compared. */
+  async #unignore(): Promise<void> {
+    const deadline = this.scheduler.now + HEAL_MS_MAX;
+    for (const client of this.#clients) client.setDeviceRules(undefined);
+    for (let calm = 0; calm < CALM_LOOKS; calm++) {
+      for (const client of this.#clients) {
+        client.start();
+        client.approve();
+        if (client.user.unignore()) calm = 0;
+      }
+      if (this.scheduler.now > deadline) throw new Finding("I1: rules files come back for ever");
+      await this.#runUntil(this.scheduler.now + 5_000);
+    }
   }
 
   /** Late writes of the trouble phase come to light at the latest when quarantine is emptied. */
@@ -313,11 +375,12 @@ class SimWorld {
     this.trace.add(`${this.scheduler.now} calm: ${client.label} has edited`);
     await this.#converge("after calm edits");
     const changed = difference(wanted, snapshotDisk(client, this.#ledger));
-    if (changed.length > 0)
+    if (changed.length > 0 && !this.#hasParked)
       throw new Finding(`I6: calm edits of ${client.label} were changed:\n${changed.join("\n")}`);
     const conflicts =
       this.#clients.reduce((sum, { conflicts }) => sum + conflicts, 0) - conflictsBefore;
-    if (conflicts > 0) throw new Finding(`I9: ${conflicts} conflicts from one user's edits`);
+    if (conflicts > 0 && !this.#hasParked)
+      throw new Finding(`I9: ${conflicts} conflicts from one user's edits`);
     this.#checkBytes();
   }
 
@@ -326,8 +389,9 @@ class SimWorld {
     await this.#drainQuarantine();
     for (const client of this.#clients) client.stop();
     await this.#converge("after a restart");
-    this.#checkLeftovers();
     await this.#runUntil(this.scheduler.now + SETTLED_MS);
+    if (this.#hasParked) return;
+    this.#checkLeftovers();
     const before = this.#pulse();
     await this.#runUntil(this.scheduler.now + 2 * this.swarm.fullScanIntervalMs + 5_000);
     const now = this.#pulse();
@@ -369,11 +433,12 @@ class SimWorld {
 
   #differences(): readonly string[] {
     const wanted = snapshotLog(this.#server.log);
-    return this.#clients.flatMap((client) =>
-      difference(snapshotDisk(client, this.#ledger), wanted).map(
-        (line) => `${client.label} ${line}`,
-      ),
-    );
+    return this.#clients.flatMap((client) => {
+      const { lines, parked } = differenceOn(client, this.#ledger, wanted);
+      if (parked > 0 && !this.#hasParked) this.trace.count("parked twin");
+      if (parked > 0) this.#hasParked = true;
+      return lines.map((line) => `${client.label} ${line}`);
+    });
   }
 
   #checkBytes(): void {
@@ -398,6 +463,11 @@ class SimWorld {
     }
     this.scheduler.now = Math.max(this.scheduler.now, untilMs);
   }
+}
+
+/** A file's line ends with its mtime. */
+function withoutTime(line: string): string {
+  return line.replace(/ -?\d+$/, "");
 }
 
 /** The last seq up to `seq` at which a group ends, so that a backup holds whole groups. */
