@@ -2,7 +2,7 @@
  * A synced folder seen from outside its running client: its state is opened read-only, beside the
  * process that owns it. Rules: S1, S3.
  */
-import { accessSync, constants, existsSync, readFileSync, statfsSync, statSync } from "node:fs";
+import { closeSync, existsSync, openSync, readFileSync, statfsSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { z } from "zod";
 import { isFolderLocked } from "../adapters/folder-lock.ts";
@@ -47,11 +47,12 @@ export function openFolderState(folderPath: string): StateStore | undefined {
   return existsSync(path) ? openStateStoreReadOnly(path) : undefined;
 }
 
-/** True where nothing can be written to the folder's state, whoever tries. */
+/** True where nothing can be written beside the folder's state, whoever tries. */
 export function isReadOnly(folderPath: string): boolean {
   try {
-    // Not opened: to close it would let go of SQLite's locks in this process.
-    accessSync(join(stateDirectoryOf(folderPath), "state.db"), constants.W_OK);
+    // Only opening tells of a disk that failed. Not the database: to close it would let go of the
+    // locks that SQLite has on it in this process.
+    closeSync(openSync(join(folderPath, MARKER_FILE), "r+"));
     return false;
   } catch (error) {
     return error instanceof Error && "code" in error && error.code === "EROFS";
