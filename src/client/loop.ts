@@ -428,7 +428,11 @@ class Loop {
     const { store, clock, api } = this.#ports;
     const { log } = this.#parts.session;
     const cursor = store.cursor();
-    if (cursor === undefined || cursor.seq === this.#reportedSeq) return;
+    if (cursor === undefined || cursor.seq === this.#reportedSeq) {
+      // The log of a restored server may be back where it was when it was last told of.
+      this.#reportAtMs = undefined;
+      return;
+    }
     const now = clock.monotonic();
     this.#reportAtMs ??= this.#reportedSeq === -1 ? now : now + REPORT_DELAY_MS;
     if (now < this.#reportAtMs) return;

@@ -63,7 +63,7 @@ export function drawOptions(seed: number): SwarmOptions {
     random.chance(share) ? rate * random.fraction() : 0;
   const calm = random.chance(0.1);
   const net = (share: number, rate: number) => (calm ? 0 : some(share, rate));
-  return {
+  const drawn = {
     troubleMs: random.pick([5_000, 15_000, 40_000]),
     editEveryMs: random.pick([300, 1_000, 3_000, 8_000]),
     editAtCall: some(0.5, 0.03),
@@ -105,6 +105,9 @@ export function drawOptions(seed: number): SwarmOptions {
     oldFiles: random.chance(0.12),
     ignoring: random.chance(0.25),
   };
+  // Rings of renames on a disk that folds names and cannot exchange may wait for ever (D9).
+  const folds = Object.keys(drawn.folding).length > 0;
+  return folds ? { ...drawn, exchange: true } : drawn;
 }
 
 function drawFolding(random: SimRandom): SwarmOptions["folding"] {
