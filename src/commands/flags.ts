@@ -75,8 +75,8 @@ export function environmentArguments(
 }
 
 /**
- * Refuses what citty would let pass: unknown flags, flags without their value, too many or too few
- * arguments.
+ * Refuses what citty would let pass: unknown flags, flags without their value or with an empty one,
+ * too many or too few arguments.
  *
  * @throws {SyncedError} `usage`
  */
@@ -92,7 +92,7 @@ export function checkArguments(args: ArgsDef, rawArgs: readonly string[]): void 
       options[name] = { type: arg.type === "boolean" ? "boolean" : "string" };
     }
   }
-  const positionals = parseStrictly(options, rawArgs);
+  const { positionals, values } = parseStrictly(options, rawArgs);
   if (positionals.length > allowed) {
     throw new SyncedError("usage", `Unexpected argument "${positionals[allowed]}"`);
   }
@@ -104,14 +104,20 @@ export function checkArguments(args: ArgsDef, rawArgs: readonly string[]): void 
     );
   }
   if (positionals.includes("")) throw new SyncedError("usage", "An argument is empty");
+  // Mostly a variable of a script that is not set: whatever stood in for it would be a guess.
+  const empty = Object.keys(values).find((name) => values[name] === "");
+  if (empty !== undefined) throw new SyncedError("usage", `Cannot use --${empty} "": it is empty`);
 }
 
 function parseStrictly(
   options: Record<string, { type: "boolean" | "string" }>,
   rawArgs: readonly string[],
-): string[] {
+): {
+  readonly positionals: readonly string[];
+  readonly values: Readonly<Record<string, string | boolean | undefined>>;
+} {
   try {
-    return parseArgs({ args: [...rawArgs], options, allowPositionals: true }).positionals;
+    return parseArgs({ args: [...rawArgs], options, allowPositionals: true });
   } catch (error) {
     // node:util appends advice on "--" after the first sentence; the usage that follows says
     // enough.

@@ -80,6 +80,22 @@ describe("usage", () => {
     ["a missing argument", ["sync"], "Missing argument"],
     ["too many arguments", ["status", "a", "b"], 'Unexpected argument "b"'],
     ["an empty argument", ["status", ""], "empty"],
+    ...[
+      ["sync", ".", "--server"],
+      ["sync", ".", "--folder"],
+      ["sync", ".", "--device"],
+      ["sync", ".", "--token-file"],
+      ["sync", ".", "--metrics-port"],
+      ["serve", "--data"],
+      ["serve", "--host"],
+      ["serve", "--mirror"],
+      ["serve", "--database-url"],
+      ["verify", "--data"],
+      ["healthcheck", "--url"],
+    ].map((args) => {
+      const flag = args.at(-1) ?? "";
+      return [`an empty ${args[0]} ${flag}`, [...args, ""], `Cannot use ${flag} ""`] as const;
+    }),
   ];
   for (const [what, args, said] of refused) {
     test(`${what} is refused with the usage on stderr and exit code 2`, async () => {
