@@ -79,7 +79,8 @@ export async function send(
     // JSON is ASCII but for names, so that its length is near enough.
     options.instruments?.bytesMoved("up", outgoing.body?.length ?? 0);
     await checkHead(response, contentType, idle).catch((error: unknown) => {
-      throw forPerson(error, serverUrl, outgoing.token !== undefined);
+      const place = transport.describe?.(serverUrl) ?? serverUrl;
+      throw forPerson(error, place, outgoing.token !== undefined);
     });
     return { pieces: () => readPieces(response, idle, close, options.instruments) };
   } catch (error) {
@@ -200,21 +201,21 @@ async function checkHead(response: Response, wanted: string, idle: IdleGuard): P
 }
 
 /** Says where it happened, and what to do about it. */
-function forPerson(error: unknown, serverUrl: string, hasToken: boolean): unknown {
+function forPerson(error: unknown, place: string, hasToken: boolean): unknown {
   if (!(error instanceof SyncedError)) return error;
   const { code } = error;
   if (code === "not_a_synced_server") {
-    const message = `Cannot use ${serverUrl}: ${error.message}; check the address`;
+    const message = `Cannot use ${place}: ${error.message}; check the address`;
     return new SyncedError(code, message, { cause: error });
   }
   if (code === "unauthenticated") {
     const message = hasToken
-      ? `Cannot sync with ${serverUrl}: it does not accept the token; check the one you gave it`
-      : `Cannot sync with ${serverUrl}: it wants a token; use --token-file or SYNCED_TOKEN`;
+      ? `Cannot sync with ${place}: it does not accept the token; check the one you gave it`
+      : `Cannot sync with ${place}: it wants a token; use --token-file or SYNCED_TOKEN`;
     return new SyncedError(code, message, { cause: error });
   }
   if (code === "storage_full") {
-    const message = `Cannot send to ${serverUrl}: the server's disk is full; free some space there`;
+    const message = `Cannot send to ${place}: the server's disk is full; free some space there`;
     return new SyncedError(code, message, { cause: error });
   }
   return error;
