@@ -15,6 +15,7 @@ import { ReadTurn } from "./read-turn.ts";
 
 /** A row as SQLite hands it out. */
 export type SqlRow = Record<string, SQLOutputValue>;
+export type SqlValue = SQLInputValue;
 
 /**
  * `normal` leaves the barrier to the next `full` transaction: a crash may forget it, never tear it.

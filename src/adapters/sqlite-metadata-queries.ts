@@ -34,15 +34,18 @@ export const CHILDREN_AT = `
 SELECT * FROM events AS e INDEXED BY events_by_place
 WHERE folder = ? AND parent = ? AND name > ? AND seq <= ?
 AND ${STILL_SO} ORDER BY name LIMIT ?`;
-export const NODE_HISTORY = `
+const EVENT_AFTER_ITS_PREVIOUS = `
 SELECT e.*, (SELECT hash FROM events AS p WHERE p.folder = e.folder AND p.seq = e.seq - 1)
-AS previous_hash
-FROM events AS e INDEXED BY events_by_node
+AS previous_hash FROM events AS e`;
+export const NODE_HISTORY = `
+${EVENT_AFTER_ITS_PREVIOUS} INDEXED BY events_by_node
 WHERE folder = ? AND node = ? AND seq < ? ORDER BY seq DESC LIMIT ?`;
-export const LAST_DELETED_AT = `
-SELECT * FROM events INDEXED BY events_by_place
-WHERE folder = ? AND parent = ? AND name = ? AND kind = 'delete'
-ORDER BY seq DESC LIMIT 1`;
+export const PLACE_HISTORY = `
+${EVENT_AFTER_ITS_PREVIOUS} INDEXED BY events_by_place
+WHERE folder = ? AND parent = ? AND name = ? AND seq < ? ORDER BY seq DESC LIMIT ?`;
+export const NEXT_OF_NODE = `
+${EVENT_AFTER_ITS_PREVIOUS} INDEXED BY events_by_node
+WHERE folder = ? AND node = ? AND seq > ? ORDER BY seq LIMIT 1`;
 export const CONTENT_BY_SHA256 = `
 SELECT * FROM events INDEXED BY events_by_sha256
 WHERE folder = ? AND sha256 = ? ORDER BY seq DESC LIMIT 1`;

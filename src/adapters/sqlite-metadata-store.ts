@@ -16,7 +16,7 @@ import {
   ROOT_ID,
   type ServerId,
 } from "../core/identifier.ts";
-import type { RemoteNode, Sequence } from "../core/node.ts";
+import { type RemoteNode, type Sequence, samePlace } from "../core/node.ts";
 import type {
   Append,
   FolderHead,
@@ -29,7 +29,7 @@ import type {
   OpRecord,
   SubtreeExtent,
 } from "../ports/metadata-store.ts";
-import { SqliteDatabase } from "./sqlite-database.ts";
+import { SqliteDatabase, type SqlValue } from "./sqlite-database.ts";
 import {
   CHILD_AT,
   CHILD_NOW,
@@ -43,11 +43,12 @@ import {
   GROUP_END,
   HEAD,
   INSERT_OBJECT,
-  LAST_DELETED_AT,
+  NEXT_OF_NODE,
   NODE_AT,
   NODE_HISTORY,
   NODES_AFTER,
   OBJECTS_AFTER,
+  PLACE_HISTORY,
   SUBTREE_EXTENT,
   USAGE,
 } from "./sqlite-metadata-queries.ts";
@@ -262,21 +263,30 @@ class SqliteMetadataStore implements MetadataStore {
     name: FolderName,
     page: Parameters<MetadataStore["history"]>[1],
   ): ReturnType<MetadataStore["history"]> {
-    const { row: folder, record } = this.#folder(name);
+    const folder = this.#folder(name);
     const before = page.before ?? Number.MAX_SAFE_INTEGER;
-    const rows = this.#db.rows(NODE_HISTORY, folder, toBlob(page.node), before, page.limit);
-    return rows.map((row) => {
-      const first = row["previous_hash"] === null;
-      return toServedEvent(row, first ? record.genesis : hex(row, "previous_hash"));
-    });
+    return this.#served(folder, NODE_HISTORY, folder.row, toBlob(page.node), before, page.limit);
   }
 
-  async lastDeletedAt(
-    ...[name, place]: Parameters<MetadataStore["lastDeletedAt"]>
-  ): Promise<RemoteNode | undefined> {
-    const { row: folder } = this.#folder(name);
-    const row = this.#db.row(LAST_DELETED_AT, folder, toBlob(place.parent), place.name);
-    return row === undefined ? undefined : toNodeAfter(row);
+  async placeHistory(
+    name: FolderName,
+    {
+      place,
+      before = Number.MAX_SAFE_INTEGER,
+      limit,
+    }: Parameters<MetadataStore["placeHistory"]>[1],
+  ): ReturnType<MetadataStore["placeHistory"]> {
+    const folder = this.#folder(name);
+    const at = [folder.row, toBlob(place.parent), place.name] as const;
+    // Within a group a node may arrive before its predecessor leaves: one more is looked at.
+    const events = this.#served(folder, PLACE_HISTORY, ...at, before, limit + 1);
+    const departures = events.flatMap(({ node, seq }) => {
+      const next = this.#served(folder, NEXT_OF_NODE, folder.row, toBlob(node), seq);
+      return next.filter((event) => event.kind === "move" && !samePlace(event, place));
+    });
+    return [...events, ...departures.filter(({ seq }) => seq < before)]
+      .sort((a, b) => b.seq - a.seq)
+      .slice(0, limit);
   }
 
   async contentBySha256(
@@ -385,6 +395,14 @@ class SqliteMetadataStore implements MetadataStore {
         ? { epoch, seq: 0, hash: genesis }
         : { epoch, seq: integer(row, "seq"), hash: hex(row, "hash") };
     return { folder: record, head };
+  }
+
+  /** What a query finds that tells the hash before each event, too. */
+  #served({ record }: Folder, query: string, ...values: readonly SqlValue[]): ServedEvent[] {
+    return this.#db.rows(query, ...values).map((row) => {
+      const first = row["previous_hash"] === null;
+      return toServedEvent(row, first ? record.genesis : hex(row, "previous_hash"));
+    });
   }
 
   #hashAt({ row: folder, record }: Folder, seq: Sequence): Digest | undefined {

@@ -49,6 +49,8 @@ export const TOKEN_LENGTH_MAX = 256;
 /** One idle event stream says that it is alive this often; a reader gives up after three. */
 export const HEARTBEAT_INTERVAL_MS = 15_000;
 export const HEARTBEAT_TIMEOUT_MS = 45_000;
+/** Directories of one path, one after the other, in whose time its history is looked for. */
+export const HISTORY_DIRECTORIES_MAX = 1000;
 /** A stream's unread bytes before its reader is dropped; it resumes from its cursor. */
 export const STREAM_BUFFER_BYTES_MAX = 1 * MIB;
 export const DEVICE_NAME_LENGTH_MAX = 64;

@@ -189,8 +189,14 @@ export interface MetadataStore {
     folder: FolderName,
     page: { readonly node: NodeId; readonly before?: Sequence; readonly limit: number },
   ): Promise<readonly ServedEvent[]>;
-  /** The tombstone of the node that was last deleted at this place. */
-  lastDeletedAt(folder: FolderName, place: Place): Promise<RemoteNode | undefined>;
+  /**
+   * The events that put a node into this place, changed one there or took it away, whichever nodes
+   * these were; newest first, those before `before`.
+   */
+  placeHistory(
+    folder: FolderName,
+    page: { readonly place: Place; readonly before?: Sequence; readonly limit: number },
+  ): Promise<readonly ServedEvent[]>;
   /** The newest content of the folder with that SHA-256, current or not. */
   contentBySha256(folder: FolderName, sha256: Digest): Promise<FileContent | undefined>;
 

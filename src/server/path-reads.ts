@@ -1,11 +1,11 @@
-/** Reads by path: which node is there, what lies below, what happened to it. Rules: L5, H4, H7. */
+/** Reads by path: which node is there, what lies below. Rules: L5, H4, H7. */
 import { SyncedError } from "../core/error.ts";
 import type { Cursor } from "../core/event.ts";
 import { type FolderName, type NodeId, ROOT_ID } from "../core/identifier.ts";
 import type { RemoteNode, Sequence } from "../core/node.ts";
 import { joinPath, parsePath } from "../core/path.ts";
 import type { FolderHead, MetadataStore } from "../ports/metadata-store.ts";
-import type { HistoryPage, IndexPage, IndexRequest, PathNode } from "./sequencer.ts";
+import type { IndexPage, IndexRequest, PathNode } from "./sequencer.ts";
 
 /** @throws {SyncedError} `folder_not_found` */
 export async function requireFolder(
@@ -77,26 +77,8 @@ export async function readIndex(
   return next === undefined ? page : { ...page, next };
 }
 
-/** History of the node that is at a path, or was last deleted there. */
-export async function readHistory(
-  metadata: MetadataStore,
-  folder: FolderName,
-  request: { readonly path: string; readonly limit: number; readonly before?: Sequence },
-): Promise<HistoryPage> {
-  await headOf(metadata, folder, undefined);
-  const node = await lastNodeAt(metadata, folder, request.path);
-  if (node === undefined) return { versions: [] };
-  const events = await metadata.history(folder, { ...request, node });
-  const versions = events.map(({ seq, time, device, kind, path, content }) => {
-    const version = { seq, time, device, kind, path };
-    if (content.kind !== "file") return version;
-    return { ...version, size: content.size, sha256: content.sha256 };
-  });
-  const next = versions.length < request.limit ? undefined : versions.at(-1)?.seq;
-  return next === undefined || next <= 1 ? { versions } : { versions, next };
-}
-
-async function headOf(
+/** @throws {SyncedError} `folder_not_found`; `cursor_ahead` when `seq` is beyond the head */
+export async function headOf(
   metadata: MetadataStore,
   folder: FolderName,
   seq: Sequence | undefined,
@@ -105,22 +87,6 @@ async function headOf(
   if (seq === undefined || seq <= head.seq) return head;
   const claim = `the head is ${head.seq}`;
   throw new SyncedError("cursor_ahead", `Cannot read as of event ${seq}: ${claim}`);
-}
-
-async function lastNodeAt(
-  metadata: MetadataStore,
-  folder: FolderName,
-  path: string,
-): Promise<NodeId | undefined> {
-  let parent: NodeId | undefined;
-  for (const name of legalNames(path) ?? []) {
-    const place = { parent: parent ?? ROOT_ID, name };
-    const live = await metadata.child(folder, place);
-    const node = live ?? (await metadata.lastDeletedAt(folder, place));
-    if (node === undefined) return undefined;
-    parent = node.id;
-  }
-  return parent;
 }
 
 /**

@@ -35,7 +35,8 @@ import { checkCursor } from "./commit.ts";
 import { FileAccess } from "./file-access.ts";
 import { FolderLog } from "./folder-log.ts";
 import { ObjectSupply } from "./object-supply.ts";
-import { nodeAt, readHistory, readIndex, requireFolder } from "./path-reads.ts";
+import { readHistory } from "./path-history.ts";
+import { nodeAt, readIndex, requireFolder } from "./path-reads.ts";
 import { formatTime } from "./time.ts";
 
 export type { ByteRange } from "../core/manifest-walk.ts";
@@ -72,13 +73,13 @@ export interface HistoryVersion {
   readonly device: DeviceId;
   readonly kind: EventKind;
   readonly path: string;
-  /** Files only. */
+  /** Of the file that is there after it; absent where it has gone. */
   readonly size?: number;
   readonly sha256?: Digest;
 }
 
 export interface HistoryPage {
-  /** Newest first, across renames. */
+  /** Newest first: of all that ever stood there; of who is there now, across renames too. */
   readonly versions: readonly HistoryVersion[];
   /** `before` of the next page; undefined on the last page. */
   readonly next?: Sequence;

@@ -378,10 +378,35 @@ function pastReads(): void {
     expect(page.map(({ seq }) => seq)).toEqual([3]);
   });
 
-  test("what was deleted at a place, and contents of the past, are still found [H7]", async () => {
-    const gone = await store.lastDeletedAt(FOLDER, { parent: ROOT_ID, name: "c" });
-    expect(gone).toMatchObject({ id: B, deleted: true });
-    expect(await store.lastDeletedAt(FOLDER, { parent: A, name: "b" })).toBeUndefined();
+  test("a place's history tells who came, changed there and left [H7]", async () => {
+    const at = async (parent: NodeId, name: string, before?: number, limit = 10) => {
+      const page = { place: { parent, name }, limit, ...(before === undefined ? {} : { before }) };
+      return (await store.placeHistory(FOLDER, page)).map(({ seq, kind }) => `${seq} ${kind}`);
+    };
+    expect(await at(ROOT_ID, "c")).toEqual(["5 delete", "4 move"]);
+    expect(await at(A, "b")).toEqual(["4 move", "3 modify", "2 create"]);
+    expect(await at(A, "b", 4, 1)).toEqual(["3 modify"]);
+    expect(await at(A, "c")).toEqual([]);
+    // Another one by that name, then both trade places within a group, then one leaves for good.
+    await append([create(C, "c", fileOf("two"))], [create(D, "d", fileOf("one"))]);
+    await append([move(C, "d", 7), move(D, "c", 8)], [move(C, "e", 9), move(D, "d", 10)]);
+    const all = ["12 move", "10 move", "9 move", "7 create", "5 delete", "4 move"];
+    expect(await at(ROOT_ID, "c")).toEqual(all);
+    expect(await at(ROOT_ID, "d")).toEqual(["12 move", "11 move", "10 move", "9 move", "8 create"]);
+    const paged: string[] = [];
+    for (let before = 99; ; ) {
+      const [one] = await at(ROOT_ID, "c", before, 1);
+      if (one === undefined) break;
+      paged.push(one);
+      before = Number.parseInt(one, 10);
+    }
+    expect(paged).toEqual(all);
+    const page = { place: { parent: ROOT_ID, name: "d" }, limit: 10 };
+    const { events } = await store.events(FOLDER, { after: 7, limit: 10 });
+    expect(await store.placeHistory(FOLDER, page)).toEqual(events.toReversed());
+  });
+
+  test("contents of the past are still found [H7]", async () => {
     expect(await store.contentBySha256(FOLDER, sha256("one"))).toEqual(
       fileOf("one") as Awaited<ReturnType<MetadataStore["contentBySha256"]>>,
     );

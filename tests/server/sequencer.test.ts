@@ -202,7 +202,54 @@ describe("the tree and the index", () => {
     expect(await shown({})).toEqual([all, undefined]);
     expect(await shown({ limit: 2 })).toEqual([all.slice(0, 2), 3]);
     expect(await shown({ limit: 2, before: 3 })).toEqual([all.slice(2), undefined]);
-    expect(await shown({ path: "dir/old" })).toEqual([[], undefined]);
+    const left = ["move new", "create dir/old"];
+    expect(await shown({ path: "dir/old" })).toEqual([left, undefined]);
+    expect(await shown({ path: "dir/never" })).toEqual([[], undefined]);
+  });
+
+  test("history names all that ever stood at a path, whichever nodes these were [H7]", async () => {
+    const { sequencer } = world;
+    const remove = (path: string) => sequencer.deleteFile(FOLDER, { path, device: DEVICE });
+    const nodeOf = async (path: string) => (await sequencer.nodeAt(FOLDER, path))?.id ?? A;
+    const shown = async (path: string, page: { limit?: number; before?: number } = {}) => {
+      const { versions } = await sequencer.history(FOLDER, { path, limit: 100, ...page });
+      for (const { kind, path: at, sha256, size } of versions) {
+        const isThere = kind !== "delete" && (kind !== "move" || at === path) && path !== "site";
+        expect([sha256 !== undefined, size !== undefined]).toEqual([isThere, isThere]);
+      }
+      return versions.map(({ seq, kind, path }) => `${seq} ${kind} ${path}`);
+    };
+    // Saved by deleting and making anew, in a directory that is made anew as well, and renamed.
+    await put("site/page", "one");
+    await remove("site/page");
+    await put("site/page", "two");
+    const former = await nodeOf("site");
+    await world.post([move(former, "site.old", 1)]);
+    await put("site.new/page", "three");
+    await world.post([move(await nodeOf("site.new"), "site", 6)]);
+    await put("site/page", "four");
+    const pages = ["9 modify site/page", "7 create site.new/page"];
+    const earlier = ["4 create site/page", "3 delete site/page", "2 create site/page"];
+    expect(await shown("site/page")).toEqual([...pages, ...earlier]);
+    expect(await shown("site.old/page")).toEqual(earlier);
+    expect(await shown("site.new/page")).toEqual(["7 create site.new/page"]);
+    const directories = ["8 move site", "6 create site.new", "5 move site.old", "1 create site"];
+    expect(await shown("site")).toEqual(directories);
+    // By pages, however small.
+    const paged: string[] = [];
+    for (let before = 99; ; ) {
+      const [one] = await shown("site/page", { before, limit: 1 });
+      if (one === undefined) break;
+      paged.push(one);
+      before = Number.parseInt(one, 10);
+    }
+    expect(paged).toEqual([...pages, ...earlier]);
+    // Renamed to a backup that goes later, and written anew.
+    await world.post([move(await nodeOf("site/page"), "page.bak", 7)]);
+    await put("site/page", "five");
+    await remove("page.bak");
+    const saved = ["11 create site/page", "10 move page.bak"];
+    expect(await shown("site/page")).toEqual([...saved, ...pages, ...earlier]);
   });
 });
 

@@ -6,7 +6,7 @@
 import { SyncedError } from "../../src/core/error.ts";
 import type { FolderName } from "../../src/core/identifier.ts";
 import { type NodeId, ROOT_ID, type ServerId } from "../../src/core/identifier.ts";
-import type { RemoteNode, Sequence } from "../../src/core/node.ts";
+import { type Place, type RemoteNode, type Sequence, samePlace } from "../../src/core/node.ts";
 import type {
   Append,
   DeviceRecord,
@@ -201,14 +201,23 @@ export class SimMetadataStore implements MetadataStore {
       .slice(0, page.limit);
   }
 
-  async lastDeletedAt(
+  async placeHistory(
     folder: FolderName,
-    place: { parent: NodeId; name: string },
-  ): Promise<RemoteNode | undefined> {
+    page: { place: Place; before?: Sequence; limit: number },
+  ): Promise<readonly EventSlice["events"][number][]> {
     const log = await this.#read(folder);
-    return [...log.nodes.values()]
-      .filter((node) => node.deleted && node.parent === place.parent && node.name === place.name)
-      .sort((a, b) => b.placeVersion - a.placeVersion)[0];
+    const there = new Set<NodeId>();
+    const found: EventSlice["events"][number][] = [];
+    for (const { event } of log.events) {
+      const isThere = samePlace(event, page.place);
+      if (isThere || (event.kind === "move" && there.has(event.node))) found.push(event);
+      if (isThere) there.add(event.node);
+      else there.delete(event.node);
+    }
+    return found
+      .filter(({ seq }) => page.before === undefined || seq < page.before)
+      .reverse()
+      .slice(0, page.limit);
   }
 
   async contentBySha256(folder: FolderName, sha256: string) {

@@ -1,0 +1,133 @@
+/**
+ * History of a path: what happened to all that ever stood there, one after the other.
+ * Rules: H7, L5.
+ *
+ * Programs save by deleting a file and making it anew, so a path's versions belong to many nodes.
+ * The node that is there now, or was last, is followed back across its renames; of those before it
+ * their time in this place is told, and where they went.
+ */
+import type { ServedEvent } from "../core/event.ts";
+import { type FolderName, type NodeId, ROOT_ID } from "../core/identifier.ts";
+import { HISTORY_DIRECTORIES_MAX } from "../core/limits.ts";
+import { type Place, type Sequence, samePlace } from "../core/node.ts";
+import type { MetadataStore } from "../ports/metadata-store.ts";
+import { headOf, legalNames, nodesAlong } from "./path-reads.ts";
+import type { HistoryPage, HistoryVersion } from "./sequencer.ts";
+
+/** A node's last stay at one place or path. */
+interface Stay {
+  readonly node: NodeId;
+  /** What happened from this event on happened without it. */
+  readonly until: Sequence;
+}
+
+/** An event, and whether it took the node away from the path in question. */
+type Found = ServedEvent & { readonly hasLeft?: boolean };
+
+interface HistoryRequest {
+  readonly path: string;
+  readonly limit: number;
+  readonly before?: Sequence;
+}
+
+/** @throws {SyncedError} `folder_not_found` */
+export async function readHistory(
+  metadata: MetadataStore,
+  folder: FolderName,
+  request: HistoryRequest,
+): Promise<HistoryPage> {
+  await headOf(metadata, folder, undefined);
+  const names = legalNames(request.path);
+  const name = names?.at(-1);
+  if (names === undefined || name === undefined) return { versions: [] };
+  const { limit, before = Number.MAX_SAFE_INTEGER } = request;
+  const directories = await staysOfDirectory(metadata, folder, names.slice(0, -1));
+  const last = await lastStay(metadata, folder, { names, name, directories });
+  if (last === undefined) return { versions: [] };
+
+  const page = { node: last.node, before: Math.min(before, last.until), limit };
+  let found: readonly Found[] = await metadata.history(folder, page);
+  for (const { node: parent, until } of directories) {
+    const isFull = found.length === limit;
+    if (isFull && until <= (found.at(-1)?.seq ?? 0)) break;
+    const place = { parent, name };
+    const stay = { place, before: Math.min(before, until), limit };
+    const events = await metadata.placeHistory(folder, stay);
+    const there = events.map((event) => ({ ...event, hasLeft: !samePlace(event, place) }));
+    found = newest([...there, ...found], limit);
+  }
+  const versions = found.map(toVersion);
+  const next = versions.length < limit ? undefined : versions.at(-1)?.seq;
+  return next === undefined || next <= 1 ? { versions } : { versions, next };
+}
+
+/**
+ * All directories that ever stood at the path, each until it last left; the latest first, and no
+ * more than the limit.
+ */
+async function staysOfDirectory(
+  metadata: MetadataStore,
+  folder: FolderName,
+  names: readonly string[],
+): Promise<readonly Stay[]> {
+  let stays: readonly Stay[] = [{ node: ROOT_ID, until: Number.MAX_SAFE_INTEGER }];
+  for (const name of names) {
+    const below: Stay[] = [];
+    for (const { node, until } of stays) {
+      const place = { parent: node, name };
+      const limit = HISTORY_DIRECTORIES_MAX - below.length;
+      if (limit === 0) break;
+      const events = await metadata.placeHistory(folder, { place, before: until, limit });
+      const directories = events.filter(({ content }) => content.kind === "directory");
+      below.push(...staysAt(place, directories, until));
+    }
+    stays = below.sort((a, b) => b.until - a.until);
+  }
+  return stays;
+}
+
+/** @param events of one place, newest first. */
+function staysAt(place: Place, events: readonly ServedEvent[], until: Sequence): Stay[] {
+  const stays = new Map<NodeId, Stay>();
+  for (const event of events) {
+    if (stays.has(event.node)) continue;
+    const hasLeft = event.kind === "delete" || !samePlace(event, place);
+    stays.set(event.node, { node: event.node, until: hasLeft ? event.seq : until });
+  }
+  return [...stays.values()];
+}
+
+/** Who stands there now, or else who left last. */
+async function lastStay(
+  metadata: MetadataStore,
+  folder: FolderName,
+  path: {
+    readonly names: readonly string[];
+    readonly name: string;
+    readonly directories: readonly Stay[];
+  },
+): Promise<Stay | undefined> {
+  const nodes = await nodesAlong(metadata, folder, path);
+  const live = nodes.length === path.names.length ? nodes.at(-1) : undefined;
+  if (live !== undefined) return { node: live.id, until: Number.MAX_SAFE_INTEGER };
+  for (const { node: parent, until } of path.directories) {
+    const place = { parent, name: path.name };
+    const [event] = await metadata.placeHistory(folder, { place, before: until, limit: 1 });
+    if (event === undefined) continue;
+    return { node: event.node, until: samePlace(event, place) ? event.seq + 1 : event.seq };
+  }
+  return undefined;
+}
+
+/** Of each event the last one. */
+function newest(events: readonly Found[], limit: number): readonly Found[] {
+  const bySeq = new Map(events.map((event) => [event.seq, event]));
+  return [...bySeq.values()].sort((a, b) => b.seq - a.seq).slice(0, limit);
+}
+
+function toVersion(event: Found): HistoryVersion {
+  const { seq, time, device, kind, path, content, hasLeft = false } = event;
+  const version = { seq, time, device, kind, path };
+  if (content.kind !== "file" || kind === "delete" || hasLeft) return version;
+  return { ...version, size: content.size, sha256: content.sha256 };
+}
