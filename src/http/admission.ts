@@ -6,12 +6,10 @@ import { type Digest, sha256 } from "../core/digest.ts";
 import { SyncedError } from "../core/error.ts";
 import { PROTOCOL_VERSION } from "../protocol/messages.ts";
 import { parseToken } from "../protocol/token.ts";
-import { METRICS_PATH } from "./metrics.ts";
 import { isLoopbackHost, requestHost } from "./target.ts";
 
 /** Two joined Authorization headers hold a comma and a space, so they fail here (B47). */
 const BEARER = /^bearer ([A-Za-z0-9._~+/-]+=*)$/i;
-const OPEN_PATHS: ReadonlySet<string> = new Set(["/healthz", "/v1/hello"]);
 
 export interface AdmissionOptions {
   readonly token?: string;
@@ -19,12 +17,15 @@ export interface AdmissionOptions {
 }
 
 /**
+ * @param openPaths of the routes that say of themselves that they want no token; all else does,
+ * whatever it is.
  * @throws {SyncedError} `invalid_token` for options with a token that is not legal
  * @returns the check of one request and its raw path.
  * It throws `invalid_host`, `misdirected_request`, `csrf`, `unauthenticated` or `upgrade_required`.
  */
 export function createAdmission(
   options: AdmissionOptions,
+  openPaths: ReadonlySet<string>,
 ): (request: Request, path: string) => void {
   const { token } = options;
   const wanted = token === undefined ? undefined : sha256(parseToken(token, "the options"));
@@ -39,15 +40,11 @@ export function createAdmission(
       );
     }
     checkOrigin(request, host);
-    if (wanted !== undefined && isGuarded(path)) {
+    if (wanted !== undefined && !openPaths.has(path)) {
       checkToken(request.headers.get("authorization"), wanted);
     }
     checkProtocol(request.headers.get("synced-protocol"));
   };
-}
-
-function isGuarded(path: string): boolean {
-  return path === METRICS_PATH || (path.startsWith("/v1/") && !OPEN_PATHS.has(path));
 }
 
 /** No page of another site may make a browser talk to us, whatever the method (B73). */

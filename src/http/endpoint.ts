@@ -54,6 +54,8 @@ export interface Endpoint {
 export interface Route {
   /** Hono's pattern. */
   readonly pattern: string;
+  /** Answered without a token; then the pattern is a plain path [H2]. @default false */
+  readonly isOpen?: boolean;
   readonly methods: Readonly<Partial<Record<Method, Endpoint>>>;
 }
 

@@ -51,9 +51,14 @@ export function jsonRoutes(options: RouterOptions): readonly Route[] {
   return [
     {
       pattern: "/healthz",
+      isOpen: true,
       methods: { GET: { head: true, handle: () => jsonAnswer({ ok: true }) } },
     },
-    { pattern: "/v1/hello", methods: { GET: { handle: () => jsonAnswer(hello(options)) } } },
+    {
+      pattern: "/v1/hello",
+      isOpen: true,
+      methods: { GET: { handle: () => jsonAnswer(hello(options)) } },
+    },
     ...folderRoutes(options),
     ...deviceRoutes(options),
     opsRoute(options),

@@ -3,7 +3,7 @@ import type { MetricsPage } from "../ports/instruments.ts";
 import { bytesAnswer } from "./answer.ts";
 import type { Route, RouterOptions } from "./endpoint.ts";
 
-export const METRICS_PATH = "/metrics";
+const METRICS_PATH = "/metrics";
 
 const encoder = new TextEncoder();
 

@@ -37,7 +37,9 @@ export function allRoutes(options: RouterOptions): readonly Route[] {
 }
 
 export function createRouter(options: RouterOptions): Hono {
-  const admit = createAdmission(options);
+  const all = allRoutes(options);
+  const openPaths = all.filter(({ isOpen }) => isOpen === true).map(({ pattern }) => pattern);
+  const admit = createAdmission(options, new Set(openPaths));
   const app = new Hono({ getPath: rawPath });
   const requestIds = new WeakMap<Request, string>();
   const routes = new WeakMap<Request, string>();
@@ -53,7 +55,7 @@ export function createRouter(options: RouterOptions): Hono {
     admit(context.req.raw, context.req.path);
     await next();
   });
-  for (const route of allRoutes(options)) {
+  for (const route of all) {
     app.all(route.pattern, (context) => {
       const requestId = options.random.id();
       requestIds.set(context.req.raw, requestId);

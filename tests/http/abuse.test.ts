@@ -115,9 +115,12 @@ describe("Authorization (B41, B46, B47, B53)", () => {
     await expectProblem(response, 401, "unauthenticated");
   });
 
-  test("routes that are not there want the token as well [H2]", async () => {
-    await expectProblem(await guarded.call("GET", "/v1/admin"), 401, "unauthenticated");
-  });
+  test.each(["/v1/admin", "/", "/admin", "/v2/folders", "/healthz/", "/v1/hello/x", "//healthz"])(
+    "what is not there wants the token as well: %s [H2]",
+    async (path) => {
+      await expectProblem(await guarded.call("GET", path), 401, "unauthenticated");
+    },
+  );
 
   test("the token is checked before the body is read [H2]", async () => {
     let pulled = 0;
