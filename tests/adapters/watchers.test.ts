@@ -102,6 +102,18 @@ for (const [name, create] of Object.entries(WATCHERS)) {
       expect(hints.filter((hint) => hint === "(failed)")).toHaveLength(1);
     });
 
+    test("watches again when the folder is back [Y2, F67]", async () => {
+      const folder = join(root, "folder");
+      mkdirSync(folder);
+      await begin(create(folder));
+      rmSync(folder, { recursive: true });
+      await hinted("(failed)");
+      mkdirSync(folder);
+      await hinted("(overflow)", "(restored)");
+      writeFileSync(join(folder, "file"), "x");
+      await hinted("file");
+    }, 180_000);
+
     test("says nothing after close() [Y1]", async () => {
       await begin(create(root));
       watch?.close();
