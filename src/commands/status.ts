@@ -86,13 +86,18 @@ export function readStanding(store: StateStore, running: boolean): Standing {
     folder: binding?.folder ?? null,
     device: binding?.deviceName ?? null,
     cursor: cursor ?? null,
-    head: standing?.head ?? cursor?.seq ?? null,
+    head: headOf(cursor?.seq, standing?.head),
     reason,
     problems: store.problems().map(({ path, code, message }) => ({ path, code, message })),
     conflicts: store.conflicts().map(({ path, of }) => ({ path, of })),
     held: held === undefined ? null : { id: held.id, reason: held.reason, count: held.count },
     lastSyncTime: lastSyncMs == null ? null : new Date(lastSyncMs).toISOString(),
   };
+}
+
+/** The standing is written only when it changes: the cursor may be further by then. */
+function headOf(seq: number | undefined, head: number | undefined): number | null {
+  return seq === undefined && head === undefined ? null : Math.max(seq ?? 0, head ?? 0);
 }
 
 /**
