@@ -81,7 +81,8 @@ export function problemAnswer(error: unknown, requestId: string): Response {
 }
 
 /**
- * A body from an iterable, one item a pull.
+ * A body from an iterable, one item a pull. A reader that goes away ends the iterable and is no
+ * trouble.
  *
  * @param onError told when the iterable throws; the reader then sees a broken body, never a short
  * one.
@@ -91,19 +92,23 @@ export function streamOf(
   onError: (error: unknown) => void,
 ): ReadableStream<Uint8Array> {
   const iterator = bytes[Symbol.asyncIterator]();
+  let isLeft = false;
   return new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
         try {
           const { done, value } = await iterator.next();
+          // RACE: the reader went away while the item was read: its stream takes nothing any more.
+          if (isLeft) return;
           if (done === true) controller.close();
           else controller.enqueue(value);
         } catch (error) {
           onError(error);
-          controller.error(error);
+          if (!isLeft) controller.error(error);
         }
       },
       async cancel() {
+        isLeft = true;
         await iterator.return?.();
       },
     },
