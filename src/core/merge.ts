@@ -6,7 +6,6 @@
 import { PARKING_ID, ROOT_ID } from "./identifier.ts";
 import {
   type Content,
-  type FileContent,
   type NodeState,
   type Place,
   sameBytes,
@@ -68,13 +67,21 @@ function isParked(place: Place): boolean {
 }
 
 /**
- * First in the log wins when both moved it (R6); without a base, the log's place is the one known
+ * Parent and name each on their own: one person moves a file, another one renames it. First in the
+ * log wins where both changed the same one (R6); without a base, the log's place is the one known
  * to others.
  */
 function mergePlace(base: Place | undefined, local: Place, remote: Place): Place {
   if (base === undefined || isParked(local) || samePlace(local, remote)) return remote;
-  if (samePlace(local, base)) return remote;
-  return samePlace(remote, base) ? local : remote;
+  return {
+    parent: mergeValue(base.parent, local.parent, remote.parent),
+    name: mergeValue(base.name, local.name, remote.name),
+  };
+}
+
+/** Whoever changed it; where both did, the log's. */
+function mergeValue<Value>(base: Value, local: Value, remote: Value): Value {
+  return remote === base ? local : remote;
 }
 
 interface ContentMerge {
@@ -84,32 +91,35 @@ interface ContentMerge {
 
 function mergeContent(base: Content | undefined, local: Content, remote: Content): ContentMerge {
   if (sameContent(local, remote)) return { content: remote, conflict: false };
-  if (base === undefined) {
-    // No base: equal bytes are one file whatever their metadata; other bytes are two edits of it.
-    return { content: remote, conflict: !sameBytes(local, remote) };
-  }
+  const isSame = sameBytes(local, remote);
+  // No base: equal bytes are one file whatever their metadata; other bytes are two edits of it.
+  if (base === undefined) return { content: remote, conflict: !isSame };
   const localEdited = !sameBytes(local, base);
   const remoteEdited = !sameBytes(remote, base);
-  if (localEdited && remoteEdited) {
-    return { content: remote, conflict: !sameBytes(local, remote) };
-  }
-  // At most one side has new bytes, so they are taken, and the executable bit of whoever changed
-  // it. Where neither has, only metadata differs: whoever changed it, and where both did, the log's
-  // (R5).
-  if (localEdited || (!remoteEdited && sameContent(remote, base))) {
-    return { content: withMergedBit(local, base, local, remote), conflict: false };
-  }
-  return { content: withMergedBit(remote, base, local, remote), conflict: false };
+  const taken = localEdited && !remoteEdited ? local : remote;
+  return {
+    content: withMergedMetadata(taken, base, local, remote, localEdited || remoteEdited),
+    conflict: localEdited && remoteEdited && !isSame,
+  };
 }
 
-function withMergedBit(taken: Content, base: Content, local: Content, remote: Content): Content {
+/**
+ * The executable bit and the modification time are merged on their own (R5); new bytes bring their
+ * own time with them.
+ */
+function withMergedMetadata(
+  taken: Content,
+  base: Content,
+  local: Content,
+  remote: Content,
+  isEdited: boolean,
+): Content {
   if (taken.kind !== "file" || base.kind !== "file") return taken;
   if (local.kind !== "file" || remote.kind !== "file") return taken;
-  // A bit has two values: if both sides changed it they agree.
-  const executable = mergeBit(base, local, remote);
-  return taken.executable === executable ? taken : { ...taken, executable };
-}
-
-function mergeBit(base: FileContent, local: FileContent, remote: FileContent): boolean {
-  return local.executable !== base.executable ? local.executable : remote.executable;
+  const { mtimeNs } = taken;
+  return {
+    ...taken,
+    executable: mergeValue(base.executable, local.executable, remote.executable),
+    mtimeNs: isEdited ? mtimeNs : mergeValue(base.mtimeNs, local.mtimeNs, remote.mtimeNs),
+  };
 }
