@@ -2,7 +2,7 @@
  * Rows of the client's three trees beside each other: as one another, merged, compared. Rules: S2,
  * T1, N7. Pure.
  */
-import type { BaseNode, Content, LocalNode, RemoteNode } from "../core/node.ts";
+import type { BaseNode, Content, LocalNode, NodeState, RemoteNode } from "../core/node.ts";
 import { sameBytes, sameContent, samePlace } from "../core/node.ts";
 import type { LocalRow } from "./sqlite-state-rows.ts";
 
@@ -39,6 +39,18 @@ export function mergeVersions(known: RemoteNode, node: RemoteNode): RemoteNode {
     contentVersion: content.contentVersion,
     placeVersion: place.placeVersion,
   };
+}
+
+/**
+ * What the disk durably holds of a node that this device has just changed: what it changed, and
+ * what is as the base has it. What a user did meanwhile may still be in memory only.
+ */
+export function madeDurable(base: BaseNode, before: LocalNode, node: LocalNode): NodeState {
+  const isPlaceDone = !samePlace(before, node) || samePlace(base, node);
+  const isContentDone =
+    !sameContent(before.content, node.content) || sameContent(base.content, node.content);
+  const { parent, name } = isPlaceDone ? node : base;
+  return { id: node.id, parent, name, content: isContentDone ? node.content : base.content };
 }
 
 function newest(node: RemoteNode): number {

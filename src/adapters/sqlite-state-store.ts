@@ -3,8 +3,11 @@
  * marks. Rules: S1, S2, S4, S5, T1. Knows nothing of the disk that the trees describe.
  */
 import type { DatabaseSync } from "node:sqlite";
+import { baseAfterAgreement, baseAfterOwn } from "../core/base.ts";
 import type { Digest } from "../core/digest.ts";
 import { assert } from "../core/error.ts";
+import type { Event } from "../core/event.ts";
+import { foldEvent } from "../core/fold.ts";
 import type { NodeId } from "../core/identifier.ts";
 import { parseManifestObject } from "../core/manifest.ts";
 import {
@@ -22,6 +25,7 @@ import {
   asLocal,
   asRemote,
   leastId,
+  madeDurable,
   mergeVersions,
   sameRemote,
 } from "./sqlite-state-nodes.ts";
@@ -144,10 +148,25 @@ class SqliteStateStore extends StateRecords implements StateStore {
   }
 
   agreeLocal(node: LocalNode): void {
-    const remote = this.remote.get(node.id);
-    const agreed = remote !== undefined && samePlace(node, remote);
-    if (!agreed || !sameContent(node.content, remote.content)) this.putLocal(node);
-    else this.together(() => this.#settleAs(node, remote));
+    this.together(() => {
+      const { id } = node;
+      const before = this.local.get(id);
+      const remote = this.remote.get(id);
+      const base = this.#baseRow(id);
+      const isAgreed =
+        remote !== undefined &&
+        samePlace(node, remote) &&
+        sameContent(node.content, remote.content);
+      // Nothing of it was here before: all of it is what was done now.
+      if (isAgreed && before === undefined) {
+        this.#settleAs(node, remote);
+        return;
+      }
+      this.putLocal(node);
+      if (remote === undefined || base === undefined || before === undefined) return;
+      const agreed = baseAfterAgreement(base, madeDurable(base, before, node), remote);
+      if (agreed !== base) this.#takeOver(agreed, node, remote);
+    });
   }
 
   removeLocal(id: NodeId): void {
@@ -167,24 +186,61 @@ class SqliteStateStore extends StateRecords implements StateStore {
     });
   }
 
-  agreeRemote(node: RemoteNode): void {
+  agreeOwn(event: Event): void {
     this.together(() => {
-      const known = this.remoteRow(node.id);
+      const node = foldEvent(event);
+      const { id } = node;
+      const known = this.remoteRow(id);
       const merged = known === undefined ? node : mergeVersions(known, node);
-      const local = this.local.get(node.id);
-      if (local === undefined) {
-        if (merged !== known) this.#putMerged(merged);
-        if (merged.deleted) this.settle(node.id);
-      } else if (
-        !merged.deleted &&
-        samePlace(local, merged) &&
-        sameContent(local.content, merged.content)
-      ) {
-        this.#settleAs(local, merged);
-      } else if (merged !== known) {
-        this.#putMerged(merged);
+      const local = this.local.get(id);
+      const base = this.#baseRow(id);
+      const held = baseAfterOwn(base, event);
+      if (held !== undefined) {
+        this.#takeOver(held, local, merged);
+        return;
       }
+      if (merged !== known) this.#putMerged(merged);
+      if (merged.deleted) this.#bury(id, local);
     });
+  }
+
+  /** The log says what this device did: the node is gone. What stands there again is new. */
+  #bury(id: NodeId, local: LocalNode | undefined): void {
+    if (local === undefined) this.settle(id);
+    else if (this.#baseRow(id) !== undefined) {
+      this.forget(id);
+      this.putLocal(local);
+    }
+  }
+
+  agree(id: NodeId): void {
+    const local = this.local.get(id);
+    const remote = this.remote.get(id);
+    const base = this.#baseRow(id);
+    if (base === undefined || local === undefined || remote === undefined) return;
+    const agreed = baseAfterAgreement(base, local, remote);
+    if (agreed !== base) this.together(() => this.#takeOver(agreed, local, remote));
+  }
+
+  /** Sets the base; both sides stay what they are, and are settled where nothing differs. */
+  #takeOver(
+    base: Omit<BaseNode, "identity" | "stamp">,
+    local: LocalNode | undefined,
+    remote: RemoteNode,
+  ): void {
+    const { id } = base;
+    // The stamp of what was agreed on is not known any more: only bytes tell whether it is back.
+    const row = { ...base, identity: local?.identity ?? "", stamp: "" };
+    const isLocal =
+      local !== undefined && samePlace(base, local) && sameContent(base.content, local.content);
+    if (isLocal && sameRemote(asRemote(row), remote)) {
+      this.#settleAs(local, remote);
+      return;
+    }
+    this.#writeBase(row);
+    if (local === undefined) this.removeLocal(id);
+    else this.putLocal(local);
+    this.#putMerged(remote);
   }
 
   #putMerged(merged: RemoteNode): void {

@@ -187,10 +187,12 @@ export class Rounds {
   async #carryOut(plan: Plan, signal: AbortSignal): Promise<boolean> {
     const { ports } = this.#context;
     const { store } = ports;
-    if (plan.settled.length + plan.skipped.length > 0) {
-      const failed = await this.#makeDurable(plan.settled);
+    const { settled, agreed } = plan;
+    if (settled.length + agreed.length + plan.skipped.length > 0) {
+      const failed = await this.#makeDurable([...settled, ...agreed]);
       store.transaction(() => {
-        for (const id of plan.settled) if (!failed.has(id)) store.settle(id);
+        for (const id of settled) if (!failed.has(id)) store.settle(id);
+        for (const id of agreed) if (!failed.has(id)) store.agree(id);
         for (const id of plan.skipped) store.forget(id);
       });
     }
@@ -271,15 +273,19 @@ export class Rounds {
     // The disk is waited for while the bytes are on their way.
     const durable = this.#makeDurable(batch.groups.flatMap((group) => group.map((op) => op.node)));
     const supply = this.#supply(batch, signal);
-    await Promise.allSettled([durable, supply]);
+    const { own } = this.#context.log;
+    const expected = (async () => own.expect(batch))();
+    await Promise.allSettled([durable, supply, expected]);
+    await expected;
     const failed = await durable;
     const { unavailable, rescan } = await supply;
     for (const path of rescan) this.#rescan.add(path);
     const groups = batch.groups.filter(
       (group) => !group.some(({ node }) => unavailable.has(node) || failed.has(node)),
     );
-    if (groups.length === 0) return false;
-    return this.#send({ ...batch, groups }, signal);
+    if (groups.length > 0) await this.#send({ ...batch, groups }, signal);
+    own.settle(batch);
+    return groups.length > 0;
   }
 
   /** A server that is full takes no bytes, but it takes what needs none. */
@@ -302,20 +308,7 @@ export class Rounds {
     return failed;
   }
 
-  async #send(posted: Batch, signal: AbortSignal): Promise<boolean> {
-    const { own } = this.#context.log;
-    own.expect(posted);
-    try {
-      await this.#sendExpected(posted, signal);
-    } catch (cause) {
-      own.keep();
-      throw cause;
-    }
-    own.settle(posted);
-    return true;
-  }
-
-  async #sendExpected(posted: Batch, signal: AbortSignal): Promise<void> {
+  async #send(posted: Batch, signal: AbortSignal): Promise<void> {
     const { ports } = this.#context;
     const { groups } = posted;
     const answer = await ports.api.postOps(posted, signal);

@@ -12,7 +12,7 @@ import type { DeviceId, NodeId } from "../core/identifier.ts";
 import { EVENTS_PER_PAGE_MAX, TREE_NODES_PER_PAGE_MAX } from "../core/limits.ts";
 import type { RemoteNode } from "../core/node.ts";
 import type { Batch, BatchResult } from "../core/op.ts";
-import { OwnOps, rebaseOnOwn } from "./own-ops.ts";
+import { OwnOps } from "./own-ops.ts";
 import type { ClientPorts } from "./ports.ts";
 
 /** Inlined small contents kept until they are staged: a few pages' worth. */
@@ -181,13 +181,11 @@ export class RemoteLog {
         const isOwn = event.device === this.device && this.own.take(event.opId);
         // Before it was posted the disk durably had it; others' news the disk may hold by chance,
         // in memory only, and the cycle settles it (I15).
-        if (!isOwn) {
+        if (isOwn) store.agreeOwn(event);
+        else {
           this.newsCount += 1;
           store.putRemote(foldEvent(event));
-          continue;
         }
-        store.agreeRemote(foldEvent(event));
-        rebaseOnOwn(store, event.node);
       }
       if (approved.length > 0) rememberApproved(this.#ports, approved);
       store.setCursor(folded);

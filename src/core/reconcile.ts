@@ -14,6 +14,7 @@
  *
  * It is run again after each round; it is done when every dirty node is settled.
  */
+import { baseAfterAgreement } from "./base.ts";
 import { conflictName } from "./conflict.ts";
 import { sha256 } from "./digest.ts";
 import { assert } from "./error.ts";
@@ -21,6 +22,7 @@ import { type NodeId, PARKING_ID, ROOT_ID } from "./identifier.ts";
 import { PATH_DEPTH_MAX } from "./limits.ts";
 import { mergeNode } from "./merge.ts";
 import {
+  type BaseNode,
   type ConflictOrigin,
   type LocalNode,
   type NodeState,
@@ -36,7 +38,7 @@ import type { Adoption, OpDraft, Plan, Transition } from "./transition.ts";
 import { pathOf, type TreeView } from "./tree.ts";
 
 export interface ReconcileInput {
-  readonly base: TreeView;
+  readonly base: TreeView<BaseNode>;
   readonly local: TreeView<LocalNode>;
   readonly remote: TreeView<RemoteNode>;
   /** The remote row with its tombstone. */
@@ -54,7 +56,7 @@ export function reconcile(input: ReconcileInput): Plan {
   merged.undoCycles();
   const adoptions = merged.separateNames();
   if (adoptions.length > 0) {
-    return { adoptions, ops: new Map(), transitions: [], settled: [], skipped: [] };
+    return { adoptions, ops: new Map(), transitions: [], settled: [], agreed: [], skipped: [] };
   }
   return makePlan(input, merged);
 }
@@ -316,6 +318,7 @@ function conflictNameOf(node: NodeState, device: string, attempt: number): strin
 function makePlan(input: ReconcileInput, merged: MergedTree): Plan {
   const ops = new Map<NodeId, readonly OpDraft[]>();
   const settled: NodeId[] = [];
+  const agreed: NodeId[] = [];
   const skipped = new Set<NodeId>();
   const steps: Transition[] = [];
   for (const id of merged.ids()) {
@@ -331,14 +334,24 @@ function makePlan(input: ReconcileInput, merged: MergedTree): Plan {
     steps.push(...nodeSteps);
     if (nodeOps.length > 0) ops.set(id, nodeOps);
     if (nodeSteps.length === 0 && nodeOps.length === 0) settled.push(id);
+    else if (agreesInPart(input, id)) agreed.push(id);
   }
   return {
     adoptions: [],
     ops,
     transitions: orderTransitions({ steps, local: input.local, merged }),
     settled,
+    agreed,
     skipped: [...skipped],
   };
+}
+
+function agreesInPart({ base, local, remote }: ReconcileInput, id: NodeId): boolean {
+  const before = base.get(id);
+  const here = local.get(id);
+  const there = remote.get(id);
+  if (before === undefined || here === undefined || there === undefined) return false;
+  return baseAfterAgreement(before, here, there) !== before;
 }
 
 /**

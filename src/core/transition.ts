@@ -68,6 +68,11 @@ export interface Plan {
   readonly transitions: readonly Transition[];
   /** Local and remote agree: record the base. */
   readonly settled: readonly NodeId[];
+  /**
+   * Local and remote agree in some aspects in which the base does not: the base takes those over,
+   * whatever becomes of the others.
+   */
+  readonly agreed: readonly NodeId[];
   /** Remote nodes that are not materialised here (ignored): no longer dirty, nothing done. */
   readonly skipped: readonly NodeId[];
 }

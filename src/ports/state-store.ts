@@ -13,7 +13,7 @@
  */
 import type { Digest } from "../core/digest.ts";
 import type { ErrorCode } from "../core/error.ts";
-import type { Cursor } from "../core/event.ts";
+import type { Cursor, Event } from "../core/event.ts";
 import type { DeviceId, FolderName, NodeId, ServerId } from "../core/identifier.ts";
 import type { BaseNode, LocalNode, RemoteNode } from "../core/node.ts";
 import type { TreeView } from "../core/tree.ts";
@@ -109,7 +109,11 @@ export interface StateStore {
    * dirty).
    */
   putLocal(node: LocalNode): void;
-  /** `putLocal`, and then `settle` where the remote tree says the same of the node. */
+  /**
+   * `putLocal` of what this device has just done on the disk, durably. The base takes over each
+   * aspect that was changed by it and in which the remote tree is the same; where that is all, the
+   * node is settled.
+   */
   agreeLocal(node: LocalNode): void;
   /** The disk no longer has this node. */
   removeLocal(id: NodeId): void;
@@ -118,8 +122,12 @@ export interface StateStore {
    * version.
    */
   putRemote(node: RemoteNode): void;
-  /** `putRemote`, and then `settle` where the local tree says the same of the node. */
-  agreeRemote(node: RemoteNode): void;
+  /**
+   * `putRemote` of what an op of this device became. The base takes over what the op was about,
+   * which the disk durably held when it was posted; where the local tree says the same of all, the
+   * node is settled.
+   */
+  agreeOwn(event: Event): void;
   /** Forgets a remote row without a base (used when a snapshot replaces the remote tree). */
   clearRemote(): void;
   /**
@@ -127,6 +135,11 @@ export interface StateStore {
    * Asserts agreement in place and content.
    */
   settle(id: NodeId): void;
+  /**
+   * The base takes over each aspect in which local and remote are the same; settles the node where
+   * that is all. For what this disk durably holds.
+   */
+  agree(id: NodeId): void;
   /**
    * Sets the base row alone, overlays untouched, and marks the node dirty (used after a server
    * restore, S5).

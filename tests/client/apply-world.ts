@@ -193,6 +193,7 @@ export class ApplyWorld extends ScanWorld {
         device: DEVICE,
       });
       for (const id of plan.settled) store.settle(id);
+      for (const id of plan.agreed) store.agree(id);
       for (const id of plan.skipped) store.forget(id);
       if (plan.adoptions.length === 0) return plan;
       for (const { local, remote } of plan.adoptions) store.adopt(local, remote);

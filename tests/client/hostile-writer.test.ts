@@ -118,6 +118,7 @@ class Device {
     });
     for (const { local, remote } of plan.adoptions) store.adopt(local, remote);
     for (const id of plan.settled) store.settle(id);
+    for (const id of plan.agreed) store.agree(id);
     await applyTransitions(this.ports, plan.transitions, { deviceName: "laptop" }, signal);
   }
 }

@@ -1,8 +1,9 @@
 /** Ops whose answers were lost: what comes back of them is the base of what the disk holds by now. */
 import { describe, expect, test } from "bun:test";
 import { openStateStore } from "../../src/adapters/sqlite-state-store.ts";
-import { OwnOps, rebaseOnOwn } from "../../src/client/own-ops.ts";
-import type { OpId } from "../../src/core/identifier.ts";
+import { OwnOps } from "../../src/client/own-ops.ts";
+import type { Event, EventKind } from "../../src/core/event.ts";
+import type { BatchId, DeviceId, OpId } from "../../src/core/identifier.ts";
 import { ROOT_ID } from "../../src/core/identifier.ts";
 import type { FileContent, LocalNode, RemoteNode } from "../../src/core/node.ts";
 import type { Batch } from "../../src/core/op.ts";
@@ -19,6 +20,30 @@ function local(content: FileContent, name = "a"): LocalNode {
 function remote(seq: number, content: FileContent, name = "a"): RemoteNode {
   const versions = { contentVersion: seq, placeVersion: 1, deleted: false };
   return { id: FILE, parent: ROOT_ID, name, content, ...versions };
+}
+
+/** What an op of this device became. */
+function event(kind: EventKind, seq: number, change: Partial<Event> = {}): Event {
+  const content = fileContent("v1");
+  const hash = content.sha256;
+  return {
+    seq,
+    time: "2026-01-01T00:00:00.000Z",
+    device: nodeId(8) as string as DeviceId,
+    opId: nodeId(seq) as string as OpId,
+    batch: nodeId(9) as string as BatchId,
+    groupEnd: true,
+    kind,
+    node: FILE,
+    parent: ROOT_ID,
+    name: "a",
+    content,
+    baseContent: kind === "create" ? 0 : 1,
+    basePlace: kind === "create" ? 0 : 1,
+    previousHash: hash,
+    hash,
+    ...change,
+  };
 }
 
 function settled(): StateStore {
@@ -52,8 +77,7 @@ describe("an op whose answer was lost", () => {
   test("is the base of a later edit: no conflict, and the edit goes up [F12, R3]", () => {
     const store = settled();
     store.putLocal(local(fileContent("v2")));
-    store.agreeRemote(remote(2, fileContent("v1")));
-    rebaseOnOwn(store, FILE);
+    store.agreeOwn(event("modify", 2));
     const { ops, transitions } = plan(store);
     expect(transitions).toEqual([]);
     expect([...ops.values()].flat()).toMatchObject([
@@ -63,8 +87,7 @@ describe("an op whose answer was lost", () => {
 
   test("that was undone since is undone on the server too [F12, R3]", () => {
     const store = settled();
-    store.agreeRemote(remote(2, fileContent("v1")));
-    rebaseOnOwn(store, FILE);
+    store.agreeOwn(event("modify", 2));
     const { ops, transitions } = plan(store);
     expect(transitions).toEqual([]);
     expect([...ops.values()].flat()).toMatchObject([{ kind: "modify" }]);
@@ -72,8 +95,7 @@ describe("an op whose answer was lost", () => {
 
   test("that deleted a file which is back by now does not take it away again [F12, R7]", () => {
     const store = settled();
-    store.agreeRemote({ ...remote(2, fileContent("v0")), placeVersion: 2, deleted: true });
-    rebaseOnOwn(store, FILE);
+    store.agreeOwn(event("delete", 2, { content: fileContent("v0") }));
     expect(store.local.get(FILE)).toEqual(local(fileContent("v0")));
     const { ops, transitions } = plan(store);
     expect(transitions).toEqual([]);
@@ -82,21 +104,50 @@ describe("an op whose answer was lost", () => {
 
   test("that made a file which is gone by now does not bring it back [F12, I6]", () => {
     const store = openStateStore(":memory:");
-    store.agreeRemote(remote(2, fileContent("v1")));
-    rebaseOnOwn(store, FILE);
+    store.agreeOwn(event("create", 2));
     const { ops, transitions } = plan(store);
     expect(transitions).toEqual([]);
     expect([...ops.values()].flat()).toMatchObject([{ kind: "delete" }]);
   });
 
-  test("is known after a restart, once [F12]", () => {
+  test("does not claim that the disk held what others did meanwhile [S2, R1]", () => {
     const store = settled();
-    const own = new OwnOps(store);
-    own.expect(batch("op-1"));
-    own.keep();
+    store.putLocal(local(fileContent("v0"), "b"));
+    // Somebody else's new bytes come first, then this device's rename, which knew nothing of them.
+    store.putRemote(remote(2, fileContent("theirs")));
+    store.agreeOwn(event("move", 3, { name: "b", content: fileContent("theirs"), baseContent: 2 }));
+    expect(store.base.get(FILE)).toMatchObject({ name: "b", content: fileContent("v0") });
+    const { ops, transitions } = plan(store);
+    expect([...ops.values()]).toEqual([]);
+    expect(transitions).toMatchObject([{ kind: "replace", content: fileContent("theirs") }]);
+  });
+
+  test("does not claim that the disk held a rename of others meanwhile [S2, R1]", () => {
+    const store = settled();
+    store.putLocal(local(fileContent("v1")));
+    store.putRemote({ ...remote(1, fileContent("v0"), "theirs"), placeVersion: 2 });
+    store.agreeOwn(event("modify", 3, { name: "theirs", basePlace: 2 }));
+    expect(store.base.get(FILE)).toMatchObject({ name: "a", content: fileContent("v1") });
+    const { ops, transitions } = plan(store);
+    expect([...ops.values()]).toEqual([]);
+    expect(transitions).toMatchObject([{ kind: "move", name: "theirs" }]);
+  });
+
+  test("is known after a kill, once [F12, F14]", () => {
+    const store = settled();
+    new OwnOps(store).expect(batch("op-1"));
     const later = new OwnOps(store);
     expect(later.take("op-1" as OpId)).toBe(true);
     expect(later.take("op-1" as OpId)).toBe(false);
     expect(new OwnOps(store).take("op-1" as OpId)).toBe(false);
+  });
+
+  test("that was never sent is not waited for [F12]", () => {
+    const store = settled();
+    const own = new OwnOps(store);
+    own.expect(batch("op-1"));
+    own.settle(batch("op-1"));
+    expect(own.take("op-1" as OpId)).toBe(false);
+    expect(store.value("posted")).toBeUndefined();
   });
 });

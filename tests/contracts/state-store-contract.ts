@@ -1,7 +1,8 @@
 /** What every StateStore must do, whatever keeps it. Rules: S1, S2, S5, T1. */
 import { beforeEach, describe, expect, test } from "bun:test";
 import { type Digest, sha256 } from "../../src/core/digest.ts";
-import type { Epoch, NodeId } from "../../src/core/identifier.ts";
+import type { Event, EventKind } from "../../src/core/event.ts";
+import type { BatchId, DeviceId, Epoch, NodeId, OpId } from "../../src/core/identifier.ts";
 import { ROOT_ID } from "../../src/core/identifier.ts";
 import type { Content, FileContent, LocalNode, RemoteNode } from "../../src/core/node.ts";
 import { pathOf } from "../../src/core/tree.ts";
@@ -53,6 +54,35 @@ function remoteNode(
 ): RemoteNode {
   const versions = { contentVersion: number, placeVersion: number, deleted: false };
   return { id: nodeId(number), parent: ROOT_ID, name, content, ...versions, ...change };
+}
+
+/** What an op of this device on node `number` became; others' versions are 1 and 2. */
+function ownEvent(
+  seq: number,
+  number: number,
+  kind: EventKind,
+  name: string,
+  content: Content,
+): Event {
+  const id = nodeId(seq) as string;
+  const hash = sha256("");
+  return {
+    seq,
+    time: "2026-01-01T00:00:00.000Z",
+    device: id as DeviceId,
+    opId: id as OpId,
+    batch: id as BatchId,
+    groupEnd: true,
+    kind,
+    node: nodeId(number),
+    parent: ROOT_ID,
+    name,
+    content,
+    baseContent: kind === "create" ? 0 : Math.min(2, seq - 1),
+    basePlace: kind === "create" ? 0 : 1,
+    previousHash: hash,
+    hash,
+  };
 }
 
 /** Both sides have the node and the base is recorded. */
@@ -224,27 +254,76 @@ export function stateStoreContract(name: string, open: () => StateStore): void {
         expect(one.local.get(nodeId(1))?.content).toEqual(b);
         expect(one.base.get(nodeId(1))?.content).toEqual(a);
         expect(one.dirty()).toEqual([nodeId(1)]);
-        one.agreeRemote(remoteNode(1, "a", b, { contentVersion: 2 }));
+        one.agreeOwn(ownEvent(2, 1, "modify", "a", b));
         expect(one.base.get(nodeId(1))).toMatchObject({ content: b, contentVersion: 2 });
         expect(one.dirty()).toEqual([]);
-        one.agreeRemote(remoteNode(1, "c", b, { contentVersion: 2, placeVersion: 3 }));
+        one.agreeOwn(ownEvent(3, 1, "move", "c", b));
         expect(one.remote.get(nodeId(1))?.name).toBe("c");
-        expect(one.base.get(nodeId(1))?.name).toBe("a");
+        expect(one.base.get(nodeId(1))).toMatchObject({ name: "c", placeVersion: 3 });
+        expect(one.local.get(nodeId(1))?.name).toBe("a");
         expect(one.dirty()).toEqual([nodeId(1)]);
         for (const store of [one, two]) store.close();
       });
 
+      test("an own event moves the base on in what it was about, in nothing else [S2] [R1]", () => {
+        putSettled(store, 1, "a", a);
+        store.putLocal(localNode(1, "b", a));
+        store.putRemote(remoteNode(1, "a", b, { contentVersion: 2 }));
+        store.agreeOwn(ownEvent(3, 1, "move", "b", b));
+        const aspects = { name: "b", content: a, contentVersion: 1, placeVersion: 3 };
+        expect(store.base.get(nodeId(1))).toMatchObject(aspects);
+        expect(store.local.get(nodeId(1))).toMatchObject({ name: "b", content: a });
+        expect(store.remote.get(nodeId(1))).toMatchObject({ content: b, contentVersion: 2 });
+        expect(store.dirty()).toEqual([nodeId(1)]);
+      });
+
+      test("what was done here moves the base on in that alone [S2] [R1] [I15]", () => {
+        putSettled(store, 1, "a", a);
+        const version = { contentVersion: 2, placeVersion: 3 };
+        store.putRemote(remoteNode(1, "c", b, version));
+        store.agreeLocal(localNode(1, "c", a));
+        expect(store.base.get(nodeId(1))).toMatchObject({ name: "c", content: a });
+        // The user wrote by chance what the log has; nobody has synced it.
+        store.putLocal(localNode(1, "c", b));
+        store.putRemote(remoteNode(1, "d", b, { contentVersion: 2, placeVersion: 4 }));
+        store.agreeLocal(localNode(1, "d", b));
+        expect(store.base.get(nodeId(1))).toMatchObject({ name: "d", content: a });
+        expect(store.dirty()).toEqual([nodeId(1)]);
+        store.agree(nodeId(1));
+        expect(store.base.get(nodeId(1))).toMatchObject({ name: "d", content: b });
+        expect(store.dirty()).toEqual([]);
+      });
+
+      test("agree() takes over name, parent, bytes, bit and time each on its own [S2] [R1]", () => {
+        putSettled(store, 1, "a", a);
+        const parent = nodeId(5);
+        const theirs = fileContent("b", { executable: true, mtimeNs: "5" });
+        const ours = fileContent("b", { executable: true, mtimeNs: "6" });
+        store.putRemote(remoteNode(1, "x", theirs, { parent, contentVersion: 7, placeVersion: 8 }));
+        store.putLocal(localNode(1, "y", ours, { parent }));
+        store.agree(nodeId(1));
+        const base = store.base.get(nodeId(1));
+        const content = fileContent("b", { executable: true });
+        expect(base).toMatchObject({ parent, name: "a", content });
+        expect(base).toMatchObject({ contentVersion: 1, placeVersion: 1 });
+        expect(store.local.get(nodeId(1))).toMatchObject({ parent, name: "y", content: ours });
+        expect(store.remote.get(nodeId(1))).toMatchObject({ parent, name: "x", content: theirs });
+        expect(store.dirty()).toEqual([nodeId(1)]);
+      });
+
       test("a deletion is agreed on where the disk has nothing either [S2]", () => {
-        const grave = { contentVersion: 2, placeVersion: 2, deleted: true };
         putSettled(store, 1, "a", a);
         store.removeLocal(nodeId(1));
-        store.agreeRemote(remoteNode(1, "a", a, grave));
+        store.agreeOwn(ownEvent(2, 1, "delete", "a", a));
         expect(store.base.get(nodeId(1))).toBeUndefined();
         expect(store.remoteRow(nodeId(1))).toBeUndefined();
         putSettled(store, 3, "c", a);
-        store.agreeRemote(remoteNode(3, "c", a, { ...grave, contentVersion: 4, placeVersion: 4 }));
-        expect(store.base.get(nodeId(3))).toBeDefined();
+        store.agreeOwn(ownEvent(4, 3, "delete", "c", a));
+        // It stands there again: that is new, and what was is a tombstone.
+        expect(store.base.get(nodeId(3))).toBeUndefined();
+        expect(store.local.get(nodeId(3))?.name).toBe("c");
         expect(store.remote.get(nodeId(3))).toBeUndefined();
+        expect(store.remoteRow(nodeId(3))).toMatchObject({ deleted: true, contentVersion: 4 });
         expect(store.dirty()).toEqual([nodeId(3)]);
       });
 

@@ -3,6 +3,7 @@
  * would, and every step that could not be done there is a failure here.
  */
 import { expect } from "bun:test";
+import { baseAfterAgreement } from "../../src/core/base.ts";
 import { type Digest, sha256 } from "../../src/core/digest.ts";
 import { groupOps } from "../../src/core/group-ops.ts";
 import { type NodeId, PARKING_ID, ROOT_ID } from "../../src/core/identifier.ts";
@@ -124,6 +125,7 @@ export class PlannerWorld {
   carryOut(plan: Plan): void {
     for (const { local, remote } of plan.adoptions) this.#adopt(local, remote);
     for (const id of plan.settled) this.#settle(id);
+    for (const id of plan.agreed) this.#agree(id);
     for (const group of groupOps({ ops: plan.ops, remote: this.remote }).groups) this.#post(group);
     for (const step of plan.transitions) this.#apply(step);
   }
@@ -149,6 +151,15 @@ export class PlannerWorld {
     expect(samePlace(local, remote) && sameContent(local.content, remote.content)).toBe(true);
     const { contentVersion, placeVersion } = remote;
     this.base.put({ ...local, contentVersion, placeVersion });
+  }
+
+  #agree(id: NodeId): void {
+    const base = this.base.get(id);
+    const local = this.local.get(id);
+    const remote = this.remote.get(id);
+    expect([base, local, remote]).not.toContain(undefined);
+    if (base === undefined || local === undefined || remote === undefined) return;
+    this.base.put(baseAfterAgreement(base, local, remote));
   }
 
   /** As the server: compare-and-set by op, validity at the group's end. */
