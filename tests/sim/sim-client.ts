@@ -235,12 +235,10 @@ export class SimClient {
     };
     runClient(world, engine, process.abort.signal).then(
       (outcome) => {
-        scheduler.activity++;
         if (ended(outcome.end) && !process.abort.signal.aborted)
           fail(`${label} ended by itself: ${outcome.end}`);
       },
       (error: unknown) => {
-        scheduler.activity++;
         const code = error instanceof SyncedError ? error.code : "bug";
         const text =
           error instanceof Error ? `${error.message}\n${error.stack ?? ""}` : String(error);
@@ -389,7 +387,7 @@ export class SimClient {
     detail?: string,
   ): FileSystemErrorCode | undefined {
     const { scheduler, swarm, trace } = this.#parts;
-    scheduler.activity++;
+    scheduler.called();
     if (MUTATIONS.has(name))
       trace.add(`${scheduler.now} ${this.label} ${name} ${path} ${detail ?? ""}`);
     if (name === "exchange") trace.count("exchange");

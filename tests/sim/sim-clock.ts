@@ -2,6 +2,7 @@
  * The simulation's time: a queue of things that happen at virtual moments, one at a time, each
  * followed by letting all promises settle. Nothing waits for real time. Rules: I45.
  */
+import { drainMicrotasks } from "bun:jsc";
 import type { Clock } from "../../src/ports/clock.ts";
 
 interface Due {
@@ -13,12 +14,14 @@ interface Due {
 
 /** 2026-01-01: an ordinary date, so that conflict names look ordinary. */
 const START_MS = 1_767_225_600_000;
+/** Port calls at one moment: hundreds of times what the busiest one makes. */
+const CALLS_MAX = 200_000;
+
 export class Scheduler {
   /** Virtual milliseconds since the start; whole, as machines tell them. */
   now = 0;
   steps = 0;
-  /** Raised by every port call: as long as it moves, somebody is still working. */
-  activity = 0;
+  #calls = 0;
   readonly #heap: Due[] = [];
   #order = 0;
 
@@ -45,20 +48,22 @@ export class Scheduler {
     heap[index] = due;
   }
 
+  /** Told of every port call. @throws {Error} where somebody works on and on and never waits. */
+  called(): void {
+    if (++this.#calls > CALLS_MAX) throw new Error("Busy: works on and on and never waits");
+  }
+
   /**
-   * Lets all that is not waiting for time run to its next wait: a turn of the event loop ends
-   * when no promise is left to settle, and one without any port call leaves nothing to wait for.
+   * Lets all that is not waiting for time run to its next wait. Nothing here waits for the event
+   * loop, so no promise is left to settle once the microtasks are through.
    */
-  async settle(): Promise<void> {
-    let before: number;
-    do {
-      before = this.activity;
-      await new Promise<void>((resolve) => setImmediate(resolve));
-    } while (this.activity !== before);
+  settle(): void {
+    this.#calls = 0;
+    drainMicrotasks();
   }
 
   /** @returns false when nothing is due within `untilMs`. */
-  async step(untilMs: number): Promise<boolean> {
+  step(untilMs: number): boolean {
     for (;;) {
       const due = this.#heap[0];
       if (due === undefined || due.at > untilMs) return false;
@@ -67,14 +72,9 @@ export class Scheduler {
       this.now = Math.max(this.now, due.at);
       this.steps++;
       due.run();
-      await this.settle();
+      this.settle();
       return true;
     }
-  }
-
-  async runUntil(untilMs: number): Promise<void> {
-    while (await this.step(untilMs));
-    this.now = Math.max(this.now, untilMs);
   }
 
   #pop(): void {
@@ -132,7 +132,6 @@ export class SimClock implements Clock {
   }
 
   sleep(delayMs: number, signal?: AbortSignal): Promise<void> {
-    this.#scheduler.activity++;
     return new Promise((resolve) => {
       if (signal?.aborted === true) {
         this.#wake(resolve);
@@ -153,7 +152,6 @@ export class SimClock implements Clock {
   }
 
   #wake(resolve: () => void): void {
-    this.#scheduler.activity++;
     if (!this.#dead) resolve();
   }
 }

@@ -125,19 +125,16 @@ export class SimConnection {
   }
 
   async #send(request: Request): Promise<Response> {
-    this.#scheduler.activity++;
     if (this.#dead) return new Promise(() => {});
     const { url, method, headers, signal } = request;
     const body = request.body === null ? undefined : new Uint8Array(await request.arrayBuffer());
     const parcel: Parcel = { url, method, headers, body, signal };
-    this.#scheduler.activity++;
     return new Promise<Response>((resolve, reject) => {
       let open = true;
       const settle = (act: () => void) => {
         if (!open) return;
         open = false;
         unlisten();
-        this.#scheduler.activity++;
         if (!this.#dead) act();
       };
       const onAbort = () => settle(() => reject(new DOMException("Aborted", "AbortError")));
@@ -206,15 +203,12 @@ export class SimConnection {
     if (streaming) this.#listen(parcel.signal, () => abort.abort());
     const init: RequestInit = { method, headers, signal: abort.signal };
     if (body !== undefined) init.body = body;
-    this.#scheduler.activity++;
     const response = await handler(new Request(url, init));
-    this.#scheduler.activity++;
     if (response.headers.get("content-type")?.startsWith("text/event-stream") === true) {
       then(response, response.status);
       return;
     }
     const bytes = new Uint8Array(await response.arrayBuffer());
-    this.#scheduler.activity++;
     then({ status: response.status, headers: response.headers, body: bytes }, response.status);
   }
 
@@ -236,7 +230,6 @@ export class SimConnection {
           if (!open) return;
           open = false;
           this.#streams.delete(stop);
-          scheduler.activity++;
           void reader.cancel().catch(() => {});
           if (!this.#dead) act();
         };
@@ -246,7 +239,6 @@ export class SimConnection {
         const pump = async () => {
           for (;;) {
             const { done, value } = await reader.read();
-            scheduler.activity++;
             if (!open) return;
             readyAt = Math.max(readyAt, scheduler.now + this.#delay());
             if (done) {

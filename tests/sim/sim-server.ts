@@ -68,14 +68,12 @@ export class SimServer implements SimListener {
     const { scheduler, random, wrap, wrapMetadata, onError, full, killed } = this.#parts;
     const incarnation = ++this.incarnation;
     const latency = async (kind: "read" | "write") => {
-      scheduler.activity++;
       if (kind === "write" || random.chance(SLOW_READ_SHARE)) {
         if (kind === "write" && killed()) {
           scheduler.at(random.fraction() * WRITE_MS_MAX, () => this.#dies(incarnation));
         }
         const delay = random.fraction() * (kind === "write" ? WRITE_MS_MAX : 1);
         await new Promise<void>((resolve) => scheduler.at(delay, resolve));
-        scheduler.activity++;
       }
       if (incarnation !== this.incarnation) await new Promise<never>(() => {});
       if (kind === "write" && full())

@@ -49,7 +49,6 @@ export class SimWatcher implements Watcher {
     this.#queue = [];
     const handler = this.#handler;
     if (handler === undefined) return;
-    this.#options.scheduler.activity++;
     const fate = this.#options.fate();
     if (fate === "overflow") handler.overflow();
     if (fate === "deliver") for (const path of queue) handler.changed(path);

@@ -69,7 +69,7 @@ export async function simulate(request: SimRequest): Promise<SimOutcome> {
   const world = new SimWorld(request);
   let failure: string | undefined;
   try {
-    await world.live();
+    world.live();
   } catch (error) {
     failure =
       error instanceof Finding
@@ -77,6 +77,9 @@ export async function simulate(request: SimRequest): Promise<SimOutcome> {
         : `Harness: ${error instanceof Error ? error.stack : error}`;
   }
   world.end();
+  world.scheduler.settle();
+  // This process has other things to do too.
+  await new Promise((resolve) => setImmediate(resolve));
   return {
     seed: request.seed,
     failure,
@@ -157,11 +160,11 @@ class SimWorld {
     });
   }
 
-  async live(): Promise<void> {
-    await this.#troublePhase();
-    await this.#healPhase();
-    await this.#calmPhase();
-    await this.#rest();
+  live(): void {
+    this.#troublePhase();
+    this.#healPhase();
+    this.#calmPhase();
+    this.#rest();
     for (const { event } of this.#server.log?.events ?? []) {
       this.trace.count(
         event.kind === "create" && event.baseContent > 0 ? "op revival" : `op ${event.kind}`,
@@ -184,7 +187,7 @@ class SimWorld {
 
   // Phases
 
-  async #troublePhase(): Promise<void> {
+  #troublePhase(): void {
     for (const client of this.#clients) {
       for (let count = 0; count < this.swarm.initialFiles; count++) client.user.step();
     }
@@ -211,7 +214,7 @@ class SimWorld {
     const { serverCrashEveryMs, serverRestore } = this.swarm;
     const strikeEveryMs = serverRestore ? RESTORE_EVERY_MS : serverCrashEveryMs;
     this.#every(strikeEveryMs, () => this.#strikeServer());
-    await this.#runUntil(this.swarm.troubleMs);
+    this.#runUntil(this.swarm.troubleMs);
   }
 
   /** Repeats at exponential intervals during the trouble phase. */
@@ -316,7 +319,7 @@ class SimWorld {
     this.trace.add(`${this.scheduler.now} server restored to ${log.events.length}`);
   }
 
-  async #healPhase(): Promise<void> {
+  #healPhase(): void {
     this.#trouble = false;
     this.trace.add(`${this.scheduler.now} heal`);
     this.#server.start();
@@ -324,15 +327,15 @@ class SimWorld {
       client.heal();
       client.user.finish();
     }
-    if (this.swarm.ignoring) await this.#unignore();
-    await this.#converge("after the trouble");
+    if (this.swarm.ignoring) this.#unignore();
+    this.#converge("after the trouble");
     this.#checkBytes();
-    await this.#drainQuarantine();
+    this.#drainQuarantine();
     this.#checkBytes();
   }
 
   /** Without rules everything is synced again (F95), so that all can be compared. */
-  async #unignore(): Promise<void> {
+  #unignore(): void {
     const deadline = this.scheduler.now + HEAL_MS_MAX;
     for (const client of this.#clients) client.setDeviceRules(undefined);
     for (let calm = 0; calm < CALM_LOOKS; calm++) {
@@ -342,12 +345,12 @@ class SimWorld {
         if (client.user.unignore()) calm = 0;
       }
       if (this.scheduler.now > deadline) throw new Finding("I1: rules files come back for ever");
-      await this.#runUntil(this.scheduler.now + 5_000);
+      this.#runUntil(this.scheduler.now + 5_000);
     }
   }
 
   /** Late writes of the trouble phase come to light at the latest when quarantine is emptied. */
-  async #drainQuarantine(): Promise<void> {
+  #drainQuarantine(): void {
     const deadline = this.scheduler.now + HEAL_MS_MAX;
     const isQuarantined = ({ disk }: SimClient) => {
       const inode = disk.at(QUARANTINE_DIRECTORY);
@@ -355,25 +358,25 @@ class SimWorld {
     };
     while (this.#clients.some(isQuarantined)) {
       if (this.scheduler.now > deadline) throw new Finding("D3: quarantine is never emptied");
-      await this.#runUntil(this.scheduler.now + 5_000);
+      this.#runUntil(this.scheduler.now + 5_000);
     }
-    await this.#converge("after quarantine was emptied");
+    this.#converge("after quarantine was emptied");
   }
 
   /** One user edits in a quiet world: everybody must end with exactly that user's tree (I6, I9). */
-  async #calmPhase(): Promise<void> {
+  #calmPhase(): void {
     const client = this.#random.pick(this.#clients);
     const conflictsBefore = this.#clients.reduce((sum, { conflicts }) => sum + conflicts, 0);
     const count = this.#random.below(CALM_EDITS_MAX);
     for (let index = 0; index < count; index++) {
       client.user.step();
       if (this.#random.chance(0.3))
-        await this.#runUntil(this.scheduler.now + this.#random.fraction() * 3_000);
+        this.#runUntil(this.scheduler.now + this.#random.fraction() * 3_000);
     }
     client.user.finish();
     const wanted = snapshotDisk(client, this.#ledger);
     this.trace.add(`${this.scheduler.now} calm: ${client.label} has edited`);
-    await this.#converge("after calm edits");
+    this.#converge("after calm edits");
     const changed = difference(wanted, snapshotDisk(client, this.#ledger));
     if (changed.length > 0 && !this.#hasParked)
       throw new Finding(`I6: calm edits of ${client.label} were changed:\n${changed.join("\n")}`);
@@ -385,15 +388,15 @@ class SimWorld {
   }
 
   /** Nothing is written and nothing is posted any more (I11), and a restart finds nothing to do. */
-  async #rest(): Promise<void> {
-    await this.#drainQuarantine();
+  #rest(): void {
+    this.#drainQuarantine();
     for (const client of this.#clients) client.stop();
-    await this.#converge("after a restart");
-    await this.#runUntil(this.scheduler.now + SETTLED_MS);
+    this.#converge("after a restart");
+    this.#runUntil(this.scheduler.now + SETTLED_MS);
     if (this.#hasParked) return;
     this.#checkLeftovers();
     const before = this.#pulse();
-    await this.#runUntil(this.scheduler.now + 2 * this.swarm.fullScanIntervalMs + 5_000);
+    this.#runUntil(this.scheduler.now + 2 * this.swarm.fullScanIntervalMs + 5_000);
     const now = this.#pulse();
     if (before !== now) throw new Finding(`I11: not quiet at rest: ${before} became ${now}`);
   }
@@ -414,7 +417,7 @@ class SimWorld {
     return `head ${this.#server.log?.head.seq ?? 0}, ${writes.join(", ")}, state writes ${stores.join("/")}`;
   }
 
-  async #converge(when: string): Promise<void> {
+  #converge(when: string): void {
     const deadline = this.scheduler.now + HEAL_MS_MAX;
     let differences: readonly string[] = [];
     let agreed = 0;
@@ -423,7 +426,7 @@ class SimWorld {
         client.start();
         client.approve();
       }
-      await this.#runUntil(this.scheduler.now + LOOK_EVERY_MS);
+      this.#runUntil(this.scheduler.now + LOOK_EVERY_MS);
       differences = this.#differences();
       agreed = differences.length === 0 ? agreed + 1 : 0;
       if (agreed >= 4) return;
@@ -454,9 +457,10 @@ class SimWorld {
     if (damage.length > 0) throw new Finding(`I24/I25/I27: ${damage.join("; ")}`);
   }
 
-  async #runUntil(moment: number): Promise<void> {
+  #runUntil(moment: number): void {
     const untilMs = Math.ceil(moment);
-    while (await this.scheduler.step(untilMs)) {
+    this.scheduler.settle();
+    while (this.scheduler.step(untilMs)) {
       if (this.#finding !== undefined) throw new Finding(this.#finding);
       if (this.scheduler.steps > STEPS_MAX)
         throw new Finding(`Busy: ${STEPS_MAX} steps and no end`);
