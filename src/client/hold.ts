@@ -7,9 +7,9 @@ import type { NodeId } from "../core/identifier.ts";
 import { GUARD_WINDOW_MS } from "../core/limits.ts";
 import type { Plan } from "../core/transition.ts";
 import type { HeldChange } from "../ports/state-store.ts";
-import { readSmallFile } from "./marker.ts";
 import type { ClientPorts } from "./ports.ts";
 import { approvedByOthers, clearApprovedByOthers } from "./remote-log.ts";
+import { readSmallFile } from "./small-file.ts";
 
 /** Written by `synced approve`: the id of the held change that a person lets through. */
 export const APPROVAL_FILE = ".synced/approved";

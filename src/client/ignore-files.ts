@@ -5,9 +5,9 @@
  */
 import { SyncedError } from "../core/error.ts";
 import { DEVICE_IGNORE_FILE, IGNORE_FILE, IgnoreRules } from "../core/ignore.ts";
-import { IGNORE_FILE_BYTES_MAX } from "../core/limits.ts";
 import { joinPath } from "../core/path.ts";
 import { type FileSystem, FileSystemError, type Stat } from "../ports/filesystem.ts";
+import { readRulesFile } from "./small-file.ts";
 
 export type IgnoreLoad =
   | { readonly kind: "same" }
@@ -64,7 +64,7 @@ export class IgnoreFiles {
       return { kind: "changed" };
     }
     try {
-      const text = this.#read(joinPath(directory, IGNORE_FILE));
+      const text = readRulesFile(this.#fs, joinPath(directory, IGNORE_FILE));
       if (text === undefined || text === known) return { kind: "same" };
       this.#rules = this.#rules.withFile(directory, text);
       this.#texts.set(directory, text);
@@ -78,7 +78,7 @@ export class IgnoreFiles {
   /** Takes in the rules of this device alone. */
   loadDevice(): IgnoreLoad {
     try {
-      const text = this.#read(DEVICE_IGNORE_FILE);
+      const text = readRulesFile(this.#fs, DEVICE_IGNORE_FILE);
       this.#deviceSeen = text;
       if (text === this.#deviceText) return { kind: "same" };
       this.#rules = this.#rules.withDeviceFile(text);
@@ -92,29 +92,10 @@ export class IgnoreFiles {
   /** True where `loadDevice` would find another file than it last did. */
   get hasDeviceFileChanged(): boolean {
     try {
-      return this.#read(DEVICE_IGNORE_FILE) !== this.#deviceSeen;
+      return readRulesFile(this.#fs, DEVICE_IGNORE_FILE) !== this.#deviceSeen;
     } catch (error) {
       if (error instanceof FileSystemError) return false;
       throw error;
-    }
-  }
-
-  /** @returns undefined where there is no such file (any more). */
-  #read(path: string): string | undefined {
-    const reader = this.#fs.open(path);
-    if (reader === undefined) return undefined;
-    try {
-      // One byte more than is allowed, so that core sees and refuses what is too long.
-      const buffer = new Uint8Array(IGNORE_FILE_BYTES_MAX + 1);
-      let length = 0;
-      while (length < buffer.length) {
-        const count = reader.read(buffer.subarray(length), length);
-        if (count === 0) break;
-        length += count;
-      }
-      return new TextDecoder().decode(buffer.subarray(0, length));
-    } finally {
-      reader.close();
     }
   }
 }

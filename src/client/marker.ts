@@ -13,6 +13,7 @@ import {
 import type { FileSystem } from "../ports/filesystem.ts";
 import type { Random } from "../ports/random.ts";
 import { MARKER_FILE, STAGING_DIRECTORY, STATE_DIRECTORY } from "./ports.ts";
+import { readSmallFile } from "./small-file.ts";
 
 export interface Marker {
   readonly version: 1;
@@ -103,22 +104,4 @@ export async function writeMarker(
     }
   }
   await fs.syncDirectories([STATE_DIRECTORY, STAGING_DIRECTORY]);
-}
-
-/** @returns the file's text, undefined when absent or longer than `bytesMax`. */
-export function readSmallFile(fs: FileSystem, path: string, bytesMax: number): string | undefined {
-  const reader = fs.open(path);
-  if (reader === undefined) return undefined;
-  try {
-    const buffer = new Uint8Array(bytesMax + 1);
-    let length = 0;
-    while (length < buffer.length) {
-      const count = reader.read(buffer.subarray(length), length);
-      if (count === 0) break;
-      length += count;
-    }
-    return length > bytesMax ? undefined : new TextDecoder().decode(buffer.subarray(0, length));
-  } finally {
-    reader.close();
-  }
 }
