@@ -3,6 +3,7 @@
  * one that was held as deleted, or a new one. Rules: A1, A8, A9, A11, F39-F43, F48.
  */
 import type { NodeId } from "../core/identifier.ts";
+import { IGNORE_FILE } from "../core/ignore.ts";
 import { TEMPORARY_AGE_MS_MIN } from "../core/limits.ts";
 import type { Content, LocalNode } from "../core/node.ts";
 import { checkName, joinPath, looksTemporary } from "../core/path.ts";
@@ -159,7 +160,10 @@ function descend(run: ScanRun, { path, stat }: Entry, id: NodeId): void {
 function holdsSyncable(run: ScanRun, path: string): boolean {
   const pending = [path];
   for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
-    for (const { name, stat } of entriesOf(run, next)) {
+    const entries = entriesOf(run, next);
+    // Nobody scans it, so that its rules are looked at here: they may be others by now, or gone.
+    run.ignoreFiles.load(next, entries.find(({ name }) => name === IGNORE_FILE)?.stat);
+    for (const { name, stat } of entries) {
       const inner = joinPath(next, name);
       const isDirectory = stat.kind === "directory";
       if (stat.kind === "other" || !stat.sameDevice || checkName(name) !== undefined) continue;

@@ -616,6 +616,21 @@ describe("what is not synced", () => {
     expect(world.paths()).toEqual([".syncedignore", "renamed", "renamed/e", "renamed/e/f"]);
     expect(world.store.isLeftover(world.node("renamed/e").identity)).toBe(false);
   });
+
+  test("what rules in a left-over directory left out is offered once they are gone [A8, A10]", async () => {
+    const world = await agreed("d");
+    world.write("d/.syncedignore", "*\n");
+    world.make("d/f");
+    await world.settle();
+    const { id, identity } = world.node("d");
+    world.store.forget(id);
+    world.store.setLeftover(identity, true);
+    await world.settle();
+    expect(world.paths()).toEqual([]);
+    world.remove("d/.syncedignore");
+    await world.settle("d/.syncedignore");
+    expect(world.paths()).toEqual(["d", "d/f"]);
+  });
 });
 
 describe("cost and course", () => {
