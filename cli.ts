@@ -16,6 +16,7 @@ const COMMANDS: SubCommandsDef = {
   serve: async () => (await import("./src/commands/serve.ts")).command,
   sync: async () => (await import("./src/commands/sync.ts")).command,
   status: async () => (await import("./src/commands/status.ts")).command,
+  check: async () => (await import("./src/commands/check.ts")).command,
   approve: async () => (await import("./src/commands/approve.ts")).command,
   verify: async () => (await import("./src/commands/verify.ts")).command,
   healthcheck: async () => (await import("./src/commands/healthcheck.ts")).command,
@@ -42,6 +43,7 @@ const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
     "synced sync ~/notes --once                       # end when in sync, for scripts",
   ],
   status: ["synced status ~/notes", "synced status ~/notes --json"],
+  check: ["synced check ~/notes", "synced check ~/notes --read-data"],
   approve: [
     "synced status ~/notes                            # what is held?",
     "synced approve ~/notes",

@@ -6,7 +6,13 @@ import type { ChunkerProfile } from "../core/chunker.ts";
 import type { Digest } from "../core/digest.ts";
 import type { Cursor, ServedEvent } from "../core/event.ts";
 import type { DeviceId, Epoch, FolderName, NodeId, ServerId } from "../core/identifier.ts";
-import type { RemoteNode, Sequence } from "../core/node.ts";
+import type {
+  DirectoryContent,
+  FileContent,
+  RemoteNode,
+  Sequence,
+  SymlinkContent,
+} from "../core/node.ts";
 
 export const PROTOCOL_VERSION = 1;
 
@@ -52,6 +58,21 @@ export interface TreePage {
   readonly nodes: readonly RemoteNode[];
   /** undefined on the last page. */
   readonly next?: NodeId;
+}
+
+/** An element of GET index: what stands at a path. */
+export type IndexEntry = { readonly path: string } & (
+  | Omit<FileContent, "manifest" | "depth">
+  | DirectoryContent
+  | SymlinkContent
+);
+
+/** GET index?after= : live nodes by path, as of one event. */
+export interface IndexPage {
+  readonly seq: Sequence;
+  readonly entries: readonly IndexEntry[];
+  /** The path to ask after next time; undefined on the last page. */
+  readonly next?: string;
 }
 
 /** PUT devices/{id} */

@@ -22,8 +22,16 @@ import {
 import { INLINE_BYTES_MAX, OPS_PER_GROUP_MAX } from "../core/limits.ts";
 import type { RemoteNode } from "../core/node.ts";
 import type { Batch, BatchResult, GroupResult, RefusalCode } from "../core/op.ts";
-import { parseName } from "../core/path.ts";
-import type { EventPage, FolderCreation, Hello, StreamMessage, TreePage } from "./messages.ts";
+import { parseName, parsePath, parseSymlinkTarget } from "../core/path.ts";
+import type {
+  EventPage,
+  FolderCreation,
+  Hello,
+  IndexEntry,
+  IndexPage,
+  StreamMessage,
+  TreePage,
+} from "./messages.ts";
 import {
   type Fields,
   readApproval,
@@ -35,6 +43,7 @@ import {
   readFlag,
   readId,
   readList,
+  readMtimeNs,
   readText,
   readVersion,
   refuse,
@@ -176,6 +185,42 @@ export function parseTreePage(
     if (next !== nodes.at(-1)?.id) throw refuse("invalid_id", "next", "the last node's id");
     return { ...page, next: readId<NodeId>(next, "next") };
   });
+}
+
+/** GET index. */
+export function parseIndexPage(value: unknown, limit: number): IndexPage {
+  return answered("the page of paths", () => {
+    const fields = readFields(value, "the page", ANY_FIELDS, "tolerant");
+    const entries = readList(fields["entries"], "entries", limit).map(readIndexEntry);
+    const page = { seq: readCount(fields["seq"], "seq"), entries };
+    const { next } = fields;
+    if (next === undefined) return page;
+    const last = entries.at(-1)?.path;
+    if (next !== last || last === undefined) throw refuse("invalid_path", "next", "the last path");
+    return { ...page, next: last };
+  });
+}
+
+function readIndexEntry(value: unknown): IndexEntry {
+  const fields = readFields(value, "an entry", ANY_FIELDS, "tolerant");
+  const path = parsePath(readText(fields["path"], "path")).join("/");
+  switch (fields["kind"]) {
+    case "file":
+      return {
+        path,
+        kind: "file",
+        sha256: readDigest(fields["sha256"], "sha256"),
+        size: readCount(fields["size"], "size"),
+        executable: readFlag(fields["executable"], "executable"),
+        mtimeNs: readMtimeNs(fields["mtimeNs"]),
+      };
+    case "directory":
+      return { path, kind: "directory" };
+    case "symlink":
+      return { path, kind: "symlink", target: parseSymlinkTarget(readText(fields["target"], "t")) };
+    default:
+      throw refuse("malformed_json", "kind", '"file", "directory" or "symlink"');
+  }
 }
 
 /** POST ops. One result a group; an accepted one has one seq an op. */

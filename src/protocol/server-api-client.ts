@@ -23,6 +23,7 @@ import {
   parseEventPage,
   parseFolderCreation,
   parseHello,
+  parseIndexPage,
   parseMissing,
   parseStreamMessage,
   parseTreePage,
@@ -166,6 +167,14 @@ export function createServerApi(options: ServerApiOptions): ServerApi {
       const path = `${base}/tree?limit=${page.limit}${after}`;
       const request = outgoing({ method: "GET", path, signal });
       return parseTreePage(await sendForJson(exchange, request, PAGE_BYTES_MAX), page);
+    },
+
+    async index({ seq, after, limit }, signal) {
+      const query = new URLSearchParams({ limit: String(limit) });
+      if (seq !== undefined) query.set("seq", String(seq));
+      if (after !== undefined) query.set("after", after);
+      const request = outgoing({ method: "GET", path: `${base}/index?${query}`, signal });
+      return parseIndexPage(await sendForJson(exchange, request, PAGE_BYTES_MAX), limit);
     },
 
     async reportDevice(device, report, signal) {

@@ -8,12 +8,14 @@
 import type { Digest } from "../core/digest.ts";
 import type { Cursor } from "../core/event.ts";
 import type { DeviceId, NodeId } from "../core/identifier.ts";
+import type { Sequence } from "../core/node.ts";
 import type { Batch, BatchResult } from "../core/op.ts";
 import type {
   DeviceReport,
   EventPage,
   FolderCreation,
   Hello,
+  IndexPage,
   PackObject,
   StreamMessage,
   TreePage,
@@ -23,6 +25,13 @@ export interface EventsAfter {
   readonly after: Cursor;
   /** The reader: its own small files do not come back to it. */
   readonly device?: DeviceId;
+}
+
+export interface IndexRequest {
+  readonly seq?: Sequence;
+  /** The last path of the page before. */
+  readonly after?: string;
+  readonly limit: number;
 }
 
 export interface ServerApi {
@@ -64,5 +73,7 @@ export interface ServerApi {
     request: { readonly after?: NodeId; readonly limit: number },
     signal: AbortSignal,
   ): Promise<TreePage>;
+  /** One page of all paths, in ascending order; as of `seq`, or of the head where there is none. */
+  index(request: IndexRequest, signal: AbortSignal): Promise<IndexPage>;
   reportDevice(device: DeviceId, report: DeviceReport, signal: AbortSignal): Promise<void>;
 }

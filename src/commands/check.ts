@@ -1,0 +1,74 @@
+/**
+ * `synced check`: proves that a folder is what the server has, or names each difference. Exit 0
+ * equal, 3 different. Changes nothing; a client may run on the folder meanwhile. Rules: Y6, I43.
+ */
+import { defineCommand } from "citty";
+import { createFetchTransport } from "../adapters/fetch-transport.ts";
+import { openFolder } from "../adapters/open-folder.ts";
+import { systemClock } from "../adapters/system-clock.ts";
+import { checkFolder } from "../client/check.ts";
+import { SyncedError } from "../core/error.ts";
+import { parseFolderName } from "../core/identifier.ts";
+import { commonFlags, readToken, switchFlag, textFlag, tokenFlag } from "./flags.ts";
+import { rememberedBinding, resolveFolder } from "./folder-state.ts";
+import { onInterruption } from "./interruption.ts";
+import { createOutput } from "./output.ts";
+import { count, quoted } from "./progress.ts";
+import { parseServerUrl } from "./server-url.ts";
+
+const EXIT_DIFFERENT = 3;
+
+export const command = defineCommand({
+  meta: { name: "check", description: "Compare a folder with what the server has" },
+  args: {
+    path: { type: "positional", description: "The folder's path", required: true },
+    server: textFlag("server", "URL", "Address of the server, where another than remembered"),
+    "read-data": switchFlag("read-data", "Compare every file's bytes, not only size and time"),
+    ...tokenFlag,
+    ...commonFlags,
+  },
+  async run({ args }) {
+    const output = createOutput(args);
+    const path = resolveFolder(args.path);
+    const known = rememberedBinding(path);
+    const server = args.server ?? known?.serverUrl;
+    if (known === undefined || server === undefined) {
+      throw new SyncedError(
+        "usage",
+        `Cannot check "${args.path}": it is not a synced folder; name one that was synced before`,
+      );
+    }
+    const token = readToken(args["token-file"], process.env);
+    const options = {
+      serverUrl: parseServerUrl(server),
+      folder: parseFolderName(known.folder),
+      readData: args["read-data"],
+      ...(token === undefined ? {} : { token }),
+    };
+    const interruption = onInterruption(output.say);
+    const { fs } = openFolder(path, { readOnly: true });
+    const world = { fs, clock: systemClock, transport: createFetchTransport() };
+    let differences = 0;
+    try {
+      const tell = (difference: { readonly path: string; readonly what: string }): void => {
+        differences += 1;
+        output.event("difference", { ...difference });
+        output.warn(`${quoted(difference.path)}: ${difference.what}`);
+      };
+      const { seq, entries } = await checkFolder(world, options, tell, interruption.signal);
+      output.event("checked", { seq, entries, differences });
+      if (differences === 0) {
+        output.say(`Equal: ${count(entries, "path")} as of event ${seq}`);
+        return 0;
+      }
+      output.error(`${count(differences, "difference")} as of event ${seq}`);
+      return EXIT_DIFFERENT;
+    } catch (error) {
+      const code = interruption.exitCode();
+      if (code === undefined) throw error;
+      return code;
+    } finally {
+      fs.close();
+    }
+  },
+});
