@@ -1,12 +1,13 @@
 /**
  * Runs seeds: `bun run sim --seeds 2000`, one seed with its trace: `bun run sim --seed 17`, a
- * planted bug: `--bug never-sync`. Large runs are split over the cores. Rules: I10, I45.
+ * planted bug: `--bug never-sync`. Large runs are split over the cores; what fails is shrunk, and
+ * printed with the command that replays it. Rules: I10, I45.
  */
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 import { COVERAGE } from "./sim-coverage.ts";
 import { MUTANTS, plantMutant } from "./sim-mutants.ts";
-import { drawSkews } from "./sim-options.ts";
+import { describeOptions, drawSkews, type Life, type SwarmOptions } from "./sim-options.ts";
 import type { SimOutcome, SimRequest } from "./sim-world.ts";
 
 const flags = readFlags();
@@ -15,16 +16,22 @@ if (mutant !== undefined) plantMutant(mutant);
 // Only now, so that what is planted is loaded.
 const { BUGS } = await import("./sim-bugs.ts");
 const { simulate } = await import("./sim-world.ts");
+const { shrink } = await import("./sim-shrink.ts");
 
 const SEEDS_PER_WORKER_MIN = 100;
 /** One seed in twenty runs twice, and once more with clocks that are years apart. */
 const TWICE_EVERY = 20;
+/** So many failures are shrunk, with so many lives each. */
+const SHRUNK_MAX = 3;
+const SHRINK_TRIES_MAX = 600;
 
 interface Tally {
   readonly counters: Map<string, number>;
   readonly failures: string[];
+  /** The first seeds that failed. */
+  readonly seeds: number[];
   steps: number;
-  seeds: number;
+  lives: number;
 }
 
 function readFlags() {
@@ -32,7 +39,14 @@ function readFlags() {
     options: {
       seeds: { type: "string", default: "200" },
       start: { type: "string", default: "1" },
+      /** Each how manieth seed is this process's. */
+      stride: { type: "string", default: "1" },
+      /** No life begins after that. */
+      seconds: { type: "string", default: "Infinity" },
       seed: { type: "string" },
+      life: { type: "string" },
+      /** Options that are others than drawn, as JSON. */
+      with: { type: "string" },
       bug: { type: "string" },
       worker: { type: "boolean", default: false },
       "keep-going": { type: "boolean", default: false },
@@ -41,113 +55,148 @@ function readFlags() {
   return values;
 }
 
-type Flags = ReturnType<typeof readFlags>;
-
-function requestOf(seed: number, flags: Flags, keepTrace: boolean): SimRequest {
-  if (flags.bug === undefined || mutant !== undefined) return { seed, keepTrace };
+function requestOf(seed: number, keepTrace = false): SimRequest {
+  const life = lifeOf(flags.life);
+  const changes: Partial<SwarmOptions> | undefined =
+    flags.with === undefined ? undefined : JSON.parse(flags.with);
+  const request: SimRequest = {
+    seed,
+    keepTrace,
+    ...(life === undefined ? undefined : { life }),
+    ...(changes === undefined ? undefined : { changes }),
+  };
+  if (flags.bug === undefined || mutant !== undefined) return request;
   const bug = BUGS[flags.bug];
-  if (bug !== undefined) return { seed, keepTrace, bug };
+  if (bug !== undefined) return { ...request, bug };
   const known = [...Object.keys(BUGS), ...Object.keys(MUTANTS)].join(", ");
   throw new Error(`No bug "${flags.bug}"; there are ${known}`);
 }
 
-function describe(outcome: SimOutcome, flags: Flags): string {
-  const bug = flags.bug === undefined ? "" : ` --bug ${flags.bug}`;
-  return `seed ${outcome.seed}: ${outcome.failure}\n  replay: bun run sim --seed ${outcome.seed}${bug}\n  options: ${outcome.options}`;
+function lifeOf(text: string | undefined): Life | undefined {
+  if (text === undefined || text === "short" || text === "long") return text;
+  throw new Error(`No life "${text}"; there are short and long ones`);
 }
 
-async function runOne(seed: number, flags: Flags): Promise<number> {
+function replayOf(seed: number, changes?: Partial<SwarmOptions>): string {
+  const life = flags.life === undefined ? "" : ` --life ${flags.life}`;
+  const bug = flags.bug === undefined ? "" : ` --bug ${flags.bug}`;
+  const text = changes === undefined ? flags.with : JSON.stringify(changes);
+  return `bun run sim --seed ${seed}${life}${bug}${text === undefined ? "" : ` --with '${text}'`}`;
+}
+
+function describe({ seed, failure, swarm }: SimOutcome): string {
+  return `seed ${seed}: ${failure}\n  replay: ${replayOf(seed)}\n  options: ${describeOptions(swarm)}`;
+}
+
+async function runOne(seed: number): Promise<number> {
   const started = performance.now();
-  const outcome = await simulate(requestOf(seed, flags, true));
+  const outcome = await simulate(requestOf(seed, true));
   for (const line of outcome.trace) console.log(line);
   const took = (performance.now() - started).toFixed(0);
-  console.log(`options: ${outcome.options}`);
+  console.log(`options: ${describeOptions(outcome.swarm)}`);
   console.log(`${outcome.steps} steps, ${took} ms, trace ${outcome.traceHash}`);
-  console.log(outcome.failure === undefined ? `seed ${seed} holds` : describe(outcome, flags));
+  console.log(outcome.failure === undefined ? `seed ${seed} holds` : describe(outcome));
   return outcome.failure === undefined ? 0 : 1;
 }
 
-async function runRange(start: number, count: number, flags: Flags): Promise<Tally> {
-  const tally: Tally = { counters: new Map(), failures: [], steps: 0, seeds: 0 };
-  for (let seed = start; seed < start + count; seed++) {
-    const outcome = await simulate(requestOf(seed, flags, false));
-    tally.seeds++;
+async function runRange(start: number, count: number): Promise<Tally> {
+  const tally: Tally = { counters: new Map(), failures: [], seeds: [], steps: 0, lives: 0 };
+  const untilMs = performance.now() + Number(flags.seconds) * 1_000;
+  for (let seed = start; seed < start + count; seed += Number(flags.stride)) {
+    if (performance.now() > untilMs) break;
+    const outcome = await simulate(requestOf(seed));
+    tally.lives++;
     tally.steps += outcome.steps;
     add(tally.counters, outcome.counters);
-    if (outcome.failure !== undefined) tally.failures.push(describe(outcome, flags));
-    if (seed % TWICE_EVERY === 0) {
-      const again = await simulate(requestOf(seed, flags, false));
-      if (again.traceHash !== outcome.traceHash) {
-        tally.failures.push(`seed ${seed}: I45: the second run's trace is another one`);
-      }
-      const skewed = await simulate({ ...requestOf(seed, flags, false), skewsMs: drawSkews(seed) });
-      if (!Bun.deepEquals(skewed.tree, outcome.tree)) {
-        tally.failures.push(`seed ${seed}: I10: with other clocks the tree is another one`);
-      }
+    if (outcome.failure !== undefined) {
+      tally.failures.push(describe(outcome));
+      tally.seeds.push(seed);
     }
+    if (seed % TWICE_EVERY === 0) tally.failures.push(...(await differencesOf(outcome)));
     if (tally.failures.length > 0 && !flags["keep-going"]) break;
   }
   return tally;
+}
+
+/** The same life once more, and with other clocks. */
+async function differencesOf({ seed, traceHash, tree, swarm }: SimOutcome): Promise<string[]> {
+  const failures: string[] = [];
+  const again = await simulate(requestOf(seed));
+  if (again.traceHash !== traceHash) {
+    failures.push(`seed ${seed}: I45: the second run's trace is another one`);
+  }
+  const skewed = await simulate({ ...requestOf(seed), skewsMs: drawSkews(swarm) });
+  if (!Bun.deepEquals(skewed.tree, tree)) {
+    failures.push(`seed ${seed}: I10: with other clocks the tree is another one`);
+  }
+  return failures;
 }
 
 function add(into: Map<string, number>, counters: Iterable<readonly [string, number]>): void {
   for (const [what, count] of counters) into.set(what, (into.get(what) ?? 0) + count);
 }
 
-async function runOnAllCores(start: number, count: number, flags: Flags): Promise<Tally> {
+async function runOnAllCores(start: number, count: number): Promise<Tally> {
   const cores = Math.min(availableParallelism(), Math.floor(count / SEEDS_PER_WORKER_MIN));
-  if (cores < 2) return await runRange(start, count, flags);
-  const share = Math.ceil(count / cores);
+  if (cores < 2) return await runRange(start, count);
   const parts = await Promise.all(
-    Array.from({ length: cores }, async (_, core) => {
-      const first = start + core * share;
-      const args = [
-        "--start",
-        String(first),
-        "--seeds",
-        String(Math.min(share, start + count - first)),
-        "--worker",
-      ];
-      if (flags.bug !== undefined) args.push("--bug", flags.bug);
-      if (flags["keep-going"]) args.push("--keep-going");
-      const child = Bun.spawn([process.execPath, import.meta.path, ...args], {
-        stdout: "pipe",
-        stderr: "inherit",
-      });
-      return JSON.parse(await new Response(child.stdout).text());
-    }),
+    Array.from({ length: cores }, (_, core) => runChild(core, cores)),
   );
-  const tally: Tally = { counters: new Map(), failures: [], steps: 0, seeds: 0 };
+  const tally: Tally = { counters: new Map(), failures: [], seeds: [], steps: 0, lives: 0 };
   for (const part of parts) {
-    tally.seeds += part.seeds;
+    tally.lives += part.lives;
     tally.steps += part.steps;
     tally.failures.push(...part.failures);
+    tally.seeds.push(...part.seeds);
     add(tally.counters, part.counters);
   }
   return tally;
 }
 
-function report(tally: Tally, seconds: number): number {
+/** @returns what a worker prints. */
+async function runChild(core: number, cores: number) {
+  const command = [process.execPath, import.meta.path, ...process.argv.slice(2), "--worker"];
+  const first = Number(flags.start) + core;
+  const count = Number(flags.seeds) - core;
+  const share = ["--start", String(first), "--seeds", String(count), "--stride", String(cores)];
+  const child = Bun.spawn([...command, ...share], { stdout: "pipe", stderr: "inherit" });
+  return JSON.parse(await new Response(child.stdout).text());
+}
+
+async function report(tally: Tally, seconds: number): Promise<number> {
   for (const failure of tally.failures) console.log(failure);
+  for (const seed of tally.seeds.slice(0, SHRUNK_MAX)) await reportShrunk(seed);
   const counters = [...tally.counters].sort(([a], [b]) => (a < b ? -1 : 1));
   console.log(counters.map(([what, count]) => `${what} ${count}`).join(" · "));
   const never = COVERAGE.filter((what) => !tally.counters.has(what));
   if (never.length > 0) console.log(`Never happened: ${never.join(", ")}`);
-  const rate = (tally.seeds / seconds).toFixed(1);
-  const steps = Math.round(tally.steps / Math.max(1, tally.seeds));
+  const rate = (tally.lives / seconds).toFixed(1);
+  const steps = Math.round(tally.steps / Math.max(1, tally.lives));
   console.log(
-    `${tally.seeds} seeds, ${tally.failures.length} failures, ${rate} seeds/s, ${steps} steps a seed`,
+    `${tally.lives} seeds, ${tally.failures.length} failures, ${rate} seeds/s, ${steps} steps a seed`,
   );
   return tally.failures.length > 0 ? 1 : 0;
 }
 
-if (flags.seed !== undefined) process.exitCode = await runOne(Number(flags.seed), flags);
+async function reportShrunk(seed: number): Promise<void> {
+  const request = requestOf(seed);
+  const outcome = await simulate(request);
+  const changes = await shrink(request, outcome, SHRINK_TRIES_MAX);
+  const shrunk = await simulate({ ...request, changes });
+  console.log(
+    `seed ${seed} shrunk from ${outcome.steps} to ${shrunk.steps} steps: ${shrunk.failure}`,
+  );
+  console.log(`  replay: ${replayOf(seed, changes)}`);
+}
+
+if (flags.seed !== undefined) process.exitCode = await runOne(Number(flags.seed));
 else if (flags.worker) {
-  const tally = await runRange(Number(flags.start), Number(flags.seeds), flags);
+  const tally = await runRange(Number(flags.start), Number(flags.seeds));
   console.log(JSON.stringify({ ...tally, counters: [...tally.counters] }));
 } else {
   const started = performance.now();
-  const tally = await runOnAllCores(Number(flags.start), Number(flags.seeds), flags);
-  process.exitCode = report(tally, (performance.now() - started) / 1_000);
+  const tally = await runOnAllCores(Number(flags.start), Number(flags.seeds));
+  const seconds = (performance.now() - started) / 1_000;
+  process.exitCode = await report(tally, seconds);
 }
 process.exit();

@@ -17,7 +17,7 @@ for (const [seed, story] of STORIES) {
   test(
     `seed ${seed}: ${story}`,
     async () => {
-      const { failure } = await simulate({ seed });
+      const { failure } = await simulate({ seed, life: "long" });
       expect(failure).toBeUndefined();
     },
     TIMEOUT_MS,

@@ -121,7 +121,7 @@ export class SimClient {
       nowMs: () => wall.now() + this.skewMs,
       elapsedMs: () => scheduler.now,
       fraction: () => this.#chance.fraction(),
-      granularityNs: swarm.granularityNs,
+      granularityNs: BigInt(swarm.granularityNs),
       ordered: swarm.orderedJournal,
       fold: this.fold,
     });

@@ -5,6 +5,15 @@ import type { NetworkWeather } from "./sim-network.ts";
 import { SimRandom } from "./sim-random.ts";
 
 export interface SwarmOptions {
+  readonly life: Life;
+  readonly clients: readonly ClientLabel[];
+  /** The trouble's events come so many times as far apart. */
+  readonly pace: number;
+  /** The only edits in the trouble, counted from 0: fewer make a shorter story. */
+  readonly onlyEdits: readonly number[] | undefined;
+  /** What follows once all have converged: a user edits in peace, and then nothing happens. */
+  readonly calm: boolean;
+  readonly rest: boolean;
   readonly troubleMs: number;
   readonly editEveryMs: number;
   /** Chance of a user's edit before a port call of that user's client. */
@@ -20,7 +29,7 @@ export interface SwarmOptions {
   readonly orderedJournal: boolean;
   readonly userCaches: boolean;
   readonly exchange: boolean;
-  readonly granularityNs: bigint;
+  readonly granularityNs: number;
   readonly diskFault: number;
   readonly weather: NetworkWeather;
   readonly partitionEveryMs: number;
@@ -45,6 +54,9 @@ export interface SwarmOptions {
   readonly ignoring: boolean;
 }
 
+/** Most lives are short, so that many situations are met; what takes its time needs long ones. */
+export type Life = "short" | "long";
+
 export const CLIENTS = ["ada", "bob", "eve"] as const;
 export type ClientLabel = (typeof CLIENTS)[number];
 
@@ -57,13 +69,41 @@ export const FOLDS: Readonly<Record<Folding, (name: string) => string>> = {
   both: (name) => name.normalize("NFC").toLowerCase(),
 };
 
-export function drawOptions(seed: number): SwarmOptions {
+const SHORT_SHARE = 0.8;
+
+/** @param life @default drawn too */
+export function drawOptions(seed: number, life?: Life): SwarmOptions {
+  const random = new SimRandom(seed, "life");
+  const isShort = random.chance(SHORT_SHARE);
+  const drawn = life ?? (isShort ? "short" : "long");
+  const long = drawLongLife(seed);
+  if (drawn === "long") return long;
+  return {
+    ...long,
+    life: drawn,
+    clients: random.pick([CLIENTS, CLIENTS, ["ada", "eve"]]),
+    pace: random.pick([0.05, 0.1, 0.2]),
+    troubleMs: random.pick([500, 1_500, 4_000]),
+    editEveryMs: random.pick([1_000, 2_000, 4_000]),
+    initialFiles: random.pick([0, 1, 4]),
+    calm: random.chance(0.3),
+    rest: random.chance(0.15),
+  };
+}
+
+function drawLongLife(seed: number): SwarmOptions {
   const random = new SimRandom(seed, "options");
   const some = (share: number, rate: number) =>
     random.chance(share) ? rate * random.fraction() : 0;
   const calm = random.chance(0.1);
   const net = (share: number, rate: number) => (calm ? 0 : some(share, rate));
   const drawn = {
+    life: "long" as const,
+    clients: CLIENTS,
+    pace: 1,
+    onlyEdits: undefined,
+    calm: true,
+    rest: true,
     troubleMs: random.pick([5_000, 15_000, 40_000]),
     editEveryMs: random.pick([300, 1_000, 3_000, 8_000]),
     editAtCall: some(0.5, 0.03),
@@ -73,7 +113,7 @@ export function drawOptions(seed: number): SwarmOptions {
     orderedJournal: random.chance(0.5),
     userCaches: random.chance(0.15),
     exchange: random.chance(0.8),
-    granularityNs: random.pick([1n, 1n, 4_000_000n]),
+    granularityNs: random.pick([1, 1, 4_000_000]),
     diskFault: some(0.25, 0.02),
     weather: {
       dropBefore: net(0.4, 0.2),
@@ -121,8 +161,8 @@ function drawFolding(random: SimRandom): SwarmOptions["folding"] {
  * read once more because another device's time looks young here changes what happens next: then
  * all clocks are wrong alike.
  */
-export function drawSkews(seed: number): readonly number[] {
-  const { editAtCall, editAtRename, killAtCall, diskFault } = drawOptions(seed);
+export function drawSkews(options: SwarmOptions): readonly number[] {
+  const { editAtCall, editAtRename, killAtCall, diskFault } = options;
   const isAlike = editAtCall + editAtRename + killAtCall + diskFault > 0;
   return [3, 9, 15].map((hours) => TEN_YEARS_MS + (isAlike ? 0 : hours * 3_600_000));
 }
@@ -133,10 +173,11 @@ const TEN_YEARS_MS = 3_652 * 86_400_000;
 export function describeOptions(options: SwarmOptions): string {
   const show = (value: unknown): string => {
     if (typeof value === "number") return String(Math.round(value * 10_000) / 10_000);
-    if (typeof value === "bigint" || typeof value === "boolean") return String(value);
+    if (typeof value === "boolean") return String(value);
     if (typeof value === "string") return value;
+    if (Array.isArray(value)) return value.join("+");
     if (typeof value !== "object" || value === null) return "";
-    const parts = Object.entries(value).filter(([, inner]) => inner !== 0);
+    const parts = Object.entries(value).filter(([, inner]) => inner !== 0 && inner !== undefined);
     return `{${parts.map(([key, inner]) => `${key}=${show(inner)}`).join(" ")}}`;
   };
   return show(options).slice(1, -1);

@@ -22,7 +22,7 @@ import {
 import { SimClient } from "./sim-client.ts";
 import { Scheduler } from "./sim-clock.ts";
 import { SimLedger } from "./sim-ledger.ts";
-import { CLIENTS, describeOptions, drawOptions, type SwarmOptions } from "./sim-options.ts";
+import { drawOptions, type Life, type SwarmOptions } from "./sim-options.ts";
 import { SimRandom } from "./sim-random.ts";
 import { SimServer } from "./sim-server.ts";
 import { SimTrace } from "./sim-trace.ts";
@@ -32,7 +32,9 @@ export interface SimOutcome {
   readonly failure: string | undefined;
   readonly traceHash: string;
   readonly steps: number;
-  readonly options: string;
+  /** Edits of users in the trouble, those that were left out too. */
+  readonly edits: number;
+  readonly swarm: SwarmOptions;
   readonly counters: ReadonlyMap<string, number>;
   /** The server's tree at the end, without times. */
   readonly tree: readonly string[];
@@ -42,6 +44,10 @@ export interface SimOutcome {
 
 export interface SimRequest {
   readonly seed: number;
+  /** @default what the seed draws */
+  readonly life?: Life;
+  /** Options that are others than the seed draws. */
+  readonly changes?: Partial<SwarmOptions>;
   readonly bug?: Bug;
   readonly keepTrace?: boolean;
   /** Every device's clock is wrong by so much, one after the other. @default 0 */
@@ -85,7 +91,8 @@ export async function simulate(request: SimRequest): Promise<SimOutcome> {
     failure,
     traceHash: world.trace.hash(),
     steps: world.scheduler.steps,
-    options: describeOptions(world.swarm),
+    edits: world.edits,
+    swarm: world.swarm,
     counters: world.trace.counters,
     tree: world.tree(),
     trace: world.trace.lines,
@@ -96,6 +103,7 @@ class SimWorld {
   readonly scheduler = new Scheduler();
   readonly swarm: SwarmOptions;
   readonly trace: SimTrace;
+  edits = 0;
   readonly #random: SimRandom;
   readonly #ledger = new SimLedger();
   readonly #server: SimServer;
@@ -105,8 +113,9 @@ class SimWorld {
   /** A client could not hold all: it tries again now and then, and may then change something. */
   #hasParked = false;
 
-  constructor({ seed, bug = NO_BUG, keepTrace = false, skewsMs = [] }: SimRequest) {
-    this.swarm = drawOptions(seed);
+  constructor(request: SimRequest) {
+    const { seed, life, changes, bug = NO_BUG, keepTrace = false, skewsMs = [] } = request;
+    this.swarm = { ...drawOptions(seed, life), ...changes };
     this.trace = new SimTrace(keepTrace);
     this.#random = new SimRandom(seed, "world");
     const fail = (message: string) => {
@@ -135,7 +144,7 @@ class SimWorld {
       },
     });
     const sharedContents = [0, 1, 2].map((index) => new TextEncoder().encode(`shared ${index}\n`));
-    this.#clients = CLIENTS.map((label, index) => {
+    this.#clients = this.swarm.clients.map((label, index) => {
       const engine: ClientOptions = {
         serverUrl: "http://server.test",
         folder,
@@ -163,8 +172,8 @@ class SimWorld {
   live(): void {
     this.#troublePhase();
     this.#healPhase();
-    this.#calmPhase();
-    this.#rest();
+    if (this.swarm.calm) this.#calmPhase();
+    if (this.swarm.rest) this.#rest();
     for (const { event } of this.#server.log?.events ?? []) {
       this.trace.count(
         event.kind === "create" && event.baseContent > 0 ? "op revival" : `op ${event.kind}`,
@@ -193,13 +202,11 @@ class SimWorld {
     }
     this.#server.start();
     for (const client of this.#clients) {
-      this.scheduler.at(this.#random.fraction() * 2_000, () => client.start());
-      this.#every(this.swarm.editEveryMs, () => client.user.step());
+      this.#later(2_000, () => client.start());
+      this.#every(this.swarm.editEveryMs, () => this.#edit(client));
       this.#every(this.swarm.killEveryMs, () => this.#strike(client));
       this.#every(this.swarm.partitionEveryMs, () => this.#partition(client));
-      this.#every(500, () => {
-        if (!client.running && this.#random.chance(0.2)) client.start();
-      });
+      this.#every(2_500, () => client.start());
       if (this.swarm.clockJumps)
         this.#every(15_000, () => client.jumpClock((this.#random.fraction() - 0.5) * 1e8));
       if (this.swarm.stateRollback) this.#every(4_000, () => client.state.copy());
@@ -217,11 +224,21 @@ class SimWorld {
     this.#runUntil(this.swarm.troubleMs);
   }
 
+  #edit(client: SimClient): void {
+    const edit = this.edits++;
+    if (this.swarm.onlyEdits?.includes(edit) !== false) client.user.step();
+  }
+
+  /** Within that time in a long life. */
+  #later(withinMs: number, act: () => void): void {
+    this.scheduler.at(this.#random.fraction() * withinMs * this.swarm.pace, act);
+  }
+
   /** Repeats at exponential intervals during the trouble phase. */
   #every(meanMs: number, act: () => void): void {
     if (meanMs === 0) return;
     const again = () => {
-      const delay = -Math.log(1 - this.#random.fraction()) * meanMs;
+      const delay = -Math.log(1 - this.#random.fraction()) * meanMs * this.swarm.pace;
       this.scheduler.at(delay, () => {
         if (!this.#trouble) return;
         act();
@@ -295,7 +312,7 @@ class SimWorld {
     this.trace.count("server crash");
     this.trace.add(`${this.scheduler.now} server crash`);
     if (this.swarm.serverRestore && this.#random.chance(0.5)) this.#restoreServer();
-    this.scheduler.at(this.#random.fraction() * 10_000, () => this.#server.start());
+    this.#later(10_000, () => this.#server.start());
   }
 
   /** An administrator brings back a backup. What only the lost part of the log held, is gone. */
@@ -330,8 +347,6 @@ class SimWorld {
     if (this.swarm.ignoring) this.#unignore();
     this.#converge("after the trouble");
     this.#checkBytes();
-    this.#drainQuarantine();
-    this.#checkBytes();
   }
 
   /** Without rules everything is synced again (F95), so that all can be compared. */
@@ -365,6 +380,8 @@ class SimWorld {
 
   /** One user edits in a quiet world: everybody must end with exactly that user's tree (I6, I9). */
   #calmPhase(): void {
+    this.#drainQuarantine();
+    this.#checkBytes();
     const client = this.#random.pick(this.#clients);
     const conflictsBefore = this.#clients.reduce((sum, { conflicts }) => sum + conflicts, 0);
     const count = this.#random.below(CALM_EDITS_MAX);

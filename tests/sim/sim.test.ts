@@ -6,6 +6,7 @@ import { describe, expect, test } from "bun:test";
 import { BUGS, type Bug } from "./sim-bugs.ts";
 import { MUTANTS, withoutGuard } from "./sim-mutants.ts";
 import { drawSkews } from "./sim-options.ts";
+import { kindOf, shrink } from "./sim-shrink.ts";
 import { simulate } from "./sim-world.ts";
 
 const SEEDS = 150;
@@ -86,11 +87,26 @@ describe("guards that are taken out", () => {
 });
 
 test(
+  "a failing life is shrunk to a short one that fails alike [I45]",
+  async () => {
+    const bug = BUGS["lose-displaced"];
+    const seed = bug === undefined ? undefined : await firstFailure(bug);
+    if (bug === undefined || seed === undefined) throw new Error("Nothing fails");
+    const outcome = await simulate({ seed, bug });
+    const changes = await shrink({ seed, bug }, outcome, 150);
+    const shrunk = await simulate({ seed, bug, changes });
+    expect(kindOf(shrunk.failure ?? "")).toBe(kindOf(outcome.failure ?? ""));
+    expect(shrunk.steps).toBeLessThan(outcome.steps);
+  },
+  TIMEOUT_MS,
+);
+
+test(
   "clocks that are years and hours wrong change no tree [I10]",
   async () => {
     for (let seed = 1; seed <= SKEWED_SEEDS; seed++) {
-      const { tree } = await simulate({ seed });
-      const skewed = await simulate({ seed, skewsMs: drawSkews(seed) });
+      const { tree, swarm } = await simulate({ seed });
+      const skewed = await simulate({ seed, skewsMs: drawSkews(swarm) });
       expect({ seed, tree: skewed.tree }).toEqual({ seed, tree });
     }
   },
