@@ -210,7 +210,7 @@ class Application {
       this.#coming.set(idOf(step), (this.#coming.get(idOf(step)) ?? 0) - 1);
       const file = staged.get(idOf(step));
       if (contentOf(step) !== undefined && file === undefined) {
-        if (this.#taken.has(idOf(step))) this.#reportTaken(batch, step);
+        this.#reportTaken(batch, step);
         continue;
       }
       const id = journal.write(steps, index);
@@ -228,10 +228,16 @@ class Application {
   }
 
   #reportTaken(batch: ApplyBatch, step: Transition): void {
+    if (!this.#taken.has(idOf(step))) return;
     const path = step.kind === "create" ? batch.pathOfPlace(step.node) : undefined;
     // Where its directory could not be made, or another node could not leave, that has been told.
-    if (path === undefined || statExactly(batch.ports.fs, path) !== undefined) return;
-    reportOccupied(batch, idOf(step), path);
+    if (path === undefined) return;
+    try {
+      if (statExactly(batch.ports.fs, path) === undefined) reportOccupied(batch, idOf(step), path);
+    } catch (error) {
+      if (!(error instanceof FileSystemError)) throw error;
+      this.#blame(batch, step, error);
+    }
   }
 
   async #take(
