@@ -29,8 +29,6 @@ export interface ApplyFailure {
 
 /** Equals no stamp that a file system gives: the next scan looks at the bytes. */
 const UNKNOWN_STAMP = "";
-/** Below this a write always changes the mtime that was set before it. */
-const FINE_GRANULARITY_NS = 1_000_000;
 
 export class ApplyBatch {
   readonly ports: ApplyPorts;
@@ -84,25 +82,20 @@ export class ApplyBatch {
   }
 
   /**
-   * Records a node as it now stands at `path`.
+   * Records a node as it now stands at `path`. Whatever this client just did to a file, a user may
+   * have written to it in the same tick of the kernel's clock and put its mtime back: such a stamp
+   * tells nothing, and the bytes are looked at once more (A2).
    *
    * @param before what was put there, looked at before; where the path shows anything else by now,
    * somebody was faster: the node is recorded with a stamp that sends the next scan there.
-   * @param isOurs a write changes its mtime, which we have set. What a user wrote may be written to
-   * again within one tick of the kernel's clock.
    */
-  putPlaced(node: Omit<LocalNode, "stamp">, path: string, before: Stat, isOurs = true): void {
+  putPlaced(node: Omit<LocalNode, "stamp">, path: string, before: Stat): void {
     const now = this.look(path);
     const isAsPlaced =
       now !== undefined && isSameSight(now, before) && now.executable === before.executable;
-    if (!isAsPlaced) {
-      this.putUnknown({ ...node, stamp: UNKNOWN_STAMP }, path);
-      return;
-    }
-    const { mtimeGranularityNs } = this.ports.fs.capabilities;
-    const isKnown = isOurs && mtimeGranularityNs <= FINE_GRANULARITY_NS;
-    const isFine = isKnown || node.content.kind !== "file";
-    this.draft.put({ ...node, stamp: isFine ? now.stamp : now.stamp + RACY_MARK });
+    if (!isAsPlaced) this.putUnknown({ ...node, stamp: UNKNOWN_STAMP }, path);
+    else if (node.content.kind === "file") this.putRacy(node, now);
+    else this.draft.put({ ...node, stamp: now.stamp });
   }
 
   /** What stands there now; undefined also where nobody can say. */
@@ -115,9 +108,9 @@ export class ApplyBatch {
     }
   }
 
-  /** Records a node whose bytes the next scan has to look at, whatever the stamp says (A2). */
-  putRacy(node: LocalNode, now: Stat): void {
-    this.draft.put({ ...node, stamp: now.stamp + RACY_MARK });
+  /** Records a file whose bytes the next scan has to look at, whatever the stamp says (A2). */
+  putRacy(node: Omit<LocalNode, "stamp">, { identity, stamp }: Stat): void {
+    this.draft.put({ ...node, identity, stamp: stamp + RACY_MARK });
   }
 
   /** Records a node that somebody changes right now. */
@@ -266,6 +259,11 @@ export class ApplyBatch {
  * stamp.
  */
 export function isSameSight(a: Stat, b: Stat): boolean {
-  if (a.identity !== b.identity || a.kind !== b.kind) return false;
+  return a.identity === b.identity && looksAlike(a, b);
+}
+
+/** An overlay gives a file of its lower layer another identity when it is first changed or moved. */
+export function looksAlike(a: Stat, b: Stat): boolean {
+  if (a.kind !== b.kind) return false;
   return a.kind === "directory" || (a.size === b.size && a.mtimeNs === b.mtimeNs);
 }

@@ -8,7 +8,7 @@ import { joinPath } from "../core/path.ts";
 import type { Transition } from "../core/transition.ts";
 import { pathOf } from "../core/tree.ts";
 import type { Stat } from "../ports/filesystem.ts";
-import { type ApplyBatch, isSameSight } from "./apply-batch.ts";
+import { type ApplyBatch, isSameSight, looksAlike } from "./apply-batch.ts";
 import { isGhostly, reportOccupied } from "./apply-step.ts";
 import { PARKING_DIRECTORY } from "./ports.ts";
 import { RACY_MARK } from "./scan-content.ts";
@@ -152,16 +152,15 @@ function putParked(batch: ApplyBatch, { node, stat }: Standing): void {
   putMoved(batch, { node, path, stat }, { ...node, ...place }, path);
 }
 
-/** A rename keeps the bytes: a stamp that could be trusted before can be trusted again. */
+/** A rename keeps the bytes, but its tick of the clock may hide a write (A2). */
 function putMoved(batch: ApplyBatch, before: Standing, node: LocalNode, path: string): void {
   const { stamp } = before.node;
-  const wasKnown = stamp === before.stat.stamp || node.content.kind === "directory";
+  const wasSeen = stamp === before.stat.stamp || stamp === before.stat.stamp + RACY_MARK;
   const now = batch.look(path);
-  if (now !== undefined && isSameSight(now, before.stat)) {
-    if (wasKnown) batch.draft.put({ ...node, stamp: now.stamp });
-    else if (stamp === before.stat.stamp + RACY_MARK) batch.putRacy(node, now);
-    else batch.putUnknown(node, path);
-    return;
-  }
-  batch.putUnknown(node, path);
+  if (now === undefined) batch.putUnknown(node, path);
+  else if (node.content.kind === "file" && wasSeen && looksAlike(now, before.stat)) {
+    batch.putRacy(node, now);
+  } else if (node.content.kind !== "file" && isSameSight(now, before.stat)) {
+    batch.draft.put({ ...node, stamp: now.stamp });
+  } else batch.putUnknown(node, path);
 }

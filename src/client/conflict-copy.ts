@@ -88,7 +88,7 @@ export async function saveConflictCopy(batch: ApplyBatch, lost: LostEntry): Prom
   if (content.kind === "directory") batch.rescan.add(path);
   const { identity } = stat;
   batch.putManifests(sight.objects);
-  batch.putPlaced({ id, parent, name, content, identity, conflictOf: lost.of }, path, stat, false);
+  batch.putPlaced({ id, parent, name, content, identity, conflictOf: lost.of }, path, stat);
   batch.putConflict({ node: id, path, of });
 }
 

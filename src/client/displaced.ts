@@ -31,8 +31,8 @@ export function sight(fs: FileSystem, path: string, known: LocalNode): Sighting 
 }
 
 /**
- * True where what came out is what was seen: nobody wrote to it since the scan, as far as can be
- * told now.
+ * True where what came out holds what was seen. Its bytes tell, unless it looks as it did; what a
+ * user wrote between the look and the step, time put back, quarantine still finds (D3).
  */
 export async function isUntouched(
   batch: ApplyBatch,
@@ -40,11 +40,13 @@ export async function isUntouched(
   seen: Sighting,
 ): Promise<boolean> {
   const { fs } = batch.ports;
+  const { content } = seen;
   const now = fs.stat(path);
-  if (now === undefined || !isSameSight(now, seen.stat)) return false;
-  if (seen.content.kind === "symlink") return fs.readLink(path) === seen.content.target;
-  if (!seen.isRacy || seen.content.kind !== "file") return true;
-  return (await digestOf(fs, path, batch.pace)) === seen.content.sha256;
+  if (now === undefined || now.kind !== content.kind) return false;
+  if (content.kind === "symlink") return fs.readLink(path) === content.target;
+  if (content.kind !== "file" || now.size !== content.size) return false;
+  if (isSameSight(now, seen.stat) && !seen.isRacy) return true;
+  return (await digestOf(fs, path, batch.pace)) === content.sha256;
 }
 
 const BLOCK_BYTES = 256 * 1024;

@@ -9,7 +9,8 @@ import type { EntryKind } from "../../src/ports/filesystem.ts";
 
 interface InodeCommon {
   readonly ino: number;
-  readonly birthNs: bigint;
+  /** Another one once an overlay has copied the file up. */
+  birthNs: bigint;
   mtimeNs: bigint;
   ctimeNs: bigint;
   links: number;
