@@ -29,6 +29,14 @@ export interface OpenFile {
   close(): void;
 }
 
+/** Who may do what with a directory. */
+export interface Access {
+  /** The permission bits, set-id and sticky ones too. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+}
+
 export interface DiskCalls {
   /**
    * `rename` may be asked for more than "replace"; whether the file system has it is another
@@ -55,6 +63,10 @@ export interface DiskCalls {
    */
   openFile(directory: Directory, name: string, mode: "read" | "create"): OpenFile;
   makeDirectory(directory: Directory, name: string): void;
+  /** The directory must have been opened to list. */
+  accessOf(directory: Directory): Access;
+  /** The directory must have been opened to list. Another owner is set where this user may. */
+  setAccess(directory: Directory, access: Access): void;
   makeSymlink(directory: Directory, name: string, target: string): void;
   rename(from: Directory, source: string, to: Directory, target: string, mode: RenameMode): void;
   link(from: Directory, source: string, to: Directory, target: string): void;

@@ -191,10 +191,21 @@ class AnchoredFileSystem implements DiskFileSystem {
     };
   }
 
-  makeDirectory(path: string): "made" | "exists" {
-    return this.#make("make directory", path, (parent, name) =>
+  makeDirectory(path: string, like?: string): "made" | "exists" {
+    const made = this.#make("make directory", path, (parent, name) =>
       this.#calls.makeDirectory(parent, name),
     );
+    if (made === "made" && like !== undefined) this.#takeAccess(path, like);
+    return made;
+  }
+
+  #takeAccess(path: string, like: string): void {
+    this.#must("set permissions of", path, () => {
+      const model = this.#open(like, "list");
+      const access = this.#closing(model, () => this.#calls.accessOf(model));
+      const directory = this.#open(path, "list");
+      this.#closing(directory, () => this.#calls.setAccess(directory, access));
+    });
   }
 
   makeSymlink(path: string, target: string): "made" | "exists" {

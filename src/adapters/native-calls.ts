@@ -13,6 +13,7 @@ import process from "node:process";
 type SystemCall =
   | "close"
   | "fchmod"
+  | "fchown"
   | "fcntl"
   | "getdents64"
   | "linkat"
@@ -33,6 +34,7 @@ const NUMBERS: Readonly<Record<string, Readonly<Record<SystemCall, number>>>> = 
   x64: {
     close: 3,
     fchmod: 91,
+    fchown: 93,
     fcntl: 72,
     getdents64: 217,
     linkat: 265,
@@ -51,6 +53,7 @@ const NUMBERS: Readonly<Record<string, Readonly<Record<SystemCall, number>>>> = 
   arm64: {
     close: 57,
     fchmod: 52,
+    fchown: 55,
     fcntl: 25,
     getdents64: 61,
     linkat: 37,

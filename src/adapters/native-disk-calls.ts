@@ -9,6 +9,7 @@
 import { constants } from "node:fs";
 import type { Listing, Stat } from "../ports/filesystem.ts";
 import {
+  type Access,
   CallError,
   type Directory,
   type DiskCalls,
@@ -291,6 +292,18 @@ class NativeDiskCalls implements DiskCalls {
   makeDirectory(directory: Directory, name: string): void {
     const address = this.#name.put(name);
     this.#check("mkdirat", this.#native.call("mkdirat", descriptor(directory), address, 0o777));
+  }
+
+  accessOf(directory: Directory): Access {
+    this.#fillStat(descriptor(directory), this.#name.put(""), AT_EMPTY_PATH);
+    return this.#statx.access();
+  }
+
+  setAccess(directory: Directory, { mode, uid, gid }: Access): void {
+    const fd = descriptor(directory);
+    const owned = this.#native.call("fchown", fd, uid, gid);
+    if (owned !== EPERM) this.#check("fchown", owned);
+    this.#check("fchmod", this.#native.call("fchmod", fd, mode));
   }
 
   makeSymlink(directory: Directory, name: string, target: string): void {

@@ -13,6 +13,7 @@ import * as fs from "node:fs";
 import process from "node:process";
 import type { Listing, Stat } from "../ports/filesystem.ts";
 import {
+  type Access,
   CallError,
   type Directory,
   type DiskCalls,
@@ -130,6 +131,21 @@ class NodeDiskCalls implements DiskCalls {
 
   makeDirectory(directory: Directory, name: string): void {
     fs.mkdirSync(place(directory, name));
+  }
+
+  accessOf(directory: Directory): Access {
+    const { mode, uid, gid } = fs.statSync(place(directory, "."));
+    return { mode: mode & 0o7777, uid, gid };
+  }
+
+  setAccess(directory: Directory, { mode, uid, gid }: Access): void {
+    const path = place(directory, ".");
+    try {
+      fs.chownSync(path, uid, gid);
+    } catch (error) {
+      if (errorCode(error) !== "EPERM") throw error;
+    }
+    fs.chmodSync(path, mode);
   }
 
   makeSymlink(directory: Directory, name: string, target: string): void {

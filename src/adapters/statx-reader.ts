@@ -1,6 +1,6 @@
 /** Reads what the Linux call `statx` answers. Rules: A1, A6. */
 import type { Stat } from "../ports/filesystem.ts";
-import { isDirectoryMode, toStat } from "./disk-calls.ts";
+import { type Access, isDirectoryMode, toStat } from "./disk-calls.ts";
 import type { NativeCalls } from "./native-calls.ts";
 
 /** Basic fields, birth time and mount id. */
@@ -32,6 +32,12 @@ export class StatxReader {
 
   permissions(): number {
     return this.#view.getUint16(28, true) & 0o777;
+  }
+
+  access(): Access {
+    const view = this.#view;
+    const mode = view.getUint16(28, true) & 0o7777;
+    return { mode, uid: view.getUint32(20, true), gid: view.getUint32(24, true) };
   }
 
   read(): Stat {

@@ -7,9 +7,10 @@ import type { LocalNode } from "../core/node.ts";
 import { joinPath } from "../core/path.ts";
 import type { Transition } from "../core/transition.ts";
 import { pathOf } from "../core/tree.ts";
-import type { Stat } from "../ports/filesystem.ts";
+import { type FileSystem, FileSystemError, type Stat } from "../ports/filesystem.ts";
 import { type ApplyBatch, isSameSight, looksAlike } from "./apply-batch.ts";
 import { isGhostly, reportOccupied } from "./apply-step.ts";
+import { moveEntry } from "./move-by-parts.ts";
 import { PARKING_DIRECTORY } from "./ports.ts";
 import { RACY_MARK } from "./scan-content.ts";
 
@@ -27,7 +28,7 @@ export function applyMove(batch: ApplyBatch, step: MoveStep): void {
   const to = batch.pathOfPlace(step);
   if (moving === undefined || to === undefined || moving.path === to) return;
   if (isGhostly(batch, step, to)) return;
-  const moved = batch.ports.fs.moveNoReplace(moving.path, to);
+  const moved = moveEntry(batch, step.id, moving.path, to);
   if (moved === "absent") {
     batch.rescan.add(moving.path).add(to);
     return;
@@ -74,7 +75,7 @@ function tradePlaces(batch: ApplyBatch, step: MoveStep, moving: Standing, to: st
   const traded = { ...occupant.node, parent, name };
   // What stands in the parking carries its own id as its name: an occupant may not get another's.
   if (parent === PARKING_ID) return tradeByParking(batch, moving, occupant, to);
-  const swapped = fs.exchange(moving.path, to);
+  const swapped = exchangeEntries(fs, moving.path, to);
   if (swapped === "unsupported") return tradeByParking(batch, moving, occupant, to);
   if (swapped === "absent") {
     batch.rescan.add(moving.path).add(to);
@@ -82,6 +83,16 @@ function tradePlaces(batch: ApplyBatch, step: MoveStep, moving: Standing, to: st
   }
   putMoved(batch, occupant, traded, moving.path);
   return true;
+}
+
+/** Where one of them is a directory that rename(2) does not move, they go one after the other. */
+function exchangeEntries(fs: FileSystem, a: string, b: string): ReturnType<FileSystem["exchange"]> {
+  try {
+    return fs.exchange(a, b);
+  } catch (error) {
+    if (error instanceof FileSystemError && error.code === "other_device") return "unsupported";
+    throw error;
+  }
 }
 
 /** A folding file system has another node's spelling of the name there (D9). */
@@ -106,7 +117,7 @@ function tradeWithTwin(batch: ApplyBatch, step: MoveStep, moving: Standing, to: 
 function respell(batch: ApplyBatch, moving: Standing, to: string): boolean {
   const { fs } = batch.ports;
   const parked = joinPath(PARKING_DIRECTORY, moving.node.id);
-  if (fs.moveNoReplace(moving.path, parked) !== "moved") return false;
+  if (moveEntry(batch, moving.node.id, moving.path, parked) !== "moved") return false;
   batch.touch(parked);
   if (fs.moveNoReplace(parked, to) === "moved") return true;
   putParked(batch, moving);
@@ -126,13 +137,13 @@ function tradeByParking(
 ): boolean {
   const { fs } = batch.ports;
   const parked = joinPath(PARKING_DIRECTORY, occupant.node.id);
-  if (fs.moveNoReplace(occupant.path, parked) !== "moved") {
+  if (moveEntry(batch, occupant.node.id, occupant.path, parked) !== "moved") {
     batch.rescan.add(occupant.path);
     return false;
   }
   batch.touch(occupant.path);
   batch.touch(parked);
-  const isMoved = fs.moveNoReplace(moving.path, to) === "moved";
+  const isMoved = moveEntry(batch, moving.node.id, moving.path, to) === "moved";
   const { parent, name } = isMoved ? moving.node : occupant.node;
   const back = isMoved ? moving.path : occupant.path;
   if (!isMoved) batch.rescan.add(moving.path).add(occupant.path);

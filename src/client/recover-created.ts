@@ -1,11 +1,13 @@
 /**
  * RecoverCreated: new nodes that were put in place and not recorded, since the process ended in
- * between. Rules: D7, S2, I14. Without it, where the log has gone on meanwhile, what stands there
- * would be taken for somebody else's file, and be kept as a conflict copy.
+ * between; directories, too, that were moved by parts. Rules: D5, D7, S2, I14. Without it, where
+ * the log has gone on meanwhile, what stands there would be taken for somebody else's file, and be
+ * kept as a conflict copy.
  */
 import type { NodeId } from "../core/identifier.ts";
 import type { Content, RemoteNode } from "../core/node.ts";
-import { FileSystemError, type Stat } from "../ports/filesystem.ts";
+import { pathOf } from "../core/tree.ts";
+import { type FileSystem, FileSystemError, type Stat } from "../ports/filesystem.ts";
 import { ApplyBatch, type ApplyPorts } from "./apply-batch.ts";
 import { digestOf } from "./displaced.ts";
 
@@ -20,7 +22,7 @@ export async function recoverCreated(
 ): Promise<void> {
   const { store } = ports;
   const batch = new ApplyBatch(ports, options.deviceName);
-  let waiting = store.dirty().filter((id) => isOnlyRemote(ports, id));
+  let waiting = store.dirty().filter((id) => mayStandUnrecorded(ports, id));
   // A directory comes before what is in it.
   for (let count = -1; count !== waiting.length; ) {
     count = waiting.length;
@@ -31,8 +33,21 @@ export async function recoverCreated(
   await batch.commit();
 }
 
-function isOnlyRemote({ store }: ApplyPorts, id: NodeId): boolean {
-  return store.local.get(id) === undefined && store.base.get(id) === undefined;
+function mayStandUnrecorded({ store, fs }: ApplyPorts, id: NodeId): boolean {
+  const local = store.local.get(id);
+  if (local === undefined) return store.base.get(id) === undefined;
+  const former = pathOf(store.local, id);
+  if (local.content.kind !== "directory" || former === undefined) return false;
+  return lookAt(fs, former) === "absent";
+}
+
+function lookAt(fs: FileSystem, path: string): Stat | "absent" | "unknown" {
+  try {
+    return fs.stat(path) ?? "absent";
+  } catch (error) {
+    if (error instanceof FileSystemError) return "unknown";
+    throw error;
+  }
 }
 
 /** @returns true where the node stands at its place and is recorded now. */

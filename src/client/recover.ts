@@ -5,13 +5,15 @@
  */
 import type { Digest } from "../core/digest.ts";
 import { type NodeId, PARKING_ID, parseId, ROOT_ID } from "../core/identifier.ts";
+import type { LocalNode } from "../core/node.ts";
 import { baseName, joinPath, parentPath } from "../core/path.ts";
 import { pathOf } from "../core/tree.ts";
-import { type FileSystem, FileSystemError } from "../ports/filesystem.ts";
+import { type FileSystem, FileSystemError, type Stat } from "../ports/filesystem.ts";
 import type { JournalEntry, StateStore } from "../ports/state-store.ts";
 import { ApplyBatch, type ApplyPorts } from "./apply-batch.ts";
 import { saveConflictCopy } from "./conflict-copy.ts";
 import { digestOf } from "./displaced.ts";
+import { putPartsBack } from "./move-by-parts.ts";
 import {
   PARKING_DIRECTORY,
   QUARANTINE_DIRECTORY,
@@ -220,11 +222,31 @@ async function recoverParked(batch: ApplyBatch, options: RecoverOptions): Promis
   for (const { name, stat } of fs.list(PARKING_DIRECTORY)?.entries ?? []) {
     const path = joinPath(PARKING_DIRECTORY, name);
     const node = isId(name) ? store.local.get(parseId<NodeId>(name)) : undefined;
-    if (node === undefined || node.identity !== stat.identity) {
+    const former = node === undefined ? undefined : placeOfParts(batch, node, stat);
+    if (former !== undefined) {
+      putPartsBack(batch, path, former);
+    } else if (node === undefined || node.identity !== stat.identity) {
       await rescueUnknown(batch, path, options);
     } else if (node.parent === PARKING_ID) unpark(batch, node, store.base.get(node.id));
     else unpark(batch, node, node);
   }
+}
+
+/**
+ * Where a move by parts that was under way began: what is left of the directory stands there, or
+ * nothing.
+ */
+function placeOfParts(
+  batch: ApplyBatch,
+  node: LocalNode,
+  { kind, identity }: Stat,
+): string | undefined {
+  const { fs, store } = batch.ports;
+  if (node.content.kind !== "directory" || kind !== "directory") return undefined;
+  if (node.identity === identity || node.parent === PARKING_ID) return undefined;
+  const former = pathOf(store.local, node.id);
+  const standing = former === undefined ? undefined : fs.stat(former);
+  return standing === undefined || standing.identity === node.identity ? former : undefined;
 }
 
 /** Displaced files of a state that was lost: nobody can say any more that they are not needed. */

@@ -108,7 +108,8 @@ export interface FileSystem {
 
   /** Creates a file exclusively, mode 0600 until `setMetadata`. */
   createFile(path: string): FileWriter;
-  makeDirectory(path: string): "made" | "exists";
+  /** @param like a directory whose permissions and owner the new one gets, as far as may be. */
+  makeDirectory(path: string, like?: string): "made" | "exists";
   makeSymlink(path: string, target: string): "made" | "exists";
   /** Renames unless the target exists. */
   moveNoReplace(from: string, to: string): "moved" | "exists" | "absent";

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { execFileSync } from "node:child_process";
 import {
   chmodSync,
+  chownSync,
   existsSync,
   linkSync,
   mkdirSync,
@@ -172,6 +173,20 @@ describe("paths", () => {
 });
 
 describe("permissions", () => {
+  for (const kind of ["native", "node:fs"] as const) {
+    test(`of a directory are those of the one that it is made like (${kind}) [D5]`, () => {
+      const calls = { calls: createNodeDiskCalls(root) };
+      const disk = kind === "native" ? fs : createDiskFileSystem(root, calls);
+      mkdirSync(join(root, "private"));
+      chmodSync(join(root, "private"), 0o2750);
+      if (isRoot) chownSync(join(root, "private"), 12, 34);
+      expect(disk.makeDirectory("like", "private")).toBe("made");
+      const { mode, uid, gid } = statSync(join(root, "private"));
+      expect(statSync(join(root, "like"))).toMatchObject({ mode, uid, gid });
+      if (disk !== fs) disk.close();
+    });
+  }
+
   test("of a private file stay private when its bytes are replaced [D2] [F62]", () => {
     writeFileSync(join(root, "private"), "old");
     chmodSync(join(root, "private"), 0o600);

@@ -148,4 +148,17 @@ export const SCENARIOS: readonly Scenario[] = [
       return world;
     },
   },
+  {
+    name: "a directory of an overlay's lower layer moves",
+    parks: true,
+    target: "a/f",
+    onlyHere: [],
+    outcome: { "c/f": "text of a/f", "c/b/g": "text of a/b/g" },
+    make: async (exchange) => {
+      const world = await syncedWorld(exchange, "a/f", "a/b/g");
+      world.makeLower("a", "a/b");
+      world.remoteMove("a", "c");
+      return world;
+    },
+  },
 ];

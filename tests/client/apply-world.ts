@@ -268,6 +268,14 @@ export class ApplyWorld extends ScanWorld {
     return this.store.dirty().length === 0 && this.store.journal().length === 0;
   }
 
+  /** rename(2) answers EXDEV for these directories from now on. */
+  makeLower(...paths: string[]): void {
+    for (const path of paths) {
+      const inode = this.inode(path);
+      if (inode.kind === "directory") inode.isLower = true;
+    }
+  }
+
   pathOfNode(id: NodeId): string | undefined {
     return pathOf(this.store.local, id);
   }

@@ -63,5 +63,60 @@ for (const exchange of [true, false]) {
       expect(world.store.conflicts()).toEqual([]);
       expect(world.isSettled()).toBe(true);
     });
+
+    test("directories of the lower layer move, trade places and keep their nodes [D5]", async () => {
+      const world = await syncedWorld(exchange, "a/f", "a/b/g", "c/h");
+      world.makeLower("a", "a/b", "c");
+      const before = world.ids();
+      world.remoteSwap("a", "c");
+      await world.apply();
+      await world.converge();
+      expect(world.files()).toEqual({
+        "a/h": "text of c/h",
+        "c/b/g": "text of a/b/g",
+        "c/f": "text of a/f",
+      });
+      expect(world.id("c/b/g")).toBe(world.node("c/b/g").id);
+      expect(Object.values(world.ids()).toSorted()).toEqual(Object.values(before).toSorted());
+      expect(world.isSettled()).toBe(true);
+      expect(world.entries("parking")).toEqual([]);
+    });
+
+    test("what is ignored in such a directory, and what is new in it, goes along [D5, I3]", async () => {
+      const world = await syncedWorld(exchange, "a/f");
+      world.makeLower("a");
+      world.ignores = (path) => path.endsWith(".tmp");
+      world.write("a/x.tmp", "ignored");
+      world.remoteMove("a", "c");
+      world.onCall = (name, path) => {
+        if (name === "removeDirectory" && path === "a" && world.disk.at("a/new") === undefined) {
+          world.onCall = () => undefined;
+          world.write("a/new", "new");
+        }
+        return undefined;
+      };
+      await world.apply();
+      await world.converge();
+      expect(world.files()).toEqual({
+        "c/f": "text of a/f",
+        "c/new": "new",
+        "c/x.tmp": "ignored",
+      });
+    });
+
+    test("all of it is put back where a part of it cannot be moved [D5, D8, I3]", async () => {
+      const world = await syncedWorld(exchange, "a/f", "a/b/g");
+      world.makeLower("a", "a/b");
+      world.remoteMove("a", "c");
+      world.onCall = (name, path) =>
+        name === "moveNoReplace" && path === "a/b/g" ? "denied" : undefined;
+      const report = await world.apply();
+      expect(report.failed).toMatchObject([{ path: "c", code: "file_unwritable" }]);
+      expect(world.files()).toEqual({ "a/f": "text of a/f", "a/b/g": "text of a/b/g" });
+      world.onCall = () => undefined;
+      await world.converge();
+      expect(world.files()).toEqual({ "c/f": "text of a/f", "c/b/g": "text of a/b/g" });
+      expect(world.isSettled()).toBe(true);
+    });
   });
 }

@@ -39,6 +39,20 @@ describe("recoverCreated()", () => {
     expect(world.files()).toEqual({});
   });
 
+  test("a directory that was moved by parts is the node that it was [D5, D7]", async () => {
+    const world = await syncedWorld(true, "a/f", "a/b/g");
+    world.makeLower("a", "a/b");
+    const { id } = world.node("a");
+    world.remoteMove("a", "c");
+    await crashBeforeTheRecord(world);
+    expect(world.files()).toEqual({ "c/f": "text of a/f", "c/b/g": "text of a/b/g" });
+    await startAgain(world);
+    await world.scan();
+    expect(world.plan()).toMatchObject({ transitions: [], ops: new Map() });
+    expect(world.id("c")).toBe(id);
+    expect(world.isSettled()).toBe(true);
+  });
+
   test("what its user has written there since is kept [R9, I3]", async () => {
     const world = await syncedWorld(true);
     world.remoteCreate("f", "first");

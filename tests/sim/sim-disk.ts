@@ -44,6 +44,8 @@ export interface DirectoryInode extends InodeCommon {
   entries: Map<string, Inode>;
   durableEntries: Map<string, Inode>;
   parent: DirectoryInode | undefined;
+  /** Of an overlay's lower layer: rename(2) answers EXDEV. */
+  isLower: boolean;
 }
 
 export interface SymlinkInode extends InodeCommon {
@@ -160,6 +162,7 @@ export class SimDisk {
       entries: new Map(),
       durableEntries: new Map(),
       parent,
+      isLower: false,
     };
   }
 

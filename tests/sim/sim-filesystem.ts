@@ -148,7 +148,8 @@ export class SimFileSystem implements FileSystem {
     };
   }
 
-  makeDirectory(path: string): "made" | "exists" {
+  /** There are no permissions of directories here, and no owners. */
+  makeDirectory(path: string, _like?: string): "made" | "exists" {
     this.#enter("makeDirectory", path);
     const { parent, name } = this.#place(path, "make the directory");
     if (parent === undefined) throw failure("io", path, "make the directory");
@@ -181,6 +182,7 @@ export class SimFileSystem implements FileSystem {
       return "absent";
     if (target.parent.entries.has(target.name)) return "exists";
     if (this.#disk.isBelow(target.parent, inode)) throw failure("name", from, "move below itself");
+    refuseLower(inode, from);
     this.#disk.link(
       [
         { directory: source.parent, name: source.name, after: undefined },
@@ -204,6 +206,7 @@ export class SimFileSystem implements FileSystem {
     if (this.#disk.isBelow(one.parent, second) || this.#disk.isBelow(two.parent, first)) {
       throw failure("name", a, "exchange with its own descendant");
     }
+    for (const inode of [first, second]) refuseLower(inode, a);
     this.#disk.link(
       [
         { directory: one.parent, name: one.name, after: second },
@@ -324,6 +327,10 @@ export class SimFileSystem implements FileSystem {
       throw failure("not_directory", path, action);
     return { parent, name: parent === undefined ? name : this.#disk.spelling(parent, name) };
   }
+}
+
+function refuseLower(inode: Inode, path: string): void {
+  if (inode.kind === "directory" && inode.isLower) throw failure("other_device", path, "move");
 }
 
 function failure(code: FileSystemErrorCode, path: string, action: string): FileSystemError {
