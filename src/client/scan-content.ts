@@ -1,7 +1,8 @@
 /**
- * What an entry holds: a file's digest, a symlink's target. Rules: A2, A5, I19, I20, F60, F62.
+ * What an entry holds: a file's digest, a symlink's target. Rules: A2, A5, A11, I19, I20, F60, F62.
  */
 import { SyncedError } from "../core/error.ts";
+import { ONE_WRITE_BYTES_MAX, TEMPORARY_AGE_MS_MIN, UNWRITTEN_AGE_MS_MIN } from "../core/limits.ts";
 import type { EncodedManifestObject } from "../core/manifest.ts";
 import { type Content, type FileContent, sameBytes } from "../core/node.ts";
 import { parseSymlinkTarget } from "../core/path.ts";
@@ -42,6 +43,7 @@ export async function readContent(
     switch (entry.stat.kind) {
       case "file": {
         const before = known?.kind === "file" ? known : undefined;
+        if (isBeingWritten(run, entry, before)) return undefined;
         return await readFile(run, entry, before, guess?.kind === "file" ? guess : undefined);
       }
       case "symlink":
@@ -80,6 +82,24 @@ export function reportUnreadable(run: ScanRun, path: string, error: FileSystemEr
     // could be placed in.
     run.revisits.later(path, run.ports.clock.monotonic());
   }
+}
+
+/**
+ * A11: true for a file that was made or emptied just now and is still empty, or is new and grows:
+ * its writer is about to go on, and what is there now is nobody's version of it.
+ */
+function isBeingWritten(
+  { ports, revisits, startedMs }: ScanRun,
+  { path, stat }: Entry,
+  known: FileContent | undefined,
+): boolean {
+  const isNew = known === undefined && stat.size > ONE_WRITE_BYTES_MAX;
+  const isEmptied = known?.size !== 0 && stat.size === 0;
+  if (!isNew && !isEmptied) return false;
+  const next = isEmptied ? UNWRITTEN_AGE_MS_MIN : TEMPORARY_AGE_MS_MIN;
+  if (stat.changedMs <= startedMs - next) return false;
+  const waitMs = { next, last: UNWRITTEN_AGE_MS_MIN };
+  return revisits.waitsFor(path, stat.identity, ports.clock.monotonic(), waitMs);
 }
 
 async function readFile(

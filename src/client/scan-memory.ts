@@ -10,7 +10,6 @@ import {
   RACY_WINDOW_MS,
   RETRY_DELAY_MS_MAX,
   RETRY_DELAY_MS_MIN,
-  TEMPORARY_AGE_MS_MIN,
 } from "../core/limits.ts";
 
 interface Revisit {
@@ -76,15 +75,21 @@ export class Revisits {
   }
 
   /**
-   * The entry is new, of this identity, and may be gone in a moment.
+   * The entry, of this identity, may be gone or be another in a moment.
    *
+   * @param waitMs until the next look, and from the first look to the last.
    * @returns true while it has to be waited for.
    */
-  waitsFor(path: string, identity: string, now: number): boolean {
+  waitsFor(
+    path: string,
+    identity: string,
+    now: number,
+    waitMs: { readonly next: number; readonly last: number },
+  ): boolean {
     const known = this.#get(path);
     const since = known?.stamp === identity ? known.since : now;
-    const at = since + TEMPORARY_AGE_MS_MIN;
-    if (now >= at) return false;
+    if (now >= since + waitMs.last) return false;
+    const at = Math.min(now + waitMs.next, since + waitMs.last);
     this.#next.set(path, { at, since, stamp: identity, tries: 1 });
     return true;
   }

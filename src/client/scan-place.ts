@@ -13,6 +13,9 @@ import { readContent } from "./scan-content.ts";
 import type { Entry, ScanRun, Task } from "./scan-run.ts";
 import { statExactly } from "./spelling.ts";
 
+/** Equals no stamp that a file system gives. */
+const UNREAD_STAMP = "";
+
 /**
  * Drafts the node that the entry is. What is found of the directory's missing nodes is taken out of
  * `missing`; a node that lost its place to another one stays in it.
@@ -101,13 +104,12 @@ async function inherit(
   guess?: Content,
 ): Promise<void> {
   const read = await readContent(run, entry, node.content, guess);
-  if (read === undefined) {
-    run.disappearances.delete(node.id);
-    return;
-  }
-  const { content, stamp, objects } = read;
-  const { identity } = entry.stat;
-  run.draft.put({ node: { ...node, content, identity, stamp }, under: task.under, objects });
+  if (run.pace.isStopped) return;
+  // Unread, its bytes are looked at as soon as they can be. Whatever has the old identity by now,
+  // a backup say, is another node.
+  const { content, stamp } = read ?? { content: node.content, stamp: UNREAD_STAMP };
+  const heir = { ...node, content, identity: entry.stat.identity, stamp };
+  run.draft.put({ node: heir, under: task.under, objects: read?.objects ?? [] });
   descend(run, entry, node.id);
 }
 
@@ -134,7 +136,8 @@ async function create(run: ScanRun, task: Task, entry: Entry): Promise<void> {
 function mayVanish({ ports, revisits, startedMs }: ScanRun, { name, path, stat }: Entry): boolean {
   if (stat.kind === "directory" || !looksTemporary(name)) return false;
   if (stat.changedMs <= startedMs - TEMPORARY_AGE_MS_MIN) return false;
-  return revisits.waitsFor(path, stat.identity, ports.clock.monotonic());
+  const waitMs = { next: TEMPORARY_AGE_MS_MIN, last: TEMPORARY_AGE_MS_MIN };
+  return revisits.waitsFor(path, stat.identity, ports.clock.monotonic(), waitMs);
 }
 
 /** A9: the base's node of that place and kind, where nothing on disk is it. */

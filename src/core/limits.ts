@@ -58,6 +58,13 @@ export const DEVICE_NAME_LENGTH_MAX = 64;
 export const RACY_WINDOW_MS = 2_000;
 /** What lives shorter beside the file that it is renamed over is nobody's business but its writer's. */
 export const TEMPORARY_AGE_MS_MIN = 50;
+/**
+ * Between being made or emptied and being written a file stays empty for less than this, and what
+ * is still growing by then may do so for long.
+ */
+export const UNWRITTEN_AGE_MS_MIN = 300;
+/** A new file above this size takes several writes; what is smaller waits for nothing. */
+export const ONE_WRITE_BYTES_MAX = 8 * KIB;
 /** Renames and atomic saves settle, and a running `rm -rf` is judged as one. */
 export const DELETE_SETTLE_MS = 300;
 export const QUARANTINE_AGE_MS_MIN = 60_000;

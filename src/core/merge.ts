@@ -6,6 +6,7 @@
 import { PARKING_ID, ROOT_ID } from "./identifier.ts";
 import {
   type Content,
+  isEmptyFile,
   type NodeState,
   type Place,
   sameBytes,
@@ -92,8 +93,14 @@ interface ContentMerge {
 function mergeContent(base: Content | undefined, local: Content, remote: Content): ContentMerge {
   if (sameContent(local, remote)) return { content: remote, conflict: false };
   const isSame = sameBytes(local, remote);
-  // No base: equal bytes are one file whatever their metadata; other bytes are two edits of it.
-  if (base === undefined) return { content: remote, conflict: !isSame };
+  if (base === undefined) {
+    // No base: equal bytes are one file whatever their metadata; other bytes are two edits of it.
+    // Whoever has no bytes yet was caught between making a file and writing it.
+    if (local.kind === "file" && !isEmptyFile(local) && isEmptyFile(remote)) {
+      return { content: local, conflict: false };
+    }
+    return { content: remote, conflict: !isSame && !isEmptyFile(local) };
+  }
   const localEdited = !sameBytes(local, base);
   const remoteEdited = !sameBytes(remote, base);
   const taken = localEdited && !remoteEdited ? local : remote;

@@ -102,6 +102,11 @@ export function sameBytes(a: Content, b: Content): boolean {
   }
 }
 
+/** A file without bytes: where another one has some, nothing is lost with it. */
+export function isEmptyFile(content: Content): boolean {
+  return content.kind === "file" && content.size === 0;
+}
+
 /** Same bytes and same metadata. */
 export function sameContent(a: Content, b: Content): boolean {
   if (!sameBytes(a, b)) return false;

@@ -24,6 +24,8 @@ import { mergeNode } from "./merge.ts";
 import {
   type BaseNode,
   type ConflictOrigin,
+  type Content,
+  isEmptyFile,
   type LocalNode,
   type NodeState,
   type Place,
@@ -185,6 +187,8 @@ class MergedTree implements TreeView {
         if (this.#isAdoptable(loser, winner)) {
           adoptions.push({ local: loser, remote: winner });
           this.#set(loser, undefined);
+        } else if (this.#isEmptyAndNew(loser) && this.get(winner)?.content.kind === "file") {
+          this.#set(loser, undefined);
         } else {
           this.#giveConflictName(loser, winner);
         }
@@ -219,8 +223,15 @@ class MergedTree implements TreeView {
       remote !== undefined &&
       this.#input.remote.get(loser) === undefined &&
       this.#input.local.get(winner) === undefined &&
-      sameBytes(local.content, remote.content)
+      (sameBytes(local.content, remote.content) || isBeginning(local.content, remote.content))
     );
+  }
+
+  /** Nobody has heard of it, and there is nothing in it to be kept. */
+  #isEmptyAndNew(id: NodeId): boolean {
+    const local = this.#input.local.get(id);
+    const isNew = this.#input.remoteRow(id) === undefined;
+    return isNew && local !== undefined && isEmptyFile(local.content);
   }
 
   #giveConflictName(loser: NodeId, winner: NodeId): void {
@@ -285,6 +296,11 @@ class MergedTree implements TreeView {
     if (ids === undefined) this.#places.set(key, new Set([id]));
     else ids.add(id);
   }
+}
+
+/** Of two files one was caught between being made and being written: the other one's bytes win. */
+function isBeginning(a: Content, b: Content): boolean {
+  return a.kind === "file" && b.kind === "file" && (isEmptyFile(a) || isEmptyFile(b));
 }
 
 function placeKey(place: Place): string {

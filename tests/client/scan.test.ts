@@ -377,6 +377,90 @@ describe("disappearances", () => {
     expect(world.paths()).toEqual(["d", "d/.g.swp", "l.tmp", "tmp", "tmp/f~"]);
   });
 
+  test("a new file counts when something is in it, an empty one after 300 ms [A11]", async () => {
+    const world = await agreed("f");
+    world.write("new", "");
+    const first = await world.scan("new");
+    expect([first.changed, first.unsettled]).toEqual([0, true]);
+    expect([...first.again]).toEqual([["new", world.clock.monotonic() + 300]]);
+    world.clock.elapsedMs += 10;
+    world.write("new", "bytes");
+    expect((await world.scan("new")).changed).toBe(1);
+    expect(file(world, "new").sha256).toBe(sha256("bytes"));
+
+    world.write("flag", "");
+    await world.scan("flag");
+    world.clock.elapsedMs += 299;
+    await world.scan("flag");
+    expect(world.paths()).toEqual(["f", "new"]);
+    world.clock.elapsedMs += 1;
+    await world.scan("flag");
+    expect(world.paths()).toEqual(["f", "flag", "new"]);
+    // What was left alone for so long does not wait, and one that was empty before neither.
+    world.write("old", "");
+    world.clock.elapsedMs += 300;
+    await world.scan("old");
+    world.write("old", "");
+    await world.scan("old");
+    expect(world.paths()).toEqual(["f", "flag", "new", "old"]);
+  });
+
+  test("a file that is emptied to be written anew keeps its bytes for 300 ms [A11]", async () => {
+    const world = await agreed("f");
+    const { id, content } = world.node("f");
+    world.write("f", "");
+    await world.scan("f");
+    expect(world.node("f").content).toEqual(content);
+    world.clock.elapsedMs += 10;
+    world.write("f", "saved");
+    await world.scan("f");
+    expect(file(world, "f").sha256).toBe(sha256("saved"));
+    world.write("f", "");
+    await world.settle("f");
+    expect(file(world, "f").size).toBe(0);
+    // The same where it is made anew, with the old one left beside it.
+    world.write("f", "again");
+    await world.agree();
+    world.move("f", "f.bak");
+    world.write("f", "");
+    await world.scan("f", "f.bak");
+    world.clock.elapsedMs += 60;
+    await world.scan("f.bak");
+    expect([world.id("f"), world.paths()]).toEqual([id, ["f", "f.bak"]]);
+    world.write("f", "third");
+    await world.settle("f");
+    expect(world.id("f")).toBe(id);
+    expect([file(world, "f").sha256, file(world, "f.bak").sha256]).toEqual([
+      sha256("third"),
+      sha256("again"),
+    ]);
+  });
+
+  test("a new file of many writes is left to grow for a moment [A11]", async () => {
+    const world = await agreed("f");
+    const grow = (size: number) => world.write("big", "x".repeat(size));
+    grow(8 * 1024 + 1);
+    const started = world.clock.monotonic();
+    await world.scan("big");
+    world.clock.elapsedMs += 49;
+    grow(20_000);
+    await world.scan("big");
+    world.clock.elapsedMs += 50;
+    expect((await world.scan("big")).changed).toBe(1);
+    expect([world.paths(), file(world, "big").size]).toEqual([["big", "f"], 20_000]);
+    expect(world.clock.monotonic() - started).toBe(99);
+    // One that grows for long is taken as it is.
+    for (let size = 10_000; size < 17_000; size += 1_000) {
+      world.write("log", "x".repeat(size));
+      await world.scan("log");
+      world.clock.elapsedMs += 49;
+    }
+    expect(world.paths()).toEqual(["big", "f"]);
+    world.write("log", "x".repeat(17_000));
+    await world.scan("log");
+    expect(world.paths()).toEqual(["big", "f", "log"]);
+  });
+
   test("vim's save is an edit even when a scan sees each of its steps [F48]", async () => {
     const world = await agreed("a", "b");
     const { id } = world.node("a");
@@ -458,6 +542,7 @@ describe("reading", () => {
     const text = Array.from({ length: 2_000 }, (_, index) => `line ${index * 7919}\n`).join("");
     world.write("big", text);
     world.write("empty", "");
+    world.clock.elapsedMs += CALM_MS;
     await world.scan();
     const content = file(world, "big");
     expect(content.sha256).toBe(sha256(text));

@@ -209,6 +209,52 @@ describe("reconcile() of directories", () => {
     expect(result.find((line) => line.startsWith("x (conflict here "))).toEndWith("=here");
   });
 
+  const sides: readonly (readonly [string, string, string])[] = [
+    ["", "there", "there"],
+    ["here", "", "here"],
+    ["", "", ""],
+  ];
+  for (const [here, there, kept] of sides) {
+    const title = `${here === "" ? "empty" : "bytes"} here, ${there === "" ? "empty" : "bytes"} there`;
+    test(`lets bytes take the place of an empty new file: ${title} [R9]`, () => {
+      const world = new PlannerWorld();
+      world.putLocal({ id: world.newId(), parent: ROOT_ID, name: "x", content: text(here) });
+      world.putRemote({ id: world.newId(), parent: ROOT_ID, name: "x", content: text(there) });
+      expect(outcome(world)).toEqual([`x=${kept}`]);
+    });
+
+    test(`lets bytes win over an empty file without a base: ${title} [R11]`, () => {
+      const world = new PlannerWorld();
+      const id = world.newId();
+      world.putLocal({ id, parent: ROOT_ID, name: "x", content: text(here) });
+      world.putRemote({ id, parent: ROOT_ID, name: "x", content: text(there) });
+      expect(outcome(world)).toEqual([`x=${kept}`]);
+    });
+  }
+
+  test("lets a renamed file have the place of an empty new one [R9]", () => {
+    const world = new PlannerWorld();
+    const a = world.agree(ROOT_ID, "a", text("bytes"));
+    world.putLocal({ id: world.newId(), parent: ROOT_ID, name: "x", content: text("") });
+    world.putRemote({ ...onServer(world, a), name: "x" });
+    expect(outcome(world)).toEqual(["x=bytes"]);
+  });
+
+  test("keeps an empty file of a person beside a directory, and one that was emptied [R4] [R9]", () => {
+    const world = new PlannerWorld();
+    const a = world.agree(ROOT_ID, "a", text("old"));
+    world.putLocal({ ...onDisk(world, a), content: text("") });
+    world.putRemote({ ...onServer(world, a), content: text("there") });
+    world.putLocal({ id: world.newId(), parent: ROOT_ID, name: "x", content: text("") });
+    world.putRemote({ id: world.newId(), parent: ROOT_ID, name: "x", content: directory });
+    expect(outcome(world).map((line) => line.replace(/ \(.*\)/, " (copy)"))).toEqual([
+      "a (copy)=",
+      "a=there",
+      "x (copy)=",
+      "x/",
+    ]);
+  });
+
   test("does not materialise what this device ignores, and leaves it on the server [R15]", () => {
     const world = new PlannerWorld();
     world.ignored = (path) => path === "build" || path.startsWith("build/");
