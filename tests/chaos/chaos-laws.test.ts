@@ -1,0 +1,149 @@
+/** The laws of a round find each kind of fault in rounds that are told, not played. */
+import { describe, expect, test } from "bun:test";
+import { digestOf, type Snapshot } from "../scenarios/snapshot.ts";
+import { violationsOf } from "./chaos-laws.ts";
+import { ChaosLedger } from "./chaos-ledger.ts";
+
+const TIME = "1700000000000000000";
+
+function file(text: string, mark = "", time = TIME): string {
+  return `file ${digestOf(text)}${mark} ${time}`;
+}
+
+function tree(entries: Readonly<Record<string, string>>): Snapshot {
+  return new Map(Object.entries(entries));
+}
+
+const START = { a: file("one"), "d/b": file("two"), d: "directory" };
+
+/** What users do in these rounds, as their hands tell it. */
+class Story {
+  readonly ledger = new ChaosLedger();
+
+  constructor() {
+    this.ledger.beginRound(1, tree(START));
+  }
+
+  writes(device: string, path: string, before: string, after: string): this {
+    const piece = this.ledger.pieceOf(digestOf(before));
+    piece?.touchedBy.add(device);
+    piece?.writtenBy.add(device);
+    this.ledger.holds(piece, digestOf(after));
+    this.ledger.giveUp(digestOf(before));
+    this.ledger.require(digestOf(after), device, path);
+    return this;
+  }
+
+  renames(device: string, text: string, from: string, to: string): this {
+    for (const path of [from, to]) this.ledger.placeEvent(device, path);
+    this.ledger.placed(this.ledger.pieceOf(digestOf(text)), device, from, to);
+    return this;
+  }
+
+  renamesDirectory(device: string, from: string, to: string): this {
+    for (const path of [from, to]) this.ledger.placeEvent(device, path);
+    this.ledger.renamedDirectory(from, to);
+    this.ledger.placed(this.ledger.pieceOf(digestOf("two")), device, `${from}/b`, `${to}/b`);
+    return this;
+  }
+
+  deletes(device: string, text: string, path: string): this {
+    const piece = this.ledger.pieceOf(digestOf(text));
+    piece?.touchedBy.add(device);
+    piece?.removedBy.add(device);
+    this.ledger.placeEvent(device, path);
+    this.ledger.giveUp(digestOf(text));
+    return this;
+  }
+
+  sets(device: string, text: string, mark: { mode?: boolean; time?: string }): this {
+    const piece = this.ledger.pieceOf(digestOf(text));
+    piece?.touchedBy.add(device);
+    if (mark.mode !== undefined) piece?.modeBy.set(device, mark.mode);
+    if (mark.time !== undefined) piece?.timeBy.set(device, mark.time);
+    return this;
+  }
+
+  /** @param stopped what A's folder held when its users had stopped. @default the end */
+  ends(end: Readonly<Record<string, string>>, stopped = end): string[] {
+    const { ledger } = this;
+    const folders = new Map([["A", tree(stopped)]]);
+    const round = { ledger, start: tree(START), stopped: folders, end: tree(end) };
+    return violationsOf(round).map(({ what }) => what.split(":")[0]?.split(" at ")[0] ?? "");
+  }
+}
+
+describe("violationsOf() says nothing", () => {
+  test("where nothing happened [I5]", () => {
+    expect(new Story().ends(START)).toEqual([]);
+  });
+
+  test("where the bytes of both are there [I2, R4]", () => {
+    const story = new Story().writes("A", "a", "one", "of A").writes("B", "a", "one", "of B");
+    const copy = { "a (conflict A 2026-11-28 123456)": file("of A") };
+    expect(story.ends({ ...START, a: file("of B"), ...copy })).toEqual([]);
+  });
+
+  test("where a directory is renamed and a file in it edited [R3]", () => {
+    const story = new Story().renamesDirectory("A", "d", "e").writes("B", "d/b", "two", "of B");
+    expect(story.ends({ a: START.a, e: "directory", "e/b": file("of B") })).toEqual([]);
+  });
+
+  test("where what was moved comes back after a state was lost [R11]", () => {
+    const story = new Story().renames("A", "one", "a", "c");
+    story.ledger.rejoins.add("A");
+    expect(story.ends({ ...START, c: START.a })).toEqual([]);
+  });
+});
+
+describe("violationsOf() finds", () => {
+  test("bytes that are nowhere [I2]", () => {
+    const story = new Story().writes("A", "a", "one", "of A").writes("B", "a", "one", "of B");
+    expect(story.ends({ ...START, a: file("of B") })).toEqual(["lost"]);
+  });
+
+  test("bytes that nobody wrote [I5]", () => {
+    expect(new Story().writes("A", "a", "one", "x").ends({ ...START, a: file("torn") })).toContain(
+      "invented",
+    );
+  });
+
+  test("a name that is undone [I2, R3]", () => {
+    const story = new Story().renames("A", "one", "a", "c").writes("B", "a", "one", "of B");
+    const { a: _, ...others } = START;
+    expect(story.ends({ ...others, a: file("of B") }, { ...others, c: START.a })).toContain(
+      "name undone",
+    );
+  });
+
+  test("a mode and a time that are undone [R5]", () => {
+    const mode = new Story().sets("A", "one", { mode: true }).writes("B", "a", "one", "of B");
+    expect(mode.ends({ ...START, a: file("of B") })).toEqual(["mode undone"]);
+    const time = new Story().sets("A", "one", { time: "5" }).sets("B", "one", { mode: true });
+    expect(time.ends({ ...START, a: file("one", " executable") })).toEqual(["time undone"]);
+  });
+
+  test("what was deleted and came back [I6]", () => {
+    const { a: _, ...others } = START;
+    expect(new Story().deletes("A", "one", "a").ends(START, others)).toEqual(["undone"]);
+  });
+
+  test("what nobody touched and is gone, or another [I7]", () => {
+    const { a: _, ...others } = START;
+    expect(new Story().ends(others)).toEqual(["untouched, but not as it was"]);
+    expect(new Story().ends({ ...START, a: file("one", "", "7") })).toEqual([
+      "untouched, but not as it was",
+    ]);
+  });
+
+  test("a copy where nothing clashed, and one file twice [I9]", () => {
+    const copy = { "a (conflict A 2026-11-28 123456)": START.a };
+    const story = new Story().writes("A", "a", "one", "of A");
+    expect(story.ends({ ...START, a: file("of A"), ...copy })).toContain("needless copy");
+    const { a: _, ...others } = START;
+    const doubled = { ...START, c: START.a };
+    expect(
+      new Story().renames("A", "one", "a", "c").ends(doubled, { ...others, c: START.a }),
+    ).toEqual(["doubled", "undone"]);
+  });
+});

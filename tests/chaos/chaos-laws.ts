@@ -1,0 +1,245 @@
+/**
+ * The laws of a round, which began with all folders equal and ended with all folders equal:
+ * whatever a user wrote, named or set, and no user has since replaced knowing it, is in the present
+ * tree, or in a conflict copy; and nothing else happened. Rules: I2, I5, I6, I9, R3-R9.
+ *
+ * Excuses, all of them:
+ * - Where a device or the server joined anew in the round (state lost or rolled back, server
+ *   restored from an older copy), what was moved, deleted or set may come back as it was, and
+ *   copies may be made of what two sides hold differently. What nobody touched is never excused,
+ *   nor are bytes, but those that only the lost part of a log held and no disk has.
+ * - Where the hand that acted saw another file than the one that it then replaced (the client was
+ *   quicker by less than a system call), nobody knows what it replaced.
+ * - Bytes that several files have (archives that were unpacked twice, empty files) tell no file
+ *   from another.
+ */
+import type { Snapshot } from "../scenarios/snapshot.ts";
+import { type ChaosLedger, nameOf, type Piece, parentOf } from "./chaos-ledger.ts";
+import {
+  contentIn,
+  contentsIn,
+  DIRECTORY,
+  isCopy,
+  isExecutableIn,
+  timeIn,
+} from "./chaos-snapshot.ts";
+
+/** What a round began and ended with. */
+export interface Round {
+  readonly ledger: ChaosLedger;
+  readonly start: Snapshot;
+  /** Each device's folder when its users had stopped. */
+  readonly stopped: ReadonlyMap<string, Snapshot>;
+  /** What all folders hold now. */
+  readonly end: Snapshot;
+}
+
+export interface Violation {
+  readonly what: string;
+  /** Whose story the journal tells. */
+  readonly paths: readonly string[];
+  readonly pieces: readonly (Piece | undefined)[];
+}
+
+export function violationsOf(round: Round): readonly Violation[] {
+  const laws = [lostBytes, inventedBytes, touchedByNobody, needlessCopies, doubled];
+  const found = laws.flatMap((law) => law(round));
+  if (round.ledger.rejoins.size > 0) return found;
+  return [...found, ...undoneOfOne(round), ...undonePlaces(round), ...undoneMetadata(round)];
+}
+
+function lostBytes({ ledger, end }: Round): Violation[] {
+  return ledger.missing(contentsIn(end)).map(({ content, device, path, round }) => ({
+    what: `lost: ${content.slice(0, 8)}, which ${device} wrote to ${path} in round ${round}`,
+    paths: [path],
+    pieces: [ledger.pieceOf(content)],
+  }));
+}
+
+function inventedBytes({ ledger, end }: Round): Violation[] {
+  return [...end].flatMap(([path, what]) => {
+    const content = contentIn(what);
+    if (content === undefined || ledger.knows(content)) return [];
+    return [
+      {
+        what: `invented: ${path} holds ${content.slice(0, 8)}, written by nobody`,
+        paths: [path],
+        pieces: [],
+      },
+    ];
+  });
+}
+
+/** What no user touched is as it was, and nothing came to where no user was. */
+function touchedByNobody({ ledger, start, end }: Round): Violation[] {
+  const found: Violation[] = [];
+  for (const path of new Set([...start.keys(), ...end.keys()])) {
+    const [was, is] = [start.get(path), end.get(path)];
+    if (was === is || ledger.devicesAbove(path).size > 0) continue;
+    const content = contentIn(was ?? is);
+    const piece = ledger.pieceOf(content);
+    const isOpen = piece === undefined || piece.touchedBy.size > 0;
+    // What several files hold, and what somebody wrote to, only has to be there. Two people's new
+    // name and new directory for one thing are a path that neither knows.
+    if (isOpen && (was === undefined || (is !== undefined && was !== DIRECTORY))) continue;
+    found.push({
+      what: `untouched, but not as it was: ${path}: ${was ?? "absent"} | ${is ?? "absent"}`,
+      paths: [path],
+      pieces: [piece],
+    });
+  }
+  return found;
+}
+
+/** A copy is made only of what two people changed. */
+function needlessCopies({ ledger, start, end }: Round): Violation[] {
+  const found: Violation[] = [];
+  const users = new Set([...start.keys(), ...ledger.touchedPaths].map(nameOf));
+  for (const [path, what] of end) {
+    const piece = ledger.pieceOf(contentIn(what));
+    if (!isNewCopy(path, users) || piece === undefined) continue;
+    const isTouched = piece.touchedBy.size > 0;
+    if (isTouched && (ledger.rejoins.size > 0 || mayClash(ledger, piece))) continue;
+    found.push({
+      what: `needless copy: ${path} of ${piece.name}, which nobody else changed`,
+      paths: [path],
+      pieces: [piece],
+    });
+  }
+  return found;
+}
+
+/** @param users names that users knew: copies that were made before are files like any other. */
+function isNewCopy(path: string, users: ReadonlySet<string>): boolean {
+  return path.split("/").some((name) => isCopy(name) && !users.has(name));
+}
+
+/** True where several devices changed its bytes, or what stands at one of its paths. */
+function mayClash(ledger: ChaosLedger, piece: Piece): boolean {
+  const writers = new Set([...piece.writtenBy, ...piece.replacedBy, ...piece.removedBy]);
+  if (writers.size > 1 || piece.blurred) return true;
+  return [...piece.paths].some((path) => contendersOf(ledger, path, piece).size > 1);
+}
+
+/** Devices that changed names there or above, or another piece that stood there or above. */
+function contendersOf(ledger: ChaosLedger, path: string, piece?: Piece): ReadonlySet<string> {
+  const found = new Set(ledger.devicesAbove(path));
+  for (let at = path; at !== ""; at = parentOf(at)) {
+    for (const other of ledger.piecesAt(at)) {
+      if (other !== piece) for (const device of other.touchedBy) found.add(device);
+    }
+  }
+  return found;
+}
+
+/** What nobody else touched is not there once more. */
+function doubled({ ledger, stopped, end }: Round): Violation[] {
+  if (ledger.rejoins.size > 0) return [];
+  const places = new Map<Piece, string[]>();
+  for (const [path, what] of end) {
+    const piece = ledger.pieceOf(contentIn(what));
+    if (piece !== undefined) places.set(piece, [...(places.get(piece) ?? []), path]);
+  }
+  const found: Violation[] = [];
+  for (const [piece, paths] of places) {
+    const [author, ...others] = piece.touchedBy;
+    if (author === undefined || others.length > 0 || mayClash(ledger, piece)) continue;
+    if (paths.length < 2 || paths.every((path) => stopped.get(author)?.has(path))) continue;
+    found.push({ what: `doubled: ${piece.name}: ${paths.join(" and ")}`, paths, pieces: [piece] });
+  }
+  return found;
+}
+
+/**
+ * Where one person alone worked, what stood there when he stopped is what stands there in the end:
+ * kinds, bytes, modes, times, names, and that it is gone.
+ */
+function undoneOfOne({ ledger, start, stopped, end }: Round): Violation[] {
+  const found: Violation[] = [];
+  const paths = new Set(ledger.touchedPaths);
+  for (const piece of ledger.pieces)
+    if (piece.touchedBy.size > 0) for (const path of piece.paths) paths.add(path);
+  for (const path of paths) {
+    const device = authorOf(ledger, path);
+    if (device === undefined) continue;
+    const [was, meant] = [start.get(path), stopped.get(device)?.get(path)];
+    const pieces = [was, meant].map((what) => ledger.pieceOf(contentIn(what)));
+    const isSole = pieces.every((piece) => piece === undefined || isOf(piece, device));
+    const isTold = [was, meant].every((what, index) => isTellable(what, pieces[index]));
+    const is = end.get(path);
+    if (!isSole || !isTold || is === meant) continue;
+    found.push({
+      what: `undone at ${path}: ${device} alone left ${meant ?? "nothing"}, and there is ${is ?? "nothing"}`,
+      paths: [path],
+      pieces,
+    });
+  }
+  return found;
+}
+
+function isTellable(what: string | undefined, piece: Piece | undefined): boolean {
+  return what === undefined || what === DIRECTORY || piece !== undefined;
+}
+
+/** @returns the one device whose users changed names at, above and below the path. */
+function authorOf(ledger: ChaosLedger, path: string): string | undefined {
+  const devices = new Set([...contendersOf(ledger, path), ...ledger.devicesBelow(path)]);
+  const [device, ...others] = devices;
+  return others.length === 0 ? device : undefined;
+}
+
+function isOf(piece: Piece, device: string): boolean {
+  return !piece.blurred && [...piece.touchedBy].every((other) => other === device);
+}
+
+/** A name that one person gave stays, whatever others did to the bytes, mode and time. */
+function undonePlaces({ ledger, end }: Round): Violation[] {
+  const found: Violation[] = [];
+  for (const piece of ledger.pieces) {
+    const [place, ...others] = piece.placedBy;
+    if (place === undefined || others.length > 0 || isReplaced(piece) || piece.blurred) continue;
+    if (piece.returned && piece.movedBy.size > 1) continue;
+    const [device, path] = place;
+    const around = [path, piece.startPath ?? ""].flatMap((at) => [
+      ...contendersOf(ledger, at, piece),
+    ]);
+    if (around.some((other) => other !== device)) continue;
+    if (ledger.pieceOf(contentIn(end.get(path))) === piece) continue;
+    found.push({
+      what: `name undone: ${device} put ${piece.name} at ${path}; there is ${end.get(path) ?? "nothing"}`,
+      paths: [path],
+      pieces: [piece],
+    });
+  }
+  return found;
+}
+
+function isReplaced(piece: Piece): boolean {
+  return piece.replacedBy.size > 0 || piece.removedBy.size > 0;
+}
+
+/** A mode or a time that one person set stays, whatever others did to the bytes and the name. */
+function undoneMetadata({ ledger, end }: Round): Violation[] {
+  const found: Violation[] = [];
+  for (const [path, what] of end) {
+    const piece = ledger.pieceOf(contentIn(what));
+    if (piece === undefined || isReplaced(piece) || isCopy(path)) continue;
+    const [mode, ...otherModes] = piece.modeBy;
+    if (mode !== undefined && otherModes.length === 0 && isExecutableIn(what) !== mode[1]) {
+      found.push({
+        what: `mode undone: ${mode[0]} set ${mode[1] ? "+x" : "-x"} on ${piece.name}, now ${path}`,
+        paths: [path],
+        pieces: [piece],
+      });
+    }
+    const [time, ...otherTimes] = piece.timeBy;
+    if (time === undefined || otherTimes.length > 0 || piece.writtenBy.size > 0) continue;
+    if (timeIn(what) === time[1]) continue;
+    found.push({
+      what: `time undone: ${time[0]} set ${time[1]} on ${piece.name}, now ${path}: ${what}`,
+      paths: [path],
+      pieces: [piece],
+    });
+  }
+  return found;
+}

@@ -1,0 +1,290 @@
+/**
+ * The ledger: what users did, and what follows from it. Every state that a file had under a user's
+ * hand is known; the last one of each file is required until a user's own hand replaced it, with
+ * what stood on that disk at that moment. Who did what to which file and at which path is known for
+ * the round, which begins with all folders equal. Rules: I2, I5, I6.
+ */
+import { digestOf, type Snapshot } from "../scenarios/snapshot.ts";
+import { contentIn } from "./chaos-snapshot.ts";
+
+/** What one user's hand did, in one line of a journal. */
+export interface JournalLine {
+  readonly atMs: number;
+  readonly device: string;
+  readonly what: string;
+  readonly paths: readonly string[];
+  /** Names of the pieces that it was done to. */
+  readonly pieces: readonly string[];
+}
+
+/** One file, symlink or its followers through saves and renames, within a round. */
+export interface Piece {
+  readonly name: string;
+  /** Where it stood when the round began. */
+  readonly startPath: string | undefined;
+  readonly touchedBy: Set<string>;
+  /** Changed bytes of the file itself, in place. */
+  readonly writtenBy: Set<string>;
+  /** Put another file in its place, or took it away. */
+  readonly replacedBy: Set<string>;
+  readonly removedBy: Set<string>;
+  /** Where each device put it last, unless another one moved it on, knowing that. */
+  readonly placedBy: Map<string, string>;
+  readonly paths: Set<string>;
+  /** It came back to a path: who knew what cannot be told from paths any more. */
+  returned: boolean;
+  readonly movedBy: Set<string>;
+  /** Its bytes are another one's too, or something else than was seen was replaced at its path. */
+  blurred: boolean;
+  readonly modeBy: Map<string, boolean>;
+  readonly timeBy: Map<string, string>;
+}
+
+interface Required {
+  readonly device: string;
+  readonly path: string;
+  readonly round: number;
+}
+
+/** Directories that are moved into one another have names without end. */
+const VARIANTS_MAX = 64;
+
+/** Nobody can lose nothing. */
+export const EMPTY = digestOf("");
+
+export class ChaosLedger {
+  readonly #known = new Set<string>([EMPTY]);
+  readonly #required = new Map<string, Required>();
+  /** Several pieces have these bytes: whose they are cannot be told. */
+  readonly #ambiguous = new Set<string>();
+  readonly #pieces = new Map<string, Piece>();
+  #placeEvents = new Map<string, Set<string>>();
+  #aliases: (readonly [string, string])[] = [];
+  readonly #variants = new Map<string, readonly string[]>();
+  #journal: JournalLine[] = [];
+  #startedMs = performance.now();
+  #round = 0;
+  #counter = 0;
+  /** Faults after which devices or server join anew: what was moved or deleted may come back. */
+  readonly rejoins = new Set<string>();
+  /** What the harness saw that no program may do. */
+  readonly suspicions: string[] = [];
+  /** Times that something else stood there than was seen a moment before. */
+  races = 0;
+
+  /** @param start what all folders hold */
+  beginRound(round: number, start: Snapshot): void {
+    this.#round = round;
+    this.#startedMs = performance.now();
+    this.#ambiguous.clear();
+    this.#pieces.clear();
+    this.#placeEvents = new Map();
+    this.#journal = [];
+    this.#aliases = [];
+    this.#variants.clear();
+    this.rejoins.clear();
+    for (const [path, what] of start) {
+      const content = contentIn(what);
+      if (content !== undefined) this.#own(content, this.#newPiece(path, path));
+    }
+  }
+
+  get journal(): readonly JournalLine[] {
+    return this.#journal;
+  }
+
+  note(
+    device: string,
+    what: string,
+    paths: readonly string[] = [],
+    pieces: readonly (Piece | undefined)[] = [],
+  ): void {
+    const atMs = Math.round(performance.now() - this.#startedMs);
+    const names = pieces.flatMap((piece) => piece?.name ?? []);
+    this.#journal.push({ atMs, device, what, paths, pieces: names });
+  }
+
+  /** @returns undefined where it belongs to none, or to several. */
+  pieceOf(content: string | undefined): Piece | undefined {
+    if (content === undefined || content === EMPTY || this.#ambiguous.has(content))
+      return undefined;
+    return this.#pieces.get(content);
+  }
+
+  newPiece(device: string): Piece {
+    this.#counter += 1;
+    return this.#newPiece(`new ${this.#counter} of ${device}`, undefined);
+  }
+
+  /** A file has these bytes now. @param piece whose they are */
+  holds(piece: Piece | undefined, content: string): void {
+    this.#known.add(content);
+    if (content !== EMPTY && piece !== undefined) this.#own(content, piece);
+  }
+
+  knows(content: string): boolean {
+    return this.#known.has(content);
+  }
+
+  require(content: string, device: string, path: string): void {
+    if (content !== EMPTY) this.#required.set(content, { device, path, round: this.#round });
+  }
+
+  requires(content: string): boolean {
+    return this.#required.has(content);
+  }
+
+  /** A user replaced these bytes, or took them away, where he saw them. */
+  giveUp(content: string | undefined): void {
+    if (content !== undefined) this.#required.delete(content);
+  }
+
+  /**
+   * RACE: something else stood at the path than was seen an instant before, and was replaced by
+   * an ordinary call that cannot tell. Nobody could have kept it.
+   */
+  lostInRace(path: string): void {
+    this.races += 1;
+    for (const [content, required] of this.#required) {
+      if (required.path === path) this.#required.delete(content);
+    }
+    for (const piece of this.#pieces.values()) {
+      if (piece.paths.has(path)) piece.blurred = true;
+    }
+  }
+
+  /** After the server lost the end of its log only what is on some disk can be asked for. */
+  requireOnly(onDisks: ReadonlySet<string>): number {
+    let count = 0;
+    for (const content of [...this.#required.keys()]) {
+      if (onDisks.has(content)) continue;
+      this.#required.delete(content);
+      count += 1;
+    }
+    return count;
+  }
+
+  /** @returns what is required and is not among these. */
+  missing(present: ReadonlySet<string>): readonly (Required & { readonly content: string })[] {
+    return [...this.#required]
+      .filter(([content]) => !present.has(content))
+      .map(([content, required]) => ({ content, ...required }));
+  }
+
+  /** Something came to that path, or left it, by this device's user. */
+  placeEvent(device: string, path: string): void {
+    const devices = this.#placeEvents.get(path);
+    if (devices === undefined) this.#placeEvents.set(path, new Set([device]));
+    else devices.add(device);
+  }
+
+  /** One directory by two names: what was done below one of them was done below the other. */
+  renamedDirectory(from: string, to: string): void {
+    this.#aliases.push([from, to], [to, from]);
+    this.#variants.clear();
+  }
+
+  /** Whose users changed what stands at this path, or what it lies in, under whatever name. */
+  devicesAbove(path: string): ReadonlySet<string> {
+    const found = new Set<string>();
+    for (const variant of this.#variantsOf(path)) {
+      for (let at = variant; at !== ""; at = parentOf(at)) {
+        for (const device of this.#placeEvents.get(at) ?? []) found.add(device);
+      }
+    }
+    return found;
+  }
+
+  /** Whose users changed what stands below this path. */
+  devicesBelow(path: string): ReadonlySet<string> {
+    const found = new Set<string>();
+    const variants = this.#variantsOf(path);
+    for (const [at, devices] of this.#placeEvents) {
+      if (!variants.some((variant) => at.startsWith(`${variant}/`))) continue;
+      for (const device of devices) found.add(device);
+    }
+    return found;
+  }
+
+  /** Pieces that stood at this path at some time. */
+  piecesAt(path: string): readonly Piece[] {
+    const variants = this.#variantsOf(path);
+    return [...this.pieces].filter((piece) => variants.some((variant) => piece.paths.has(variant)));
+  }
+
+  /** The path under all names that the directories above it had. */
+  #variantsOf(path: string): readonly string[] {
+    const known = this.#variants.get(path);
+    if (known !== undefined) return known;
+    const found = new Set([path]);
+    for (const variant of found) {
+      if (found.size > VARIANTS_MAX) break;
+      for (const [from, to] of this.#aliases) {
+        const isInside = variant === from || variant.startsWith(`${from}/`);
+        if (isInside) found.add(to + variant.slice(from.length));
+      }
+    }
+    const variants = [...found];
+    this.#variants.set(path, variants);
+    return variants;
+  }
+
+  get touchedPaths(): readonly string[] {
+    return [...this.#placeEvents.keys()];
+  }
+
+  get pieces(): ReadonlySet<Piece> {
+    return new Set(this.#pieces.values());
+  }
+
+  /** The piece moved on this device's disk. @param from undefined for one that was made */
+  placed(piece: Piece | undefined, device: string, from: string | undefined, to: string): void {
+    if (piece === undefined) return;
+    piece.touchedBy.add(device);
+    piece.movedBy.add(device);
+    if (piece.paths.has(to)) piece.returned = true;
+    piece.paths.add(to);
+    for (const [other, path] of piece.placedBy) {
+      if (path === from) piece.placedBy.delete(other);
+    }
+    piece.placedBy.set(device, to);
+  }
+
+  #newPiece(name: string, startPath: string | undefined): Piece {
+    return {
+      name,
+      startPath,
+      touchedBy: new Set(),
+      writtenBy: new Set(),
+      replacedBy: new Set(),
+      removedBy: new Set(),
+      placedBy: new Map(),
+      paths: new Set(startPath === undefined ? [] : [startPath]),
+      returned: false,
+      movedBy: new Set(),
+      blurred: false,
+      modeBy: new Map(),
+      timeBy: new Map(),
+    };
+  }
+
+  #own(content: string, piece: Piece): void {
+    if (content === EMPTY) return;
+    const owner = this.#pieces.get(content);
+    if (owner !== undefined && owner !== piece) {
+      this.#ambiguous.add(content);
+      owner.blurred = true;
+      piece.blurred = true;
+    }
+    this.#pieces.set(content, piece);
+    this.#known.add(content);
+  }
+}
+
+export function parentOf(path: string): string {
+  return path.slice(0, Math.max(0, path.lastIndexOf("/")));
+}
+
+export function nameOf(path: string): string {
+  return path.slice(path.lastIndexOf("/") + 1);
+}
