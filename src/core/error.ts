@@ -83,6 +83,7 @@ export const ERROR_KINDS = {
   halted: kind("Folder is halted for a person", 409, 10),
   server_unreachable: kind("Server is unreachable", 503, 11, true),
   not_a_synced_server: kind("Not a synced server", 502, 12),
+  body_refused: kind("Body was refused on its way", 502, 3, true),
   server_changed: kind("Another server than before", 409, 12),
   data_in_use: kind("Data directory is in use by another server", 409, 14),
   data_not_writable: kind("Data directory is not writable", 500, 14),

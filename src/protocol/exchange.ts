@@ -49,8 +49,8 @@ export interface Answer {
  *
  * @param contentType that a good answer must have.
  * @throws {SyncedError} `server_unreachable`, `unauthenticated`, `not_a_synced_server`,
- * `protocol_violation`,
- * or the code of the server's problem; an `AbortError` when the signal aborts
+ * `protocol_violation`, or the code of the server's problem; an `AbortError` when the signal
+ * aborts. What no synced server answers has its status in the extensions: see `strangeStatus`.
  */
 export async function send(
   options: ExchangeOptions,
@@ -200,19 +200,33 @@ async function checkHead(response: Response, wanted: string, idle: IdleGuard): P
   throw strangerError(response, type);
 }
 
+/** @returns the status of an answer that no synced server gives, where that is what went wrong. */
+export function strangeStatus(error: unknown): number | undefined {
+  const status = error instanceof SyncedError ? error.extensions[STATUS_KEY] : undefined;
+  return typeof status === "number" ? status : undefined;
+}
+
+const STATUS_KEY = "status";
+
 /** Says where it happened, and what to do about it. */
 function forPerson(error: unknown, place: string, hasToken: boolean): unknown {
   if (!(error instanceof SyncedError)) return error;
-  const { code } = error;
+  const { code, extensions } = error;
   if (code === "not_a_synced_server") {
     const message = `Cannot use ${place}: ${error.message}; check the address`;
-    return new SyncedError(code, message, { cause: error });
+    return new SyncedError(code, message, { cause: error, extensions });
+  }
+  if (code === "server_unreachable" && strangeStatus(error) !== undefined) {
+    return new SyncedError(code, `Cannot reach ${place}: ${error.message}`, {
+      cause: error,
+      extensions,
+    });
   }
   if (code === "unauthenticated") {
     const message = hasToken
       ? `Cannot sync with ${place}: it does not accept the token; check the one you gave it`
       : `Cannot sync with ${place}: it wants a token; use --token-file or SYNCED_TOKEN`;
-    return new SyncedError(code, message, { cause: error });
+    return new SyncedError(code, message, { cause: error, extensions });
   }
   if (code === "storage_full") {
     const message = `Cannot send to ${place}: the server's disk is full; free some space there`;
@@ -240,24 +254,23 @@ function problemError(problem: SyncedError | undefined, response: Response): Syn
  * An answer that no synced server gives: a proxy's error page, a captive portal, another program.
  */
 function strangerError({ status, headers }: Response, type: string): SyncedError {
+  const extensions = { [STATUS_KEY]: status };
   if (status >= 500 || status === 429 || status === 408) {
-    return new SyncedError(
-      "server_unreachable",
-      `The server or a proxy before it answered ${status}`,
-    );
+    const message = `it, or a proxy before it, answered ${status}`;
+    return new SyncedError("server_unreachable", message, { extensions });
   }
   if (status === 401 || status === 407) {
-    return new SyncedError("unauthenticated", ERROR_KINDS.unauthenticated.title);
+    const { title } = ERROR_KINDS.unauthenticated;
+    return new SyncedError("unauthenticated", title, { extensions });
   }
   const target = headers.get("location");
   if (status >= 300 && status < 400 && target !== null) {
-    return new SyncedError("not_a_synced_server", `it redirects to ${target.slice(0, 200)}`);
+    const message = `it redirects to ${target.slice(0, 200)}`;
+    return new SyncedError("not_a_synced_server", message, { extensions });
   }
   const shown = type === "" ? "without a type" : `as ${type.slice(0, 80)}`;
-  return new SyncedError(
-    "not_a_synced_server",
-    `it answered ${status} ${shown}, which synced never does`,
-  );
+  const message = `it answered ${status} ${shown}, which synced never does`;
+  return new SyncedError("not_a_synced_server", message, { extensions });
 }
 
 function mediaType(response: Response): string {

@@ -14,9 +14,10 @@ import {
 import type { Clock } from "../ports/clock.ts";
 import type { ClientInstruments } from "../ports/instruments.ts";
 import type { Transport } from "../ports/transport.ts";
+import { sendBody } from "./body-refusal.ts";
 import { EventStreamDecoder } from "./event-stream.ts";
 import { type Answer, type Outgoing, parseAnsweredJson, send, sendForJson } from "./exchange.ts";
-import type { PackObject, StreamMessage } from "./messages.ts";
+import type { Hello, PackObject, StreamMessage } from "./messages.ts";
 import { encodePack, PACK_HEADER_BYTES, PACK_MEDIA_TYPE, PackDecoder } from "./pack.ts";
 import {
   parseBatchResult,
@@ -72,19 +73,35 @@ export function createServerApi(options: ServerApiOptions): ServerApi {
     return outgoing({ method: "POST", path: `${base}/${path}`, contentType, body, signal });
   }
 
+  async function hello(signal: AbortSignal): Promise<Hello> {
+    // The token stays here until the server's id is known to be the right one [G5].
+    const request: Outgoing = {
+      method: "GET",
+      path: "/v1/hello",
+      accept: "application/json",
+      idleMs: HELLO_IDLE_MS,
+      signal,
+    };
+    const answer = await sendForJson(exchange, request, SMALL_ANSWER_BYTES_MAX);
+    return parseHello(answer, exchange.serverUrl);
+  }
+  /** Throws what is wrong with the server as a whole. */
+  async function checkServer(signal: AbortSignal): Promise<void> {
+    await hello(signal);
+    const request = outgoing({ method: "GET", path: base, signal });
+    await sendForJson(exchange, request, SMALL_ANSWER_BYTES_MAX);
+  }
+  /** For what is about the body that is sent, or asked for. */
+  const attempt = <Value>(request: Outgoing, ask: () => Promise<Value>): Promise<Value> =>
+    sendBody({
+      place: transport.describe?.(exchange.serverUrl) ?? exchange.serverUrl,
+      checkServer,
+      request,
+      ask,
+    });
+
   return {
-    async hello(signal) {
-      // The token stays here until the server's id is known to be the right one [G5].
-      const request: Outgoing = {
-        method: "GET",
-        path: "/v1/hello",
-        accept: "application/json",
-        idleMs: HELLO_IDLE_MS,
-        signal,
-      };
-      const answer = await sendForJson(exchange, request, SMALL_ANSWER_BYTES_MAX);
-      return parseHello(answer, exchange.serverUrl);
-    },
+    hello,
 
     async createFolder(signal) {
       const request = outgoing({ method: "PUT", path: base, signal });
@@ -120,13 +137,15 @@ export function createServerApi(options: ServerApiOptions): ServerApi {
     },
 
     async postOps(batch, signal) {
-      const answer = await sendForJson(exchange, postJson("ops", batch, signal), PAGE_BYTES_MAX);
-      return parseBatchResult(answer, batch);
+      const request = postJson("ops", batch, signal);
+      const ask = () => sendForJson(exchange, request, PAGE_BYTES_MAX);
+      return parseBatchResult(await attempt(request, ask), batch);
     },
 
     async missing(digests, signal) {
       const request = postJson("chunks/missing", { digests }, signal);
-      return parseMissing(await sendForJson(exchange, request, PAGE_BYTES_MAX), digests);
+      const ask = () => sendForJson(exchange, request, PAGE_BYTES_MAX);
+      return parseMissing(await attempt(request, ask), digests);
     },
 
     async putObjects(objects, signal) {
@@ -138,14 +157,15 @@ export function createServerApi(options: ServerApiOptions): ServerApi {
         body,
         signal,
       });
-      await sendForJson(exchange, request, SMALL_ANSWER_BYTES_MAX);
+      await attempt(request, () => sendForJson(exchange, request, SMALL_ANSWER_BYTES_MAX));
     },
 
     async *fetchObjects(digests, signal) {
       if (digests.length === 0) return;
       const accept = PACK_MEDIA_TYPE;
       const request = { ...postJson("chunks/fetch", { digests }, signal), accept };
-      yield* verifiedObjects(await send(exchange, request, PACK_MEDIA_TYPE), digests);
+      const ask = () => send(exchange, request, PACK_MEDIA_TYPE);
+      yield* verifiedObjects(await attempt(request, ask), digests);
     },
 
     async hasContent(sha256, signal) {

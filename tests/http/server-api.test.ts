@@ -1,6 +1,7 @@
 /** The typed client against the real router, and against servers that lie. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { parseDigest, sha256 } from "../../src/core/digest.ts";
+import { SyncedError } from "../../src/core/error.ts";
 import type { Cursor, ServedEvent } from "../../src/core/event.ts";
 import {
   type BatchId,
@@ -371,6 +372,74 @@ describe("a server that lies (B60-B68)", () => {
   test.each(answers)("%s [H1]", async (_name, answer, code) => {
     await expect(apiOver(async () => answer()).hello(signal)).rejects.toMatchObject({ code });
   });
+
+  const HTML = { headers: { "content-type": "text/html" } };
+  const calls: readonly (readonly [string, (api: ServerApi) => Promise<unknown>])[] = [
+    ["POST chunks", (api) => api.putObjects([objectOf("x")], signal)],
+    ["POST chunks/missing", (api) => api.missing([sha256("x")], signal)],
+    ["POST chunks/fetch", (api) => collect(api.fetchObjects([sha256("x")], signal))],
+    ["POST ops", async (api) => api.postOps(await batchOf(create("refused")), signal)],
+  ];
+  for (const [name, call] of calls) {
+    for (const status of [200, 302, 400, 403, 404, 408, 413, 502, 503, 504]) {
+      test(`${status} to ${name} is about its body where the server is well [H11]`, async () => {
+        const seen: string[] = [];
+        const proxied = createServerApi({
+          transport: async (request) => {
+            seen.push(request.method);
+            return request.method === "POST"
+              ? new Response("<html>", { ...HTML, status })
+              : await fixture.router.fetch(request);
+          },
+          clock: fixture.clock,
+          serverUrl: "http://localhost",
+          folder: FOLDER,
+          token: TOKEN,
+        });
+        await expect(call(proxied)).rejects.toMatchObject({
+          code: "body_refused",
+          extensions: { status },
+          message: expect.stringMatching(new RegExp(`http://localhost .*\\(${status}\\); `)),
+        });
+        // What was too large once is too large again; anything else may have been a bad moment.
+        const tries = status === 413 ? 1 : 2;
+        expect(seen.filter((method) => method === "POST").length).toBe(tries);
+      });
+    }
+
+    test(`a bad moment of a proxy at ${name} is passed over [H11]`, async () => {
+      let refusals = 0;
+      const proxied = createServerApi({
+        transport: async (request) => {
+          if (request.method === "POST" && refusals++ === 0) {
+            return new Response("<html>", { ...HTML, status: 502 });
+          }
+          return await fixture.router.fetch(request);
+        },
+        clock: fixture.clock,
+        serverUrl: "http://localhost",
+        folder: FOLDER,
+        token: TOKEN,
+      });
+      const failure = await call(proxied).then(
+        () => undefined,
+        (error: unknown) => (error instanceof SyncedError ? error.code : error),
+      );
+      expect(failure).not.toBe("body_refused");
+      expect(refusals).toBe(2);
+    });
+
+    test(`${name} does not blame its body for a server that is away [H11, Y3]`, async () => {
+      for (const status of [502, 404]) {
+        const away = apiOver(async () => new Response("<html>", { ...HTML, status }));
+        await expect(call(away)).rejects.toMatchObject({
+          code: status === 502 ? "server_unreachable" : "not_a_synced_server",
+        });
+      }
+      const busy = apiOver(async () => new Response("<html>", { ...HTML, status: 429 }));
+      await expect(call(busy)).rejects.toMatchObject({ code: "server_unreachable" });
+    });
+  }
 
   test("no answer within 10 s is an unreachable server [H1]", async () => {
     const clock = new HandClock();
