@@ -17,6 +17,7 @@ import { sliceOfDirty } from "./dirty-slice.ts";
 import { codeOfTrouble } from "./disk-trouble.ts";
 import { DisplacedContents } from "./displaced-contents.ts";
 import type { Holding } from "./hold.ts";
+import { FINAL_REFUSALS, NEVER_SYNCED } from "./lasting-trouble.ts";
 import { makeDurable } from "./make-durable.ts";
 import { packBatches } from "./pack-batches.ts";
 import type { ClientPorts } from "./ports.ts";
@@ -24,8 +25,9 @@ import type { RemoteLog } from "./remote-log.ts";
 import type { Scanner } from "./scan.ts";
 import { SCAN_CODES } from "./scan-problems.ts";
 import { ServerRoom } from "./server-room.ts";
-import { type Supply, type SupplyReport, supplyContents } from "./supply.ts";
+import { type SupplyReport, suppliesOf, supplyContents } from "./supply.ts";
 import { applyTransitions } from "./transition.ts";
+import { PackSize } from "./upload.ts";
 
 /** A node whose last try failed is left alone for a while: doubled each time. */
 const PARK_DELAY_MS_MIN = 1_000;
@@ -77,6 +79,7 @@ export class Rounds {
   #rescan = new Set<string>();
   #conflicts = 0;
   readonly #room: ServerRoom;
+  readonly #packSize = new PackSize();
   /** This device's disk is full, and all that was to be applied last takes more of it. */
   #lacksRoom = false;
 
@@ -278,26 +281,29 @@ export class Rounds {
     await Promise.allSettled([durable, supply, expected]);
     await expected;
     const failed = await durable;
-    const { unavailable, rescan } = await supply;
+    const { unavailable, refused, rescan } = await supply;
     for (const path of rescan) this.#rescan.add(path);
+    for (const [id, { code, message }] of refused) this.#problem(id, code, message);
     const groups = batch.groups.filter(
       (group) => !group.some(({ node }) => unavailable.has(node) || failed.has(node)),
     );
-    if (groups.length > 0) await this.#send({ ...batch, groups }, signal);
-    own.settle(batch);
-    return groups.length > 0;
+    const unknown =
+      groups.length === 0 ? [] : await this.#sendInHalves({ ...batch, groups }, signal);
+    own.settle({ ...batch, groups: batch.groups.filter((group) => !unknown.includes(group)) });
+    return groups.length > unknown.length;
   }
 
   /** A server that is full takes no bytes, but it takes what needs none. */
   async #supply(batch: Batch, signal: AbortSignal): Promise<SupplyReport> {
-    const supplies = this.#supplies(batch.groups).filter(({ content }) => content.size > 0);
+    const { ports } = this.#context;
     try {
-      return await supplyContents(this.#context.ports, supplies, signal);
+      return await supplyContents(ports, suppliesOf(batch.groups), this.#packSize, signal);
     } catch (cause) {
       if (!(cause instanceof SyncedError) || cause.code !== "storage_full") throw cause;
       this.#room.refuse(cause);
       const waiting = batch.groups.flat().filter((op) => this.#room.needsRoom(op));
-      return { unavailable: new Set(waiting.map(({ node }) => node)), rescan: new Set() };
+      const unavailable = new Set(waiting.map(({ node }) => node));
+      return { unavailable, refused: new Map(), rescan: new Set() };
     }
   }
 
@@ -306,6 +312,33 @@ export class Rounds {
     const failed = await makeDurable(this.#context.ports, ids);
     for (const [id, error] of failed) this.#problem(id, codeOfTrouble(error), error.message);
     return failed;
+  }
+
+  /**
+   * A batch that something on the way refuses is posted in halves, ops and their ids as they are:
+   * the server may have taken it all the same (O1).
+   *
+   * @returns groups that were refused alone, of which nobody knows what became of them.
+   */
+  async #sendInHalves(posted: Batch, signal: AbortSignal): Promise<readonly Group[]> {
+    try {
+      await this.#send(posted, signal);
+      return [];
+    } catch (cause) {
+      if (!(cause instanceof SyncedError) || cause.code !== "body_refused") throw cause;
+      const { groups } = posted;
+      const middle = groups.length >> 1;
+      if (middle === 0) {
+        for (const { node } of groups.flat()) this.#problem(node, cause.code, cause.message);
+        return groups;
+      }
+      const halves = [groups.slice(0, middle), groups.slice(middle)];
+      const unknown: Group[] = [];
+      for (const half of halves) {
+        unknown.push(...(await this.#sendInHalves({ ...posted, groups: half }, signal)));
+      }
+      return unknown;
+    }
   }
 
   async #send(posted: Batch, signal: AbortSignal): Promise<void> {
@@ -440,16 +473,6 @@ export class Rounds {
     }
     return next;
   }
-
-  #supplies(groups: readonly Group[]): readonly Supply[] {
-    const supplies: Supply[] = [];
-    for (const op of groups.flat()) {
-      if (op.kind !== "create" && op.kind !== "modify") continue;
-      const { content, node } = op;
-      if (content.kind === "file") supplies.push({ node, content });
-    }
-    return supplies;
-  }
 }
 
 function placesDirectories({ ops, transitions }: Plan): boolean {
@@ -462,24 +485,3 @@ function placesDirectories({ ops, transitions }: Plan): boolean {
     )
   );
 }
-
-/** Such a path is no part of what can be in sync here: it is only listed. */
-const NEVER_SYNCED: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
-  "name_collision",
-  "unsupported_name",
-  "other_file_system",
-  "invalid_path",
-  "reserved_name",
-  "path_too_long",
-  "batch_too_large",
-]);
-
-/** No news from the log will change these. */
-const FINAL_REFUSALS: ReadonlySet<string> = new Set([
-  "invalid_path",
-  "reserved_name",
-  "path_too_long",
-  "kind_change",
-  "invalid_manifest",
-  "idempotency_key_reused",
-]);

@@ -27,9 +27,15 @@ const OBJECT_TROUBLES: ReadonlySet<ErrorCode> = new Set([
 /** Objects by digest; those that the server cannot give are left out. */
 export type FetchedObjects = ReadonlyMap<Digest, Uint8Array>;
 
+export interface Fetched {
+  readonly objects: FetchedObjects;
+  /** Objects that something on the way does not let pass, and why. */
+  readonly refused: ReadonlyMap<Digest, SyncedError>;
+}
+
 /**
  * Fetches these objects, each verified by the ServerApi; damaged answers are asked for again, at
- * last one by one.
+ * last one by one. Of what is refused on its way (H11) halves are asked for, down to one object.
  *
  * @throws {SyncedError} as ServerApi does for trouble that is not one object's
  */
@@ -37,20 +43,24 @@ export async function fetchObjects(
   api: Pick<ServerApi, "fetchObjects">,
   digests: readonly Digest[],
   signal: AbortSignal,
-): Promise<FetchedObjects> {
-  const fetched = new Map<Digest, Uint8Array>();
+): Promise<Fetched> {
+  const taken = {
+    objects: new Map<Digest, Uint8Array>(),
+    refused: new Map<Digest, SyncedError>(),
+  };
+  const { objects, refused } = taken;
   let wanted = digests;
   for (let attempt = 1; attempt <= ATTEMPTS_MAX && wanted.length > 0; attempt += 1) {
-    await fetchInto(fetched, api, wanted, signal);
-    wanted = wanted.filter((digest) => !fetched.has(digest));
+    await fetchInto(taken, api, wanted, signal);
+    wanted = wanted.filter((digest) => !objects.has(digest) && !refused.has(digest));
   }
   // One bad object may have hidden those behind it.
-  for (const digest of wanted) await fetchInto(fetched, api, [digest], signal);
-  return fetched;
+  for (const digest of wanted) await fetchInto(taken, api, [digest], signal);
+  return taken;
 }
 
 async function fetchInto(
-  fetched: Map<Digest, Uint8Array>,
+  taken: { objects: Map<Digest, Uint8Array>; refused: Map<Digest, SyncedError> },
   api: Pick<ServerApi, "fetchObjects">,
   digests: readonly Digest[],
   signal: AbortSignal,
@@ -58,11 +68,20 @@ async function fetchInto(
   let count = 0;
   try {
     for await (const object of api.fetchObjects(digests, signal)) {
-      fetched.set(object.digest, object.bytes);
+      taken.objects.set(object.digest, object.bytes);
       count += 1;
     }
   } catch (error) {
     if (!(error instanceof SyncedError)) throw error;
+    if (error.code === "body_refused") {
+      const [first] = digests;
+      if (digests.length === 1 && first !== undefined) taken.refused.set(first, error);
+      const middle = digests.length >> 1;
+      if (middle === 0) return;
+      await fetchInto(taken, api, digests.slice(0, middle), signal);
+      await fetchInto(taken, api, digests.slice(middle), signal);
+      return;
+    }
     // An answer that has begun cannot say any more what is wrong with the next object: asked for
     // anew, that object comes first, and then it can.
     const mayBeObject = error.code === "server_unreachable" && count > 0;
@@ -108,9 +127,9 @@ type Answer =
   | { readonly kind: "failed"; readonly cause: unknown };
 
 /** A rejection that nobody waits for yet would end the process. */
-function answerOf(fetching: Promise<FetchedObjects>): Promise<Answer> {
+function answerOf(fetching: Promise<Fetched>): Promise<Answer> {
   return fetching.then(
-    (objects) => ({ kind: "fetched", objects }),
+    ({ objects }) => ({ kind: "fetched", objects }),
     (cause: unknown) => ({ kind: "failed", cause }),
   );
 }

@@ -61,7 +61,7 @@ export async function completeManifests(
 ): Promise<{ readonly ready: readonly StageWant[]; readonly failed: readonly StageFailure[] }> {
   const { store, api } = ports;
   const failed: StageFailure[] = [];
-  const unavailable = new Set<Digest>();
+  const unavailable = new Map<Digest, Omit<StageFailure, "id">>();
   let ready = wants;
   for (;;) {
     const missing = new Set<Digest>();
@@ -74,11 +74,18 @@ export async function completeManifests(
     const digests = [...missing];
     for (let at = 0; at < digests.length; at += MANIFESTS_PER_REQUEST_MAX) {
       const some = digests.slice(at, at + MANIFESTS_PER_REQUEST_MAX);
-      const objects = await fetchObjects(api, some, signal);
+      const { objects, refused } = await fetchObjects(api, some, signal);
       store.transaction(() => {
         for (const [digest, bytes] of objects) store.putManifest(digest, bytes);
       });
-      for (const digest of some) if (!objects.has(digest)) unavailable.add(digest);
+      for (const digest of some) {
+        if (objects.has(digest)) continue;
+        const { code, message } = refused.get(digest) ?? {
+          code: "chunk_missing",
+          message: `Cannot fetch manifest object ${digest}`,
+        };
+        unavailable.set(digest, { code, message });
+      }
     }
   }
 }
@@ -87,15 +94,14 @@ function collectMissing(
   store: ClientPorts["store"],
   want: StageWant,
   missing: Set<Digest>,
-  unavailable: ReadonlySet<Digest>,
+  unavailable: ReadonlyMap<Digest, Omit<StageFailure, "id">>,
 ): Omit<StageFailure, "id"> | undefined {
   if (want.content.depth === 0) return undefined;
   try {
     for (const { depth, digest } of knownChunks(want.content, (key) => store.manifest(key))) {
       if (depth === 0) continue;
-      if (unavailable.has(digest)) {
-        return { code: "chunk_missing", message: `Cannot fetch manifest object ${digest}` };
-      }
+      const trouble = unavailable.get(digest);
+      if (trouble !== undefined) return trouble;
       missing.add(digest);
     }
     return undefined;

@@ -212,8 +212,10 @@ class Stage {
     if (fetched !== undefined) return fetched;
     // A source that has changed meanwhile, or an inlined content that was not what it said: rare.
     const again = await fetchObjects(this.#ports.api, [digest], this.#options.signal);
-    const bytes = again.get(digest);
+    const bytes = again.objects.get(digest);
     if (bytes !== undefined) return bytes;
+    const refusal = again.refused.get(digest);
+    if (refusal !== undefined) throw refusal;
     const trouble = `the server lost or damaged a piece of it (${digest.slice(0, 12)})`;
     const message = `Cannot receive it: ${trouble}; run synced verify there`;
     throw new SyncedError("chunk_missing", message);
@@ -359,7 +361,11 @@ function receiptTrouble(error: unknown): string {
 }
 
 /** Troubles of one file; the others go on (D8). */
-const FILE_TROUBLES: ReadonlySet<ErrorCode> = new Set(["hash_mismatch", "chunk_missing"]);
+const FILE_TROUBLES: ReadonlySet<ErrorCode> = new Set([
+  "hash_mismatch",
+  "chunk_missing",
+  "body_refused",
+]);
 
 /** @returns undefined where it is not this one file's trouble. */
 function troubleOf(error: unknown): ErrorCode | undefined {

@@ -1,30 +1,21 @@
 /**
  * Supply: sends the objects that a batch of ops refers to and the server does not have. Rules: Y1,
- * O6, O7, C5, B68.
+ * O6, O7, C5, D8, H11, B68.
  *
  * What is missing is found top-down (an object that the folder has, has its children too), so a
- * resumed upload or an edit of a large file sends only new objects. Bytes are read from the user's
- * file again and checked against the digest that the scan took: a file that changed meanwhile is
- * not sent, its path is looked at again.
+ * resumed upload or an edit of a large file sends only new objects. Where files share an object one
+ * of them sends it; when that one turns out to have changed, another pass begins without it.
  */
-import { type Digest, sha256 } from "../core/digest.ts";
+import type { Digest } from "../core/digest.ts";
 import { SyncedError } from "../core/error.ts";
 import type { NodeId } from "../core/identifier.ts";
 import { OBJECTS_PER_REQUEST_MAX } from "../core/limits.ts";
 import { parseManifestObject } from "../core/manifest.ts";
 import type { FileContent } from "../core/node.ts";
-import { pathOf } from "../core/tree.ts";
-import { FileSystemError } from "../ports/filesystem.ts";
-import type { PackObject } from "../protocol/messages.ts";
+import type { Group } from "../core/op.ts";
 import type { ClientPorts } from "./ports.ts";
+import { type FileObject, type FilePiece, type PackSize, Upload } from "./upload.ts";
 
-/**
- * A pack as it is sent: large enough to amortise the round trip, small enough that two fit in
- * memory.
- */
-const PACK_BYTES_TARGET = 4 * 1024 * 1024;
-/** Packs on their way at once: one is written by the server while the next one is read here. */
-const PACKS_IN_FLIGHT_MAX = 2;
 /** Up to this much is sent without asking first whether it is there: the question costs more. */
 const UNASKED_BYTES_MAX = 64 * 1024;
 
@@ -34,48 +25,62 @@ export interface Supply {
 }
 
 export interface SupplyReport {
-  /**
-   * Nodes whose bytes could not be read as the scan took them; their ops must not be posted now.
-   */
+  /** Nodes whose bytes the server does not have; their ops must not be posted now. */
   readonly unavailable: ReadonlySet<NodeId>;
+  /** Those of them that cannot be sent, and why: the others have changed since the scan. */
+  readonly refused: ReadonlyMap<NodeId, SyncedError>;
   /** Paths to be scanned again. */
   readonly rescan: ReadonlySet<string>;
 }
 
-/** A range of a user's file that is a missing chunk. */
-interface MissingChunk {
-  readonly node: NodeId;
-  readonly digest: Digest;
-  readonly offset: number;
-  readonly size: number;
+/** The files that these ops put on the server. */
+export function suppliesOf(groups: readonly Group[]): readonly Supply[] {
+  const supplies: Supply[] = [];
+  for (const op of groups.flat()) {
+    if (op.kind !== "create" && op.kind !== "modify") continue;
+    const { content, node } = op;
+    if (content.kind === "file" && content.size > 0) supplies.push({ node, content });
+  }
+  return supplies;
 }
 
 /**
  * Resolves when the server durably has all objects of these contents, but for the unavailable ones.
  *
+ * @param packSize what one request may hold, as far as it is known in this run.
  * @throws {SyncedError} as `ServerApi` does
  */
 export async function supplyContents(
   ports: ClientPorts,
   supplies: readonly Supply[],
+  packSize: PackSize,
   signal: AbortSignal,
 ): Promise<SupplyReport> {
-  const wanted = supplies.filter(({ content }) => content.size > 0);
-  const missing = await findMissing(ports, wanted, signal);
-  const upload = new Upload(ports, missing.chunks, signal);
-  await upload.sendChunks();
-  // Children before parents: manifests were found top-down, so they go in the reverse order. A
-  // manifest of an unavailable file would be refused for its missing chunks.
-  const manifests = missing.manifests.filter(({ node }) => !upload.unavailable.has(node)).reverse();
-  await upload.sendManifests(manifests);
-  for (const node of missing.forgotten) upload.giveUp(node);
-  return { unavailable: upload.unavailable, rescan: upload.rescan };
+  const upload = new Upload(ports, packSize, signal);
+  const { unavailable, refused, rescan } = upload;
+  let wanted = supplies;
+  let asks = needsAsking(wanted);
+  while (wanted.length > 0) {
+    const missing = await findMissing(ports, wanted, asks, signal);
+    for (const node of missing.forgotten) upload.giveUp(node);
+    await upload.sendChunks(missing.chunks);
+    // A manifest is refused while one of its chunks is missing: those of files that were given up
+    // would be, and those of files that have chunks in common with them.
+    if (!wanted.some(({ node }) => unavailable.has(node))) {
+      // Children before parents: manifests were found top-down, so they go in the reverse order.
+      await upload.sendManifests(missing.manifests.reverse());
+      break;
+    }
+    wanted = wanted.filter(({ node }) => !unavailable.has(node));
+    asks = true;
+  }
+  return { unavailable, refused, rescan };
 }
 
 interface Missing {
-  readonly chunks: readonly MissingChunk[];
+  readonly chunks: readonly FilePiece[];
   /** Top-down. */
-  readonly manifests: readonly { readonly node: NodeId; readonly object: PackObject }[];
+  readonly manifests: FileObject[];
   /** Nodes whose manifest is not in the state any more: they are hashed again. */
   readonly forgotten: readonly NodeId[];
 }
@@ -91,10 +96,11 @@ interface Candidate {
 async function findMissing(
   ports: ClientPorts,
   supplies: readonly Supply[],
+  asksFirst: boolean,
   signal: AbortSignal,
 ): Promise<Missing> {
-  const chunks: MissingChunk[] = [];
-  const manifests: { node: NodeId; object: PackObject }[] = [];
+  const chunks: FilePiece[] = [];
+  const manifests: FileObject[] = [];
   const forgotten: NodeId[] = [];
   const seen = new Set<Digest>();
   let level: Candidate[] = supplies.map(({ node, content }) => ({
@@ -104,7 +110,7 @@ async function findMissing(
     offset: 0,
     size: content.size,
   }));
-  let asks = needsAsking(supplies);
+  let asks = asksFirst;
   while (level.length > 0) {
     const fresh = level.filter(({ digest }) => !seen.has(digest) && seen.add(digest));
     const absent = asks
@@ -152,170 +158,24 @@ async function askMissing(
   const absent = new Set<Digest>();
   for (let i = 0; i < candidates.length; i += OBJECTS_PER_REQUEST_MAX) {
     const digests = candidates.slice(i, i + OBJECTS_PER_REQUEST_MAX).map(({ digest }) => digest);
-    for (const digest of await api.missing(digests, signal)) absent.add(digest);
+    for (const digest of await ask(api, digests, signal)) absent.add(digest);
   }
   return absent;
 }
 
-class Upload {
-  readonly unavailable = new Set<NodeId>();
-  readonly rescan = new Set<string>();
-  readonly #ports: ClientPorts;
-  readonly #chunks: readonly MissingChunk[];
-  readonly #signal: AbortSignal;
-  readonly #bytesTotal: number;
-  readonly #inFlight = new Set<Promise<void>>();
-  readonly #failures: unknown[] = [];
-  #bytesDone = 0;
-  #chunksDone = 0;
-
-  constructor(ports: ClientPorts, chunks: readonly MissingChunk[], signal: AbortSignal) {
-    this.#ports = ports;
-    this.#chunks = chunks;
-    this.#signal = signal;
-    this.#bytesTotal = chunks.reduce((sum, { size }) => sum + size, 0);
-  }
-
-  async sendChunks(): Promise<void> {
-    let pack: PackObject[] = [];
-    let packBytes = 0;
-    for (const { node, group } of byNode(this.#chunks)) {
-      for (const object of this.#readChunks(node, group)) {
-        pack.push(object);
-        packBytes += object.bytes.length;
-        if (packBytes < PACK_BYTES_TARGET) continue;
-        await this.#send(pack);
-        pack = [];
-        packBytes = 0;
-      }
-    }
-    if (pack.length > 0) await this.#send(pack);
-    await this.#drain();
-  }
-
-  async sendManifests(manifests: readonly { readonly object: PackObject }[]): Promise<void> {
-    let pack: PackObject[] = [];
-    let packBytes = 0;
-    for (const { object } of manifests) {
-      pack.push(object);
-      packBytes += object.bytes.length;
-      if (packBytes < PACK_BYTES_TARGET) continue;
-      await this.#ports.api.putObjects(pack, this.#signal);
-      pack = [];
-      packBytes = 0;
-    }
-    if (pack.length > 0) await this.#ports.api.putObjects(pack, this.#signal);
-  }
-
-  giveUp(node: NodeId): void {
-    this.unavailable.add(node);
-    const path = pathOf(this.#ports.store.local, node);
-    if (path !== undefined) this.rescan.add(path);
-  }
-
-  *#readChunks(node: NodeId, chunks: readonly MissingChunk[]): Generator<PackObject> {
-    const path = pathOf(this.#ports.store.local, node);
-    const reader = path === undefined ? undefined : this.#open(path);
-    if (reader === undefined) {
-      this.giveUp(node);
-      return;
-    }
-    try {
-      for (const { digest, offset, size } of chunks) {
-        const bytes = new Uint8Array(size);
-        if (!readFully(reader, bytes, offset) || sha256(bytes) !== digest) {
-          this.giveUp(node);
-          return;
-        }
-        yield { depth: 0, digest, bytes };
-      }
-    } finally {
-      reader.close();
-    }
-  }
-
-  #open(path: string): Reader | undefined {
-    try {
-      return this.#ports.fs.open(path);
-    } catch (cause) {
-      // Unreadable now: the scan will say so.
-      if (cause instanceof FileSystemError) return undefined;
-      throw cause;
-    }
-  }
-
-  /**
-   * Sends behind the caller's back, up to PACKS_IN_FLIGHT_MAX at once; the first failure is thrown
-   * by a later call.
-   */
-  async #send(pack: readonly PackObject[]): Promise<void> {
-    while (this.#inFlight.size >= PACKS_IN_FLIGHT_MAX) await Promise.race(this.#inFlight);
-    this.#throwFailure();
-    const sent = this.#ports.api.putObjects(pack, this.#signal).then(
-      () => this.#report(pack),
-      (cause: unknown) => {
-        this.#failures.push(cause);
-      },
-    );
-    this.#inFlight.add(sent);
-    void sent.finally(() => this.#inFlight.delete(sent));
-    await this.#ports.clock.yield();
-  }
-
-  async #drain(): Promise<void> {
-    await Promise.all(this.#inFlight);
-    this.#throwFailure();
-  }
-
-  #throwFailure(): void {
-    const [failure] = this.#failures;
-    if (failure === undefined) return;
-    throw failure instanceof Error ? failure : new SyncedError("internal", String(failure));
-  }
-
-  #report(pack: readonly PackObject[]): void {
-    for (const { bytes } of pack) this.#bytesDone += bytes.length;
-    this.#chunksDone += pack.length;
-    this.#ports.observer.emit({
-      event: "progress",
-      phase: "upload",
-      done: this.#chunksDone,
-      total: this.#chunks.length,
-      bytesDone: this.#bytesDone,
-      bytesTotal: this.#bytesTotal,
-    });
-  }
-}
-
-interface Reader {
-  read(buffer: Uint8Array, position: number): number;
-  close(): void;
-}
-
-/** @returns false where the file is too short or cannot be read: the scan will say why. */
-function readFully(reader: Reader, buffer: Uint8Array, position: number): boolean {
-  let length = 0;
+/** What nobody can be asked about is sent. */
+async function ask(
+  api: ClientPorts["api"],
+  digests: readonly Digest[],
+  signal: AbortSignal,
+): Promise<readonly Digest[]> {
   try {
-    while (length < buffer.length) {
-      const count = reader.read(buffer.subarray(length), position + length);
-      if (count === 0) return false;
-      length += count;
-    }
-    return true;
+    return await api.missing(digests, signal);
   } catch (cause) {
-    if (cause instanceof FileSystemError) return false;
-    throw cause;
+    if (!(cause instanceof SyncedError) || cause.code !== "body_refused") throw cause;
+    if (digests.length === 1) return digests;
+    const middle = digests.length >> 1;
+    const first = await ask(api, digests.slice(0, middle), signal);
+    return [...first, ...(await ask(api, digests.slice(middle), signal))];
   }
-}
-
-function* byNode(
-  chunks: readonly MissingChunk[],
-): Generator<{ readonly node: NodeId; readonly group: readonly MissingChunk[] }> {
-  const groups = new Map<NodeId, MissingChunk[]>();
-  for (const chunk of chunks) {
-    const group = groups.get(chunk.node);
-    if (group === undefined) groups.set(chunk.node, [chunk]);
-    else group.push(chunk);
-  }
-  for (const [node, group] of groups) yield { node, group };
 }
