@@ -18,7 +18,9 @@ import { joinPath } from "../core/path.ts";
 import { FileSystemError, type Stat } from "../ports/filesystem.ts";
 import type { ApplyBatch } from "./apply-batch.ts";
 import { digestFile } from "./digest-file.ts";
+import type { FormerPlace } from "./displaced.ts";
 import { QUARANTINE_DIRECTORY } from "./ports.ts";
+import { formerCopy, retireCopy } from "./quarrel.ts";
 
 /** An entry below the state directory that holds a user's bytes. */
 export interface LostEntry {
@@ -65,6 +67,7 @@ export async function saveConflictCopy(batch: ApplyBatch, lost: LostEntry): Prom
   const mtimeNs = stat.kind === "file" ? stat.mtimeNs : undefined;
   const source = { name: lost.name, device: batch.deviceName, mtimeNs, hash6Source: id };
   const { from, directory, parent: home } = lost;
+  const former = content?.kind === "file" ? formerCopy(batch, lost) : undefined;
   const named = moveToFreeName(batch, {
     from,
     directory,
@@ -87,9 +90,33 @@ export async function saveConflictCopy(batch: ApplyBatch, lost: LostEntry): Prom
   }
   if (content.kind === "directory") batch.rescan.add(path);
   const { identity } = stat;
+  const isNext = former !== undefined && (await retireCopy(batch, former));
+  const node = isNext ? former.node.id : id;
+  const origin = isNext ? {} : { conflictOf: lost.of };
   batch.putManifests(sight.objects);
-  batch.putPlaced({ id, parent, name, content, identity, conflictOf: lost.of }, path, stat);
-  batch.putConflict({ node: id, path, of });
+  batch.putPlaced({ id: node, parent, name, content, identity, ...origin }, path, stat);
+  batch.putConflict({ node, path, of });
+}
+
+/** Gives a user's unseen edit that came out of `node`'s place a name of its own. */
+export async function rescueEdit(
+  batch: ApplyBatch,
+  from: string,
+  id: string,
+  { node, directory }: FormerPlace,
+  chosen?: { readonly name: string; readonly version: number },
+): Promise<void> {
+  const version = chosen?.version ?? batch.ports.store.remoteRow(node.id)?.contentVersion ?? 0;
+  await saveConflictCopy(batch, {
+    from,
+    id,
+    node: node.id,
+    directory,
+    parent: node.parent,
+    name: node.name,
+    of: { node: node.id, version },
+    ...(chosen === undefined ? {} : { firstName: chosen.name }),
+  });
 }
 
 async function lookAt(batch: ApplyBatch, path: string): Promise<Sight | undefined> {

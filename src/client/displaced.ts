@@ -8,7 +8,6 @@ import type { Content, LocalNode } from "../core/node.ts";
 import { joinPath } from "../core/path.ts";
 import type { FileSystem, Stat } from "../ports/filesystem.ts";
 import { type ApplyBatch, isSameSight } from "./apply-batch.ts";
-import { saveConflictCopy } from "./conflict-copy.ts";
 import type { Pace } from "./pace.ts";
 import { QUARANTINE_DIRECTORY } from "./ports.ts";
 import { RACY_MARK } from "./scan-content.ts";
@@ -106,25 +105,4 @@ export function setDisplacedAside(
   const place = joinPath(directory, node.name);
   batch.putQuarantine({ id, node: node.id, path: place, digest: content.sha256 });
   batch.displaced.push({ id, node: node.id, content });
-}
-
-/** Gives a user's unseen edit that came out of `node`'s place a name of its own. */
-export async function rescueEdit(
-  batch: ApplyBatch,
-  from: string,
-  id: string,
-  { node, directory }: FormerPlace,
-  chosen?: { readonly name: string; readonly version: number },
-): Promise<void> {
-  const version = chosen?.version ?? batch.ports.store.remoteRow(node.id)?.contentVersion ?? 0;
-  await saveConflictCopy(batch, {
-    from,
-    id,
-    node: node.id,
-    directory,
-    parent: node.parent,
-    name: node.name,
-    of: { node: node.id, version },
-    ...(chosen === undefined ? {} : { firstName: chosen.name }),
-  });
 }

@@ -69,6 +69,8 @@ export const ONE_WRITE_BYTES_MAX = 8 * KIB;
 export const DELETE_SETTLE_MS = 300;
 export const QUARANTINE_AGE_MS_MIN = 60_000;
 export const FULL_SCAN_INTERVAL_MS = 600_000;
+/** Losing versions of one file on one device, each within so long of the last, are one quarrel. */
+export const QUARREL_PAUSE_MS_MAX = 600_000;
 /** Bulk guard: more than max(count, share) of the files in one window is held. */
 export const GUARD_DELETE_COUNT = 50;
 export const GUARD_DELETE_SHARE = 0.25;

@@ -342,6 +342,88 @@ for (const exchange of [true, false]) {
       expect(world.plan().transitions).toEqual([]);
     });
 
+    test("in a quarrel a device has one copy, and earlier losers in its history [R13]", async () => {
+      const world = await syncedWorld(exchange, "doc.txt");
+      let round = 0;
+      const lose = async (text: string) => {
+        round += 1;
+        world.write("doc.txt", text);
+        await world.settle();
+        world.remoteWrite("doc.txt", `theirs ${round}`);
+        const report = await world.apply();
+        expect(report.conflicts).toBe(1);
+      };
+      const copies = () => Object.keys(world.files()).filter((path) => path !== "doc.txt");
+      const nameOf = (text: string) =>
+        `doc (conflict laptop 2026-01-01 ${sha256(text).slice(0, 6)}).txt`;
+      await lose("one");
+      // Its bytes are nowhere else yet.
+      await lose("two");
+      expect(copies().toSorted()).toEqual([nameOf("one"), nameOf("two")].toSorted());
+      await world.agree();
+      const kept = world.id(nameOf("one"));
+      const other = world.id(nameOf("two"));
+      await lose("three");
+      expect(copies()).toContain(nameOf("three"));
+      expect(copies()).toHaveLength(2);
+      const id = world.id(nameOf("three"));
+      expect([kept, other]).toContain(id);
+      await world.settle();
+      expect(
+        world
+          .plan()
+          .ops.get(id)
+          ?.map(({ kind }) => kind),
+      ).toEqual(["move", "modify"]);
+      const rows = world.store.conflicts();
+      expect(rows.find(({ node }) => node === id)?.path).toBe(nameOf("three"));
+      expect(rows).toHaveLength(2);
+
+      // What a person wrote into a copy, and what is old, stays by itself.
+      await world.agree();
+      for (const path of copies()) world.write(path, `merged ${path}`);
+      await world.agree();
+      await lose("four");
+      expect(copies()).toHaveLength(3);
+      await world.agree();
+      world.clock.elapsedMs += 600_000;
+      await lose("five");
+      expect(copies()).toHaveLength(4);
+      await world.agree();
+      await world.emptyQuarantine();
+      expect(Object.values(world.files())).toEqual(
+        expect.arrayContaining(["four", "five", `theirs ${round}`]),
+      );
+      expect(world.isSettled()).toBe(true);
+    });
+
+    test("a copy that somebody works on is not taken away [R13, I3]", async () => {
+      const world = await syncedWorld(exchange, "f");
+      const lose = async (text: string, there: string) => {
+        world.write("f", text);
+        await world.settle();
+        world.remoteWrite("f", there);
+        await world.apply();
+      };
+      await lose("one", "theirs");
+      await world.agree();
+      const [copy = ""] = Object.keys(world.files()).filter((path) => path !== "f");
+      let isWritten = false;
+      world.onCall = (name, path) => {
+        // Just as it leaves: nobody has seen it yet.
+        if (name !== "moveNoReplace" || path !== copy || isWritten) return undefined;
+        isWritten = true;
+        world.write(copy, "merged by hand");
+        return undefined;
+      };
+      await lose("two", "theirs too");
+      expect(isWritten).toBe(true);
+      await world.converge();
+      const texts = Object.values(world.files()).toSorted();
+      expect(texts).toEqual(["merged by hand", "theirs too", "two"]);
+      expect(world.files()[copy]).toBe("merged by hand");
+    });
+
     test("no conflict copy is made where a sibling holds the losing bytes [R13]", async () => {
       const world = await syncedWorld(exchange, "f", "sibling");
       world.write("f", "text of sibling");
