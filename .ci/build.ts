@@ -18,6 +18,9 @@ const FLAGS = [
   "--no-compile-autoload-bunfig",
 ];
 
+/** The runtime asks for the working directory before all else, and ends where that was deleted. */
+const LINUX_FLAGS = ["--compile-exec-argv=--cwd=/proc/self/cwd"];
+
 /** Made for each of these; only Linux is tested. */
 const RELEASE_TARGETS = [
   "linux-x64",
@@ -31,8 +34,18 @@ const RELEASE_TARGETS = [
 
 const RELEASE_DIRECTORY = "dist/release";
 
-async function compile(outfile: string, target: readonly string[] = []): Promise<void> {
-  const command = [process.execPath, "build", ...FLAGS, ...target, "cli.ts", "--outfile", outfile];
+async function compile(outfile: string, target: string = process.platform): Promise<void> {
+  const flags = target.startsWith("linux") ? [...FLAGS, ...LINUX_FLAGS] : FLAGS;
+  const platform = target === process.platform ? [] : [`--target=bun-${target}`];
+  const command = [
+    process.execPath,
+    "build",
+    ...flags,
+    ...platform,
+    "cli.ts",
+    "--outfile",
+    outfile,
+  ];
   const build = Bun.spawn(command, { stdin: "ignore", stdout: "pipe", stderr: "pipe" });
   const said = await Promise.all([
     new Response(build.stdout).text(),
@@ -56,7 +69,7 @@ async function release(): Promise<void> {
   await mkdir(RELEASE_DIRECTORY, { recursive: true });
   for (const target of RELEASE_TARGETS) {
     const outfile = `${RELEASE_DIRECTORY}/synced-${packageJson.version}-${target}`;
-    await compile(outfile, [`--target=bun-${target}`]);
+    await compile(outfile, target);
   }
   const names = (await readdir(RELEASE_DIRECTORY)).sort();
   const sums: string[] = [];
