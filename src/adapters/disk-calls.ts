@@ -139,7 +139,7 @@ export interface RawStat {
   readonly birthSeconds: number;
   readonly birthNs: number;
   readonly size: number;
-  readonly mtimeSeconds: number;
+  readonly mtimeSeconds: number | bigint;
   readonly mtimeNs: number;
   readonly ctimeSeconds: number;
   readonly ctimeNs: number;
@@ -168,7 +168,7 @@ export function toStat(raw: RawStat): Stat {
     size: raw.size,
     mtimeNs,
     changedMs: Math.max(
-      raw.mtimeSeconds * 1000 + raw.mtimeNs / 1e6,
+      Number(raw.mtimeSeconds) * 1000 + raw.mtimeNs / 1e6,
       raw.ctimeSeconds * 1000 + raw.ctimeNs / 1e6,
     ),
     executable: kindBits === KIND_FILE && (raw.mode & OWNER_EXECUTES) !== 0,
@@ -188,19 +188,8 @@ function kindOf(kindBits: number): Stat["kind"] {
   return "other";
 }
 
-/** What 64 bits hold, in seconds: the years 1677 to 2262. Some file systems go beyond. */
-const SECONDS_MAX = 9_223_372_036;
-const MTIME_NS_MAX = "9223372036854775807";
-const MTIME_NS_MIN = "-9223372036854775808";
-
-/**
- * Seconds and nanoseconds as one decimal number; strings, since the sum is beyond 2^53. A time that
- * is no 64-bit number is the nearest that is: one strange file must not keep the others from being
- * synced.
- */
-function nanoseconds(seconds: number, ns: number): string {
-  if (seconds >= SECONDS_MAX) return MTIME_NS_MAX;
-  if (seconds < -SECONDS_MAX) return MTIME_NS_MIN;
+/** Seconds and nanoseconds as one decimal number; strings, since the sum is beyond 2^53. */
+function nanoseconds(seconds: number | bigint, ns: number): string {
   if (seconds > 0) return `${seconds}${String(ns).padStart(9, "0")}`;
   if (seconds === 0) return String(ns);
   return String(BigInt(seconds) * 1_000_000_000n + BigInt(ns));

@@ -28,6 +28,7 @@ import {
 } from "./disk-calls.ts";
 import { probeCapabilities } from "./disk-capabilities.ts";
 import { illegalName, isBelow, isLegalPath, isLegalText } from "./disk-path.ts";
+import { heldMtime } from "./held-mtime.ts";
 import { moveWithoutFlags } from "./move-without-flags.ts";
 import { nativeCalls } from "./native-calls.ts";
 import { createNativeDiskCalls } from "./native-disk-calls.ts";
@@ -322,6 +323,10 @@ class AnchoredFileSystem implements DiskFileSystem {
         file.close();
       }
     });
+  }
+
+  heldMtime(mtimeNs: string): string {
+    return this.#readOnly ? mtimeNs : heldMtime(this, mtimeNs);
   }
 
   takePermissions(path: string, from: string): Stat | undefined {

@@ -52,7 +52,7 @@ export class StatxReader {
       birthSeconds: hasBirth ? this.#signed64(80) : 0,
       birthNs: hasBirth ? view.getUint32(88, true) : 0,
       size: this.#signed64(40),
-      mtimeSeconds: this.#signed64(112),
+      mtimeSeconds: this.#exactly64(112),
       mtimeNs: view.getUint32(120, true),
       ctimeSeconds: this.#signed64(96),
       ctimeNs: view.getUint32(104, true),
@@ -88,7 +88,14 @@ export class StatxReader {
     return high * 0x1_0000_0000 + this.#view.getUint32(offset, true);
   }
 
-  /** Sizes and seconds are far below 2^53. */
+  /** An mtime is whatever somebody set. */
+  #exactly64(offset: number): number | bigint {
+    const high = this.#view.getInt32(offset + 4, true);
+    if (high >= HIGH_UNSAFE || high < -HIGH_UNSAFE) return this.#view.getBigInt64(offset, true);
+    return this.#signed64(offset);
+  }
+
+  /** Sizes and the kernel's own seconds are far below 2^53. */
   #signed64(offset: number): number {
     const view = this.#view;
     return view.getInt32(offset + 4, true) * 0x1_0000_0000 + view.getUint32(offset, true);

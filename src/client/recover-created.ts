@@ -10,6 +10,7 @@ import { pathOf } from "../core/tree.ts";
 import { type FileSystem, FileSystemError, type Stat } from "../ports/filesystem.ts";
 import { ApplyBatch, type ApplyPorts } from "./apply-batch.ts";
 import { digestOf } from "./displaced.ts";
+import { shownMtime } from "./shown-time.ts";
 
 /**
  * To be called at start, before news is pulled.
@@ -60,7 +61,7 @@ async function recover(batch: ApplyBatch, id: NodeId): Promise<boolean> {
     const stat = batch.ports.fs.stat(path);
     if (stat === undefined || !(await holds(batch, path, stat, node))) return false;
     const { parent, name } = node;
-    const content = contentOf(node, stat);
+    const content = contentOf(batch.ports.fs, node, stat);
     batch.touch(path);
     if (stat.kind === "file") batch.touchFile(path);
     batch.putUnknown({ id, parent, name, content, identity: stat.identity, stamp: "" }, path);
@@ -91,6 +92,8 @@ async function holds(
 }
 
 /** Its user may have changed the metadata since. */
-function contentOf({ content }: RemoteNode, { executable, mtimeNs }: Stat): Content {
-  return content.kind === "file" ? { ...content, executable, mtimeNs } : content;
+function contentOf(fs: FileSystem, { content }: RemoteNode, stat: Stat): Content {
+  if (content.kind !== "file") return content;
+  const { executable } = fs.capabilities.executable ? stat : content;
+  return { ...content, executable, mtimeNs: shownMtime(fs, stat, content) };
 }

@@ -9,6 +9,7 @@ import { parseSymlinkTarget } from "../core/path.ts";
 import { FileSystemError, type Stat } from "../ports/filesystem.ts";
 import { confirmFile, digestFile, type FileDigest } from "./digest-file.ts";
 import type { Entry, ScanRun } from "./scan-run.ts";
+import { shownMtime } from "./shown-time.ts";
 
 /**
  * Ends a stamp that must not be trusted, as it was taken within the racy window: it equals no stamp
@@ -167,7 +168,7 @@ function fileContent(
   known: FileContent | undefined,
 ): FileContent {
   const { manifest, depth, sha256, size } = digest;
-  const { executable, mtimeGranularityNs } = run.ports.fs.capabilities;
+  const { executable } = run.ports.fs.capabilities;
   const content: FileContent = {
     kind: "file",
     manifest,
@@ -178,17 +179,6 @@ function fileContent(
     mtimeNs: stat.mtimeNs,
   };
   if (known === undefined || !sameBytes(content, known)) return content;
-  const isSameTime = isWithin(stat.mtimeNs, known.mtimeNs, mtimeGranularityNs);
-  return {
-    ...known,
-    executable: content.executable,
-    mtimeNs: isSameTime ? known.mtimeNs : stat.mtimeNs,
-  };
-}
-
-function isWithin(a: string, b: string, granularityNs: number): boolean {
-  if (a === b) return true;
-  const difference = BigInt(a) - BigInt(b);
-  const granularity = BigInt(granularityNs);
-  return difference < granularity && -difference < granularity;
+  const mtimeNs = shownMtime(run.ports.fs, stat, known);
+  return { ...known, executable: content.executable, mtimeNs };
 }

@@ -131,6 +131,14 @@ export interface FileSystem {
   ): Stat | "changed";
 
   /**
+   * What this disk makes of an mtime: some keep steps of two seconds, some nothing after 2038.
+   * Found out below staging, where it is not known.
+   *
+   * @returns the time itself where that cannot be found out.
+   */
+  heldMtime(mtimeNs: string): string;
+
+  /**
    * Gives the staged file the permission bits of the one that it is about to replace, but for the
    * executable ones: a private file stays private. Nothing is done where `from` cannot be opened.
    *

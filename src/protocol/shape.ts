@@ -22,9 +22,10 @@ export type Fields = Readonly<Record<string, unknown>>;
  */
 export type Strictness = "strict" | "tolerant";
 
-const MTIME = /^(0|-?[1-9][0-9]{0,18})$/;
-const MTIME_NS_MIN = -(2n ** 63n);
-const MTIME_NS_MAX = 2n ** 63n - 1n;
+const MTIME = /^(0|-?[1-9][0-9]{0,27})$/;
+/** The kernel's seconds have 64 bits. */
+const MTIME_NS_MIN = -(2n ** 63n) * 1_000_000_000n;
+const MTIME_NS_MAX = 2n ** 63n * 1_000_000_000n - 1n;
 /** Below this many characters no i64 overflows. */
 const MTIME_SAFE_LENGTH = 18;
 const APPROVAL = /^[A-Za-z0-9_-]{1,128}$/;
@@ -132,14 +133,18 @@ export function readApproval(value: unknown): string {
   return value;
 }
 
-/** @throws {SyncedError} `invalid_metadata` unless it is a signed 64-bit integer in decimal. */
+/** @throws {SyncedError} `invalid_metadata` unless its seconds are a signed 64-bit integer. */
 export function readMtimeNs(value: unknown): string {
   if (typeof value === "string" && MTIME.test(value)) {
     if (value.length <= MTIME_SAFE_LENGTH) return value;
     const nanoseconds = BigInt(value);
     if (nanoseconds >= MTIME_NS_MIN && nanoseconds <= MTIME_NS_MAX) return value;
   }
-  throw refuse("invalid_metadata", "mtimeNs", "a signed 64-bit integer in decimal, as a string");
+  throw refuse(
+    "invalid_metadata",
+    "mtimeNs",
+    "nanoseconds in decimal, as a string, of at most 64 bits of seconds",
+  );
 }
 
 export function readConflictOrigin(value: unknown, strictness: Strictness): ConflictOrigin {

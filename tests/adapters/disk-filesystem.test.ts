@@ -239,6 +239,15 @@ describe("permissions and links", () => {
     expect(change(false)).toBe(0o640);
   });
 
+  test("heldMtime() tells what the disk makes of a time, and leaves nothing behind [N7]", () => {
+    const far = "95617584000123456789";
+    writeFileSync(join(root, "file"), "x");
+    execFileSync("touch", ["-d", "@95617584000.123456789", join(root, "file")]);
+    expect(fs.heldMtime(far)).toBe(fs.stat("file")?.mtimeNs ?? "");
+    expect(fs.heldMtime("1700000000000000001")).toBe("1700000000000000001");
+    expect(readdirSync(join(root, ".synced/staging"))).toEqual([]);
+  });
+
   test("hard links share an identity and count [A1]", () => {
     writeFileSync(join(root, "one"), "x");
     linkSync(join(root, "one"), join(root, "two"));

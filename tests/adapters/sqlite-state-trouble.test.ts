@@ -32,10 +32,11 @@ describe("toStat()", () => {
     ...{ mtimeNs: 5, ctimeSeconds: 1, ctimeNs: 0, sameDevice: true },
   };
 
-  test("gives a time beyond 64 bits as the nearest that is within [F60]", () => {
-    expect(toStat({ ...raw, mtimeSeconds: 15_032_385_535 }).mtimeNs).toBe("9223372036854775807");
-    expect(toStat({ ...raw, mtimeSeconds: -9_300_000_000 }).mtimeNs).toBe("-9223372036854775808");
+  test("gives times beyond 64 bits of nanoseconds as they are [N7, F60]", () => {
+    expect(toStat({ ...raw, mtimeSeconds: 15_032_385_535 }).mtimeNs).toBe("15032385535000000005");
+    expect(toStat({ ...raw, mtimeSeconds: -9_300_000_000 }).mtimeNs).toBe("-9299999999999999995");
     expect(toStat({ ...raw, mtimeSeconds: -1 }).mtimeNs).toBe("-999999995");
-    expect(toStat({ ...raw, mtimeSeconds: 9_223_372_035 }).mtimeNs).toBe("9223372035000000005");
+    const most = 2n ** 63n - 1n;
+    expect(toStat({ ...raw, mtimeSeconds: most }).mtimeNs).toBe("9223372036854775807000000005");
   });
 });

@@ -97,13 +97,13 @@ describe("Ops (B10, B17, B23, B27, B29-B31, B52)", () => {
     ],
     [
       "an mtime beyond i64",
-      { ...create, content: { ...file, mtimeNs: "9223372036854775808" } },
+      { ...create, content: { ...file, mtimeNs: "9223372036854775808000000000" } },
       422,
       "invalid_metadata",
     ],
     [
       "an mtime below i64",
-      { ...create, content: { ...file, mtimeNs: "-9223372036854775809" } },
+      { ...create, content: { ...file, mtimeNs: "-9223372036854775808000000001" } },
       422,
       "invalid_metadata",
     ],

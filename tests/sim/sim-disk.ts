@@ -102,6 +102,8 @@ export class SimDisk {
   readonly root: DirectoryInode;
   /** Called with each path that changed outside the state directory. */
   onChange: (path: string) => void = () => {};
+  /** What is kept of an mtime that is set. */
+  heldTime: (ns: bigint) => bigint = (ns) => ns;
   /** Mutations by anybody; at rest it does not move (I11). */
   mutations = 0;
   readonly #options: SimDiskOptions;
@@ -322,7 +324,7 @@ export class SimDisk {
   ): void {
     this.mutations++;
     if (metadata.executable !== undefined) inode.executable = metadata.executable;
-    if (metadata.mtimeNs !== undefined) inode.mtimeNs = metadata.mtimeNs;
+    if (metadata.mtimeNs !== undefined) inode.mtimeNs = this.heldTime(metadata.mtimeNs);
     inode.ctimeNs = this.nowNs();
     const meta = { inode, executable: inode.executable, mtimeNs: inode.mtimeNs };
     if (parent === undefined) return;

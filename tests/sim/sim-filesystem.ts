@@ -258,6 +258,10 @@ export class SimFileSystem implements FileSystem {
     return statOf(inode);
   }
 
+  heldMtime(mtimeNs: string): string {
+    return String(this.#disk.heldTime(BigInt(mtimeNs)));
+  }
+
   /** There are no permission bits here but the executable one, which stays. */
   takePermissions(path: string, _from: string): Stat | undefined {
     return this.stat(path);
