@@ -5,8 +5,8 @@
  * 1. Merge each dirty node on its own (merge.ts). A node that is not dirty is the same in all three
  * trees.
  * 2. Repair what the merged nodes do to each other: a parent that would go while a child lives
- * (R8), a cycle made
- *    by two moves (R10), two nodes for one place (R9). After that the merged tree is a valid tree.
+ *    (R8), a cycle made by two moves (R10), a place that nobody chose (R6), two nodes for one place
+ *    (R9). After that the merged tree is a valid tree.
  * 3. The plan is the difference: merged against local gives transitions, merged against remote
  * gives ops. An op is
  * only made where local already equals merged in that respect (R12), so the log never runs ahead of
@@ -55,7 +55,7 @@ export interface ReconcileInput {
 export function reconcile(input: ReconcileInput): Plan {
   const merged = new MergedTree(input);
   merged.keepParents();
-  merged.undoCycles();
+  merged.undoMoves();
   const adoptions = merged.separateNames();
   if (adoptions.length > 0) {
     return { adoptions, ops: new Map(), transitions: [], settled: [], agreed: [], skipped: [] };
@@ -146,22 +146,47 @@ class MergedTree implements TreeView {
   }
 
   /**
-   * R10: each side's tree has no cycle, so a cycle has a place from either side in it. Undoing the
-   * local moves in it leaves places of the remote tree only.
+   * Takes back local moves that go with no remote one. Each puts one more node where the log has
+   * it, which may be in the way of another one: until nothing is left to be taken back.
    */
-  undoCycles(): void {
-    for (const id of [...this.#dirty.keys()]) {
-      const node = this.#dirty.get(id);
-      const remote = this.#input.remote.get(id);
-      if (node === undefined || remote === undefined || samePlace(node, remote)) continue;
-      if (node.content.kind !== "directory" || !this.#isInCycle(id)) continue;
-      this.#set(id, { ...node, parent: remote.parent, name: remote.name });
-      this.#keepParentsOf(id);
+  undoMoves(): void {
+    for (let isDone = false; !isDone; ) {
+      isDone = true;
+      for (const id of [...this.#dirty.keys()]) {
+        if (!this.#isInCycle(id) && !this.#isInNobodysPlace(id)) continue;
+        const node = this.#dirty.get(id);
+        const remote = this.#input.remote.get(id);
+        if (node === undefined || remote === undefined || samePlace(node, remote)) continue;
+        this.#set(id, { ...node, parent: remote.parent, name: remote.name });
+        this.#keepParentsOf(id);
+        isDone = false;
+      }
     }
   }
 
+  /**
+   * R6: the parent from one side and the name from the other may be a place that another node has.
+   * Nobody chose that place, so nobody loses a name for it: the log's place stays. With a conflict
+   * name instead, both names would differ from the base's, and be merged again for ever.
+   */
+  #isInNobodysPlace(id: NodeId): boolean {
+    const node = this.#dirty.get(id);
+    const local = this.#input.local.get(id);
+    const remote = this.#input.remote.get(id);
+    if (node === undefined || local === undefined || remote === undefined) return false;
+    if (samePlace(node, local) || samePlace(node, remote)) return false;
+    return this.#occupants(node).length > 1;
+  }
+
+  /**
+   * R10: each side's tree has no cycle, so a cycle has a parent from either side in it. Undoing the
+   * local moves in it leaves parents of the remote tree only. A name alone makes no cycle.
+   */
   #isInCycle(id: NodeId): boolean {
-    let current = this.get(id)?.parent;
+    const node = this.#dirty.get(id);
+    if (node?.content.kind !== "directory") return false;
+    if (node.parent === this.#input.remote.get(id)?.parent) return false;
+    let current: NodeId | undefined = node.parent;
     for (let depth = 0; depth <= 2 * PATH_DEPTH_MAX; depth += 1) {
       if (current === undefined || current === ROOT_ID) return false;
       if (current === id) return true;

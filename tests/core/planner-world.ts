@@ -58,8 +58,8 @@ export class PlannerWorld {
     this.local.put({ ...node, identity: node.id, stamp: "" });
   }
 
-  putRemote(node: NodeState): void {
-    const before = this.remote.get(node.id);
+  /** @param before what the log had of the node. */
+  putRemote(node: NodeState, before = this.remote.get(node.id)): void {
     this.seq += 1;
     const isSamePlace = before !== undefined && samePlace(before, node);
     const isSameContent = before !== undefined && sameContent(before.content, node.content);
@@ -128,6 +128,25 @@ export class PlannerWorld {
     for (const id of plan.agreed) this.#agree(id);
     for (const group of groupOps({ ops: plan.ops, remote: this.remote }).groups) this.#post(group);
     for (const step of plan.transitions) this.#apply(step);
+  }
+
+  /**
+   * Posts a plan after somebody else was faster: what is based on what is not so any more is
+   * refused, group by group. What was to be done on the disk is planned anew.
+   */
+  postLate({ ops }: Plan): void {
+    for (const group of groupOps({ ops, remote: this.remote }).groups) {
+      const before = [...this.remote.nodes()];
+      const tombstones = new Map(this.tombstones);
+      try {
+        this.#post(group);
+      } catch {
+        for (const { id } of [...this.remote.nodes()]) this.remote.remove(id);
+        for (const node of before) this.remote.put(node);
+        this.tombstones.clear();
+        for (const [id, node] of tombstones) this.tombstones.set(id, node);
+      }
+    }
   }
 
   #adopt(local: NodeId, remote: NodeId): void {
