@@ -179,6 +179,7 @@ function putReplaced(batch: ApplyBatch, { step, node, path, fresh }: Swap): void
 async function settleDisplaced(batch: ApplyBatch, swap: Swap, at: string): Promise<void> {
   const { step, node, path, seen, journal } = swap;
   const former = { node, directory: parentPath(path) };
+  keepMode(batch, swap, at);
   const isExpected = await isUntouched(batch, at, seen);
   if (isExpected && step.conflict === undefined) {
     setDisplacedAside(batch, at, journal, former);
@@ -186,6 +187,19 @@ async function settleDisplaced(batch: ApplyBatch, swap: Swap, at: string): Promi
   }
   const chosen = isExpected ? chosenName(step.conflict) : undefined;
   await rescueEdit(batch, at, journal, former, chosen);
+}
+
+/**
+ * RACE: a user may set the mode between the look and the step, and it comes out with the old bytes.
+ * It is set again on what stands there now, where the scan finds it.
+ */
+function keepMode({ ports: { fs }, rescan }: ApplyBatch, swap: Swap, at: string): void {
+  const out = fs.stat(at);
+  const now = fs.stat(swap.path);
+  if (out?.kind !== "file" || out.executable === swap.seen.stat.executable) return;
+  if (now?.identity !== swap.fresh.identity) return;
+  fs.setMetadata(swap.path, now, { executable: out.executable, mtimeNs: now.mtimeNs });
+  rescan.add(swap.path);
 }
 
 function chosenName(conflict: { name: string; of: ConflictOrigin } | undefined) {
