@@ -150,7 +150,7 @@ export class ApplyBatch {
   }
 
   putManifests(objects: readonly EncodedManifestObject[]): void {
-    this.#manifests.push(...objects);
+    for (const object of objects) this.#manifests.push(object);
   }
 
   putLeftover(identity: string, leftover: boolean): void {

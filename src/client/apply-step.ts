@@ -353,7 +353,9 @@ function deleteDirectory(
 
 function nodesBelow(batch: ApplyBatch, id: NodeId): readonly NodeId[] {
   const below = batch.draft.children(id).map((child) => child.id);
-  for (const next of below) below.push(...batch.draft.children(next).map((child) => child.id));
+  for (const next of below) {
+    for (const child of batch.draft.children(next)) below.push(child.id);
+  }
   return below;
 }
 

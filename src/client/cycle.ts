@@ -335,7 +335,8 @@ export class Rounds {
       const halves = [groups.slice(0, middle), groups.slice(middle)];
       const unknown: Group[] = [];
       for (const half of halves) {
-        unknown.push(...(await this.#sendInHalves({ ...posted, groups: half }, signal)));
+        const some = await this.#sendInHalves({ ...posted, groups: half }, signal);
+        for (const one of some) unknown.push(one);
       }
       return unknown;
     }

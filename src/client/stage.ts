@@ -138,8 +138,10 @@ class Stage {
     for (const { content } of wants) this.#progress.expect(content.size);
     try {
       const { ready, failed } = await completeManifests(this.#ports, wants, signal);
-      for (const failure of failed) this.#given.add(failure.id);
-      this.failed.push(...failed);
+      for (const failure of failed) {
+        this.#given.add(failure.id);
+        this.failed.push(failure);
+      }
       const loads = planLoads(this.#ports, ready, this.#known);
       for await (const { steps, objects } of fetchAhead(this.#ports.api, loads, signal)) {
         for (const step of steps) {

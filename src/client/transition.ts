@@ -223,7 +223,7 @@ class Application {
     this.#options.displaced?.add(batch.displaced, this.#ports.store);
     this.#applied += batch.applied;
     this.#conflicts += batch.conflicts;
-    this.#failed.push(...batch.failed);
+    for (const failure of batch.failed) this.#failed.push(failure);
     for (const path of batch.rescan) this.#rescan.add(path);
   }
 

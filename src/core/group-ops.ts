@@ -34,8 +34,11 @@ export function groupOps(input: GroupingInput): Grouping {
   const groups: (readonly OpDraft[])[] = [];
   const oversized: NodeId[] = [];
   for (const units of components) {
-    if (sizeOf(ops, units) > OPS_PER_GROUP_MAX) oversized.push(...units);
-    else groups.push(units.flatMap((id) => ops.get(id) ?? []));
+    if (sizeOf(ops, units) <= OPS_PER_GROUP_MAX) {
+      groups.push(units.flatMap((id) => ops.get(id) ?? []));
+      continue;
+    }
+    for (const id of units) oversized.push(id);
   }
   return { groups, oversized };
 }
@@ -92,7 +95,9 @@ function needsOf(id: NodeId, { ops, remote }: GroupingInput): readonly Need[] {
         const places = parentOps?.some((o) => o.kind === "create" || o.kind === "move") ?? false;
         const isKnown = isRoot(op.parent) || remote.get(op.parent) !== undefined;
         if (places || !isKnown) needs.push({ id: op.parent, met: places, contends: false });
-        if (op.kind === "move") needs.push(...movesOutOf(id, op.parent, { ops, remote }));
+        if (op.kind === "move") {
+          for (const need of movesOutOf(id, op.parent, { ops, remote })) needs.push(need);
+        }
         const occupant = remote.child(op.parent, op.name);
         if (occupant !== undefined && occupant.id !== id) {
           needs.push({ id: occupant.id, met: leaves(ops.get(occupant.id)), contends: true });

@@ -372,7 +372,7 @@ function makePlan(input: ReconcileInput, merged: MergedTree): Plan {
     }
     const nodeSteps = transitionsOf(merged, { target, local });
     const nodeOps = opsOf(input, { id, target, local, remote });
-    steps.push(...nodeSteps);
+    for (const step of nodeSteps) steps.push(step);
     if (nodeOps.length > 0) ops.set(id, nodeOps);
     if (nodeSteps.length === 0 && nodeOps.length === 0) settled.push(id);
     else if (agreesInPart(input, id)) agreed.push(id);

@@ -79,7 +79,7 @@ async function staysOfDirectory(
       if (limit === 0) break;
       const events = await metadata.placeHistory(folder, { place, before: until, limit });
       const directories = events.filter(({ content }) => content.kind === "directory");
-      below.push(...staysAt(place, directories, until));
+      for (const stay of staysAt(place, directories, until)) below.push(stay);
     }
     stays = below.sort((a, b) => b.until - a.until);
   }
