@@ -8,8 +8,8 @@ import type { BaseNode, LocalNode, RemoteNode } from "../core/node.ts";
 /** A row of the local overlay. */
 export interface OverlayRow {
   readonly node: LocalNode;
-  /** It hides its base row. */
-  readonly gone: boolean;
+  /** It hides its base row: the node's going was seen, or it was missed later on. */
+  readonly gone: "seen" | "missed" | undefined;
 }
 
 /** Rows of one table; about 700 bytes each. */

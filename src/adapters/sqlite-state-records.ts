@@ -10,6 +10,7 @@ import type { Cursor } from "../core/event.ts";
 import type { NodeId } from "../core/identifier.ts";
 import type {
   Binding,
+  Birth,
   ConflictCopy,
   JournalEntry,
   Problem,
@@ -243,6 +244,30 @@ export class StateRecords extends StateDatabase {
 
   removeConflict(node: NodeId): void {
     this.run("DELETE FROM conflict WHERE node = ?1", node);
+  }
+
+  markDirty(id: NodeId): void {
+    this.run("INSERT OR IGNORE INTO dirty VALUES (?1)", id);
+  }
+
+  clearDirty(id: NodeId): void {
+    this.run("DELETE FROM dirty WHERE id = ?1", id);
+  }
+
+  birth(id: NodeId): Birth | undefined {
+    return this.one<Birth>("SELECT device, at_ms AS atMs FROM birth WHERE node = ?1", id);
+  }
+
+  putBirth(id: NodeId, birth: Birth | undefined): void {
+    if (birth === undefined) this.run("DELETE FROM birth WHERE node = ?1", id);
+    else {
+      const sql = "INSERT OR REPLACE INTO birth (node, device, at_ms) VALUES (?1, ?2, ?3)";
+      this.run(sql, id, birth.device, Math.floor(birth.atMs));
+    }
+  }
+
+  forgetBirthsBefore(atMs: number): void {
+    this.run("DELETE FROM birth WHERE at_ms < ?1", Math.floor(atMs));
   }
 
   journal(): readonly JournalEntry[] {

@@ -14,6 +14,7 @@ import type {
   RemoteNode,
   Sequence,
 } from "../core/node.ts";
+import type { OverlayRow } from "./sqlite-state-cache.ts";
 
 /** What SQLite answers: columns by name. The schema's STRICT tables vouch for the types. */
 export interface NodeRow {
@@ -152,6 +153,13 @@ export function decodeLocal(row: LocalRow): LocalNode {
   return { id, parent, name, content, identity, stamp, conflictOf };
 }
 
+const GONE = { missed: 1, seen: 2 } as const;
+
+export function decodeGone({ gone }: LocalOverlayRow): OverlayRow["gone"] {
+  if (gone === 0) return undefined;
+  return gone === GONE.seen ? "seen" : "missed";
+}
+
 export function decodeRemote(row: RemoteRow): RemoteNode {
   return {
     id: row.id,
@@ -205,10 +213,10 @@ export function encodeBase(node: BaseNode): SQLInputValue[] {
   return [...encodeNode(node), identity, stamp, contentVersion, placeVersion];
 }
 
-export function encodeLocal(node: LocalNode, gone: boolean): SQLInputValue[] {
+export function encodeLocal(node: LocalNode, gone: OverlayRow["gone"]): SQLInputValue[] {
   const { identity, stamp, conflictOf } = node;
   const origin = [conflictOf?.node ?? null, conflictOf?.version ?? null];
-  return [...encodeNode(node), identity, stamp, ...origin, gone ? 1 : 0];
+  return [...encodeNode(node), identity, stamp, ...origin, gone === undefined ? 0 : GONE[gone]];
 }
 
 export function encodeRemote(node: RemoteNode): SQLInputValue[] {

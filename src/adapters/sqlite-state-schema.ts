@@ -9,7 +9,7 @@ import { SyncedError } from "../core/error.ts";
 import { stateTrouble } from "./sqlite-state-trouble.ts";
 
 /** Raised with every change of `SCHEMA`; an older binary refuses a newer database. */
-const SCHEMA_VERSION = 1;
+const SCHEMA_VERSION = 2;
 /** "synd" in ASCII: a database of another program is not ours to open. */
 const APPLICATION_ID = 0x73796e64;
 
@@ -27,6 +27,12 @@ const NODE_COLUMNS = `
   mtime TEXT,
   target TEXT`;
 
+/** Since version 2. */
+const BIRTH_TABLE = `
+  CREATE TABLE birth (
+    node TEXT PRIMARY KEY, device TEXT NOT NULL, at_ms INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;`;
+
 const SCHEMA = `
   CREATE TABLE base (${NODE_COLUMNS},
     identity TEXT NOT NULL,
@@ -43,6 +49,7 @@ const SCHEMA = `
     stamp TEXT NOT NULL,
     conflict_node TEXT,
     conflict_version INTEGER,
+    -- 1: missed, 2: its going was seen
     gone INTEGER NOT NULL
   ) STRICT;
   CREATE INDEX local_place ON local (parent, name);
@@ -87,6 +94,7 @@ const SCHEMA = `
     since_ms INTEGER NOT NULL,
     scans INTEGER NOT NULL
   ) STRICT;
+  ${BIRTH_TABLE}
   CREATE TABLE leftover (identity TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
   CREATE TABLE value (key TEXT PRIMARY KEY, json TEXT NOT NULL) STRICT;
   CREATE TABLE stop (clean INTEGER NOT NULL) STRICT;
@@ -105,10 +113,11 @@ const SCHEMA = `
 export function openDatabase(path: string): DatabaseSync {
   return soundly(path, (database) => {
     database.exec("PRAGMA busy_timeout = 5000");
-    const known = checkVersion(database, path);
+    const version = checkVersion(database, path);
     database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL");
     database.exec("PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16384");
-    if (!known) createSchema(database);
+    if (version === 0) createSchema(database);
+    else migrate(database, version);
     if (number(database, "SELECT clean FROM stop") !== 1) checkPages(database, path);
     checkValues(database, path);
     // Truncating the log now means that a copied-in or left-over log of another time cannot apply
@@ -128,7 +137,7 @@ export function openDatabaseReadOnly(path: string): DatabaseSync {
     path,
     (database) => {
       database.exec("PRAGMA busy_timeout = 5000");
-      if (!checkVersion(database, path)) throw damage(path, "it has no tables");
+      if (checkVersion(database, path) === 0) throw damage(path, "it has no tables");
     },
     true,
   );
@@ -172,7 +181,10 @@ function copyOf(source: DatabaseSync): DatabaseSync {
   const copy = openDatabase(":memory:");
   try {
     copy.exec("BEGIN");
-    for (const table of COPIED_TABLES) copyTable(source, copy, table);
+    const tables = source.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'").all();
+    const known = new Set(tables.map(({ name }) => name));
+    // A source of an earlier version has not all of them.
+    for (const table of COPIED_TABLES) if (known.has(table)) copyTable(source, copy, table);
     copy.exec("COMMIT");
     return copy;
   } finally {
@@ -183,7 +195,7 @@ function copyOf(source: DatabaseSync): DatabaseSync {
 /** Triggers fill what is counted; a clean stop is the copy's own affair. */
 const COPIED_TABLES = [
   ...["base", "local", "remote", "dirty", "manifest", "cursor", "problem", "conflict", "journal"],
-  ...["quarantine", "leftover", "value"],
+  ...["quarantine", "leftover", "value", "birth"],
 ];
 
 function copyTable(source: DatabaseSync, copy: DatabaseSync, table: string): void {
@@ -241,12 +253,12 @@ function tellsOfDamage(error: unknown): error is Error {
   );
 }
 
-/** @returns false for a new, empty database. */
-function checkVersion(database: DatabaseSync, path: string): boolean {
+/** @returns 0 for a new, empty database. */
+function checkVersion(database: DatabaseSync, path: string): number {
   const version = number(database, "PRAGMA user_version");
   const application = number(database, "PRAGMA application_id");
   const tables = number(database, "SELECT count(*) FROM sqlite_schema");
-  if (version === 0 && application === 0 && tables === 0) return false;
+  if (version === 0 && application === 0 && tables === 0) return 0;
   if (application !== APPLICATION_ID) throw damage(path, "it belongs to another program");
   if (version > SCHEMA_VERSION) {
     throw new SyncedError(
@@ -256,7 +268,16 @@ function checkVersion(database: DatabaseSync, path: string): boolean {
     );
   }
   if (version < 1) throw damage(path, `its version ${version} is unknown`);
-  return true;
+  return version;
+}
+
+/** From version n to n + 1, beginning with 1; never edited once released. */
+const MIGRATIONS: readonly string[] = [BIRTH_TABLE];
+
+function migrate(database: DatabaseSync, version: number): void {
+  const sql = MIGRATIONS.slice(version - 1).join("");
+  if (sql === "") return;
+  database.exec(`BEGIN IMMEDIATE; ${sql} PRAGMA user_version = ${SCHEMA_VERSION}; COMMIT`);
 }
 
 function createSchema(database: DatabaseSync): void {
@@ -282,6 +303,7 @@ const HEX_COLUMNS: readonly (readonly [table: string, column: string, bytes: num
   ["cursor", "hash", 32],
   ["journal", "id", 16],
   ["journal", "node", 16],
+  ["birth", "node", 16],
   ["quarantine", "id", 16],
   ["quarantine", "digest", 32],
 ];

@@ -33,6 +33,7 @@ import { StateRecords } from "./sqlite-state-records.ts";
 import {
   type BaseRow,
   decodeBase,
+  decodeGone,
   decodeLocal,
   decodeRemote,
   encodeBase,
@@ -91,7 +92,7 @@ class SqliteStateStore extends StateRecords implements StateStore {
   readonly base = this.#view<BaseRow, BaseNode>(READ.base, decodeBase, (id) => this.#baseRow(id));
   readonly local = this.#view<LocalRow, LocalNode>(READ.local, decodeLocal, (id) => {
     const own = this.#localRow(id);
-    if (own !== undefined) return own.gone ? undefined : own.node;
+    if (own !== undefined) return own.gone === undefined ? own.node : undefined;
     const base = this.#baseRow(id);
     return base === undefined ? undefined : asLocal(base);
   });
@@ -132,7 +133,7 @@ class SqliteStateStore extends StateRecords implements StateStore {
         !samePlace(base, node) ||
         !sameContent(base.content, node.content)
       ) {
-        this.#writeLocal(node, false);
+        this.#writeLocal(node, undefined);
         this.markDirty(node.id);
         return;
       }
@@ -169,13 +170,17 @@ class SqliteStateStore extends StateRecords implements StateStore {
     });
   }
 
-  removeLocal(id: NodeId): void {
+  removeLocal(id: NodeId, isSeen = false): void {
     this.together(() => {
       const base = this.base.get(id);
       if (base === undefined) this.#deleteLocal(id);
-      else this.#writeLocal(asLocal(base), true);
+      else this.#writeLocal(asLocal(base), isSeen || this.wasSeenGoing(id) ? "seen" : "missed");
       this.markDirty(id);
     });
+  }
+
+  wasSeenGoing(id: NodeId): boolean {
+    return this.#localRow(id)?.gone === "seen";
   }
 
   putRemote(node: RemoteNode): void {
@@ -329,19 +334,11 @@ class SqliteStateStore extends StateRecords implements StateStore {
     this.together(() => {
       this.run(WRITE.localFromBase);
       this.run(WRITE.remoteFromBase);
-      this.run("DELETE FROM local WHERE gone = 1");
+      this.run("DELETE FROM local WHERE gone <> 0");
       this.run("DELETE FROM base");
       this.#rows.clear();
       this.markAllDirty();
     });
-  }
-
-  markDirty(id: NodeId): void {
-    this.run("INSERT OR IGNORE INTO dirty VALUES (?1)", id);
-  }
-
-  clearDirty(id: NodeId): void {
-    this.run("DELETE FROM dirty WHERE id = ?1", id);
   }
 
   dirty(): readonly NodeId[] {
@@ -370,7 +367,7 @@ class SqliteStateStore extends StateRecords implements StateStore {
   }
 
   baseFileCount(): number {
-    return this.#count("SELECT nodes AS count FROM base_count WHERE kind = 0");
+    return this.#count("SELECT sum(nodes) AS count FROM base_count WHERE kind <> 1");
   }
 
   counts(): { files: number; directories: number; symlinks: number; dirty: number } {
@@ -435,7 +432,7 @@ class SqliteStateStore extends StateRecords implements StateStore {
   #localRow(id: NodeId): OverlayRow | undefined {
     return this.#rows.local.read(id, () => {
       const row = this.one<LocalOverlayRow>(READ.localOverlay, id);
-      return row === undefined ? undefined : { node: decodeLocal(row), gone: row.gone === 1 };
+      return row === undefined ? undefined : { node: decodeLocal(row), gone: decodeGone(row) };
     });
   }
 
@@ -457,7 +454,7 @@ class SqliteStateStore extends StateRecords implements StateStore {
     this.#rows.base.set(id, undefined);
   }
 
-  #writeLocal(node: LocalNode, gone: boolean): void {
+  #writeLocal(node: LocalNode, gone: OverlayRow["gone"]): void {
     this.run(WRITE.local, ...encodeLocal(node, gone));
     this.#rows.local.forget(node.id);
   }

@@ -2,8 +2,10 @@
  * Holding: the guards' verdict over time: what was let through lately, what a person approved, what
  * is held now. Rules: G2, G3, G4.
  */
-import { type Changes, guard } from "../core/guard.ts";
-import type { NodeId } from "../core/identifier.ts";
+import { type Changes, type GuardInput, guard, NO_CHANGES, type Verdict } from "../core/guard.ts";
+import type { Witness } from "../core/guard-evidence.ts";
+import type { GuardSetting } from "../core/guard-setting.ts";
+import type { DeviceId, NodeId } from "../core/identifier.ts";
 import { GUARD_WINDOW_MS } from "../core/limits.ts";
 import type { Plan } from "../core/transition.ts";
 import type { HeldChange } from "../ports/state-store.ts";
@@ -29,8 +31,15 @@ interface WindowEntry {
   readonly down: Changes;
 }
 
+/** Whose deletions are judged, and by what. */
+export interface HoldingOptions {
+  readonly device: DeviceId;
+  readonly setting: GuardSetting;
+}
+
 export class Holding {
   readonly #ports: ClientPorts;
+  readonly #options: HoldingOptions;
   #window: WindowEntry[] = [];
   /** As in the store, which nobody else writes: they may name many nodes and are asked for often. */
   #held: HeldChange | undefined;
@@ -38,8 +47,9 @@ export class Holding {
   /** The id of what this run has told: what an earlier one held is told again. */
   #told: string | undefined;
 
-  constructor(ports: ClientPorts) {
+  constructor(ports: ClientPorts, options: HoldingOptions) {
     this.#ports = ports;
+    this.#options = options;
     this.#held = parseHeld(ports.store.value(HELD_KEY));
     this.#approval = parseApproval(ports.store.value(APPROVAL_KEY));
   }
@@ -60,12 +70,10 @@ export class Holding {
     const now = clock.monotonic();
     this.#window = this.#window.filter(({ atMs }) => now - atMs < GUARD_WINDOW_MS);
     const approvedThere = approvedByOthers(store);
-    const verdict = guard({
-      plan,
-      base: store.base,
-      fileCount: store.baseFileCount(),
-      recentUp: together(this.#window.map(({ up }) => up)),
-      recentDown: together(this.#window.map(({ down }) => down)),
+    const verdict = verdictOn(this.#ports, plan, {
+      ...this.#options,
+      recentUp: () => together(this.#window.map(({ up }) => up)),
+      recentDown: () => together(this.#window.map(({ down }) => down)),
       isApproved: (id) => this.#approval?.nodes.has(id) === true || approvedThere.has(id),
     });
     const { up, down } = verdict;
@@ -123,15 +131,51 @@ export class Holding {
   }
 }
 
+type Known = HoldingOptions & Pick<GuardInput, "recentUp" | "recentDown" | "isApproved">;
+
+/** What the guards say to a plan; changes nothing. */
+export function verdictOn(
+  { store, clock }: Pick<ClientPorts, "store" | "clock">,
+  plan: Plan,
+  { device, ...known }: Known,
+): Verdict {
+  const now = clock.now();
+  const ageMs = (id: NodeId): number | undefined => {
+    const birth = store.birth(id);
+    if (birth !== undefined) return now - birth.atMs;
+    // It is on this disk and nobody else has heard of it.
+    return store.remoteRow(id) === undefined ? 0 : undefined;
+  };
+  const seenUp: Witness = {
+    tree: store.local,
+    wasSeenGoing: (id) => store.wasSeenGoing(id),
+    wasMadeByDeleter: (id) => store.birth(id)?.device === device,
+    ageMs,
+  };
+  const seenDown: Witness = {
+    tree: store.remote,
+    // Only the device that deleted it can know; it asked its user where it did not.
+    wasSeenGoing: () => true,
+    wasMadeByDeleter: (id) => store.birth(id) !== undefined,
+    ageMs,
+  };
+  const fileCount = store.baseFileCount();
+  return guard({ ...known, plan, base: store.base, fileCount, seenUp, seenDown });
+}
+
 function together(changes: readonly Changes[]): Changes {
+  const [only] = changes;
+  if (changes.length <= 1) return only ?? NO_CHANGES;
   return {
-    deletes: changes.flatMap(({ deletes }) => deletes),
-    overwrites: changes.flatMap(({ overwrites }) => overwrites),
+    deletes: new Map(changes.flatMap(({ deletes }) => [...deletes])),
+    overwrites: new Set(changes.flatMap(({ overwrites }) => [...overwrites])),
+    truncations: new Set(changes.flatMap(({ truncations }) => [...truncations])),
+    renames: new Map(changes.flatMap(({ renames }) => [...renames])),
   };
 }
 
-function isSome({ deletes, overwrites }: Changes): boolean {
-  return deletes.length + overwrites.length > 0;
+function isSome({ deletes, overwrites, renames }: Changes): boolean {
+  return deletes.size + overwrites.size + renames.size > 0;
 }
 
 function isHeld(value: unknown): value is HeldChange {

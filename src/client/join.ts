@@ -3,6 +3,7 @@
  * one it knows. Rules: S3, S4, G1, G5, R11.
  */
 import { SyncedError } from "../core/error.ts";
+import { DEFAULT_GUARD, guardSettingText } from "../core/guard-setting.ts";
 import type { DeviceId } from "../core/identifier.ts";
 import type { StateStore } from "../ports/state-store.ts";
 import { type FolderCreation, type Hello, PROTOCOL_VERSION } from "../protocol/messages.ts";
@@ -155,8 +156,9 @@ export async function bind(
   const run = world.random.id();
   const before = store.value("run");
   const root = rootIdentity(world);
-  const names = { serverUrl, deviceName };
-  const marker: Marker = { version: 1, server, folder, device, root, ...names, run };
+  const guard = guardSettingText(options.guard ?? DEFAULT_GUARD);
+  const said = { serverUrl, deviceName, guard };
+  const marker: Marker = { version: 1, server, folder, device, root, ...said, run };
   if (typeof before === "string") {
     await writeMarker(world, { ...marker, run: before, nextRun: run });
   }

@@ -4,6 +4,7 @@
  */
 import type { Digest } from "../core/digest.ts";
 import { SyncedError } from "../core/error.ts";
+import { DEFAULT_GUARD } from "../core/guard-setting.ts";
 import { RETRY_DELAY_MS_MAX, RETRY_DELAY_MS_MIN } from "../core/limits.ts";
 import { FileSystemError } from "../ports/filesystem.ts";
 import type { Watch } from "../ports/watcher.ts";
@@ -193,6 +194,8 @@ class Loop {
   #hints = new Set<string>();
   #hintAtMs = 0;
   #isUnwatched = false;
+  /** The next full scan finds what the system told of and could not name. */
+  #isTold = false;
   #fullScanAtMs = 0;
   /** Paths to be looked at again, and when. */
   #again: ReadonlyMap<string, number> = new Map();
@@ -216,10 +219,10 @@ class Loop {
     this.#parts = parts;
     this.#ports = ports;
     const scanner = new Scanner(ports, session.chunkerProfile);
-    const holding = new Holding(ports);
+    const device = log.device;
+    const holding = new Holding(ports, { device, setting: options.guard ?? DEFAULT_GUARD });
     this.#scanner = scanner;
     this.#holding = holding;
-    const device = log.device;
     this.#rounds = new Rounds({ ports, log, scanner, holding, device, deviceName });
   }
 
@@ -248,6 +251,7 @@ class Loop {
       },
       overflow: () => {
         this.#fullScanAtMs = 0;
+        this.#isTold = !this.#isUnwatched;
         waking.wake();
       },
       failed: (reason) => {
@@ -333,7 +337,11 @@ class Loop {
     const isFull = now >= this.#fullScanAtMs || this.#scanner.hasNewDeviceRules;
     if (!isFull && paths.size === 0) return false;
     this.#hints = new Set();
-    const request = isFull ? ({ kind: "full" } as const) : ({ kind: "paths", paths } as const);
+    const isTold = this.#isTold;
+    if (isFull) this.#isTold = false;
+    const request = isFull
+      ? ({ kind: "full", isTold } as const)
+      : ({ kind: "paths", paths } as const);
     const report = await this.#scanner.scan(request, signal);
     if (!report.complete) for (const path of paths) this.#hints.add(path);
     if (isFull && report.complete) {

@@ -28,6 +28,8 @@ export interface Marker {
    */
   readonly serverUrl?: string;
   readonly deviceName?: string;
+  /** As `sync --guard` took it; absent where nobody set it. */
+  readonly guard?: string;
   /** Equal to the state database's: it is the one that was left. */
   readonly run: string;
   /** The next run id while it is being written to the database: either is good. */
@@ -66,12 +68,13 @@ export function parseMarker(text: string): Marker {
       root: field("root"),
       run: field("run"),
     };
-    const optional = (name: "serverUrl" | "deviceName" | "nextRun") =>
+    const optional = (name: "serverUrl" | "deviceName" | "guard" | "nextRun") =>
       record.has(name) ? { [name]: field(name) } : {};
     return {
       ...marker,
       ...optional("serverUrl"),
       ...optional("deviceName"),
+      ...optional("guard"),
       ...optional("nextRun"),
     };
   } catch (cause) {

@@ -1,4 +1,5 @@
 /** What `runClient` (loop.ts) is given and what it answers. */
+import type { GuardSetting } from "../core/guard-setting.ts";
 import type { FolderName } from "../core/identifier.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { FileSystem } from "../ports/filesystem.ts";
@@ -28,6 +29,8 @@ export interface ClientOptions {
   readonly folder: FolderName;
   readonly deviceName: string;
   readonly token?: string;
+  /** How many deletions are held. @default DEFAULT_GUARD */
+  readonly guard?: GuardSetting;
   /** End when in sync. */
   readonly once: boolean;
   /** Time between full scans. @default FULL_SCAN_INTERVAL_MS */

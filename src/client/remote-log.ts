@@ -12,6 +12,7 @@ import type { DeviceId, NodeId } from "../core/identifier.ts";
 import { EVENTS_PER_PAGE_MAX, TREE_NODES_PER_PAGE_MAX } from "../core/limits.ts";
 import type { RemoteNode } from "../core/node.ts";
 import type { Batch, BatchResult } from "../core/op.ts";
+import { Births } from "./births.ts";
 import { OwnOps } from "./own-ops.ts";
 import type { ClientPorts } from "./ports.ts";
 
@@ -33,10 +34,12 @@ export class RemoteLog {
   newsCount = 0;
   /** Posted and not come back yet. */
   readonly own: OwnOps;
+  readonly #births: Births;
 
   constructor(ports: ClientPorts, device: DeviceId) {
     this.#ports = ports;
     this.own = new OwnOps(ports.store);
+    this.#births = new Births(ports);
     this.device = device;
   }
 
@@ -178,6 +181,7 @@ export class RemoteLog {
     const approved = events.filter((event) => event.approval !== undefined).map((e) => e.node);
     store.transaction(() => {
       for (const event of events) {
+        this.#births.note(event);
         const isOwn = event.device === this.device && this.own.take(event.opId);
         // Before it was posted the disk durably had it; others' news the disk may hold by chance,
         // in memory only, and the cycle settles it (I15).

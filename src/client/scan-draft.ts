@@ -170,9 +170,10 @@ export class Draft implements TreeView<LocalNode> {
    *
    * @param lost nodes whose disappearance counts now; what is below them goes along. One above
    * something that cannot be written yet is spared.
+   * @param wasSeen those of them whose going was seen.
    * @returns those of `lost` that are gone.
    */
-  write(lost: readonly NodeId[] = []): NodeId[] {
+  write(lost: readonly NodeId[] = [], wasSeen: (id: NodeId) => boolean = () => false): NodeId[] {
     let leaving = lost.filter((id) => this.#store.local.get(id) !== undefined);
     let gone = new Map(this.#gone);
     for (;;) {
@@ -183,7 +184,10 @@ export class Draft implements TreeView<LocalNode> {
       leaving = leaving.filter((id) => !spared.has(id));
       gone = new Map([...gone].filter(([id]) => !spared.has(id)));
       if (leaving.length + gone.size < count) continue;
-      if (ready.size + doomed.size + gone.size > 0) this.#commit(gone, doomed, ready);
+      if (ready.size + doomed.size + gone.size > 0) {
+        const seen = this.#doomed(leaving.filter(wasSeen));
+        this.#commit(gone, { doomed, seen }, ready);
+      }
       this.#blockedCount = this.#changes.size + this.#gone.size;
       return leaving;
     }
@@ -267,7 +271,7 @@ export class Draft implements TreeView<LocalNode> {
 
   #commit(
     gone: ReadonlyMap<NodeId, Farewell>,
-    doomed: ReadonlySet<NodeId>,
+    { doomed, seen }: { readonly doomed: ReadonlySet<NodeId>; readonly seen: ReadonlySet<NodeId> },
     ready: ReadonlySet<NodeId>,
   ): void {
     const store = this.#store;
@@ -276,7 +280,7 @@ export class Draft implements TreeView<LocalNode> {
         if (farewell === "forget") store.forget(id);
         else store.removeLocal(id);
       }
-      for (const id of doomed) store.removeLocal(id);
+      for (const id of doomed) store.removeLocal(id, seen.has(id));
       for (const id of ready) {
         const change = this.#changes.get(id);
         assert(change !== undefined, "what is ready is drafted");

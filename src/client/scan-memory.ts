@@ -136,6 +136,7 @@ export class Revisits {
  */
 export class Disappearances {
   readonly #since = new Map<NodeId, number>();
+  readonly #seen = new Set<NodeId>();
   #latest = 0;
 
   get size(): number {
@@ -150,15 +151,23 @@ export class Disappearances {
     return this.#since.has(id);
   }
 
-  add(id: NodeId, now: number): void {
+  /** @param isSeen the system told of it when it happened (A12). */
+  add(id: NodeId, now: number, isSeen: boolean): void {
     if (this.#since.has(id)) return;
     this.#since.set(id, now);
+    if (isSeen) this.#seen.add(id);
     this.#latest = now;
+  }
+
+  wasSeen(id: NodeId): boolean {
+    return this.#seen.has(id);
   }
 
   /** The node is in a place again, or gone for good. */
   delete(id: NodeId): void {
-    if (this.#since.size > 0) this.#since.delete(id);
+    if (this.#since.size === 0) return;
+    this.#since.delete(id);
+    this.#seen.delete(id);
   }
 
   /**

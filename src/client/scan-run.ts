@@ -46,6 +46,8 @@ interface RunParts {
   readonly chunker: Chunker;
   readonly pace: Pace;
   readonly rootIdentity: string;
+  /** The system told that something changed; otherwise it may have changed at any time. */
+  readonly isTold: boolean;
 }
 
 export class ScanRun {
@@ -58,6 +60,7 @@ export class ScanRun {
   readonly chunker: Chunker;
   readonly pace: Pace;
   readonly rootIdentity: string;
+  readonly isTold: boolean;
   /** Clock.now(). */
   readonly startedMs: number;
   /** Missing before this scan, and missed again by it. */
@@ -83,6 +86,7 @@ export class ScanRun {
     this.chunker = parts.chunker;
     this.pace = parts.pace;
     this.rootIdentity = parts.rootIdentity;
+    this.isTold = parts.isTold;
     this.startedMs = parts.ports.clock.now();
     this.#missingBefore = new Set(parts.disappearances.ids());
   }
@@ -152,7 +156,7 @@ export class ScanRun {
   /** A node is not in its place. */
   lose(id: NodeId): void {
     if (this.#missingBefore.has(id) && this.disappearances.has(id)) this.confirmed.add(id);
-    this.disappearances.add(id, this.ports.clock.monotonic());
+    this.disappearances.add(id, this.ports.clock.monotonic(), this.isTold);
   }
 
   /** True where an equal stamp may hide a later change (A2). */

@@ -22,7 +22,8 @@ import { ScanProblems } from "./scan-problems.ts";
 import { type ScanPorts, ScanRun } from "./scan-run.ts";
 
 export type ScanRequest =
-  | { readonly kind: "full" }
+  /** `isTold`: the watcher told of more changes than it could name. */
+  | { readonly kind: "full"; readonly isTold?: boolean }
   /** Watcher hints: files or directories, relative. A first scan is full whatever is asked. */
   | { readonly kind: "paths"; readonly paths: ReadonlySet<string> };
 
@@ -94,7 +95,8 @@ export class Scanner {
     const root = this.#lookAtRoot();
     if (root === undefined) return this.#lost();
     const paths = request.kind === "paths" && this.#isWarm ? request.paths : undefined;
-    const run = this.#begin(root, paths, signal);
+    const isTold = this.#isWarm && (request.kind === "paths" || request.isTold === true);
+    const run = this.#begin(root, { paths, isTold }, signal);
     if (paths === undefined && !this.#loadDeviceRules(run)) return this.#report(run, false);
 
     for (let task = run.next(); task !== undefined && !signal.aborted; task = run.next()) {
@@ -129,7 +131,11 @@ export class Scanner {
     return { complete: false, changed: 0, again, unsettled: true, files: 0, root: "lost" };
   }
 
-  #begin(root: Stat, paths: ReadonlySet<string> | undefined, signal: AbortSignal): ScanRun {
+  #begin(
+    root: Stat,
+    { paths, isTold }: { paths: ReadonlySet<string> | undefined; isTold: boolean },
+    signal: AbortSignal,
+  ): ScanRun {
     const { store, observer, clock } = this.#ports;
     for (const id of [...this.#disappearances.ids()]) {
       if (store.local.get(id) === undefined) this.#disappearances.delete(id);
@@ -146,6 +152,7 @@ export class Scanner {
       chunker: this.#chunker,
       pace,
       rootIdentity: root.identity,
+      isTold,
     });
     onRest = this.#progress(run);
     if (paths === undefined) {
@@ -183,19 +190,21 @@ export class Scanner {
     const lost = [...run.confirmed].filter((id) => this.#disappearances.counts(id, now));
     const paths = new Map(lost.map((id) => [id, pathOf(this.#ports.store.local, id)]));
     const leaving = lost.filter((id) => !run.draft.isDrafted(id) && !this.#revive(run, id));
-    for (const id of run.draft.write(leaving)) {
+    const wasSeen = (id: NodeId): boolean => this.#disappearances.wasSeen(id);
+    for (const id of run.draft.write(leaving, wasSeen)) {
       this.#disappearances.delete(id);
       const path = paths.get(id);
       if (path !== undefined) run.problems.clearBelow(path);
     }
     const blocked = run.draft.blocked();
     this.#blockedPaths = blocked.flatMap((node) => pathOf(run.draft, node.id) ?? []);
-    for (const id of run.draft.unremoved()) this.#disappearances.add(id, now);
+    for (const id of run.draft.unremoved()) this.#disappearances.add(id, now, run.isTold);
     // They are not where the store has them. Should they leave where they are before that can be
     // written, it is this that brings them to mind.
     for (const node of blocked) {
       const stored = this.#ports.store.local.get(node.id);
-      if (stored !== undefined && !samePlace(stored, node)) this.#disappearances.add(node.id, now);
+      if (stored === undefined || samePlace(stored, node)) continue;
+      this.#disappearances.add(node.id, now, run.isTold);
     }
   }
 

@@ -2,6 +2,7 @@
  * Standing: what `synced status` reads and the observer is told about the whole folder. Rules: Y5,
  * I43.
  */
+import type { StateStore } from "../ports/state-store.ts";
 import type { ClientPorts } from "./ports.ts";
 
 export type FolderState = "in_sync" | "syncing" | "held" | "offline" | "stopped";
@@ -46,6 +47,11 @@ export class Standing {
     const seq = store.cursor()?.seq ?? 0;
     observer.emit({ event: "in_sync", seq, files: store.baseFileCount() });
   }
+}
+
+/** True once all has been in sync with this state. */
+export function hasBeenInSync(store: Pick<StateStore, "value">): boolean {
+  return lastSyncOf(store.value(STANDING_KEY)) !== null;
 }
 
 function lastSyncOf(value: unknown): number | null {

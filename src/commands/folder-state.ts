@@ -92,6 +92,7 @@ export interface Remembered {
   readonly serverUrl?: string | undefined;
   readonly folder: FolderName;
   readonly deviceName?: string | undefined;
+  readonly guard?: string | undefined;
 }
 
 /**

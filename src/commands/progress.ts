@@ -98,8 +98,11 @@ export function held(
 ): string {
   if (changes === 0) return `Halted: ${reason}`;
   return (
-    `Held: ${reason} (${count(changes, "change")}). Everything else goes on. To let exactly this ` +
-    `through: synced approve ${quoted(folder)}; to undo it, put the files back where they changed`
+    `Held: ${reason} (${count(changes, "change")}). Everything else goes on, and nothing is lost: ` +
+    "the server's history keeps every version. To let exactly this through: " +
+    `synced approve ${quoted(folder)}. To undo it, put the files back where they changed; or end ` +
+    `synced, delete .synced in ${quoted(folder)} and sync it again with --server URL: then all ` +
+    "that either side still has is there again"
   );
 }
 

@@ -6,10 +6,17 @@ import { defineCommand } from "citty";
 import { z } from "zod";
 import { isFolderLocked } from "../adapters/folder-lock.ts";
 import { type FolderState, STANDING_KEY } from "../client/standing.ts";
+import { DEFAULT_GUARD, guardSettingText } from "../core/guard-setting.ts";
 import { type NodeState, sameContent, samePlace } from "../core/node.ts";
 import type { StateStore } from "../ports/state-store.ts";
 import { commonFlags } from "./flags.ts";
-import { heldChangeOf, isFull, isReadOnly, openJoinedFolderState } from "./folder-state.ts";
+import {
+  heldChangeOf,
+  isFull,
+  isReadOnly,
+  openJoinedFolderState,
+  rememberedBinding,
+} from "./folder-state.ts";
 import { createOutput, type Output } from "./output.ts";
 import { held, quoted } from "./progress.ts";
 
@@ -39,6 +46,8 @@ export interface FolderStatus {
   readonly problems: readonly { path: string; code: string; message: string }[];
   readonly conflicts: readonly { path: string; of: string }[];
   readonly held: { readonly id: string; readonly reason: string; readonly count: number } | null;
+  /** As `sync --guard` takes it. */
+  readonly guard: string;
   readonly lastSyncTime: string | null;
 }
 
@@ -53,7 +62,8 @@ export const command = defineCommand({
     try {
       const pending = countPending(store);
       const standing = readStanding(store, isFolderLocked(path));
-      const status = { ...frozen(standing, path), pending };
+      const guard = rememberedBinding(path)?.guard ?? guardSettingText(DEFAULT_GUARD);
+      const status = { ...frozen(standing, path), pending, guard };
       if (args.json) process.stdout.write(`${JSON.stringify(status)}\n`);
       else describe(status, createOutput(args), args.path);
       return status.state === "in_sync" ? 0 : EXIT_NOT_IN_SYNC;
@@ -63,7 +73,7 @@ export const command = defineCommand({
   },
 });
 
-type Standing = Omit<FolderStatus, "pending">;
+type Standing = Omit<FolderStatus, "pending" | "guard">;
 
 /** All but what must be counted node by node: as cheap as it must be for a scraper. */
 export function readStanding(store: StateStore, running: boolean): Standing {
@@ -160,6 +170,7 @@ function describe(status: FolderStatus, output: Output, folder: string): void {
   if (status.lastSyncTime !== null) lines.push(`Last in sync ${status.lastSyncTime}`);
   const { up, down } = status.pending;
   if (up + down > 0) lines.push(`Waiting: ${up} to send, ${down} to receive`);
+  if (status.guard !== guardSettingText(DEFAULT_GUARD)) lines.push(`Guard: ${status.guard}`);
   output.say(lines.join("\n"));
   for (const { path, of } of status.conflicts) {
     output.warn(`Conflict: ${quoted(path)} is the other version of ${quoted(of)}`);

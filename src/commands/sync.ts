@@ -10,6 +10,7 @@ import { planDryRun } from "../client/dry-run.ts";
 import { runClient } from "../client/loop.ts";
 import type { ClientOptions, ClientWorld, RunOutcome } from "../client/options.ts";
 import { SyncedError } from "../core/error.ts";
+import { DEFAULT_GUARD, type GuardSetting, parseGuardSetting } from "../core/guard-setting.ts";
 import { parseFolderName } from "../core/identifier.ts";
 import { DEVICE_NAME_LENGTH_MAX, FULL_SCAN_INTERVAL_MS } from "../core/limits.ts";
 import {
@@ -49,6 +50,11 @@ const args = {
   device: textFlag("device", "NAME", "Name of this device; the host's name at first"),
   ...tokenFlag,
   once: switchFlag("once", "End when in sync, or after 30 s without the server"),
+  guard: textFlag(
+    "guard",
+    "COUNT|PERCENT|off",
+    'How many files may go at once unasked; remembered; "default" is 50 or 25% of all',
+  ),
   "dry-run": switchFlag("dry-run", "Only say what would be done"),
   poll: switchFlag("poll", "Watch by polling, for network file systems"),
   interval: {
@@ -130,6 +136,7 @@ interface OptionFlags {
   readonly folder?: string | undefined;
   readonly device?: string | undefined;
   readonly "token-file"?: string | undefined;
+  readonly guard?: string | undefined;
   readonly once: boolean;
   readonly interval: string;
 }
@@ -147,6 +154,7 @@ function readOptions(flags: OptionFlags, known: Remembered | undefined): ClientO
     folder: parseFolderName(flags.folder ?? known?.folder ?? DEFAULT_FOLDER),
     deviceName: parseDeviceName(flags.device) ?? known?.deviceName ?? ownDeviceName(),
     ...(token === undefined ? {} : { token }),
+    guard: parseGuard(flags.guard) ?? parseGuardSetting(known?.guard ?? "") ?? DEFAULT_GUARD,
     once: flags.once,
     fullScanIntervalMs: parseNumberFlag("interval", flags.interval, bounds) * 1_000,
   };
@@ -159,6 +167,15 @@ function parseDeviceName(name: string | undefined): string | undefined {
   throw new SyncedError(
     "usage",
     `Cannot use --device "${name}": expected 1 to ${DEVICE_NAME_LENGTH_MAX} characters without "/"`,
+  );
+}
+
+function parseGuard(text: string | undefined): GuardSetting | undefined {
+  const setting = text === undefined ? undefined : parseGuardSetting(text);
+  if (text === undefined || setting !== undefined) return setting;
+  throw new SyncedError(
+    "usage",
+    `Cannot use --guard "${text}": expected a number of files, 1% to 100%, off or default`,
   );
 }
 

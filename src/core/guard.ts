@@ -1,37 +1,56 @@
 /**
- * Guards: small predicates that hold a change until a person has spoken. Rules: G2, G3, G4.
+ * Guards: what looks like an accident is held until a person has spoken. Rules: G2, G3, G4, G6-G9.
  *
- * Pure. What is held is taken out of the plan; what remains flows.
+ * Pure. What is held is taken out of the plan; what remains flows. The cost goes with the number of
+ * changes; directories are listed only where more files go than may go unasked.
  */
 import { sha256 } from "./digest.ts";
-import type { NodeId } from "./identifier.ts";
 import {
-  GUARD_DELETE_COUNT,
-  GUARD_DELETE_SHARE,
-  GUARD_EMPTIED_FILES_MIN,
-  GUARD_OVERWRITE_COUNT,
-  GUARD_OVERWRITE_SHARE,
-} from "./limits.ts";
-import { sameBytes } from "./node.ts";
-import type { Plan } from "./transition.ts";
+  deletionsOf,
+  extensionOf,
+  isSpared,
+  type Loss,
+  renamedBesides,
+  type Witness,
+} from "./guard-evidence.ts";
+import { boundOf, DEFAULT_GUARD, type GuardSetting } from "./guard-setting.ts";
+import type { NodeId } from "./identifier.ts";
+import { GUARD_EMPTIED_FILES_MIN, GUARD_OVERWRITE_COUNT, GUARD_OVERWRITE_SHARE } from "./limits.ts";
+import { type Content, sameBytes } from "./node.ts";
+import type { OpDraft, Plan } from "./transition.ts";
 import type { TreeView } from "./tree.ts";
 
-/** Files that are deleted or overwritten, in one direction. */
+/** What a plan does to files that both sides had, in one direction. */
 export interface Changes {
-  readonly deletes: readonly NodeId[];
-  readonly overwrites: readonly NodeId[];
+  readonly deletes: ReadonlyMap<NodeId, Loss>;
+  readonly overwrites: ReadonlySet<NodeId>;
+  /** Those of the overwritten of which nothing is left. */
+  readonly truncations: ReadonlySet<NodeId>;
+  /** Files that get another extension in their name, by node. */
+  readonly renames: ReadonlyMap<NodeId, string>;
 }
+
+export const NO_CHANGES: Changes = {
+  deletes: new Map(),
+  overwrites: new Set(),
+  truncations: new Set(),
+  renames: new Map(),
+};
 
 export interface GuardInput {
   readonly plan: Plan;
   readonly base: TreeView;
   /** Files and symlinks in the base. */
   readonly fileCount: number;
+  readonly setting: GuardSetting;
   /** What was let through within the last GUARD_WINDOW_MS. */
-  readonly recentUp: Changes;
-  readonly recentDown: Changes;
+  recentUp(): Changes;
+  recentDown(): Changes;
   /** Nodes whose change a person has approved, here or on the device that made it. */
   isApproved(id: NodeId): boolean;
+  /** What is known of deletions on this device, and of those on the server. */
+  readonly seenUp: Witness;
+  readonly seenDown: Witness;
 }
 
 export interface Verdict {
@@ -54,24 +73,25 @@ export interface Held {
 }
 
 export function guard(input: GuardInput): Verdict {
-  const up = judge(input, upwardChanges(input), input.recentUp);
-  const down = judge(input, downwardChanges(input), input.recentDown);
-  const nodes = [...up.held, ...down.held];
-  if (nodes.length === 0)
+  const { seenUp, seenDown } = input;
+  const up = judge(input, upwardChanges(input), { recent: input.recentUp, seen: seenUp });
+  const down = judge(input, downwardChanges(input), { recent: input.recentDown, seen: seenDown });
+  const held = new Set([...up.held, ...down.held]);
+  if (held.size === 0) {
     return { plan: input.plan, held: undefined, up: up.passed, down: down.passed };
-  const isHeld = new Set(nodes);
+  }
+  const nodes = [...held];
   const reasons = [
     ...(up.reason === "" ? [] : [`this device would ${up.reason} on the server`]),
     ...(down.reason === "" ? [] : [`the server would ${down.reason} on this device`]),
   ];
-  const files = nodes.filter((id) => isFile(input.base, id));
   return {
-    plan: withoutHeld(input.plan, isHeld),
+    plan: withoutHeld(input.plan, held, down.heldRenames),
     held: {
       id: sha256([...nodes].sort().join("\n")).slice(0, 16),
-      direction: up.held.length > 0 ? "up" : "down",
+      direction: up.held.size > 0 ? "up" : "down",
       reason: reasons.join(", and "),
-      count: files.length,
+      count: nodes.filter((id) => isFile(input.base.get(id)?.content)).length,
       nodes,
     },
     up: up.passed,
@@ -79,83 +99,217 @@ export function guard(input: GuardInput): Verdict {
   };
 }
 
-function upwardChanges({ plan, base, isApproved }: GuardInput): Changes {
-  const deletes: NodeId[] = [];
-  const overwrites: NodeId[] = [];
-  for (const [id, ops] of plan.ops) {
-    if (isApproved(id)) continue;
-    const before = base.get(id);
-    for (const op of ops) {
-      if (op.kind === "delete") deletes.push(id);
-      if (op.kind !== "modify" || before === undefined) continue;
-      if (!sameBytes(before.content, op.content)) overwrites.push(id);
-    }
+/** What a plan does, as it is found out. */
+class Findings implements Changes {
+  readonly deletes = new Map<NodeId, Loss>();
+  readonly directories: NodeId[] = [];
+  readonly overwrites = new Set<NodeId>();
+  readonly truncations = new Set<NodeId>();
+  readonly renames = new Map<NodeId, string>();
+  readonly #base: TreeView;
+  readonly #lossOf: (id: NodeId) => Loss | undefined;
+
+  constructor(base: TreeView) {
+    this.#base = base;
+    this.#lossOf = deletionsOf(base);
   }
-  return { deletes, overwrites };
+
+  delete(id: NodeId): void {
+    const loss = this.#lossOf(id);
+    if (loss === undefined) this.directories.push(id);
+    else this.deletes.set(id, loss);
+  }
+
+  overwrite(id: NodeId, content: Content): void {
+    const before = this.#base.get(id)?.content;
+    if (before === undefined || sameBytes(before, content)) return;
+    this.overwrites.add(id);
+    if (sizeOf(before) > 0 && sizeOf(content) === 0) this.truncations.add(id);
+  }
+
+  move(id: NodeId, name: string): void {
+    const before = this.#base.get(id);
+    if (before === undefined || !isFile(before.content)) return;
+    const extension = extensionOf(name);
+    if (extension === undefined || extension === extensionOf(before.name)) return;
+    this.renames.set(id, extension);
+  }
 }
 
-function downwardChanges({ plan, base, isApproved }: GuardInput): Changes {
-  const deletes: NodeId[] = [];
-  const overwrites: NodeId[] = [];
-  for (const step of plan.transitions) {
-    if (step.kind === "delete" && !isApproved(step.id)) deletes.push(step.id);
-    if (step.kind !== "replace" || isApproved(step.id)) continue;
-    if (base.get(step.id) !== undefined) overwrites.push(step.id);
+function upwardChanges({ plan, base, isApproved }: GuardInput): Findings {
+  const found = new Findings(base);
+  for (const [id, ops] of plan.ops) {
+    if (ops.every(({ kind }) => kind === "create") || isApproved(id)) continue;
+    for (const op of ops) take(found, op);
   }
-  return { deletes, overwrites };
+  return found;
+}
+
+function take(found: Findings, op: OpDraft): void {
+  if (op.kind === "delete") found.delete(op.node);
+  else if (op.kind === "modify") found.overwrite(op.node, op.content);
+  else if (op.kind === "move") found.move(op.node, op.name);
+}
+
+function downwardChanges({ plan, base, isApproved }: GuardInput): Findings {
+  const found = new Findings(base);
+  for (const step of plan.transitions) {
+    if (step.kind === "create" || step.kind === "metadata" || isApproved(step.id)) continue;
+    if (step.kind === "delete") found.delete(step.id);
+    else if (step.kind === "replace") found.overwrite(step.id, step.content);
+    else found.move(step.id, step.name);
+  }
+  return found;
 }
 
 interface Judgement {
-  readonly held: readonly NodeId[];
+  readonly held: ReadonlySet<NodeId>;
+  readonly heldRenames: ReadonlySet<NodeId>;
   readonly reason: string;
   readonly passed: Changes;
 }
 
-/** `changes.deletes` has directories too: none may go while its neighbours are held. */
-function judge(input: GuardInput, changes: Changes, recent: Changes): Judgement {
-  const { base, fileCount } = input;
-  const held: NodeId[] = [];
+interface Circumstances {
+  recent(): Changes;
+  readonly seen: Witness;
+}
+
+/** One direction. No directory may go while something in it is held. */
+function judge(input: GuardInput, found: Findings, { recent, seen }: Circumstances): Judgement {
+  const held = new Set<NodeId>();
+  const heldRenames = new Set<NodeId>();
   const reasons: string[] = [];
-  let deletes = changes.deletes.filter((id) => isFile(base, id));
-  let { overwrites } = changes;
-  // What was let through and is still to be done is one change, however often it is judged.
-  const recentDeletes = countOthers(recent.deletes, deletes);
-  const recentOverwrites = countOthers(recent.overwrites, overwrites);
-  const of = fileCount + recentDeletes;
-  const emptied = deletes.length >= fileCount && fileCount > GUARD_EMPTIED_FILES_MIN;
-  const deletesMax = Math.max(GUARD_DELETE_COUNT, GUARD_DELETE_SHARE * of);
-  if (deletes.length > 0 && (emptied || deletes.length + recentDeletes > deletesMax)) {
-    held.push(...changes.deletes);
-    reasons.push(
-      emptied
-        ? `delete all ${deletes.length} files`
-        : `delete ${deletes.length} of ${fileCount} files`,
-    );
-    deletes = [];
+  const hold = (ids: Iterable<NodeId>, reason: string): void => {
+    for (const id of ids) held.add(id);
+    reasons.push(reason);
+  };
+  const isNothing = found.deletes.size + found.overwrites.size + found.renames.size === 0;
+  if (input.setting.kind !== "off" && !isNothing) {
+    // What was let through and is still to be done is one change, however often it is judged.
+    const others = withoutNow(recent(), found);
+    const of = input.fileCount + others.deletes.size;
+    const scope = { input, found, others, seen, of };
+    holdLosses(scope, hold);
+    for (const { ids, reason } of massRenames(scope)) {
+      hold(ids, reason);
+      for (const id of ids) heldRenames.add(id);
+    }
+    holdOverwrites(scope, hold);
+    if ([...found.deletes.keys()].some((id) => held.has(id))) {
+      for (const id of found.directories) held.add(id);
+    }
   }
-  const overwritesMax = Math.max(GUARD_OVERWRITE_COUNT, GUARD_OVERWRITE_SHARE * of);
-  if (overwrites.length > 0 && overwrites.length + recentOverwrites > overwritesMax) {
-    held.push(...overwrites);
-    reasons.push(`overwrite ${overwrites.length} of ${fileCount} files`);
-    overwrites = [];
+  return { held, heldRenames, reason: reasons.join(" and "), passed: passedOf(found, held) };
+}
+
+interface Scope {
+  readonly input: GuardInput;
+  readonly found: Findings;
+  /** Let through within the window, and done. */
+  readonly others: Changes;
+  readonly seen: Witness;
+  /** Files of which the changes are a share. */
+  readonly of: number;
+}
+
+type Hold = (ids: Iterable<NodeId>, reason: string) => void;
+
+/** G2, G3, G7: files that go, and files of which nothing is left. */
+function holdLosses({ input, found, others, seen, of }: Scope, hold: Hold): void {
+  const { base, fileCount, setting } = input;
+  const { deletes, truncations } = found;
+  const lost = deletes.size + truncations.size;
+  if (lost >= fileCount && fileCount > GUARD_EMPTIED_FILES_MIN) {
+    const what = truncations.size === 0 ? "delete" : "delete or empty";
+    hold([...deletes.keys(), ...truncations], `${what} all ${fileCount} files`);
+    return;
   }
-  return { held, reason: reasons.join(" and "), passed: { deletes, overwrites } };
+  const max = boundOf(setting, of);
+  const isMass = deletes.size > 0 && deletes.size + others.deletes.size > max;
+  if (isMass && !isSpared({ base, deletes, recent: others.deletes, truncations, seen, max })) {
+    hold(deletes.keys(), `delete ${deletes.size} of ${fileCount} files`);
+  }
+  const emptiedMax = boundOf(DEFAULT_GUARD, of);
+  if (truncations.size > 0 && truncations.size + others.truncations.size > emptiedMax) {
+    hold(truncations, `cut ${truncations.size} of ${fileCount} files to nothing`);
+  }
 }
 
-function countOthers(recent: readonly NodeId[], now: readonly NodeId[]): number {
-  const current = new Set(now);
-  return new Set(recent.filter((id) => !current.has(id))).size;
+/** G8: one new extension for many files, whether they were renamed or made anew under it. */
+function massRenames({ input, found, others, seen, of }: Scope): readonly {
+  readonly ids: readonly NodeId[];
+  readonly reason: string;
+}[] {
+  const max = boundOf(DEFAULT_GUARD, of);
+  const moved = found.renames.size + others.renames.size;
+  if (moved + found.deletes.size + others.deletes.size <= max) return [];
+  const groups = new Map<string, { now: NodeId[]; before: number }>();
+  const count = (renames: Iterable<readonly [NodeId, string]>, isNow: boolean): void => {
+    for (const [id, extension] of renames) {
+      const group = groups.get(extension) ?? { now: [], before: 0 };
+      if (isNow) group.now.push(id);
+      else group.before += 1;
+      groups.set(extension, group);
+    }
+  };
+  count(found.renames, true);
+  count(renamedBesides(found.deletes, seen), true);
+  count(others.renames, false);
+  count(renamedBesides(others.deletes, seen), false);
+  return [...groups].flatMap(([extension, { now, before }]) => {
+    if (now.length === 0 || now.length + before <= max) return [];
+    const name = SHOWABLE.test(extension) ? `".${extension}"` : "one new extension";
+    const reason = `rename ${now.length} of ${input.fileCount} files to ${name}`;
+    return [{ ids: now, reason }];
+  });
 }
 
-function isFile(base: TreeView, id: NodeId): boolean {
-  const node = base.get(id);
-  return node !== undefined && node.content.kind !== "directory";
+/** It comes from a file's name, and may hold anything. */
+const SHOWABLE = /^[\w-]{1,24}$/;
+
+function holdOverwrites({ input, found, others, of }: Scope, hold: Hold): void {
+  const { overwrites } = found;
+  const max = Math.max(GUARD_OVERWRITE_COUNT, GUARD_OVERWRITE_SHARE * of);
+  if (overwrites.size === 0 || overwrites.size + others.overwrites.size <= max) return;
+  hold(overwrites, `overwrite ${overwrites.size} of ${input.fileCount} files`);
 }
 
-function withoutHeld(plan: Plan, held: ReadonlySet<NodeId>): Plan {
+function withoutNow(recent: Changes, now: Changes): Changes {
+  return {
+    deletes: new Map([...recent.deletes].filter(([id]) => !now.deletes.has(id))),
+    overwrites: recent.overwrites.difference(now.overwrites),
+    truncations: recent.truncations.difference(now.truncations),
+    renames: new Map([...recent.renames].filter(([id]) => !now.renames.has(id))),
+  };
+}
+
+function passedOf(found: Findings, held: ReadonlySet<NodeId>): Changes {
+  if (held.size === 0) return found;
+  return {
+    deletes: new Map([...found.deletes].filter(([id]) => !held.has(id))),
+    overwrites: found.overwrites.difference(held),
+    truncations: found.truncations.difference(held),
+    renames: new Map([...found.renames].filter(([id]) => !held.has(id))),
+  };
+}
+
+function isFile(content: Content | undefined): boolean {
+  return content !== undefined && content.kind !== "directory";
+}
+
+function sizeOf(content: Content): number {
+  return content.kind === "file" ? content.size : 0;
+}
+
+function withoutHeld(
+  plan: Plan,
+  held: ReadonlySet<NodeId>,
+  heldRenames: ReadonlySet<NodeId>,
+): Plan {
   const ops = new Map(plan.ops);
   for (const id of held) ops.delete(id);
   const transitions = plan.transitions.filter((step) => {
+    if (step.kind === "move") return !heldRenames.has(step.id);
     if (step.kind !== "delete" && step.kind !== "replace") return true;
     return !held.has(step.id);
   });

@@ -71,14 +71,20 @@ export const QUARANTINE_AGE_MS_MIN = 60_000;
 export const FULL_SCAN_INTERVAL_MS = 600_000;
 /** Losing versions of one file on one device, each within so long of the last, are one quarrel. */
 export const QUARREL_PAUSE_MS_MAX = 600_000;
-/** Bulk guard: more than max(count, share) of the files in one window is held. */
+/** Bulk guard: more than max(count, share) of the files in one window wants a reason, or is held. */
 export const GUARD_DELETE_COUNT = 50;
 export const GUARD_DELETE_SHARE = 0.25;
 export const GUARD_OVERWRITE_COUNT = 1_000;
 export const GUARD_OVERWRITE_SHARE = 0.5;
 export const GUARD_WINDOW_MS = 60_000;
-/** An emptied root is held when the base has more files than this. */
+/** An emptied root is held when the base has more files than this; so many must live elsewhere. */
 export const GUARD_EMPTIED_FILES_MIN = 10;
+/** What a device made and deletes within a day is its own affair: builds, downloads, drafts. */
+export const GUARD_OWN_AGE_MS = 86_400_000;
+/** So much of a deletion below one directory is about that directory. */
+export const GUARD_ONE_DIRECTORY_SHARE = 0.9;
+/** What encrypts a file writes it anew and then deletes it; a deletion settles within a minute. */
+export const GUARD_BESIDE_AGE_MS = 180_000;
 export const RETRY_DELAY_MS_MIN = 500;
 export const RETRY_DELAY_MS_MAX = 60_000;
 /** A person who has just started the server again does not want to wait for a minute. */

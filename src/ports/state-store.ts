@@ -76,6 +76,13 @@ export interface JournalEntry {
   readonly order: number;
 }
 
+/** A node's making, as this device heard of it. */
+export interface Birth {
+  readonly device: DeviceId;
+  /** Clock.now(). */
+  readonly atMs: number;
+}
+
 /** A displaced file waiting until it is certain that nobody wrote to it late (I4). */
 export interface QuarantineEntry {
   readonly id: string;
@@ -115,8 +122,13 @@ export interface StateStore {
    * node is settled.
    */
   agreeLocal(node: LocalNode): void;
-  /** The disk no longer has this node. */
-  removeLocal(id: NodeId): void;
+  /**
+   * The disk no longer has this node. `isSeen` says that its going was seen; once it was, it stays
+   * so until the node is back or settled.
+   */
+  removeLocal(id: NodeId, isSeen?: boolean): void;
+  /** True for a node of the base whose going from the disk was seen. */
+  wasSeenGoing(id: NodeId): boolean;
   /**
    * Records what the log says, tombstones included. Older versions than recorded are ignored, per
    * version.
@@ -174,7 +186,7 @@ export interface StateStore {
   /** Those that the log has and the base has not: ignored so far, to be judged by other rules. */
   markUnmaterialisedDirty(): void;
 
-  /** Live files in the base / anywhere in local; kept incrementally or counted quickly. */
+  /** Files and symlinks in the base; kept incrementally. */
   baseFileCount(): number;
   counts(): {
     readonly files: number;
@@ -210,6 +222,11 @@ export interface StateStore {
   conflicts(): readonly ConflictCopy[];
   putConflict(conflict: ConflictCopy): void;
   removeConflict(node: NodeId): void;
+
+  /** Who made a node, and when; undefined where that is long ago, or nobody here saw it. */
+  birth(id: NodeId): Birth | undefined;
+  putBirth(id: NodeId, birth: Birth | undefined): void;
+  forgetBirthsBefore(atMs: number): void;
 
   journal(): readonly JournalEntry[];
   addJournal(entry: Omit<JournalEntry, "order">): void;

@@ -14,10 +14,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { createStateStoreHome } from "../../src/adapters/sqlite-state-home.ts";
-import { openStateStore, openStateStoreReadOnly } from "../../src/adapters/sqlite-state-store.ts";
+import {
+  openStateStore,
+  openStateStoreCopy,
+  openStateStoreReadOnly,
+} from "../../src/adapters/sqlite-state-store.ts";
 import { sha256 } from "../../src/core/digest.ts";
 import { SyncedError } from "../../src/core/error.ts";
-import { ROOT_ID } from "../../src/core/identifier.ts";
+import { type DeviceId, ROOT_ID } from "../../src/core/identifier.ts";
 import { fileContent, nodeId, stateStoreContract } from "../contracts/state-store-contract.ts";
 import { type TreeFixture, treeContract } from "../contracts/tree-contract.ts";
 import { bestOf, timeOf } from "../timing.ts";
@@ -193,11 +197,32 @@ describe("a state database in a file", () => {
     const newer = newPath();
     openStateStore(newer).close();
     const database = new DatabaseSync(newer);
-    database.exec("PRAGMA user_version = 2");
+    database.exec("PRAGMA user_version = 1000000");
     database.close();
     const newerBytes = readFileSync(newer);
     expect(codeOf(() => openStateStore(newer))).toBe("data_newer");
     expect(readFileSync(newer).equals(newerBytes)).toBe(true);
+  });
+
+  test("of the first version is taken over, and read as it is where nothing is written [I44]", () => {
+    const path = newPath();
+    const store = openStateStore(path);
+    store.putLocal(local(1));
+    store.close();
+    const database = new DatabaseSync(path);
+    database.exec("DROP TABLE birth; PRAGMA user_version = 1");
+    database.close();
+    const copy = openStateStoreCopy(path);
+    expect(copy.birth(nodeId(1))).toBeUndefined();
+    copy.close();
+    openStateStoreReadOnly(path).close();
+    for (const _ of ["first", "second"]) {
+      const again = openStateStore(path);
+      const birth = { device: nodeId(8) as string as DeviceId, atMs: 5 };
+      again.putBirth(nodeId(1), birth);
+      expect([again.local.get(nodeId(1)), again.birth(nodeId(1))]).toEqual([local(1), birth]);
+      again.close();
+    }
   });
 
   test("can be read beside its owner, but not written [S3]", () => {

@@ -3,6 +3,7 @@ import { expect, test } from "bun:test";
 import { Rounds } from "../../src/client/cycle.ts";
 import { Holding } from "../../src/client/hold.ts";
 import { RemoteLog } from "../../src/client/remote-log.ts";
+import { DEFAULT_GUARD } from "../../src/core/guard-setting.ts";
 import { type DeviceId, parseId } from "../../src/core/identifier.ts";
 import { NEW_NODES_PER_PLAN_MAX } from "../../src/core/limits.ts";
 import { ApplyWorld, DEVICE } from "./apply-world.ts";
@@ -17,7 +18,7 @@ test("where nothing fits any more the rest is not planned as a whole [Y1, I42]",
   const { ports, scanner } = world;
   const device = parseId<DeviceId>("d".repeat(32));
   const log = new RemoteLog(ports, device);
-  const holding = new Holding(ports);
+  const holding = new Holding(ports, { device, setting: DEFAULT_GUARD });
   const rounds = new Rounds({ ports, log, scanner, holding, device, deviceName: DEVICE });
   await rounds.run(new AbortController().signal);
   const told = world.events.filter(({ event }) => event === "problem").length;

@@ -246,6 +246,16 @@ describe("disappearances", () => {
     expect([last.changed, last.again.size]).toEqual([1, 0]);
   });
 
+  test("what the system told of was seen to go, and what lies below it [A12]", async () => {
+    const world = await agreed("d/a", "d/b", "e");
+    const ids = ["d/a", "d/b", "e"].map((path) => world.id(path));
+    world.remove("d");
+    await world.settle("d");
+    world.remove("e");
+    await world.settle();
+    expect(ids.map((id) => world.store.wasSeenGoing(id))).toEqual([true, true, false]);
+  });
+
   test("each disappearance makes the others wait [A4]", async () => {
     const world = await agreed("a", "b", "c");
     world.remove("a");

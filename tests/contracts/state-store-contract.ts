@@ -191,6 +191,19 @@ export function stateStoreContract(name: string, open: () => StateStore): void {
         expect(store.dirty()).toEqual([]);
       });
 
+      test("that a going was seen is known until the node is back or settled [A12]", () => {
+        for (const number of [1, 2, 3]) putSettled(store, number, `${number}`, a);
+        store.removeLocal(nodeId(1), true);
+        store.removeLocal(nodeId(1));
+        store.removeLocal(nodeId(2));
+        expect([1, 2, 3].map((n) => store.wasSeenGoing(nodeId(n)))).toEqual([true, false, false]);
+        expect(store.local.get(nodeId(1))).toBeUndefined();
+        expect(store.local.child(ROOT_ID, "1")).toBeUndefined();
+        expect(store.local.children(ROOT_ID).map(({ name }) => name)).toEqual(["3"]);
+        store.putLocal(localNode(1, "1", a));
+        expect(store.wasSeenGoing(nodeId(1))).toBe(false);
+      });
+
       test("removeLocal() of a node without a base leaves nothing but the mark [T1]", () => {
         store.putLocal(localNode(1, "a", a));
         store.removeLocal(nodeId(1));
@@ -537,6 +550,19 @@ export function stateStoreContract(name: string, open: () => StateStore): void {
         store.setProblem("ab", undefined);
         store.clearProblemsBelow("");
         expect(store.problems()).toEqual([]);
+      });
+
+      test("births are kept until they are forgotten, the old ones at once [G6]", () => {
+        const device = nodeId(8) as string as DeviceId;
+        store.putBirth(nodeId(1), { device, atMs: 5 });
+        store.putBirth(nodeId(2), { device, atMs: 5.7 });
+        store.putBirth(nodeId(2), { device, atMs: 9.7 });
+        store.putBirth(nodeId(3), { device, atMs: 9 });
+        store.putBirth(nodeId(3), undefined);
+        store.forgetBirthsBefore(6);
+        expect(store.birth(nodeId(1))).toBeUndefined();
+        expect(store.birth(nodeId(2))).toEqual({ device, atMs: 9 });
+        expect(store.birth(nodeId(3))).toBeUndefined();
       });
 
       test("the journal keeps its order, quarantine and conflicts their entries [D7]", () => {

@@ -1,11 +1,10 @@
 /** What reconcile decides, case by case: base, what each side did, what both have afterwards. */
 import { describe, expect, test } from "bun:test";
 import { groupOps } from "../../src/core/group-ops.ts";
-import { guard } from "../../src/core/guard.ts";
 import { type NodeId, PARKING_ID, ROOT_ID } from "../../src/core/identifier.ts";
 import type { Content, NodeState } from "../../src/core/node.ts";
 import { pathOf } from "../../src/core/tree.ts";
-import { directory, file, nodeId, PlannerWorld } from "./planner-world.ts";
+import { directory, file, PlannerWorld } from "./planner-world.ts";
 
 /** Paths of the final tree with the texts that files were given here. */
 function outcome(world: PlannerWorld): string[] {
@@ -370,83 +369,5 @@ describe("a plan's order", () => {
     world.putLocal({ id: world.newId(), parent: ROOT_ID, name: "x", content: text("here") });
     world.putRemote({ id: world.newId(), parent: ROOT_ID, name: "x", content: text("there") });
     expect(world.plan().ops.size).toBe(0);
-  });
-});
-
-describe("guard()", () => {
-  const none = { deletes: [], overwrites: [] };
-
-  function deletedHere(files: number, deleted: number): PlannerWorld {
-    const world = new PlannerWorld();
-    for (let i = 0; i < files; i += 1) {
-      const id = world.agree(ROOT_ID, `${i}`, text(`${i}`));
-      if (i < deleted) world.local.remove(id);
-    }
-    return world;
-  }
-
-  function gone(count: number): NodeId[] {
-    return Array.from({ length: count }, (_, i) => nodeId(1_000_000 + i));
-  }
-
-  function judge(world: PlannerWorld, options: { recent?: number; approved?: boolean } = {}) {
-    return guard({
-      plan: world.plan(),
-      base: world.base,
-      fileCount: [...world.base.nodes()].length,
-      recentUp: { deletes: gone(options.recent ?? 0), overwrites: [] },
-      recentDown: none,
-      isApproved: () => options.approved ?? false,
-    });
-  }
-
-  test("lets deletes pass up to 50 and up to a quarter [G2]", () => {
-    expect(judge(deletedHere(60, 50)).held).toBeUndefined();
-    expect(judge(deletedHere(60, 51)).held).toMatchObject({ direction: "up", count: 51 });
-    expect(judge(deletedHere(400, 100)).held).toBeUndefined();
-    expect(judge(deletedHere(400, 101)).held).toBeDefined();
-  });
-
-  test("counts what was let through within the window [G2]", () => {
-    expect(judge(deletedHere(100, 30), { recent: 20 }).held).toBeUndefined();
-    expect(judge(deletedHere(100, 31), { recent: 20 }).held).toBeDefined();
-  });
-
-  test("counts a change once, however often it is judged before it is done [G2]", () => {
-    const world = deletedHere(100, 40);
-    const { up } = judge(world);
-    expect(up.deletes).toHaveLength(40);
-    const again = guard({
-      plan: world.plan(),
-      base: world.base,
-      fileCount: 100,
-      recentUp: up,
-      recentDown: none,
-      isApproved: () => false,
-    });
-    expect(again.held).toBeUndefined();
-  });
-
-  test("holds an emptied folder of more than 10 files [G3]", () => {
-    expect(judge(deletedHere(10, 10)).held).toBeUndefined();
-    expect(judge(deletedHere(11, 11)).held?.reason).toContain("delete all 11 files");
-  });
-
-  test("lets an approved change through, and names the same change the same [G4]", () => {
-    const world = deletedHere(100, 60);
-    expect(judge(world).held?.id).toBe(judge(world).held?.id ?? "");
-    expect(judge(world, { approved: true }).held).toBeUndefined();
-  });
-
-  test("holds deletes that the server would make here, and lets everything else flow [G2]", () => {
-    const world = new PlannerWorld();
-    for (let i = 0; i < 100; i += 1) {
-      const id = world.agree(ROOT_ID, `${i}`, text(`${i}`));
-      if (i < 60) world.removeRemote(id);
-    }
-    world.putRemote({ id: world.newId(), parent: ROOT_ID, name: "new", content: text("new") });
-    const { plan, held } = judge(world);
-    expect(held).toMatchObject({ direction: "down", count: 60 });
-    expect(plan.transitions.map(({ kind }) => kind)).toEqual(["create"]);
   });
 });

@@ -338,6 +338,7 @@ describe("status and approve", () => {
       problems: [],
       conflicts: [],
       held: null,
+      guard: "default",
       lastSyncTime: expect.stringMatching(/^\d{4}-\d\d-\d\dT/),
     });
     await running.stop();

@@ -27,6 +27,7 @@ export interface FolderStatus {
   readonly problems: readonly { readonly path: string; readonly code: string }[];
   readonly conflicts: readonly { readonly path: string; readonly of: string }[];
   readonly held: { readonly id: string; readonly reason: string; readonly count: number } | null;
+  readonly guard: string;
 }
 
 /** @throws {Error} naming `what` when it does not become true in time. */

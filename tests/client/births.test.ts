@@ -1,0 +1,95 @@
+/** What is remembered of who made a node, and when. Rules: G6. */
+import { expect, test } from "bun:test";
+import { openStateStore } from "../../src/adapters/sqlite-state-store.ts";
+import { Births } from "../../src/client/births.ts";
+import { Standing } from "../../src/client/standing.ts";
+import type { Event } from "../../src/core/event.ts";
+import { foldEvent } from "../../src/core/fold.ts";
+import { parseId, ROOT_ID } from "../../src/core/identifier.ts";
+import { GUARD_OWN_AGE_MS } from "../../src/core/limits.ts";
+import { fileContent, nodeId } from "../contracts/state-store-contract.ts";
+
+const [ours, theirs] = ["a", "b"].map((digit) => digit.repeat(32));
+
+class BirthWorld {
+  readonly store = openStateStore(":memory:");
+  nowMs = 1_000_000;
+  readonly #clock = {
+    now: () => this.nowMs,
+    monotonic: () => this.nowMs,
+    sleep: () => Promise.resolve(),
+    yield: () => Promise.resolve(),
+  };
+  readonly births = new Births({ store: this.store, clock: this.#clock });
+  #seq = 0;
+
+  inSync(): this {
+    const observer = { emit: () => {} };
+    const standing = new Standing({ store: this.store, clock: this.#clock, observer });
+    standing.set({ state: "in_sync", head: 0 });
+    return this;
+  }
+
+  fold(kind: Event["kind"], node: number, device = ours): void {
+    this.#seq += 1;
+    const content = fileContent(`${node}`);
+    const event: Event = {
+      seq: this.#seq,
+      time: "2026-01-01T00:00:00.000Z",
+      device: parseId(device ?? ""),
+      opId: parseId("c".repeat(32)),
+      batch: parseId("d".repeat(32)),
+      groupEnd: true,
+      kind,
+      node: nodeId(node),
+      parent: ROOT_ID,
+      name: `${node}`,
+      content,
+      baseContent: 0,
+      basePlace: 0,
+      previousHash: content.sha256,
+      hash: content.sha256,
+    };
+    this.births.note(event);
+    this.store.putRemote(foldEvent(event));
+  }
+
+  knows(node: number): boolean {
+    return this.store.birth(nodeId(node)) !== undefined;
+  }
+}
+
+test("what the folder held before it was in sync was made nobody knows when [G6]", () => {
+  const world = new BirthWorld();
+  world.fold("create", 1);
+  world.inSync().fold("create", 2);
+  expect([world.knows(1), world.knows(2)]).toEqual([false, true]);
+});
+
+test("a birth outlives its maker's deletion, and nobody else's [G6]", () => {
+  const world = new BirthWorld().inSync();
+  world.fold("create", 1);
+  world.fold("create", 2, theirs);
+  world.fold("create", 3, theirs);
+  world.fold("modify", 2, ours);
+  world.fold("delete", 1, ours);
+  world.fold("delete", 2, ours);
+  world.fold("delete", 3, theirs);
+  expect([1, 2, 3].map((node) => world.knows(node))).toEqual([true, false, true]);
+});
+
+test("what was deleted and is back was made before [G6]", () => {
+  const world = new BirthWorld().inSync();
+  world.fold("create", 1);
+  world.fold("delete", 1, theirs);
+  world.fold("create", 1);
+  expect(world.knows(1)).toBe(false);
+});
+
+test("births of long ago are cleared away [G6]", () => {
+  const world = new BirthWorld().inSync();
+  world.fold("create", 1);
+  world.nowMs += GUARD_OWN_AGE_MS + 1;
+  world.fold("create", 2);
+  expect([world.knows(1), world.knows(2)]).toEqual([false, true]);
+});
