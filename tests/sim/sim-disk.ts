@@ -216,13 +216,11 @@ export class SimDisk {
     return undefined;
   }
 
-  /** Everything below `directory`, parents first, the state directory included. */
-  *walk(directory: DirectoryInode = this.root, prefix = ""): Generator<[string, Inode]> {
-    for (const [name, inode] of directory.entries) {
-      const path = prefix === "" ? name : `${prefix}/${name}`;
-      yield [path, inode];
-      if (inode.kind === "directory") yield* this.walk(inode, path);
-    }
+  /** Everything below the root, parents first, the state directory included. */
+  walk(): [string, Inode][] {
+    const found: [string, Inode][] = [];
+    addBelow(this.root, "", found);
+    return found;
   }
 
   kindAt(path: string): EntryKind | undefined {
@@ -445,6 +443,13 @@ export class SimDisk {
         inode.mtimeNs = inode.durable.mtimeNs;
       }
     }
+  }
+}
+
+function addBelow({ entries }: DirectoryInode, above: string, into: [string, Inode][]): void {
+  for (const [name, inode] of entries) {
+    into.push([above + name, inode]);
+    if (inode.kind === "directory") addBelow(inode, `${above}${name}/`, into);
   }
 }
 

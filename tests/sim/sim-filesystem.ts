@@ -348,7 +348,26 @@ const KIND_LETTERS: Record<EntryKind, string> = {
   other: "o",
 };
 
+/** What was last told of an inode, as long as it is still so. */
+const told = new WeakMap<Inode, { readonly inode: Inode; readonly stat: Stat }>();
+
 export function statOf(inode: Inode): Stat {
+  const last = told.get(inode);
+  if (last !== undefined && isUnchanged(last.inode, inode)) return last.stat;
+  const stat = makeStat(inode);
+  told.set(inode, { inode: { ...inode }, stat });
+  return stat;
+}
+
+function isUnchanged(before: Inode, now: Inode): boolean {
+  if (before.ctimeNs !== now.ctimeNs || before.mtimeNs !== now.mtimeNs) return false;
+  if (before.links !== now.links || before.mounted !== now.mounted) return false;
+  if (before.birthNs !== now.birthNs) return false;
+  if (before.kind !== "file" || now.kind !== "file") return true;
+  return before.bytes === now.bytes && before.executable === now.executable;
+}
+
+function makeStat(inode: Inode): Stat {
   const size =
     inode.kind === "file"
       ? inode.bytes.length

@@ -37,6 +37,8 @@ export class SimStateFile {
   readonly #isCopied: boolean;
   #current: Kept | undefined;
   #copy: Kept | undefined;
+  /** How much had been written when it was made. */
+  #copiedWrites = 0;
 
   /** @param isCopied whether `copy` and `rollBack` will be called. */
   constructor(isCopied: boolean) {
@@ -54,6 +56,8 @@ export class SimStateFile {
   /** Somebody makes a backup of the file. */
   copy(): void {
     if (this.store === undefined || this.#current === undefined) return;
+    if (this.#copy !== undefined && this.#copiedWrites === this.writes) return;
+    this.#copiedWrites = this.writes;
     this.#copy?.database.close();
     this.#copy = keep();
     this.#current.database.exec(`VACUUM INTO '${this.#copy.url}'`);
@@ -136,7 +140,11 @@ export class SimStateHome implements StateStoreHome {
         const known = cache.get(key);
         if (known !== undefined) return known;
         const value = Reflect.get(target, key, target);
-        if (typeof value !== "function") return value;
+        if (typeof value !== "function") {
+          cache.set(key, value);
+          return value;
+        }
+        const isWrite = WRITE.test(String(key));
         const guarded =
           key === "transaction"
             ? (work: () => unknown) => {
@@ -148,7 +156,7 @@ export class SimStateHome implements StateStoreHome {
               ? check
               : (...args: unknown[]) => {
                   check();
-                  if (WRITE.test(String(key))) this.#file.writes++;
+                  if (isWrite) this.#file.writes++;
                   return Reflect.apply(value, target, args);
                 };
         cache.set(key, guarded);

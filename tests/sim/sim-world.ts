@@ -112,6 +112,8 @@ class SimWorld {
   #finding: string | undefined;
   /** A client could not hold all: it tries again now and then, and may then change something. */
   #hasParked = false;
+  /** What was last found, as long as nothing has been written since. */
+  #compared: { readonly pulse: string; readonly lines: readonly string[] } | undefined;
 
   constructor(request: SimRequest) {
     const { seed, life, changes, bug = NO_BUG, keepTrace = false, skewsMs = [] } = request;
@@ -452,6 +454,12 @@ class SimWorld {
   }
 
   #differences(): readonly string[] {
+    const pulse = this.#pulse();
+    if (this.#compared?.pulse !== pulse) this.#compared = { pulse, lines: this.#compare() };
+    return this.#compared.lines;
+  }
+
+  #compare(): readonly string[] {
     const wanted = snapshotLog(this.#server.log);
     return this.#clients.flatMap((client) => {
       const { lines, parked } = differenceOn(client, this.#ledger, wanted);
