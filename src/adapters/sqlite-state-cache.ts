@@ -43,7 +43,8 @@ class TableRows<Row> {
   }
 
   clear(): void {
-    this.#rows.clear();
+    // At rest it is asked for at every turn.
+    if (this.#rows.size > 0) this.#rows.clear();
   }
 }
 

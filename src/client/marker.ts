@@ -39,13 +39,21 @@ export interface Marker {
 /** A marker is a few hundred bytes; anything longer is not one. */
 const MARKER_BYTES_MAX = 4096;
 
+/** The last marker of each folder: it is read at every turn, and is seldom another one. */
+const lastRead = new WeakMap<FileSystem, { readonly text: string; readonly marker: Marker }>();
+
 /**
  * @returns undefined when there is none.
  * @throws {SyncedError} `folder_unusable` when it is not a marker of this version.
  */
 export function readMarker(fs: FileSystem): Marker | undefined {
   const text = readSmallFile(fs, MARKER_FILE, MARKER_BYTES_MAX);
-  return text === undefined ? undefined : parseMarker(text);
+  if (text === undefined) return undefined;
+  const last = lastRead.get(fs);
+  if (last?.text === text) return last.marker;
+  const marker = parseMarker(text);
+  lastRead.set(fs, { text, marker });
+  return marker;
 }
 
 /** @throws {SyncedError} `folder_unusable` when it is not a marker of this version. */
