@@ -265,7 +265,9 @@ export class ChaosHand {
 
   #moved(from: string, to: string, moving: Sight, inside: readonly [string, string][]): void {
     if (!this.#stands(to, moving)) this.ledger.lostInRace(from);
-    this.ledger.placed(this.ledger.pieceOf(moving.content), this.device, from, to);
+    const piece = this.ledger.pieceOf(moving.content);
+    this.ledger.named(piece, this.device, from, to);
+    if (moving.content !== undefined) this.ledger.placed(piece, this.device, from, to);
     if (moving.content !== undefined) this.#moveRequired(moving.content, to);
     for (const [path, content] of inside) {
       const there = to + path.slice(from.length);

@@ -36,7 +36,9 @@ class Story {
 
   renames(device: string, text: string, from: string, to: string): this {
     for (const path of [from, to]) this.ledger.placeEvent(device, path);
-    this.ledger.placed(this.ledger.pieceOf(digestOf(text)), device, from, to);
+    const piece = this.ledger.pieceOf(digestOf(text));
+    this.ledger.named(piece, device, from, to);
+    this.ledger.placed(piece, device, from, to);
     return this;
   }
 
@@ -114,6 +116,13 @@ describe("violationsOf() finds", () => {
     expect(story.ends({ ...others, a: file("of B") }, { ...others, c: START.a })).toContain(
       "name undone",
     );
+  });
+
+  test("a name of one person and a directory of another, one of them undone [I2, R3]", () => {
+    const both = () => new Story().renames("A", "one", "a", "c").renames("B", "one", "a", "d/a");
+    const { a, ...others } = START;
+    expect(both().ends({ ...others, "d/c": a }, { ...others, c: a })).toEqual([]);
+    expect(both().ends({ ...others, "d/a": a }, { ...others, c: a })).toEqual(["name undone"]);
   });
 
   test("a mode and a time that are undone [R5]", () => {

@@ -14,7 +14,7 @@
  *   from another.
  */
 import type { Snapshot } from "../scenarios/snapshot.ts";
-import { type ChaosLedger, nameOf, type Piece, parentOf } from "./chaos-ledger.ts";
+import { type Aspect, type ChaosLedger, nameOf, type Piece, parentOf } from "./chaos-ledger.ts";
 import {
   contentIn,
   contentsIn,
@@ -45,7 +45,13 @@ export function violationsOf(round: Round): readonly Violation[] {
   const laws = [lostBytes, inventedBytes, touchedByNobody, needlessCopies, doubled];
   const found = laws.flatMap((law) => law(round));
   if (round.ledger.rejoins.size > 0) return found;
-  return [...found, ...undoneOfOne(round), ...undonePlaces(round), ...undoneMetadata(round)];
+  return [
+    ...found,
+    ...undoneOfOne(round),
+    ...undonePlaces(round),
+    ...undoneNames(round),
+    ...undoneMetadata(round),
+  ];
 }
 
 function lostBytes({ ledger, end }: Round): Violation[] {
@@ -101,7 +107,7 @@ function needlessCopies({ ledger, start, end }: Round): Violation[] {
     const isTouched = piece.touchedBy.size > 0;
     if (isTouched && (ledger.rejoins.size > 0 || mayClash(ledger, piece))) continue;
     found.push({
-      what: `needless copy: ${path} of ${piece.name}, which nobody else changed`,
+      what: `needless copy: ${path} of ${piece.label}, which nobody else changed`,
       paths: [path],
       pieces: [piece],
     });
@@ -145,7 +151,7 @@ function doubled({ ledger, stopped, end }: Round): Violation[] {
     const [author, ...others] = piece.touchedBy;
     if (author === undefined || others.length > 0 || mayClash(ledger, piece)) continue;
     if (paths.length < 2 || paths.every((path) => stopped.get(author)?.has(path))) continue;
-    found.push({ what: `doubled: ${piece.name}: ${paths.join(" and ")}`, paths, pieces: [piece] });
+    found.push({ what: `doubled: ${piece.label}: ${paths.join(" and ")}`, paths, pieces: [piece] });
   }
   return found;
 }
@@ -167,7 +173,9 @@ function undoneOfOne({ ledger, start, stopped, end }: Round): Violation[] {
     const isSole = pieces.every((piece) => piece === undefined || isOf(piece, device));
     const isTold = [was, meant].every((what, index) => isTellable(what, pieces[index]));
     const is = end.get(path);
-    if (!isSole || !isTold || is === meant) continue;
+    if (!isSole || !isTold || is === meant || ledger.isBlurredAt(path)) continue;
+    // It lives while something beneath it lives (R8), and that is judged by itself.
+    if (is === DIRECTORY && [...end.keys()].some((below) => below.startsWith(`${path}/`))) continue;
     found.push({
       what: `undone at ${path}: ${device} alone left ${meant ?? "nothing"}, and there is ${is ?? "nothing"}`,
       paths: [path],
@@ -206,12 +214,43 @@ function undonePlaces({ ledger, end }: Round): Violation[] {
     if (around.some((other) => other !== device)) continue;
     if (ledger.pieceOf(contentIn(end.get(path))) === piece) continue;
     found.push({
-      what: `name undone: ${device} put ${piece.name} at ${path}; there is ${end.get(path) ?? "nothing"}`,
+      what: `name undone: ${device} put ${piece.label} at ${path}; there is ${end.get(path) ?? "nothing"}`,
       paths: [path],
       pieces: [piece],
     });
   }
   return found;
+}
+
+/** The name that one person gave and the directory that another one chose are both kept. */
+function undoneNames({ ledger, start, end }: Round): Violation[] {
+  const found: Violation[] = [];
+  const users = new Set([...start.keys(), ...ledger.touchedPaths].map(nameOf));
+  for (const [path, what] of end) {
+    const piece = ledger.pieceOf(contentIn(what));
+    if (piece === undefined || isReplaced(piece) || piece.blurred) continue;
+    if (piece.touchedBy.size < 2 || isNewCopy(path, users)) continue;
+    // Nobody loses a name for a place that nobody chose, and that another file has.
+    if (ledger.hasMetOthers(piece)) continue;
+    const name = givenByOne(piece.name);
+    const parent = givenByOne(piece.parent);
+    const isNamed = name === undefined || name === nameOf(path);
+    const isThere = parent === undefined || parent === parentOf(path) || !ledger.isSteady(parent);
+    if (isNamed && isThere) continue;
+    const chosen = `${parent ?? parentOf(path)}/${name ?? nameOf(path)}`;
+    if (end.has(chosen.replace(/^\//, ""))) continue;
+    found.push({
+      what: `name undone: ${piece.label} was put at ${parent ?? "*"}/${name ?? "*"}, and is at ${path}`,
+      paths: [path],
+      pieces: [piece],
+    });
+  }
+  return found;
+}
+
+function givenByOne({ by, returned }: Aspect): string | undefined {
+  const [value, ...others] = by.values();
+  return returned || others.length > 0 ? undefined : value;
 }
 
 function isReplaced(piece: Piece): boolean {
@@ -227,7 +266,7 @@ function undoneMetadata({ ledger, end }: Round): Violation[] {
     const [mode, ...otherModes] = piece.modeBy;
     if (mode !== undefined && otherModes.length === 0 && isExecutableIn(what) !== mode[1]) {
       found.push({
-        what: `mode undone: ${mode[0]} set ${mode[1] ? "+x" : "-x"} on ${piece.name}, now ${path}`,
+        what: `mode undone: ${mode[0]} set ${mode[1] ? "+x" : "-x"} on ${piece.label}, now ${path}`,
         paths: [path],
         pieces: [piece],
       });
@@ -236,7 +275,7 @@ function undoneMetadata({ ledger, end }: Round): Violation[] {
     if (time === undefined || otherTimes.length > 0 || piece.writtenBy.size > 0) continue;
     if (timeIn(what) === time[1]) continue;
     found.push({
-      what: `time undone: ${time[0]} set ${time[1]} on ${piece.name}, now ${path}: ${what}`,
+      what: `time undone: ${time[0]} set ${time[1]} on ${piece.label}, now ${path}: ${what}`,
       paths: [path],
       pieces: [piece],
     });

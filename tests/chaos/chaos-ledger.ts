@@ -17,9 +17,18 @@ export interface JournalLine {
   readonly pieces: readonly string[];
 }
 
+/** A name or a directory that users gave: who knew whose is told from what he changed. */
+export interface Aspect {
+  /** What each device gave last, unless another one changed that on, knowing it. */
+  readonly by: Map<string, string>;
+  readonly values: Set<string>;
+  /** It is again what it was: who knew what cannot be told any more. */
+  returned: boolean;
+}
+
 /** One file, symlink or its followers through saves and renames, within a round. */
 export interface Piece {
-  readonly name: string;
+  readonly label: string;
   /** Where it stood when the round began. */
   readonly startPath: string | undefined;
   readonly touchedBy: Set<string>;
@@ -36,6 +45,8 @@ export interface Piece {
   readonly movedBy: Set<string>;
   /** Its bytes are another one's too, or something else than was seen was replaced at its path. */
   blurred: boolean;
+  readonly name: Aspect;
+  readonly parent: Aspect;
   readonly modeBy: Map<string, boolean>;
   readonly timeBy: Map<string, string>;
 }
@@ -49,6 +60,9 @@ interface Required {
 /** Directories that are moved into one another have names without end. */
 const VARIANTS_MAX = 64;
 
+/** Label of a file that cannot be told from another one. */
+const UNTOLD = "?";
+
 /** Nobody can lose nothing. */
 export const EMPTY = digestOf("");
 
@@ -58,8 +72,11 @@ export class ChaosLedger {
   /** Several pieces have these bytes: whose they are cannot be told. */
   readonly #ambiguous = new Set<string>();
   readonly #pieces = new Map<string, Piece>();
+  readonly #blurred = new Set<string>();
   #placeEvents = new Map<string, Set<string>>();
   #aliases: (readonly [string, string])[] = [];
+  /** Labels of what stood at a path. */
+  readonly #visitors = new Map<string, Set<string>>();
   readonly #variants = new Map<string, readonly string[]>();
   #journal: JournalLine[] = [];
   #startedMs = performance.now();
@@ -78,14 +95,19 @@ export class ChaosLedger {
     this.#startedMs = performance.now();
     this.#ambiguous.clear();
     this.#pieces.clear();
+    this.#blurred.clear();
+    this.#blurred.add(UNTOLD);
     this.#placeEvents = new Map();
     this.#journal = [];
     this.#aliases = [];
+    this.#visitors.clear();
     this.#variants.clear();
     this.rejoins.clear();
     for (const [path, what] of start) {
       const content = contentIn(what);
-      if (content !== undefined) this.#own(content, this.#newPiece(path, path));
+      if (content === undefined) continue;
+      this.#own(content, this.#newPiece(path, path));
+      this.#visitors.set(path, new Set([path]));
     }
   }
 
@@ -100,7 +122,7 @@ export class ChaosLedger {
     pieces: readonly (Piece | undefined)[] = [],
   ): void {
     const atMs = Math.round(performance.now() - this.#startedMs);
-    const names = pieces.flatMap((piece) => piece?.name ?? []);
+    const names = pieces.flatMap((piece) => piece?.label ?? []);
     this.#journal.push({ atMs, device, what, paths, pieces: names });
   }
 
@@ -149,7 +171,7 @@ export class ChaosLedger {
       if (required.path === path) this.#required.delete(content);
     }
     for (const piece of this.#pieces.values()) {
-      if (piece.paths.has(path)) piece.blurred = true;
+      if (piece.paths.has(path)) this.#blur(piece);
     }
   }
 
@@ -169,6 +191,30 @@ export class ChaosLedger {
     return [...this.#required]
       .filter(([content]) => !present.has(content))
       .map(([content, required]) => ({ content, ...required }));
+  }
+
+  #visit(path: string, label: string): void {
+    const labels = this.#visitors.get(path);
+    if (labels === undefined) this.#visitors.set(path, new Set([label]));
+    else labels.add(label);
+  }
+
+  /**
+   * True where something else stood at one of the piece's paths: another file there is the same
+   * one after a save, as far as a client can tell.
+   */
+  hasMetOthers(piece: Piece): boolean {
+    return [...piece.paths].some((path) =>
+      this.#variantsOf(path).some((variant) =>
+        [...(this.#visitors.get(variant) ?? [])].some((label) => label !== piece.label),
+      ),
+    );
+  }
+
+  /** True where what stood there cannot be told from something else. */
+  isBlurredAt(path: string): boolean {
+    const labels = this.#variantsOf(path).flatMap((one) => [...(this.#visitors.get(one) ?? [])]);
+    return labels.some((label) => this.#blurred.has(label));
   }
 
   /** Something came to that path, or left it, by this device's user. */
@@ -212,6 +258,11 @@ export class ChaosLedger {
     return [...this.pieces].filter((piece) => variants.some((variant) => piece.paths.has(variant)));
   }
 
+  /** True where no directory above the path was renamed. */
+  isSteady(path: string): boolean {
+    return this.#variantsOf(path).length === 1;
+  }
+
   /** The path under all names that the directories above it had. */
   #variantsOf(path: string): readonly string[] {
     const known = this.#variants.get(path);
@@ -239,20 +290,31 @@ export class ChaosLedger {
 
   /** The piece moved on this device's disk. @param from undefined for one that was made */
   placed(piece: Piece | undefined, device: string, from: string | undefined, to: string): void {
-    if (piece === undefined) return;
+    if (piece === undefined) {
+      this.#visit(to, UNTOLD);
+      return;
+    }
     piece.touchedBy.add(device);
     piece.movedBy.add(device);
     if (piece.paths.has(to)) piece.returned = true;
     piece.paths.add(to);
+    this.#visit(to, piece.label);
     for (const [other, path] of piece.placedBy) {
       if (path === from) piece.placedBy.delete(other);
     }
     piece.placedBy.set(device, to);
   }
 
-  #newPiece(name: string, startPath: string | undefined): Piece {
+  /** A user gave the piece itself a name or a directory, and did not only move what it lies in. */
+  named(piece: Piece | undefined, device: string, from: string, to: string): void {
+    if (piece === undefined) return;
+    give(piece.name, device, nameOf(from), nameOf(to));
+    give(piece.parent, device, parentOf(from), parentOf(to));
+  }
+
+  #newPiece(label: string, startPath: string | undefined): Piece {
     return {
-      name,
+      label,
       startPath,
       touchedBy: new Set(),
       writtenBy: new Set(),
@@ -263,9 +325,16 @@ export class ChaosLedger {
       returned: false,
       movedBy: new Set(),
       blurred: false,
+      name: { by: new Map(), values: new Set(), returned: false },
+      parent: { by: new Map(), values: new Set(), returned: false },
       modeBy: new Map(),
       timeBy: new Map(),
     };
+  }
+
+  #blur(piece: Piece): void {
+    piece.blurred = true;
+    this.#blurred.add(piece.label);
   }
 
   #own(content: string, piece: Piece): void {
@@ -273,12 +342,21 @@ export class ChaosLedger {
     const owner = this.#pieces.get(content);
     if (owner !== undefined && owner !== piece) {
       this.#ambiguous.add(content);
-      owner.blurred = true;
-      piece.blurred = true;
+      this.#blur(owner);
+      this.#blur(piece);
     }
     this.#pieces.set(content, piece);
     this.#known.add(content);
   }
+}
+
+function give(aspect: Aspect, device: string, from: string, to: string): void {
+  if (from === to) return;
+  aspect.values.add(from);
+  if (aspect.values.has(to)) aspect.returned = true;
+  aspect.values.add(to);
+  for (const [other, value] of aspect.by) if (value === from) aspect.by.delete(other);
+  aspect.by.set(device, to);
 }
 
 export function parentOf(path: string): string {

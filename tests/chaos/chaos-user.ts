@@ -12,6 +12,9 @@ const NAMES = ["a.txt", "b.txt", "c.md", "d", "e.log", "f.db", "notes.txt", "pla
 const RECORD_BYTES = 32;
 /** More than that is tidied up before anything else is made. */
 const ENTRIES_MAX = 110;
+/** Fewer leave nothing to clash. */
+const ACTIONS_MIN = 12;
+const OVERTIME_MS_MAX = 5_000;
 const ENCODER = new TextEncoder();
 
 interface Action {
@@ -33,9 +36,10 @@ export class ChaosUser {
     this.#label = label;
   }
 
-  /** Works until then, and puts everything down. */
+  /** Works until then, on a busy machine a while longer, and puts everything down. */
   async work(untilMs: number): Promise<void> {
-    while (performance.now() < untilMs) {
+    const limitMs = untilMs + OVERTIME_MS_MAX;
+    for (let done = 0; performance.now() < (done < ACTIONS_MIN ? limitMs : untilMs); done += 1) {
       const isFull = this.#hand.list().length > ENTRIES_MAX;
       const action = isFull && this.#random.chance(0.4) ? TIDY : this.#pickAction();
       this.counts.set(action.name, (this.counts.get(action.name) ?? 0) + 1);

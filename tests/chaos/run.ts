@@ -251,7 +251,7 @@ function report(world: ChaosWorld, violations: readonly Violation[], where: stri
 
 /** What users did to the files, at the paths and to the directories above them. */
 function tellStory(journal: readonly JournalLine[], { paths, pieces }: Violation): void {
-  const names = pieces.flatMap((piece) => piece?.name ?? []);
+  const names = pieces.flatMap((piece) => piece?.label ?? []);
   const isAbove = (above: string) =>
     paths.some((path) => path === above || path.startsWith(`${above}/`));
   const lines = journal.filter(
