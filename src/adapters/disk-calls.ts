@@ -105,7 +105,7 @@ export function errorCode(error: unknown): string {
 const CODES: Readonly<Record<string, FileSystemErrorCode>> = {
   EACCES: "denied",
   EPERM: "denied",
-  EROFS: "denied",
+  EROFS: "read_only",
   ENOSPC: "full",
   EDQUOT: "full",
   EFBIG: "full",

@@ -40,6 +40,8 @@ export class ApplyBatch {
   readonly failed: ApplyFailure[] = [];
   /** Nodes with a step that is still to come: only such a one may be moved out of another's way. */
   isComing: (id: NodeId) => boolean = () => false;
+  /** Nodes with a trouble of their own, of earlier batches too. */
+  hasFailed: (id: NodeId) => boolean = (id) => this.failed.some((failure) => failure.id === id);
   conflicts = 0;
   applied = 0;
   readonly #touched = new Set<string>();

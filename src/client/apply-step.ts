@@ -18,6 +18,7 @@ import type { ApplyBatch } from "./apply-batch.ts";
 import { rescueEdit } from "./conflict-copy.ts";
 import { isUntouched, type Sighting, setDisplacedAside, sight } from "./displaced.ts";
 import { PARKING_DIRECTORY, QUARANTINE_DIRECTORY, STAGING_DIRECTORY } from "./ports.ts";
+import { SCAN_CODES } from "./scan-problems.ts";
 import { statExactly } from "./spelling.ts";
 import type { StagedFile } from "./stage.ts";
 import { unpark } from "./unpark.ts";
@@ -93,15 +94,33 @@ function leftoverAt(batch: ApplyBatch, path: string): Stat | undefined {
   return stat;
 }
 
-/** Something stands there that the last scan did not see, or sees under another name. */
+/** Something stands there that the last scan did not see, or cannot make a node of. */
 export function reportOccupied(batch: ApplyBatch, id: NodeId, path: string): void {
   const { fs } = batch.ports;
-  if (fs.stat(path) === undefined || statExactly(fs, path) !== undefined) {
-    batch.rescan.add(path);
+  const there = fs.stat(path);
+  if (there === undefined || statExactly(fs, path) !== undefined) {
+    const obstacle = there === undefined ? undefined : obstacleAt(batch, path, there);
+    if (obstacle === undefined) batch.rescan.add(path);
+    else batch.fail({ id, path, ...obstacle });
     return;
   }
   const message = `Cannot put "${path}" there: this file system has that name in another spelling`;
   batch.fail({ id, path, code: "name_collision", message });
+}
+
+/**
+ * What no scan makes a node of stays: a socket, what cannot be read, a directory that is kept for
+ * what is ignored in it. To look at it again and again would not help.
+ */
+function obstacleAt(batch: ApplyBatch, path: string, there: Stat) {
+  const { store } = batch.ports;
+  const known = store.problems().find((problem) => problem.path === path);
+  if (known !== undefined && SCAN_CODES.has(known.code)) {
+    return { code: known.code, message: known.message };
+  }
+  if (there.kind !== "directory" || !isLeftover(batch, there)) return undefined;
+  const message = `Cannot put "${path}" there: a directory is kept there for what is ignored in it`;
+  return { code: "name_collision", message } as const;
 }
 
 /** New bytes for a file, or a new target for a symlink, in one atomic exchange. */
@@ -328,6 +347,8 @@ function deleteDirectory(
 ): void {
   const { fs } = batch.ports;
   const below = nodesBelow(batch, node.id);
+  // What could not be taken out of it has been told: the directory waits with it.
+  if (below.some((id) => batch.hasFailed(id))) return;
   if (
     (below.length > 0 && !isOutOfSight(batch, path, below)) ||
     fs.stat(path)?.identity !== node.identity

@@ -2,7 +2,6 @@
  * One cycle: pull, scan what is dirty, reconcile, guard, supply and post, apply, record.
  * Rules: Y1, Y4, Y5, R12, O5. Single-threaded; decides when, the modules that it calls decide what.
  */
-import type { ErrorCode } from "../core/error.ts";
 import { SyncedError } from "../core/error.ts";
 import { groupOps } from "../core/group-ops.ts";
 import type { DeviceId, NodeId } from "../core/identifier.ts";
@@ -17,21 +16,18 @@ import { sliceOfDirty } from "./dirty-slice.ts";
 import { codeOfTrouble } from "./disk-trouble.ts";
 import { DisplacedContents } from "./displaced-contents.ts";
 import type { Holding } from "./hold.ts";
-import { FINAL_REFUSALS, NEVER_SYNCED } from "./lasting-trouble.ts";
+import { FINAL_REFUSALS } from "./lasting-trouble.ts";
 import { makeDurable } from "./make-durable.ts";
 import { packBatches } from "./pack-batches.ts";
+import { ParkedNodes } from "./parked-nodes.ts";
 import type { ClientPorts } from "./ports.ts";
 import type { RemoteLog } from "./remote-log.ts";
 import type { Scanner } from "./scan.ts";
-import { SCAN_CODES } from "./scan-problems.ts";
 import { ServerRoom } from "./server-room.ts";
 import { type SupplyReport, suppliesOf, supplyContents } from "./supply.ts";
 import { applyTransitions } from "./transition.ts";
 import { PackSize } from "./upload.ts";
 
-/** A node whose last try failed is left alone for a while: doubled each time. */
-const PARK_DELAY_MS_MIN = 1_000;
-const PARK_DELAY_MS_MAX = 300_000;
 /**
  * Refused again without any news from the log: after so many times it is a problem of that path.
  */
@@ -59,19 +55,13 @@ export interface RoundsReport {
   readonly conflicts: number;
 }
 
-interface Parked {
-  readonly code: ErrorCode;
-  readonly untilMs: number;
-  readonly delayMs: number;
-}
-
 /**
  * Turns dirty nodes into settled ones. Keeps what it must know between cycles: who was refused or
  * failed lately.
  */
 export class Rounds {
   readonly #context: CycleContext;
-  readonly #parked = new Map<NodeId, Parked>();
+  readonly #parked: ParkedNodes;
   readonly #refusals = new Map<NodeId, { readonly count: number; readonly head: number }>();
   /** Under which rules ignored remote nodes were left out. */
   #judgedBy: IgnoreRules | undefined;
@@ -86,7 +76,7 @@ export class Rounds {
   constructor(context: CycleContext) {
     this.#context = context;
     this.#room = new ServerRoom(context.ports);
-    this.#forgetEarlier();
+    this.#parked = new ParkedNodes(context.ports);
   }
 
   /**
@@ -96,7 +86,7 @@ export class Rounds {
    * recorded
    */
   async run(signal: AbortSignal): Promise<RoundsReport> {
-    this.#unpark();
+    this.#parked.unpark();
     this.#lookAgainAtIgnored();
     this.#rescan = new Set();
     this.#conflicts = 0;
@@ -115,19 +105,18 @@ export class Rounds {
       // A part in which nothing can be done says nothing about the rest.
       isWhole = !progress && store.dirtyCount() >= waiting;
     }
-    this.#forgetSolved();
+    this.#parked.forgetSolved();
     if (this.#rescan.size === 0) this.#room.end();
     return {
       rescan: this.#rescan,
-      retryAtMs: this.#nextRetry(),
+      retryAtMs: earlier(this.#room.retryAtMs, this.#parked.retryAtMs),
       conflicts: this.#conflicts,
     };
   }
 
   /** True while something waits that the next try may well carry out. */
   get awaitsRetry(): boolean {
-    for (const { code } of this.#parked.values()) if (!NEVER_SYNCED.has(code)) return true;
-    return false;
+    return this.#parked.awaitsRetry;
   }
 
   /** Why something waits for room on the server, if anything does. */
@@ -179,7 +168,7 @@ export class Rounds {
 
   #withoutParked(plan: Plan): Plan {
     if (this.#parked.size === 0) return plan;
-    this.#parkWithOthers(plan);
+    this.#parked.parkWithOthers(plan);
     const ops = new Map([...plan.ops].filter(([id]) => !this.#parked.has(id)));
     const transitions = plan.transitions.filter(
       (step) => !this.#parked.has(step.kind === "create" ? step.node.id : step.id),
@@ -233,11 +222,8 @@ export class Rounds {
     const report = await applyTransitions(ports, plan.transitions, options, signal);
     log.dropInlined();
     for (const path of report.rescan) this.#rescan.add(path);
-    for (const { id, path, code } of report.failed) {
-      this.#park(id, code);
-      this.#troubles.set(id, path);
-    }
-    this.#parkWithOthers(plan);
+    for (const failure of report.failed) this.#parked.park(failure);
+    this.#parked.parkWithOthers(plan);
     this.#lacksRoom =
       report.failed.some(({ code }) => code === "storage_full") &&
       plan.transitions.every(({ kind }) => kind === "create" || kind === "replace");
@@ -252,7 +238,7 @@ export class Rounds {
       remote: this.#context.ports.store.remote,
     });
     for (const id of oversized) {
-      this.#problem(
+      this.#parked.tell(
         id,
         "batch_too_large",
         "more names change places in a circle than one group may hold",
@@ -283,7 +269,7 @@ export class Rounds {
     const failed = await durable;
     const { unavailable, refused, rescan } = await supply;
     for (const path of rescan) this.#rescan.add(path);
-    for (const [id, { code, message }] of refused) this.#problem(id, code, message);
+    for (const [id, { code, message }] of refused) this.#parked.tell(id, code, message);
     const groups = batch.groups.filter(
       (group) => !group.some(({ node }) => unavailable.has(node) || failed.has(node)),
     );
@@ -310,7 +296,7 @@ export class Rounds {
   /** @returns those that cannot be, which is a problem of their paths. */
   async #makeDurable(ids: Iterable<NodeId>): Promise<ReadonlyMap<NodeId, FileSystemError>> {
     const failed = await makeDurable(this.#context.ports, ids);
-    for (const [id, error] of failed) this.#problem(id, codeOfTrouble(error), error.message);
+    for (const [id, error] of failed) this.#parked.tell(id, codeOfTrouble(error), error.message);
     return failed;
   }
 
@@ -329,7 +315,7 @@ export class Rounds {
       const { groups } = posted;
       const middle = groups.length >> 1;
       if (middle === 0) {
-        for (const { node } of groups.flat()) this.#problem(node, cause.code, cause.message);
+        for (const { node } of groups.flat()) this.#parked.tell(node, cause.code, cause.message);
         return groups;
       }
       const halves = [groups.slice(0, middle), groups.slice(middle)];
@@ -389,7 +375,7 @@ export class Rounds {
     const count = before !== undefined && before.head === log.head ? before.count + 1 : 1;
     this.#refusals.set(op.node, { count, head: log.head });
     const isFinal = FINAL_REFUSALS.has(result.code);
-    if (isFinal || count >= REFUSALS_MAX) this.#problem(op.node, result.code, result.detail);
+    if (isFinal || count >= REFUSALS_MAX) this.#parked.tell(op.node, result.code, result.detail);
   }
 
   /** Where it is, or for what is gone from both sides where it was. */
@@ -397,83 +383,10 @@ export class Rounds {
     const { local, remote, base } = this.#context.ports.store;
     return pathOf(local, id) ?? pathOf(remote, id) ?? pathOf(base, id);
   }
+}
 
-  #problem(id: NodeId, code: ErrorCode, message: string): void {
-    const { store, observer } = this.#context.ports;
-    this.#park(id, code);
-    const path = pathOf(store.local, id) ?? pathOf(store.remote, id);
-    if (path === undefined) return;
-    this.#troubles.set(id, path);
-    store.setProblem(path, { path, code, message });
-    observer.emit({ event: "problem", path, code, message });
-  }
-
-  #park(id: NodeId, code: ErrorCode): void {
-    const before = this.#parked.get(id)?.delayMs ?? this.#delays.get(id);
-    const delayMs = Math.min(PARK_DELAY_MS_MAX, (before ?? PARK_DELAY_MS_MIN / 2) * 2);
-    this.#delays.set(id, delayMs);
-    this.#parked.set(id, {
-      untilMs: this.#context.ports.clock.monotonic() + delayMs,
-      delayMs,
-      code,
-    });
-  }
-
-  readonly #delays = new Map<NodeId, number>();
-  /** Paths of the problems that were recorded here, by node. */
-  readonly #troubles = new Map<NodeId, string>();
-
-  /**
-   * What belongs below a directory that cannot be made, or where a node stands that cannot leave,
-   * waits with it; what others wait for comes first in a plan.
-   */
-  #parkWithOthers({ transitions }: Plan): void {
-    const { local } = this.#context.ports.store;
-    for (const step of transitions) {
-      if (step.kind !== "create" && step.kind !== "move") continue;
-      const { id, parent, name } = step.kind === "create" ? step.node : step;
-      const occupant = local.child(parent, name)?.id;
-      const awaited = this.#parked.get(parent) ?? (occupant && this.#parked.get(occupant));
-      if (awaited !== undefined) this.#parked.set(id, awaited);
-    }
-  }
-
-  /** A problem ends with the wish: its node was settled in another way than by being carried out. */
-  #forgetSolved(): void {
-    if (this.#troubles.size === 0) return;
-    const { store } = this.#context.ports;
-    const dirty = new Set(store.dirty());
-    for (const [id, path] of this.#troubles) {
-      if (dirty.has(id)) continue;
-      this.#troubles.delete(id);
-      this.#delays.delete(id);
-      this.#parked.delete(id);
-      const problem = store.problems().find((one) => one.path === path);
-      if (problem !== undefined && !SCAN_CODES.has(problem.code)) store.setProblem(path, undefined);
-    }
-  }
-
-  /** What an earlier run could not do is tried again at once, and told again where it still fails. */
-  #forgetEarlier(): void {
-    const { store } = this.#context.ports;
-    for (const { path, code } of store.problems()) {
-      if (!SCAN_CODES.has(code)) store.setProblem(path, undefined);
-    }
-  }
-
-  /** Lets those be tried again whose time has come. */
-  #unpark(): void {
-    const now = this.#context.ports.clock.monotonic();
-    for (const [id, { untilMs }] of this.#parked) if (untilMs <= now) this.#parked.delete(id);
-  }
-
-  #nextRetry(): number | undefined {
-    let next = this.#room.retryAtMs;
-    for (const { untilMs } of this.#parked.values()) {
-      if (next === undefined || untilMs < next) next = untilMs;
-    }
-    return next;
-  }
+function earlier(a: number | undefined, b: number | undefined): number | undefined {
+  return a === undefined || b === undefined ? (a ?? b) : Math.min(a, b);
 }
 
 function placesDirectories({ ops, transitions }: Plan): boolean {

@@ -15,6 +15,7 @@ export function codeOfTrouble({ code }: FileSystemError): ErrorCode {
     case "not_directory":
       return "file_changed";
     case "denied":
+    case "read_only":
     case "exhausted":
     case "io":
       return "file_unwritable";

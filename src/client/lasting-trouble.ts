@@ -4,6 +4,9 @@ import type { ErrorCode } from "../core/error.ts";
 /** Such a path is no part of what can be in sync here: it is only listed. */
 export const NEVER_SYNCED: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "name_collision",
+  "file_protected",
+  "file_unreadable",
+  "unsupported_kind",
   "unsupported_name",
   "other_file_system",
   "invalid_path",

@@ -17,6 +17,7 @@ import type { ClientPorts } from "./ports.ts";
 import { checkQuarantine, countQuarantineScan, nextQuarantineCheckMs } from "./quarantine.ts";
 import { recoverJournal } from "./recover.ts";
 import { recoverCreated } from "./recover-created.ts";
+import { removeEmptied } from "./remove-emptied.ts";
 import { Scanner } from "./scan.ts";
 import { Session } from "./session.ts";
 import { Standing } from "./standing.ts";
@@ -352,6 +353,7 @@ class Loop {
     this.#again = report.again;
     this.#isUnsettled = report.unsettled;
     countQuarantineScan(this.#ports);
+    removeEmptied(this.#ports, this.#scanner.emptied);
     return true;
   }
 

@@ -8,9 +8,9 @@ import { TEMPORARY_AGE_MS_MIN } from "../core/limits.ts";
 import type { Content, LocalNode } from "../core/node.ts";
 import { checkName, joinPath, looksTemporary } from "../core/path.ts";
 import { pathOf } from "../core/tree.ts";
-import { FileSystemError, type Stat } from "../ports/filesystem.ts";
+import { FileSystemError, type Listing, type Stat } from "../ports/filesystem.ts";
 import { readContent } from "./scan-content.ts";
-import type { Entry, ScanRun, Task } from "./scan-run.ts";
+import type { Emptied, Entry, ScanRun, Task } from "./scan-run.ts";
 import { statExactly } from "./spelling.ts";
 
 /** Equals no stamp that a file system gives. */
@@ -114,10 +114,14 @@ async function inherit(
 }
 
 async function create(run: ScanRun, task: Task, entry: Entry): Promise<void> {
-  const { name, path, stat } = entry;
+  const { name, stat } = entry;
   const { store, random } = run.ports;
   if (stat.kind === "directory" && store.isLeftover(stat.identity)) {
-    if (!holdsSyncable(run, path)) return;
+    const leftover = lookInto(run, entry);
+    if (!leftover.holdsSyncable) {
+      if (leftover.isEmpty) lookAtEmptied(run, entry, leftover.directories);
+      return;
+    }
     store.setLeftover(stat.identity, false);
   }
   const former = formerNode(run, task.id, entry);
@@ -159,30 +163,53 @@ function descend(run: ScanRun, { path, stat }: Entry, id: NodeId): void {
   });
 }
 
-/** A8: true where something syncable is in a left-over directory, or in one left over within it. */
-function holdsSyncable(run: ScanRun, path: string): boolean {
-  const pending = [path];
-  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
-    const entries = entriesOf(run, next);
-    // Nobody scans it, so that its rules are looked at here: they may be others by now, or gone.
-    run.ignoreFiles.load(next, entries.find(({ name }) => name === IGNORE_FILE)?.stat);
-    for (const { name, stat } of entries) {
-      const inner = joinPath(next, name);
-      const isDirectory = stat.kind === "directory";
-      if (stat.kind === "other" || !stat.sameDevice || checkName(name) !== undefined) continue;
-      if (run.isIgnored(inner, isDirectory)) continue;
-      if (!isDirectory || !run.ports.store.isLeftover(stat.identity)) return true;
-      pending.push(inner);
-    }
-  }
-  return false;
+interface Leftover {
+  /** A8: something syncable is in it, or in one left over within it. */
+  readonly holdsSyncable: boolean;
+  /** Nothing is in it but left-over directories of which the same is true. */
+  readonly isEmpty: boolean;
+  /** Itself, and what is left over within it. */
+  readonly directories: readonly Emptied[];
 }
 
-function entriesOf(run: ScanRun, path: string) {
+function lookInto(run: ScanRun, { path, stat: { identity } }: Entry): Leftover {
+  const directories = [{ path, identity }];
+  let isEmpty = true;
+  for (const next of directories) {
+    const listing = listingOf(run, next.path);
+    const entries = listing?.entries ?? [];
+    if (listing === undefined || listing.illegible.length > 0) isEmpty = false;
+    // Nobody scans it, so that its rules are looked at here: they may be others by now, or gone.
+    run.ignoreFiles.load(next.path, entries.find(({ name }) => name === IGNORE_FILE)?.stat);
+    for (const { name, stat } of entries) {
+      const inner = joinPath(next.path, name);
+      const isDirectory = stat.kind === "directory";
+      const isLeftover = isDirectory && run.ports.store.isLeftover(stat.identity);
+      const isOutside = stat.kind === "other" || !stat.sameDevice || checkName(name) !== undefined;
+      const isLeft = isOutside || run.isIgnored(inner, isDirectory);
+      if (!isLeft && !isLeftover) return { holdsSyncable: true, isEmpty: false, directories };
+      if (isLeftover && stat.sameDevice) directories.push({ path: inner, identity: stat.identity });
+      else isEmpty = false;
+    }
+  }
+  return { holdsSyncable: false, isEmpty, directories };
+}
+
+/** Whoever emptied it may be about to fill it again. */
+function lookAtEmptied(run: ScanRun, { path, stat }: Entry, emptied: readonly Emptied[]): void {
+  run.problems.clearBelow(path);
+  if (run.isYoung(stat)) {
+    run.revisits.racy(path, stat.stamp, run.ports.clock.monotonic());
+    return;
+  }
+  for (const directory of emptied.toReversed()) run.emptied.push(directory);
+}
+
+function listingOf(run: ScanRun, path: string): Listing | undefined {
   try {
-    return run.ports.fs.list(path)?.entries ?? [];
+    return run.ports.fs.list(path);
   } catch (error) {
-    if (error instanceof FileSystemError) return [];
+    if (error instanceof FileSystemError) return undefined;
     throw error;
   }
 }

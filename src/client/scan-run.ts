@@ -36,6 +36,12 @@ export interface Entry {
   readonly stat: Stat;
 }
 
+/** A directory that was kept for what is gone by now (A8). */
+export interface Emptied {
+  readonly path: string;
+  readonly identity: string;
+}
+
 interface RunParts {
   readonly ports: ScanPorts;
   readonly draft: Draft;
@@ -65,6 +71,8 @@ export class ScanRun {
   readonly startedMs: number;
   /** Missing before this scan, and missed again by it. */
   readonly confirmed = new Set<NodeId>();
+  /** Left-over directories with nothing in them any more, inner ones first. */
+  readonly emptied: Emptied[] = [];
   /** Files looked at. */
   files = 0;
   /** The root was there at first, and then was not. */

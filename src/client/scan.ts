@@ -19,7 +19,7 @@ import { scanDirectory } from "./scan-directory.ts";
 import { Draft } from "./scan-draft.ts";
 import { Disappearances, Revisits } from "./scan-memory.ts";
 import { ScanProblems } from "./scan-problems.ts";
-import { type ScanPorts, ScanRun } from "./scan-run.ts";
+import { type Emptied, type ScanPorts, ScanRun } from "./scan-run.ts";
 
 export type ScanRequest =
   /** `isTold`: the watcher told of more changes than it could name. */
@@ -63,6 +63,7 @@ export class Scanner {
   readonly #disappearances = new Disappearances();
   /** Where found nodes wait for missing ones to leave. */
   #blockedPaths: readonly string[] = [];
+  #emptied: readonly Emptied[] = [];
   /** All rules files are only known once everything was looked at. */
   #isWarm = false;
 
@@ -71,6 +72,11 @@ export class Scanner {
     this.#ports = ports;
     this.#chunker = new Chunker(profile);
     this.#ignoreFiles = new IgnoreFiles(ports.fs);
+  }
+
+  /** Left-over directories that the last scan found empty, inner ones first. */
+  get emptied(): readonly Emptied[] {
+    return this.#emptied;
   }
 
   /** As the last scan found them. */
@@ -242,6 +248,7 @@ export class Scanner {
   }
 
   #report(run: ScanRun, complete: boolean): ScanReport {
+    this.#emptied = run.emptied;
     const { files } = run;
     const again = this.#again();
     const isWaiting = this.#disappearances.size + this.#blockedPaths.length > 0;

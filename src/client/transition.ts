@@ -91,6 +91,8 @@ class Application {
   /** Nodes whose places other spellings have. */
   readonly #taken = new Set<NodeId>();
   readonly #failed: ApplyFailure[] = [];
+  /** Metadata of files that belong to another user: each becomes a copy of this one's own. */
+  readonly #asCopies: Transition[] = [];
   #applied = 0;
   #conflicts = 0;
 
@@ -112,7 +114,20 @@ class Application {
       this.#coming.set(idOf(step), (this.#coming.get(idOf(step)) ?? 0) + 1);
     }
     for (const step of transitions) if (this.#isTaken(step)) this.#taken.add(idOf(step));
-    const batches = cutBatches(transitions);
+    await this.#runBatches(cutBatches(transitions));
+    const copies = this.#asCopies.splice(0);
+    for (const step of copies) this.#progress.expect(contentOf(step)?.size ?? 0);
+    if (copies.length > 0) await this.#runBatches(cutBatches(copies));
+    this.#progress.end();
+    // What could not be judged to its end has another chance, before its user misses it.
+    if (this.#ports.store.journal().length > 0) {
+      this.rescan(await recoverJournal(this.#ports, this.#options));
+    }
+    const rescan = new Set([...this.#rescan].filter((path) => !isOurs(path)));
+    return { applied: this.#applied, conflicts: this.#conflicts, rescan, failed: this.#failed };
+  }
+
+  async #runBatches(batches: readonly (readonly Transition[])[]): Promise<void> {
     let staging = this.#stage(batches[0] ?? []);
     for (const [index, steps] of batches.entries()) {
       const stage = await staging;
@@ -133,13 +148,6 @@ class Application {
       this.#drop(await staging);
       break;
     }
-    this.#progress.end();
-    // What could not be judged to its end has another chance, before its user misses it.
-    if (this.#ports.store.journal().length > 0) {
-      this.rescan(await recoverJournal(this.#ports, this.#options));
-    }
-    const rescan = new Set([...this.#rescan].filter((path) => !isOurs(path)));
-    return { applied: this.#applied, conflicts: this.#conflicts, rescan, failed: this.#failed };
   }
 
   /** Never rejects for trouble with the server: the report says it. */
@@ -199,6 +207,8 @@ class Application {
   async #apply(steps: readonly Transition[], stage: StageReport, isLast: boolean): Promise<void> {
     const batch = new ApplyBatch(this.#ports, this.#options.deviceName);
     batch.isComing = (id) => (this.#coming.get(id) ?? 0) > 0;
+    const known = new Set(this.#failed.map(({ id }) => id));
+    batch.hasFailed = (id) => known.has(id) || batch.failed.some((failure) => failure.id === id);
     for (const path of this.#rescan) batch.rescan.add(path);
     for (const failure of stage.failed) {
       const path = this.#pathAt(batch, steps, failure.id);
@@ -270,8 +280,17 @@ class Application {
    * scanned.
    */
   #blame(batch: ApplyBatch, step: Transition, error: FileSystemError): void {
+    if (step.kind === "metadata" && error.code === "denied") {
+      const { id, content, expected } = step;
+      this.#asCopies.push({ kind: "replace", id, content, expected });
+      return;
+    }
     const id = idOf(step);
     const path = this.#pathAt(batch, [step], id);
+    if (error.code === "denied") {
+      batch.fail({ id, path, ...protection(path) });
+      return;
+    }
     batch.rescan.add(path);
     if (error.code === "not_directory" || isGone(this.#ports, parentPath(path))) {
       batch.rescan.add(parentPath(path));
@@ -395,6 +414,13 @@ function digestOfContent(content: Content): Digest | undefined {
 
 function idOf(step: Transition): NodeId {
   return step.kind === "create" ? step.node.id : step.id;
+}
+
+/** Only a person helps: to look at it again and again would not. */
+function protection(path: string) {
+  const step = "see who owns it and its directory, their permissions and their flags";
+  const message = `Cannot change "${path}": this user may not; ${step}`;
+  return { code: "file_protected", message } as const;
 }
 
 /** The file content that has to be staged for a step. */

@@ -66,7 +66,9 @@ export const command = defineCommand({
       const status = { ...frozen(standing, path), pending, guard };
       if (args.json) process.stdout.write(`${JSON.stringify(status)}\n`);
       else describe(status, createOutput(args), args.path);
-      return status.state === "in_sync" ? 0 : EXIT_NOT_IN_SYNC;
+      // What is listed and left alone keeps nothing else from being in sync, but it is not here.
+      const isWhole = pending.up + pending.down === 0;
+      return status.state === "in_sync" && isWhole ? 0 : EXIT_NOT_IN_SYNC;
     } finally {
       store.close();
     }
@@ -184,7 +186,7 @@ function describe(status: FolderStatus, output: Output, folder: string): void {
 function headline(status: FolderStatus): string {
   switch (status.state) {
     case "in_sync":
-      return "In sync";
+      return status.pending.down > 0 ? "In sync, but for what is left alone" : "In sync";
     case "syncing":
       return status.reason === null ? "Syncing" : `Syncing: ${status.reason}`;
     case "held":

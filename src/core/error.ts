@@ -102,6 +102,7 @@ export const ERROR_KINDS = {
   file_changed: kind("File changed while it was used", 409, 3, true),
   file_unreadable: kind("File cannot be read", 409, 3, true),
   file_unwritable: kind("File cannot be written", 409, 3, true),
+  file_protected: kind("File may not be changed by this user", 409, 3),
   unsupported_name: kind("Name cannot be synced", 422, 3),
   unsupported_kind: kind("Kind of file cannot be synced", 422, 3),
   other_file_system: kind("Another file system is mounted there", 409, 3),

@@ -162,8 +162,10 @@ export interface FileSystem {
 }
 
 export type FileSystemErrorCode =
-  /** EACCES, EPERM, EROFS */
+  /** EACCES, EPERM */
   | "denied"
+  /** EROFS */
+  | "read_only"
   /** ENOSPC, EDQUOT, EFBIG */
   | "full"
   /** ENAMETOOLONG, EILSEQ, EINVAL on a name */

@@ -111,7 +111,7 @@ for (const exchange of [true, false]) {
       world.onCall = (name, path) =>
         name === "moveNoReplace" && path === "a/b/g" ? "denied" : undefined;
       const report = await world.apply();
-      expect(report.failed).toMatchObject([{ path: "c", code: "file_unwritable" }]);
+      expect(report.failed).toMatchObject([{ path: "c", code: "file_protected" }]);
       expect(world.files()).toEqual({ "a/f": "text of a/f", "a/b/g": "text of a/b/g" });
       world.onCall = () => undefined;
       await world.converge();

@@ -467,8 +467,8 @@ for (const exchange of [true, false]) {
       world.remoteCreate("n", "new n");
       world.onCall = (name, path) => (name !== "stat" || path !== "b" ? undefined : "denied");
       const report = await world.apply();
-      expect(report.failed).toMatchObject([{ path: "b", code: "file_unwritable" }]);
-      expect(world.store.problems()).toMatchObject([{ path: "b", code: "file_unwritable" }]);
+      expect(report.failed).toMatchObject([{ path: "b", code: "file_protected" }]);
+      expect(world.store.problems()).toMatchObject([{ path: "b", code: "file_protected" }]);
       expect(world.files()).toEqual({ a: "new a", b: "text of b", c: "new c", n: "new n" });
       world.onCall = () => undefined;
       await world.converge();

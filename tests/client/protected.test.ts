@@ -1,0 +1,109 @@
+/**
+ * What this user may not change, and what no scan makes a node of: listed once, and not asked for
+ * again and again. Rules: D2, D8, A8.
+ */
+import { describe, expect, test } from "bun:test";
+import { ParkedNodes } from "../../src/client/parked-nodes.ts";
+import { removeEmptied } from "../../src/client/remove-emptied.ts";
+import { type ApplyWorld, syncedWorld } from "./apply-world.ts";
+import { CALM_MS } from "./scan-world.ts";
+
+/** These calls at these paths are not permitted. */
+function forbid(world: ApplyWorld, ...calls: string[]): void {
+  world.onCall = (name, path) => (calls.includes(`${name} ${path}`) ? "denied" : undefined);
+}
+
+describe("applyTransitions() without permission", () => {
+  test("gives new metadata to a file of another user as a copy of its own [D2, D8, R5]", async () => {
+    const world = await syncedWorld(true, "f");
+    const { identity } = world.node("f");
+    world.remoteWrite("f", world.content("text of f", { executable: true }));
+    forbid(world, "setMetadata f");
+    const report = await world.apply();
+    expect(report).toMatchObject({ applied: 1, conflicts: 0, failed: [] });
+    expect(world.files()).toEqual({ f: "text of f" });
+    expect(world.fs.stat("f")?.executable).toBe(true);
+    expect(world.node("f").identity).not.toBe(identity);
+    await world.converge();
+    expect(world.isSettled()).toBe(true);
+  });
+
+  test("lists what it may not change, and looks at nothing again for it [D8]", async () => {
+    const world = await syncedWorld(true, "d/a", "d/b");
+    world.remoteDelete("d/a");
+    world.remoteDelete("d/b");
+    world.remoteDelete("d");
+    forbid(world, "moveNoReplace d/a");
+    const report = await world.apply();
+    expect(report.failed).toMatchObject([{ path: "d/a", code: "file_protected" }]);
+    expect(report.rescan).toEqual(new Set());
+    expect(world.files()).toEqual({ "d/a": "text of d/a" });
+    const plan = world.plan();
+    const parked = new ParkedNodes(world.ports);
+    for (const failure of report.failed) parked.park(failure);
+    parked.parkWithOthers(plan);
+    expect(world.store.dirty().every((id) => parked.has(id))).toBe(true);
+    expect(parked.awaitsRetry).toBe(false);
+  });
+});
+
+describe("an obstacle", () => {
+  test("that no scan makes a node of is listed, and waited for without looking [D8]", async () => {
+    const world = await syncedWorld(true);
+    world.put("f", world.disk.newOther());
+    await world.settle();
+    world.remoteCreate("f", "from elsewhere");
+    const report = await world.apply();
+    expect(report.rescan).toEqual(new Set());
+    expect(report.failed).toMatchObject([{ path: "f", code: "unsupported_kind" }]);
+    const parked = new ParkedNodes(world.ports);
+    for (const failure of report.failed) parked.park(failure);
+    parked.unpark();
+    expect(parked.size).toBe(1);
+    world.remove("f");
+    await world.settle();
+    parked.unpark();
+    expect(parked.size).toBe(0);
+    await world.converge();
+    expect(world.files()).toEqual({ f: "from elsewhere" });
+    expect(world.store.problems()).toEqual([]);
+  });
+
+  test("that is a directory kept for what is ignored in it is listed [D8, A8]", async () => {
+    const world = await syncedWorld(true, "d/f");
+    world.ignores = (path) => path.endsWith(".tmp");
+    world.make(".synced/");
+    world.write(".syncedignore", "*.tmp\n");
+    world.write("d/x.tmp", "ignored");
+    await world.agree();
+    world.remoteDelete("d/f");
+    world.remoteDelete("d");
+    await world.apply();
+    await world.settle();
+    world.remoteCreate("d", "from elsewhere");
+    const report = await world.apply();
+    expect(report.failed).toMatchObject([{ path: "d", code: "name_collision" }]);
+    expect(report.rescan).toEqual(new Set());
+    expect(world.files()["d/x.tmp"]).toBe("ignored");
+    // Emptied, it makes room.
+    world.remove("d/x.tmp");
+    await world.scan();
+    expect(world.scanner.emptied).toEqual([]);
+    world.clock.elapsedMs += CALM_MS;
+    await world.scan();
+    removeEmptied(world.ports, world.scanner.emptied);
+    await world.converge();
+    expect(world.files()["d"]).toBe("from elsewhere");
+  });
+});
+
+test("a trouble that lasts stays listed after a scan that sees nothing of it [D8, I43]", async () => {
+  const world = await syncedWorld(true);
+  const id = world.remoteCreate("f", "from elsewhere");
+  const parked = new ParkedNodes(world.ports);
+  parked.tell(id, "unsupported_name", "Cannot create it here");
+  await world.settle();
+  world.store.setProblem("f", undefined);
+  parked.forgetSolved();
+  expect(world.store.problems()).toMatchObject([{ path: "f", code: "unsupported_name" }]);
+});
