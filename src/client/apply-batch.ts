@@ -14,6 +14,7 @@ import type { ClientEvent } from "../ports/observer.ts";
 import type { ConflictCopy } from "../ports/state-store.ts";
 import { ApplyDraft } from "./apply-draft.ts";
 import type { DisplacedContent } from "./displaced-contents.ts";
+import { forgetName } from "./former-names.ts";
 import { Pace } from "./pace.ts";
 import { type ClientPorts, QUARANTINE_DIRECTORY, STAGING_DIRECTORY } from "./ports.ts";
 import { RACY_MARK } from "./scan-content.ts";
@@ -230,6 +231,8 @@ export class ApplyBatch {
         store.setProblem(path, { path, code, message });
       }
     });
+    const waiting = new Set(this.#quarantined.map(({ id }) => id));
+    for (const id of this.#resolved) if (!waiting.has(id)) forgetName(fs, id);
     for (const event of this.#events) observer.emit(event);
     for (const { path, of } of this.#copies) observer.emit({ event: "conflict", path, of });
     for (const { path, code, message } of news) {

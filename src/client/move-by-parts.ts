@@ -11,6 +11,7 @@ import { baseName, joinPath, parentPath } from "../core/path.ts";
 import { type FileSystem, FileSystemError } from "../ports/filesystem.ts";
 import type { ApplyBatch } from "./apply-batch.ts";
 import { moveToFreeName } from "./conflict-copy.ts";
+import { noteName } from "./former-names.ts";
 import { PARKING_DIRECTORY } from "./ports.ts";
 
 /** Its user goes on making entries in the old directory; after so many looks they stay in it. */
@@ -28,14 +29,16 @@ export function moveEntry(
   to: string,
 ): "moved" | "exists" | "absent" {
   const { fs } = batch.ports;
+  const aside = joinPath(PARKING_DIRECTORY, id);
   try {
+    if (to === aside) noteName(fs, id, from);
     return fs.moveNoReplace(from, to);
   } catch (error) {
     const isOther = error instanceof FileSystemError && error.code === "other_device";
-    const aside = joinPath(PARKING_DIRECTORY, id);
     if (!isOther || from === aside || fs.stat(from)?.kind !== "directory") throw error;
     if (to !== aside && fs.stat(to) !== undefined) return "exists";
     if (fs.stat(parentPath(to))?.kind !== "directory") return "absent";
+    noteName(fs, id, from);
     if (fs.makeDirectory(aside, from) === "exists") throw error;
     return moveParts(batch, { from, aside, to });
   }

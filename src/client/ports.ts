@@ -23,4 +23,6 @@ export const STAGING_DIRECTORY = ".synced/staging";
 export const QUARANTINE_DIRECTORY = ".synced/quarantine";
 /** Whole subtrees set aside while a directory and its own descendant trade places. */
 export const PARKING_DIRECTORY = ".synced/parking";
+/** Where entries of these three stood: see former-names.ts. */
+export const NAMES_DIRECTORY = ".synced/names";
 export const MARKER_FILE = ".synced/marker.json";

@@ -11,6 +11,7 @@ import type { QuarantineEntry } from "../ports/state-store.ts";
 import { ApplyBatch, type ApplyPorts } from "./apply-batch.ts";
 import { saveConflictCopy } from "./conflict-copy.ts";
 import { digestOf } from "./displaced.ts";
+import { forgetName } from "./former-names.ts";
 import { QUARANTINE_DIRECTORY } from "./ports.ts";
 import { nodeAt } from "./recover.ts";
 
@@ -83,6 +84,7 @@ export async function checkQuarantine(
   ports.store.transaction(() => {
     for (const id of checked) ports.store.removeQuarantine(id);
   });
+  for (const id of checked) forgetName(ports.fs, id);
 }
 
 async function check(batch: ApplyBatch, entry: QuarantineEntry): Promise<void> {

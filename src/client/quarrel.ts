@@ -12,6 +12,7 @@ import { FileSystemError } from "../ports/filesystem.ts";
 import type { StateStore } from "../ports/state-store.ts";
 import type { ApplyBatch } from "./apply-batch.ts";
 import { isUntouched, type Sighting, setDisplacedAside, sight } from "./displaced.ts";
+import { noteName } from "./former-names.ts";
 import { QUARANTINE_DIRECTORY } from "./ports.ts";
 
 /** The copy that this device made last in the same quarrel, as it stands. */
@@ -67,6 +68,7 @@ export async function retireCopy(
   const id = random.id<string>();
   const out = joinPath(QUARANTINE_DIRECTORY, id);
   try {
+    noteName(fs, id, path);
     if (fs.moveNoReplace(path, out) !== "moved") return false;
     batch.touch(path);
     if (await isUntouched(batch, out, seen)) {

@@ -3,6 +3,7 @@
  * directory. Rules: D7, I14, I3. Nothing that may be a user's only copy is unlinked: it is put
  * back, gets a conflict name, or goes to quarantine. May itself crash anywhere and be run again.
  */
+import { recoveredName } from "../core/conflict.ts";
 import type { Digest } from "../core/digest.ts";
 import { type NodeId, PARKING_ID, parseId, ROOT_ID } from "../core/identifier.ts";
 import type { LocalNode } from "../core/node.ts";
@@ -11,10 +12,12 @@ import { pathOf } from "../core/tree.ts";
 import { type FileSystem, FileSystemError, type Stat } from "../ports/filesystem.ts";
 import type { JournalEntry, StateStore } from "../ports/state-store.ts";
 import { ApplyBatch, type ApplyPorts } from "./apply-batch.ts";
-import { saveConflictCopy } from "./conflict-copy.ts";
+import { moveToFreeName, saveConflictCopy } from "./conflict-copy.ts";
 import { digestOf } from "./displaced.ts";
+import { formerPath, sweepNames } from "./former-names.ts";
 import { putPartsBack } from "./move-by-parts.ts";
 import {
+  NAMES_DIRECTORY,
   PARKING_DIRECTORY,
   QUARANTINE_DIRECTORY,
   STAGING_DIRECTORY,
@@ -25,8 +28,9 @@ import { unpark } from "./unpark.ts";
 
 /** Makes the directories below the state directory, where they are not there. */
 export function prepareStateDirectories(fs: FileSystem): void {
-  const directories = [STATE_DIRECTORY, STAGING_DIRECTORY, QUARANTINE_DIRECTORY, PARKING_DIRECTORY];
-  for (const directory of directories) fs.makeDirectory(directory);
+  fs.makeDirectory(STATE_DIRECTORY);
+  const kept = [STAGING_DIRECTORY, QUARANTINE_DIRECTORY, PARKING_DIRECTORY, NAMES_DIRECTORY];
+  for (const directory of kept) fs.makeDirectory(directory);
 }
 
 export interface RecoverOptions {
@@ -66,6 +70,7 @@ export async function recoverJournal(
   await recoverQuarantine(batch, options);
   await sweepStaging(batch, options);
   await batch.commit();
+  sweepNames(ports.fs, ports.store);
   return batch.rescan;
 }
 
@@ -261,7 +266,7 @@ async function recoverQuarantine(batch: ApplyBatch, options: RecoverOptions): Pr
 
 /**
  * Bytes of unknown origin: those that the server has wait in quarantine, the others get a name in
- * the root, where the scan makes them a node.
+ * the folder, where the scan makes them a node.
  */
 async function rescueUnknown(
   batch: ApplyBatch,
@@ -271,24 +276,51 @@ async function rescueUnknown(
   const { fs, store } = batch.ports;
   const digest = await readDigest(batch, path);
   const id = baseName(path);
+  const former = formerPath(fs, id);
   const stat = fs.stat(path);
   if (digest !== undefined && isId(id) && stat?.kind === "file") {
     const isKnown = stat.size === 0 || isOnServer(store, id, stat.identity, digest);
     if (isKnown || (await isInHistory(digest))) {
-      const entry = { id, kind: "replace", node: ROOT_ID, path: RESCUED_NAME, order: 0 } as const;
+      const place = former ?? RESCUED_NAME;
+      const entry = { id, kind: "replace", node: ROOT_ID, path: place, order: 0 } as const;
       await quarantine(batch, entry, path, digest);
       return;
     }
   }
-  for (let attempt = 1; ; attempt += 1) {
-    const name = attempt === 1 ? RESCUED_NAME : `${RESCUED_NAME} ${attempt}`;
-    if (store.local.child(ROOT_ID, name) !== undefined) continue;
-    const moved = fs.moveNoReplace(path, name);
-    if (moved === "exists") continue;
-    if (moved === "moved") batch.touch(name);
-    batch.rescan.add(name);
-    return;
-  }
+  putBackByName(batch, path, former, { mtimeNs: fileTimeOf(stat), hash6Source: digest ?? id });
+}
+
+function fileTimeOf(stat: Stat | undefined): string | undefined {
+  return stat?.kind === "file" ? stat.mtimeNs : undefined;
+}
+
+/** Beside where it stood; in the root where that is not known, or not there any more. */
+function putBackByName(
+  batch: ApplyBatch,
+  from: string,
+  former: string | undefined,
+  source: { readonly mtimeNs: string | undefined; readonly hash6Source: string },
+): void {
+  const { store } = batch.ports;
+  const parent = former === undefined ? "" : parentPath(former);
+  const directory = batch.look(parent)?.kind === "directory" ? parent : "";
+  const node = nodeAt(store, directory);
+  const named = moveToFreeName(batch, {
+    from,
+    directory,
+    parent: node,
+    nameOf: (attempt) => {
+      if (former !== undefined) {
+        return recoveredName({ ...source, name: baseName(former), attempt });
+      }
+      return attempt === 0 ? RESCUED_NAME : `${RESCUED_NAME} ${attempt + 1}`;
+    },
+    isFree: (place) => store.local.child(place.parent, place.name) === undefined,
+  });
+  if (named === undefined) return;
+  batch.touch(from);
+  batch.touch(named.path);
+  batch.rescan.add(named.path);
 }
 
 /**

@@ -23,6 +23,7 @@ import {
 } from "./apply-step.ts";
 import { codeOfTrouble } from "./disk-trouble.ts";
 import type { DisplacedContents } from "./displaced-contents.ts";
+import { noteName } from "./former-names.ts";
 import { type ClientPorts, STATE_DIRECTORY } from "./ports.ts";
 import { ProgressReport } from "./progress-report.ts";
 import { prepareStateDirectories, recoverJournal } from "./recover.ts";
@@ -351,6 +352,7 @@ class Journal {
       this.#written.set(this.#looked, entry.id);
     }
     if (entries.length === 0) return undefined;
+    for (const { id, path } of entries) noteName(this.#ports.fs, id, path);
     this.#ports.store.transaction(() => {
       for (const entry of entries) this.#ports.store.addJournal(entry);
     });

@@ -1,22 +1,23 @@
 /**
- * Conflict names: what a losing file is called.
- * Rules: R13. A function of its arguments alone, so that a retry, or another device, finds the same
- * name.
+ * Conflict names: what a losing file is called, and one that was recovered.
+ * Rules: R13, D7. A function of its arguments alone, so that a retry, or another device, finds the
+ * same name.
  */
-import type { Digest } from "./digest.ts";
-import type { NodeId } from "./identifier.ts";
 import { DEVICE_NAME_LENGTH_MAX, NAME_BYTES_MAX } from "./limits.ts";
 import { utf8LengthBytes } from "./path.ts";
 
-export interface ConflictNameSource {
-  /** The legal name that is lost. */
-  readonly name: string;
+export interface ConflictNameSource extends MarkedNameSource {
   /** The device's name as a person chose it. */
   readonly device: string;
-  /** The losing file's mtime; undefined for what has none. */
+}
+
+export interface MarkedNameSource {
+  /** The legal name that is lost. */
+  readonly name: string;
+  /** The file's mtime; undefined for what has none. */
   readonly mtimeNs: string | undefined;
-  /** The losing file's SHA-256, a symlink's target's SHA-256, a directory's node id. */
-  readonly hash6Source: Digest | NodeId;
+  /** The file's SHA-256, a symlink's target's SHA-256, a directory's node id. */
+  readonly hash6Source: string;
   /** 0 at first; the next one where the name is taken by other bytes. */
   readonly attempt: number;
 }
@@ -26,12 +27,19 @@ const EXTENSION_BYTES_MAX = 64;
 
 /** @returns a legal name: `name (conflict DEVICE YYYY-MM-DD HASH6).ext`, at most 255 bytes. */
 export function conflictName(source: ConflictNameSource): string {
+  return markedName(source, `conflict ${plainDeviceName(source.device)}`);
+}
+
+/** @returns a legal name: `name (recovered YYYY-MM-DD HASH6).ext`, at most 255 bytes. */
+export function recoveredName(source: MarkedNameSource): string {
+  return markedName(source, "recovered");
+}
+
+function markedName(source: MarkedNameSource, reason: string): string {
   const { stem, extension } = splitExtension(source.name);
-  const device = plainDeviceName(source.device);
   const hash6 = source.hash6Source.slice(0, 6);
   const retry = source.attempt === 0 ? "" : ` ${source.attempt + 1}`;
-  const mark = ` (conflict ${device} ${dateOf(source.mtimeNs)} ${hash6}${retry})`;
-  const suffix = mark + extension;
+  const suffix = ` (${reason} ${dateOf(source.mtimeNs)} ${hash6}${retry})${extension}`;
   return cutToBytes(stem, NAME_BYTES_MAX - utf8LengthBytes(suffix)) + suffix;
 }
 

@@ -11,7 +11,7 @@ describe("recoverJournal()", () => {
   test("makes the directories below the state directory [S1]", async () => {
     const world = new ApplyWorld();
     await recoverJournal(world.ports, { deviceName: DEVICE });
-    for (const name of ["staging", "quarantine", "parking"]) {
+    for (const name of ["staging", "quarantine", "parking", "names"]) {
       expect(world.disk.kindAt(`.synced/${name}`)).toBe("directory");
     }
   });
@@ -103,6 +103,63 @@ describe("recoverJournal()", () => {
     await world.emptyQuarantine();
     expect(world.entries("quarantine")).toEqual([]);
     expect(world.files()).toEqual({ recovered: "unseen edit" });
+  });
+
+  test("after the state was lost, rescued bytes have the name they had [D7, S4]", async () => {
+    for (const exchange of [true, false]) {
+      const world = await syncedWorld(exchange, "d/f.txt", "g", "e/deep/h", "twin/f");
+      const late = ["d/f.txt", "g", "e/deep/h"].map((path) => [path, world.inode(path)] as const);
+      for (const [path] of late) world.remoteWrite(path, `new ${path}`);
+      await world.apply();
+      expect(world.entries("names")).toEqual(world.entries("quarantine"));
+      // Programs go on writing to what was displaced; then the database is gone.
+      for (const [path, inode] of late) {
+        if (inode.kind !== "file") throw new Error("a file");
+        world.disk.write(inode, new TextEncoder().encode(`late ${path}`), "user", "durable");
+      }
+      world.remove("e/deep/h");
+      world.remove("e/deep");
+      const taken = `f (recovered 2026-01-01 ${sha256("late d/f.txt").slice(0, 6)}).txt`;
+      world.write(`d/${taken}`, "of the user");
+      world.loseState();
+      await world.recover(true);
+      const nameOf = (name: string, text: string) =>
+        `${name} (recovered 2026-01-01 ${sha256(text).slice(0, 6)})`;
+      expect(world.files()).toEqual({
+        "d/f.txt": "new d/f.txt",
+        [`d/${taken}`]: "of the user",
+        [`d/${taken.replace(")", " 2)")}`]: "late d/f.txt",
+        g: "new g",
+        [nameOf("g", "late g")]: "late g",
+        [nameOf("h", "late e/deep/h")]: "late e/deep/h",
+        "twin/f": "text of twin/f",
+      });
+      expect([...world.entries("names"), ...world.entries("quarantine")]).toEqual([]);
+    }
+  });
+
+  test("names are kept for as long as what they name, and no trouble stops the rest [D7]", async () => {
+    const world = await syncedWorld(true, "f", "g", "h");
+    world.onCall = (name, path) =>
+      path.startsWith(".synced/names/") && name !== "list" ? "denied" : undefined;
+    world.remoteWrite("f", "new");
+    await world.apply();
+    expect([world.entries("names").length, world.entries("quarantine").length]).toEqual([0, 1]);
+    world.onCall = () => undefined;
+    world.remoteWrite("g", "new");
+    world.remoteDelete("h");
+    await world.apply();
+    expect([world.entries("names").length, world.entries("quarantine").length]).toEqual([2, 3]);
+    await world.recover();
+    expect(world.entries("names").length).toBe(2);
+    await world.emptyQuarantine();
+    expect([...world.entries("names"), ...world.entries("quarantine")]).toEqual([]);
+    // One that nobody made here says nothing.
+    world.make(`.synced/names/${ID} -> ../../etc/passwd`);
+    world.write(`.synced/quarantine/${ID}`, "unseen edit");
+    await world.recover(true);
+    expect(world.files()).toEqual({ f: "new", g: "new", recovered: "unseen edit" });
+    expect(world.entries("names")).toEqual([]);
   });
 
   test("an unseen edit in staging gets a conflict name beside its file [D7, F6]", async () => {

@@ -49,7 +49,7 @@ export interface ScanWorldOptions {
 export class ScanWorld {
   readonly clock = new ManualClock();
   readonly disk: SimDisk;
-  readonly store: StateStore = openStateStore(":memory:");
+  store: StateStore = openStateStore(":memory:");
   readonly events: ClientEvent[] = [];
   readonly calls: string[] = [];
   /** Runs before each call of the scanner to the file system. */
@@ -82,6 +82,12 @@ export class ScanWorld {
   /** The process ends and begins again: what was only in memory is gone. */
   restart(): void {
     this.scanner = this.#newScanner();
+  }
+
+  /** The state database is gone: a new one knows nothing. */
+  loseState(): void {
+    this.store = openStateStore(":memory:");
+    this.restart();
   }
 
   #newScanner(): Scanner {

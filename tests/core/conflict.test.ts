@@ -1,7 +1,7 @@
 /** Conflict names [R13]. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { type ConflictNameSource, conflictName } from "../../src/core/conflict.ts";
+import { type ConflictNameSource, conflictName, recoveredName } from "../../src/core/conflict.ts";
 import { sha256 } from "../../src/core/digest.ts";
 import { checkName } from "../../src/core/path.ts";
 import { anyText, inAscii, legalName } from "../generate/names.ts";
@@ -19,6 +19,17 @@ function nameOf(source: Partial<ConflictNameSource>): string {
     ...source,
   });
 }
+
+test("recoveredName() says when the file was changed and what is in it [D7]", () => {
+  const source = { mtimeNs: "1767225600000000000", hash6Source: sha256("x"), attempt: 0 };
+  const hash6 = sha256("x").slice(0, 6);
+  const mark = `(recovered 2026-01-01 ${hash6})`;
+  expect(recoveredName({ ...source, name: "report.txt" })).toBe(`report ${mark}.txt`);
+  expect(recoveredName({ ...source, name: ".profile" })).toBe(`.profile ${mark}`);
+  const long = recoveredName({ ...source, name: `${"x".repeat(251)}.txt`, attempt: 1 });
+  expect(long).toEndWith(` (recovered 2026-01-01 ${hash6} 2).txt`);
+  expect(long).toHaveLength(255);
+});
 
 describe("conflictName()", () => {
   const mark = `(conflict laptop 2023-11-14 ${hash6})`;
