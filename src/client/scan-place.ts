@@ -30,24 +30,31 @@ export async function placeEntry(
   // Known: nobody who is known by this identity is in this place, and the entry may be synced.
   const occupant = missing.get(entry.name);
   const heir = occupant?.content.kind === kind ? occupant : undefined;
-  const found = run.draft.byIdentity(identity);
-  const mover = found?.content.kind === kind && hasLeft(run, found, entry) ? found : undefined;
+  const mover = [run.draft.byIdentity(identity), hardLink(entry, missing)].find(
+    (node) => node?.content.kind === kind && hasLeft(run, node, entry),
+  );
 
   if (mover !== undefined && heir !== undefined && isAtomicSave(run, mover)) {
-    // Nobody else has heard of the file that was written beside: this is an edit of the one it
-    // replaces.
+    // The file that was written beside was never more than the next version of the one that it
+    // replaces: this is an edit.
     run.disappearances.delete(mover.id);
     run.draft.remove(mover.id);
     missing.delete(entry.name);
     await inherit(run, task, entry, heir, mover.content);
   } else if (mover !== undefined) {
-    await move(run, task, entry, mover);
+    if (!isBackup(run, entry, mover)) await move(run, task, entry, mover);
   } else if (heir !== undefined) {
     missing.delete(entry.name);
     await inherit(run, task, entry, heir);
   } else {
     await create(run, task, entry);
   }
+}
+
+/** Of several hard links the identity is known by one; another one of this directory is missing. */
+function hardLink({ stat }: Entry, missing: ReadonlyMap<string, LocalNode>): LocalNode | undefined {
+  if (stat.links === 1) return undefined;
+  return [...missing.values()].find(({ identity }) => identity === stat.identity);
 }
 
 /**
@@ -65,7 +72,8 @@ function hasLeft(run: ScanRun, node: LocalNode, entry: Entry): boolean {
   if (stat.identity === node.identity) return false;
   if (!stat.sameDevice) return false;
   if (run.isIgnored(path, stat.kind === "directory")) return true;
-  if (run.draft.byIdentity(stat.identity) !== undefined) return true;
+  const occupant = run.draft.byIdentity(stat.identity);
+  if (occupant !== undefined && !isAtomicSave(run, occupant)) return true;
   // The node's new identity has to be recorded, or two nodes would go by the old one.
   run.hint(path);
   return false;
@@ -80,9 +88,9 @@ function look(run: ScanRun, path: string): Stat | "absent" | "unknown" {
   }
 }
 
-/** True for a file that was only ever here, written to be renamed over another one. */
-function isAtomicSave(run: ScanRun, mover: LocalNode): boolean {
-  return mover.content.kind === "file" && run.draft.isOnlyLocal(mover.id);
+/** True for a file that was written to be renamed over another one, or is named so. */
+function isAtomicSave(run: ScanRun, { id, name, content }: LocalNode): boolean {
+  return content.kind === "file" && (run.draft.isOnlyLocal(id) || looksTemporary(name));
 }
 
 async function move(run: ScanRun, task: Task, entry: Entry, node: LocalNode): Promise<void> {
@@ -134,6 +142,11 @@ async function create(run: ScanRun, task: Task, entry: Entry): Promise<void> {
   const node = { id, parent: task.id, name, content, identity, stamp };
   run.draft.put({ node, under: task.under, objects, isFresh: true });
   descend(run, entry, id);
+}
+
+/** A11: true for what was just renamed to make room for a file of its name, as it seems. */
+function isBackup(run: ScanRun, entry: Entry, { name }: LocalNode): boolean {
+  return !looksTemporary(name) && mayVanish(run, entry);
 }
 
 /** A11: true for what was just written to be renamed over another file, as it seems. */

@@ -157,15 +157,19 @@ function fold(name: string): string {
 
 /**
  * True for names that programs give to what they write to rename or remove it at once:
- * `.name.x1y2`, `name~`, `name.tmp`, `index.lock`, `tmpabc`. A wrong guess costs a moment, either
- * way.
+ * `.name.x1y2`, `name~`, `name.tmp`, `index.lock`, `tmpabc`, `sedA1b2C3`, `name.txt.A1b2C3`,
+ * `1A2B3C4D`. A wrong guess costs a moment, either way.
  */
 export function looksTemporary(name: string): boolean {
-  return TEMPORARY.test(name);
+  return TEMPORARY.some((pattern) => pattern.test(name));
 }
 
-const TEMPORARY =
-  /^\.?[#~]|^\..+[.-]|~$|tmp|\btemp\b|[.-](sw\w|part|partial|new|bak|old|lock|download|journal)$/i;
+const TEMPORARY = [
+  /^\.?[#~]|^\..+[.-]|~$|tmp|\btemp\b/i,
+  /[.-](sw\w|part|partial|new|bak|old|lock|download|journal)$/i,
+  // sed -i; spreadsheets; KDE.
+  /^sed\w{6}$|^[\da-f]{8}$|\.\w+\.\w{6}$/i,
+];
 
 const REFUSALS: Readonly<Record<NameRefusal, string>> = {
   invalid_path: 'it is empty, has an empty, "." or ".." name, or is not well-formed text',

@@ -207,6 +207,9 @@ describe("looksTemporary()", () => {
       "index.lock",
       "f.db-journal",
       "package.json.1234.new",
+      "f.txt.kTqW3x",
+      "sedAbCdEf",
+      "1A2B3C4D",
     ];
     expect(names.filter((name) => !looksTemporary(name))).toEqual([]);
   });
