@@ -53,9 +53,7 @@ export async function digestFile(
 ): Promise<DigestResult> {
   const reader = fs.open(file.path);
   if (reader === undefined) return { kind: "absent" };
-  // Several times the largest chunk, so that the chunker scans no byte twice.
-  const bytesMin = 3 * Math.max(chunker.profile.maxBytes, BLOCK_BYTES);
-  const buffer = takeBuffer(bytesMin);
+  const buffer = takeBuffer(bufferBytesMin(chunker));
   try {
     if (!isAsExpected(reader, file.expected)) return { kind: "unstable" };
     const digest = await digestBytes(reader, file.expected, chunker, pace, buffer);
@@ -88,23 +86,44 @@ export async function confirmFile(
   const block = buffer.subarray(0, BLOCK_BYTES);
   try {
     if (!isAsExpected(reader, file.expected)) return { kind: "unstable" };
-    const whole = new Sha256();
-    for (let position = 0; position < file.expected.size; ) {
-      const count = reader.read(block, position);
-      if (count === 0) return { kind: "unstable" };
-      whole.update(block.subarray(0, count));
-      position += count;
-      if (pace.block(count)) await pace.rest();
-      if (pace.isStopped) return { kind: "unstable" };
-    }
-    if (!isAsExpected(reader, file.expected)) return { kind: "unstable" };
-    if (whole.digest() !== known.sha256) return undefined;
+    const whole = await hashBytes(reader, file.expected.size, pace, block);
+    if (whole === undefined || !isAsExpected(reader, file.expected)) return { kind: "unstable" };
+    if (whole !== known.sha256) return undefined;
     const { manifest, depth, sha256, size } = known;
     return { kind: "digested", digest: { manifest, depth, sha256, size, objects: [] } };
   } finally {
     reader.close();
     if (spareBuffers.length < SPARE_BUFFERS_MAX) spareBuffers.push(buffer);
   }
+}
+
+/** Several times the largest chunk, so that the chunker scans no byte twice. */
+export function bufferBytesMin({ profile }: Chunker): number {
+  return 3 * Math.max(profile.maxBytes, BLOCK_BYTES);
+}
+
+/**
+ * Hashes the first bytes of a file.
+ *
+ * @param block where they are read to.
+ * @returns undefined when there are fewer, or the pace says to stop.
+ */
+export async function hashBytes(
+  reader: FileReader,
+  size: number,
+  pace: Pace,
+  block: Uint8Array,
+): Promise<Digest | undefined> {
+  const whole = new Sha256();
+  for (let position = 0; position < size; ) {
+    const count = reader.read(block.subarray(0, size - position), position);
+    if (count === 0) return undefined;
+    whole.update(block.subarray(0, count));
+    position += count;
+    if (pace.block(count)) await pace.rest();
+    if (pace.isStopped) return undefined;
+  }
+  return whole.digest();
 }
 
 function takeBuffer(bytesMin: number): Uint8Array {
@@ -132,21 +151,44 @@ async function digestBytes(
     if (pace.block(size)) await pace.rest();
     return { ...ofOneChunk(sha256(buffer.subarray(0, size))), size };
   }
-  return digestChunks(reader, expected, chunker, pace, buffer);
+  const course: Course = {
+    goesOn: () => isAsExpected(reader, expected),
+    end: () => size,
+  };
+  return digestChunks(reader, { size, course }, chunker, pace, buffer);
 }
 
 function ofOneChunk(digest: Digest): Omit<FileDigest, "size"> {
   return { manifest: digest, depth: 0, sha256: digest, objects: [] };
 }
 
-async function digestChunks(
+/** What may become of a file while it is read. */
+export interface Course {
+  /** Asked from time to time. @returns false where reading on is in vain. */
+  goesOn(): boolean;
+  /**
+   * Asked when all up to `size` is read.
+   *
+   * @returns where the file ends by now; undefined where what was read is of no use.
+   */
+  end(size: number): number | undefined;
+}
+
+/**
+ * Reads and cuts a file of more than one chunk.
+ *
+ * @param buffer of `bufferBytesMin`
+ * @returns undefined when the course, or the pace, says to stop.
+ */
+export async function digestChunks(
   reader: FileReader,
-  expected: Stat,
+  file: { readonly size: number; readonly course: Course },
   chunker: Chunker,
   pace: Pace,
   buffer: Uint8Array,
 ): Promise<FileDigest | undefined> {
-  const { size } = expected;
+  const { course } = file;
+  let { size } = file;
   const whole = new Sha256();
   const builder = new ManifestBuilder();
   // The file's bytes from `position - end` to `position` lie in the buffer; those before `start`
@@ -164,10 +206,14 @@ async function digestChunks(
     end += wanted;
     // A file that somebody still writes is not read to its end in vain.
     if (position - lookedAt >= LOOK_BYTES) {
-      if (!isAsExpected(reader, expected)) return undefined;
+      if (!course.goesOn()) return undefined;
       lookedAt = position;
     }
-
+    if (position === size) {
+      const next = course.end(size);
+      if (next === undefined) return undefined;
+      size = next;
+    }
     const isLast = position === size;
     let cut = chunker.cut(buffer, start, end, isLast);
     while (cut !== 0) {

@@ -1,13 +1,20 @@
 /**
- * What an entry holds: a file's digest, a symlink's target. Rules: A2, A5, A11, I19, I20, F60, F62.
+ * What an entry holds: a file's digest, a symlink's target.
+ * Rules: A2, A5, A11, A14, I19, I20, F60, F62.
  */
 import { SyncedError } from "../core/error.ts";
-import { ONE_WRITE_BYTES_MAX, TEMPORARY_AGE_MS_MIN, UNWRITTEN_AGE_MS_MIN } from "../core/limits.ts";
+import {
+  BUSY_FILE_BYTES_MIN,
+  ONE_WRITE_BYTES_MAX,
+  TEMPORARY_AGE_MS_MIN,
+  UNWRITTEN_AGE_MS_MIN,
+} from "../core/limits.ts";
 import type { EncodedManifestObject } from "../core/manifest.ts";
 import { type Content, type FileContent, sameBytes } from "../core/node.ts";
 import { parseSymlinkTarget } from "../core/path.ts";
 import { FileSystemError, type Stat } from "../ports/filesystem.ts";
 import { confirmFile, digestFile, type FileDigest } from "./digest-file.ts";
+import { digestGrowing, type MomentDigest } from "./growing-file.ts";
 import type { Entry, ScanRun } from "./scan-run.ts";
 import { shownMtime } from "./shown-time.ts";
 
@@ -24,7 +31,12 @@ export interface ReadContent {
 }
 
 /** Looks in a row that find a file changing before it is listed as a problem. */
-const TRIES_BEFORE_PROBLEM = 4;
+const TRIES_BEFORE_PROBLEM = 5;
+/**
+ * Looks in a row that find a large file changing before it is read as it was at one moment: most
+ * are being copied, and complete in some seconds.
+ */
+const TRIES_BEFORE_MOMENT = 4;
 
 /**
  * Reads what the entry holds.
@@ -94,6 +106,8 @@ function isBeingWritten(
   { path, stat }: Entry,
   known: FileContent | undefined,
 ): boolean {
+  // It was read meanwhile, and its writer has gone on for longer than this waits.
+  if (revisits.triesOf(path) > 0) return false;
   const isNew = known === undefined && stat.size > ONE_WRITE_BYTES_MAX;
   const isEmptied = known?.size !== 0 && stat.size === 0;
   if (!isNew && !isEmptied) return false;
@@ -109,25 +123,51 @@ async function readFile(
   known: FileContent | undefined,
   guess: FileContent | undefined,
 ): Promise<ReadContent | undefined> {
-  const { path, stat } = entry;
-  const file = { path, expected: stat };
+  const { path } = entry;
+  const { clock } = run.ports;
+  const { size } = entry.stat;
+  if (run.revisits.rests(path, size, clock.monotonic(), guess === undefined)) return undefined;
+  const result = await digestEntry(run, entry, guess);
+  run.revisits.read(path, size, clock.monotonic());
+  if (result === undefined) {
+    if (!run.pace.isStopped) retry(run, path);
+    return undefined;
+  }
+  const { digest, stat } = result;
+  run.problems.clear(path);
+  const content = fileContent(run, digest, stat, known);
+  const now = clock.monotonic();
+  const isTrusted = !run.isYoung(stat) || run.revisits.isRipe(path, stat.stamp, now);
+  if (result.isBusy) run.revisits.taken(path, stat.stamp, now);
+  else if (!isTrusted) run.revisits.racy(path, stat.stamp, now);
+  const stamp = isTrusted ? stat.stamp : `${stat.stamp}${RACY_MARK}`;
+  return { content, stamp, objects: digest.objects };
+}
+
+interface EntryDigest extends MomentDigest {
+  /** It changed while it was read. */
+  readonly isBusy: boolean;
+}
+
+/** @returns undefined where it changed in a way that leaves nothing to be recorded. */
+async function digestEntry(
+  run: ScanRun,
+  { path, stat }: Entry,
+  guess: FileContent | undefined,
+): Promise<EntryDigest | undefined> {
   const { fs } = run.ports;
+  const file = { path, expected: stat };
+  const isGrowing = run.revisits.triesOf(path) >= TRIES_BEFORE_MOMENT;
+  if (isGrowing && stat.size >= BUSY_FILE_BYTES_MIN) {
+    const taken = await digestGrowing(fs, file, run.chunker, run.pace);
+    return taken && { ...taken, isBusy: taken.stat.stamp !== stat.stamp };
+  }
   const confirmed =
     guess !== undefined && isWorthConfirming(run, guess, stat)
       ? await confirmFile(fs, file, guess, run.pace)
       : undefined;
   const result = confirmed ?? (await digestFile(fs, file, run.chunker, run.pace));
-  if (result.kind !== "digested") {
-    if (!run.pace.isStopped) retry(run, path);
-    return undefined;
-  }
-  run.problems.clear(path);
-  const content = fileContent(run, result.digest, stat, known);
-  const now = run.ports.clock.monotonic();
-  const isTrusted = !run.isYoung(stat) || run.revisits.isRipe(path, stat.stamp, now);
-  if (!isTrusted) run.revisits.racy(path, stat.stamp, now);
-  const stamp = isTrusted ? stat.stamp : `${stat.stamp}${RACY_MARK}`;
-  return { content, stamp, objects: result.digest.objects };
+  return result.kind === "digested" ? { digest: result.digest, stat, isBusy: false } : undefined;
 }
 
 /** Its manifest has to be in the store already, as confirming it makes none. */

@@ -1,10 +1,12 @@
 /**
  * What a scanner remembers between scans, in memory only: paths to look at again and nodes that
  * disappeared.
- * Rules: A2, A4, A5, A11, I20. A restart forgets it: then a full scan finds all of it anew.
+ * Rules: A2, A4, A5, A11, A12, A14, I20. A restart forgets it: a full scan finds all of it anew.
  */
 import type { NodeId } from "../core/identifier.ts";
 import {
+  BUSY_FILE_BYTES_MIN,
+  BUSY_FILE_REST_MS_MIN,
   DELETE_SETTLE_MS,
   GUARD_WINDOW_MS,
   RACY_WINDOW_MS,
@@ -21,20 +23,41 @@ interface Revisit {
   readonly stamp: string;
   /** Looks in a row that found the file changing. */
   readonly tries: number;
+  /** What is there is not recorded yet, and will be. */
+  readonly isUnread: boolean;
+  /** The file was found changing: a large one is not read again before. */
+  readonly isBusy: boolean;
+}
+
+/** The last time that a large file was read. */
+interface LastRead {
+  readonly atMs: number;
+  readonly restMs: number;
+  /** Reads in close succession, this one included. */
+  readonly count: number;
 }
 
 /** A little later than the window itself: clocks are coarse. */
 const RACY_REVISIT_MS = RACY_WINDOW_MS + 100;
 /** A file that changes all the time is not waited for: it is a listed problem by then. */
-const UNREAD_TRIES_MAX = 4;
+const UNREAD_TRIES_MAX = 5;
+/** What a look costs the processor: measured 5 ms, cutting and hashing, and hashing again. */
+const READ_MS_PER_MIB = 6;
+/** A file that changes all the time may take up a twentieth of one processor. */
+const REST_RATIO = 20;
+/** A person saves a few times in a row, and each save is looked at twice. */
+const FREE_READS_MAX = 4;
 /** 0.5 s x 2^7 is beyond the longest delay. */
 const DOUBLINGS_MAX = 7;
+
+const SETTLED = { tries: 0, isUnread: false, isBusy: false } as const;
 
 /** Paths to look at again, and when. */
 export class Revisits {
   #next = new Map<string, Revisit>();
   /** Due or about to be looked at; consulted, then dropped. */
   #taken = new Map<string, Revisit>();
+  readonly #reads = new Map<string, LastRead>();
 
   /** A scan begins that looks at these paths, or at all. */
   begin(paths: ReadonlySet<string> | undefined): void {
@@ -71,7 +94,7 @@ export class Revisits {
   racy(path: string, stamp: string, now: number): void {
     const known = this.#get(path);
     const since = known?.stamp === stamp ? known.since : now;
-    this.#next.set(path, { at: since + RACY_REVISIT_MS, since, stamp, tries: 0 });
+    this.#next.set(path, { at: since + RACY_REVISIT_MS, since, stamp, ...SETTLED });
   }
 
   /**
@@ -90,7 +113,8 @@ export class Revisits {
     const since = known?.stamp === identity ? known.since : now;
     if (now >= since + waitMs.last) return false;
     const at = Math.min(now + waitMs.next, since + waitMs.last);
-    this.#next.set(path, { at, since, stamp: identity, tries: 1 });
+    const unread = { tries: 1, isUnread: true, isBusy: false };
+    this.#next.set(path, { at, since, stamp: identity, ...unread });
     return true;
   }
 
@@ -103,21 +127,65 @@ export class Revisits {
     const tries = (this.#get(path)?.tries ?? 0) + 1;
     const doubled = RETRY_DELAY_MS_MIN * 2 ** Math.min(tries - 1, DOUBLINGS_MAX);
     const at = now + Math.min(doubled, RETRY_DELAY_MS_MAX);
-    this.#next.set(path, { at, since: now, stamp: "", tries });
+    const isUnread = tries <= UNREAD_TRIES_MAX;
+    this.#next.set(path, { at, since: now, stamp: "", tries, isUnread, isBusy: true });
     return tries;
   }
 
   /** Nothing says that the path will ever be readable: it is looked at from time to time. */
   later(path: string, now: number): void {
     const at = now + RETRY_DELAY_MS_MAX;
-    this.#next.set(path, { at, since: now, stamp: "", tries: UNREAD_TRIES_MAX + 1 });
+    this.#next.set(path, { at, since: now, stamp: "", ...SETTLED });
+  }
+
+  /** Looks in a row that found the file changing, up to now. */
+  triesOf(path: string): number {
+    const known = this.#get(path);
+    return known?.isBusy === true ? known.tries : 0;
+  }
+
+  /** The file goes on changing, and what was there at one moment was read: it may rest a while. */
+  taken(path: string, stamp: string, now: number): void {
+    const tries = this.triesOf(path);
+    const restMs = this.#reads.get(path)?.restMs ?? 0;
+    const at = now + Math.max(2 * restMs, BUSY_FILE_REST_MS_MIN);
+    this.#next.set(path, { at, since: now, stamp, tries, isUnread: false, isBusy: true });
+  }
+
+  /** A file was read, of so many bytes. */
+  read(path: string, bytes: number, now: number): void {
+    for (const [known, { atMs, restMs }] of this.#reads) {
+      if (now - atMs > 2 * restMs) this.#reads.delete(known);
+    }
+    if (bytes < BUSY_FILE_BYTES_MIN) return;
+    const restMs = REST_RATIO * READ_MS_PER_MIB * (bytes / 2 ** 20);
+    const count = (this.#reads.get(path)?.count ?? 0) + 1;
+    this.#reads.set(path, { atMs: now, restMs, count });
+  }
+
+  /**
+   * A large file that changes all the time is read now and then only, whatever hints come (A14).
+   *
+   * @param isUnread what it holds now is not recorded.
+   * @returns true where it must not be read now; it is looked at again when it may.
+   */
+  rests(path: string, bytes: number, now: number, isUnread: boolean): boolean {
+    if (bytes < BUSY_FILE_BYTES_MIN) return false;
+    const known = this.#get(path);
+    const last = this.#reads.get(path);
+    const busyUntil = known?.isBusy === true ? known.at : now;
+    const readFrom =
+      last !== undefined && last.count > FREE_READS_MAX ? last.atMs + last.restMs : now;
+    const at = Math.max(busyUntil, readFrom);
+    if (at <= now) return false;
+    const { since, stamp, tries, isBusy } = known ?? { since: now, stamp: "", ...SETTLED };
+    this.#next.set(path, { at, since, stamp, tries, isBusy, isUnread });
+    return true;
   }
 
   /** True while a file's bytes could not be read in one piece yet. */
   get hasUnread(): boolean {
-    for (const { tries } of this.#next.values()) {
-      if (tries > 0 && tries <= UNREAD_TRIES_MAX) return true;
-    }
+    for (const { isUnread } of this.#next.values()) if (isUnread) return true;
     return false;
   }
 

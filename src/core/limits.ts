@@ -65,6 +65,10 @@ export const TEMPORARY_AGE_MS_MIN = 50;
 export const UNWRITTEN_AGE_MS_MIN = 300;
 /** A new file above this size takes several writes; what is smaller waits for nothing. */
 export const ONE_WRITE_BYTES_MAX = 8 * KIB;
+/** Smaller files are read whenever they change: that takes 20 ms. */
+export const BUSY_FILE_BYTES_MIN = 4 * MIB;
+/** What grows all the time is sent this often at most: all others write it anew each time. */
+export const BUSY_FILE_REST_MS_MIN = 20_000;
 /** Renames and atomic saves settle, and a running `rm -rf` is judged as one. */
 export const DELETE_SETTLE_MS = 300;
 export const QUARANTINE_AGE_MS_MIN = 60_000;
