@@ -2,6 +2,7 @@
  * What must hold at the end of a run, and what must never be broken on the way. Rules: I1, I2, I5,
  * I24, I25, I27.
  */
+import { STATE_DIRECTORY } from "../../src/client/ports.ts";
 import { eventHash } from "../../src/core/canonical.ts";
 import { type Digest, EMPTY_DIGEST, sha256 } from "../../src/core/digest.ts";
 import { parseManifestObject } from "../../src/core/manifest.ts";
@@ -9,6 +10,7 @@ import type { FileContent } from "../../src/core/node.ts";
 import { MemoryTree, pathOf } from "../../src/core/tree.ts";
 import type { StateStore } from "../../src/ports/state-store.ts";
 import type { SimClient } from "./sim-client.ts";
+import type { Seen } from "./sim-entries.ts";
 import type { SimLedger } from "./sim-ledger.ts";
 import type { SimLog, SimServerDisk } from "./sim-server-disk.ts";
 
@@ -116,16 +118,37 @@ export function difference(a: Snapshot, b: Snapshot): readonly string[] {
   return lines;
 }
 
-/** Contents that are neither on a disk nor in the log, though nobody destroyed them (I2). */
+/** The server's tree, for SimEntries. */
+export function seenInLog(log: SimLog | undefined): readonly Seen[] {
+  const live = [...(log?.nodes.values() ?? [])].filter((node) => !node.deleted);
+  const tree = new MemoryTree(live);
+  return live.flatMap(({ id, content }): readonly Seen[] => {
+    const path = pathOf(tree, id);
+    if (path === undefined) return [];
+    if (content.kind !== "file") return [{ path, kind: content.kind }];
+    const { kind, sha256: digest, executable, mtimeNs } = content;
+    return [{ path, kind, digest, executable, mtimeNs: BigInt(mtimeNs) }];
+  });
+}
+
+/**
+ * Contents that no user can see, neither on a disk nor in the server's tree, though nobody destroyed
+ * them (I2). What was written to a displaced file may wait in quarantine.
+ */
 export function lostContents(
   ledger: SimLedger,
   clients: readonly SimClient[],
   log: SimLog | undefined,
 ): readonly string[] {
   const present = new Set<Digest>([EMPTY_DIGEST]);
-  for (const client of clients) ledger.onDisk(client.disk, present);
-  for (const { event } of log?.events ?? [])
-    if (event.content.kind === "file") present.add(event.content.sha256);
+  for (const { disk } of clients) {
+    for (const [path, inode] of disk.walk()) {
+      if (inode.kind !== "file") continue;
+      const digest = ledger.digest(inode.bytes);
+      if (!path.startsWith(`${STATE_DIRECTORY}/`) || ledger.isLate(digest)) present.add(digest);
+    }
+  }
+  for (const { digest } of seenInLog(log)) if (digest !== undefined) present.add(digest);
   return ledger.lost(present);
 }
 

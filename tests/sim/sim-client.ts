@@ -182,7 +182,7 @@ export class SimClient {
 
   start(): void {
     if (this.#process !== undefined) return;
-    const { label, scheduler, trace, listener, swarm, engine, wrappers } = this.#parts;
+    const { label, scheduler, trace, listener, swarm, engine, wrappers, ledger } = this.#parts;
     const clock = new SimClock(scheduler, this.skewMs);
     const process: Process = {
       fs: new SimFileSystem({
@@ -198,6 +198,7 @@ export class SimClient {
         disk: this.disk,
         delayMs: () => this.#chance.fraction() * swarm.watcherDelayMs,
         fate: () => this.#hintFate(),
+        lost: (path) => ledger.entries.unseen(path),
       }),
       home: new SimStateHome(
         this.state,
@@ -298,6 +299,7 @@ export class SimClient {
     // only by chance were they written before the name was, and staging keeps nothing but the
     // server's.
     if (swarm.userCaches) {
+      ledger.entries.weaken(label);
       const named = new Set<ReturnType<SimLedger["digest"]>>();
       ledger.onDisk(this.disk, named, (path) => !path.startsWith(`${STAGING_DIRECTORY}/`));
       for (const { bytes, isCached } of bytesBefore) {
@@ -323,6 +325,7 @@ export class SimClient {
     this.#parts.trace.count("state lost");
     this.#parts.trace.add(`${this.#parts.scheduler.now} ${this.label} loses its state database`);
     this.state.drop();
+    this.#parts.ledger.entries.weaken(this.label);
   }
 
   /** Somebody brings the database back from an older copy (F79). */
@@ -330,6 +333,8 @@ export class SimClient {
     const { trace, scheduler } = this.#parts;
     const run = this.state.store?.value("run");
     if (!this.state.rollBack()) return;
+    this.#parts.ledger.entries.loosen();
+    this.#parts.ledger.entries.weaken(this.label);
     // Within one run only its last transactions are lost.
     const isTail = run !== undefined && this.state.open().value("run") === run;
     trace.count(isTail ? "state tail lost" : "state rolled back");
@@ -392,6 +397,7 @@ export class SimClient {
       trace.add(`${scheduler.now} ${this.label} ${name} ${path} ${detail ?? ""}`);
     if (name === "exchange") trace.count("exchange");
     if (!this.trouble || this.#process !== process) return undefined;
+    const before = this.disk.at(path)?.ctimeNs;
     if (this.#editsAtCalls < EDITS_AT_CALLS_MAX && this.#users.chance(swarm.editAtCall)) {
       this.#editsAtCalls++;
       trace.count("edit at a port call");
@@ -404,6 +410,7 @@ export class SimClient {
       this.#editNow("edit after a rename", () => this.user.editInTheWay(renamed));
     else if (name === "setMetadata.gap")
       this.#editNow("edit at new metadata", () => this.user.overwriteAlike(path));
+    if (name === "setMetadata.gap" && this.disk.at(path)?.ctimeNs !== before) this.#raced(path);
     // Right after a rename a crash hurts most.
     const killChance = swarm.killAtCall * (renamed === undefined ? 1 : RENAME_KILL_FACTOR);
     this.#renamed = isRename ? visiblePath(detail, path) : undefined;
@@ -419,6 +426,14 @@ export class SimClient {
     trace.count(`disk fault ${fault}`);
     trace.add(`${scheduler.now} ${this.label} fault ${fault} at ${name} ${path}`);
     return fault;
+  }
+
+  /** New metadata are set over a change that nobody could see: only its bytes are left (D2). */
+  #raced(path: string): void {
+    const { ledger } = this.#parts;
+    const inode = this.disk.at(path);
+    ledger.entries.unseen(path);
+    if (isFile(inode)) ledger.entries.forgetTimes(ledger.digest(inode.bytes));
   }
 
   /** A user writes to what the client is about to displace, or takes it away. */

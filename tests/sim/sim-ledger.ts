@@ -1,10 +1,12 @@
 /**
- * The ledger: every content that a simulated user ever wrote, and which of them nobody may lose. A
- * content stops being required only when a user's own hand destroyed a file that held it. Rules:
- * I2, I5.
+ * The ledger: what simulated users did, and what of it nobody may undo. Contents are asked for here,
+ * all other aspects in SimEntries, whose header has the law. A content must be visible, in place or
+ * in a conflict copy, until a user's own hand destroyed a file that held it; what was destroyed once
+ * and is brought back from a backup is not asked for again. Rules: I2, I5, I6, R5, R6, R7.
  */
 import { type Digest, sha256 } from "../../src/core/digest.ts";
 import type { FileInode, Inode, SimDisk } from "./sim-disk.ts";
+import { SimEntries } from "./sim-entries.ts";
 
 interface Entry {
   readonly device: string;
@@ -14,7 +16,9 @@ interface Entry {
 }
 
 export class SimLedger {
+  readonly entries = new SimEntries();
   readonly #entries = new Map<Digest, Entry>();
+  readonly #late = new Set<Digest>();
   readonly #digests = new WeakMap<Uint8Array, Digest>();
 
   /** Contents are immutable arrays here, so each is hashed once. */
@@ -28,7 +32,19 @@ export class SimLedger {
 
   wrote(device: string, path: string, bytes: Uint8Array, atMs: number): void {
     if (bytes.length === 0) return;
-    this.#entries.set(this.digest(bytes), { device, path, atMs, required: true });
+    const digest = this.digest(bytes);
+    if (this.#entries.has(digest)) this.entries.forgetTimes(digest);
+    else this.#entries.set(digest, { device, path, atMs, required: true });
+  }
+
+  /** A file that was displaced from that path was written to: it comes back as something else. */
+  wroteLate(path: string, digest: Digest): void {
+    this.#late.add(digest);
+    this.entries.mayHold(path, digest);
+  }
+
+  isLate(digest: Digest): boolean {
+    return this.#late.has(digest);
   }
 
   /**

@@ -13,6 +13,8 @@ export interface SwarmOptions {
   readonly onlyEdits: readonly number[] | undefined;
   /** What follows once all have converged: a user edits in peace, and then nothing happens. */
   readonly calm: boolean;
+  /** Several users do something to the same files at the same moments in peace. */
+  readonly duels: boolean;
   readonly rest: boolean;
   readonly troubleMs: number;
   readonly editEveryMs: number;
@@ -87,6 +89,7 @@ export function drawOptions(seed: number, life?: Life): SwarmOptions {
     editEveryMs: random.pick([1_000, 2_000, 4_000]),
     initialFiles: random.pick([0, 1, 4]),
     calm: random.chance(0.3),
+    duels: random.chance(0.4),
     rest: random.chance(0.15),
   };
 }
@@ -103,6 +106,7 @@ function drawLongLife(seed: number): SwarmOptions {
     pace: 1,
     onlyEdits: undefined,
     calm: true,
+    duels: true,
     rest: true,
     troubleMs: random.pick([5_000, 15_000, 40_000]),
     editEveryMs: random.pick([300, 1_000, 3_000, 8_000]),
@@ -133,7 +137,8 @@ function drawLongLife(seed: number): SwarmOptions {
     stateLoss: random.chance(0.1),
     clockJumps: random.chance(0.2),
     watcherLoss: some(0.3, 0.3),
-    watcherDelayMs: random.pick([1, 50, 1_000]),
+    // Told later than a disappearance counts, a rename is a deletion and a new file (A4).
+    watcherDelayMs: random.pick([1, 50, 200]),
     initialFiles: random.pick([0, 0, 3, 12]),
     largeFiles: random.chance(0.15),
     unreadable: random.chance(0.1),

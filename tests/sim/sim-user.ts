@@ -5,7 +5,9 @@
  */
 import { STATE_DIRECTORY } from "../../src/client/ports.ts";
 import { IGNORE_FILE } from "../../src/core/ignore.ts";
+import { joinPath, parentPath } from "../../src/core/path.ts";
 import type { DirectoryInode, Durability, FileInode, Inode, SimDisk } from "./sim-disk.ts";
+import type { SeenInode } from "./sim-entries.ts";
 import type { SimLedger } from "./sim-ledger.ts";
 import type { SimRandom } from "./sim-random.ts";
 import type { SimTrace } from "./sim-trace.ts";
@@ -32,6 +34,8 @@ const NAMES = ["a", "b", "c.txt", "d", "e"];
 const TWIN_NAMES = [...NAMES, "A", "C.TXT", "\u00e9", "e\u0301"];
 const RULES = ["c.txt\n", "b/\nd\n", "/e\n", "*\n!a\n!*.txt\n", "a/c.txt\n"];
 const ENCODER = new TextEncoder();
+/** So many new things get a name that nothing else has. */
+const OWN_SHARE = 0.4;
 const DEPTH_MAX = 3;
 /** A handle that stays open longer than the quarantine lasts is a written limit. */
 const HANDLE_MS_MAX = 30_000;
@@ -55,7 +59,8 @@ interface Place {
   readonly path: string;
 }
 
-type Action = (user: SimUser) => string | undefined;
+/** @param path what it is done to. @default anything */
+type Action = (user: SimUser, path?: string) => string | undefined;
 
 export class SimUser {
   readonly parts: SimUserParts;
@@ -87,6 +92,39 @@ export class SimUser {
     if (line === undefined) return;
     if (action !== undefined) trace.count(`user ${action.name}`);
     trace.add(`${nowMs()} ${label} user ${line}`);
+  }
+
+  /** Does one of DUEL to what stands at that path. @returns which. */
+  duel(path: string): string | undefined {
+    const { trace, label, nowMs, random } = this.parts;
+    const action = pickOf(DUEL, random);
+    const line = action?.run(this, path);
+    if (line === undefined) return undefined;
+    trace.count(`duel ${action?.name}`);
+    trace.add(`${nowMs()} ${label} user ${line} in a duel`);
+    return action?.name;
+  }
+
+  /** Makes a file that is known by its name, sometimes in a directory that is. */
+  makeOwnFile(): void {
+    const { random, disk, ledger } = this.parts;
+    let [directory, parent] = this.pickDirectory();
+    if (random.chance(0.5)) {
+      const place = this.#place(parent, directory, ledger.entries.freshName());
+      const made = disk.newDirectory(parent);
+      this.set([[place, made]]);
+      [directory, parent] = [place.path, made];
+    }
+    const place = this.#place(parent, directory, ledger.entries.freshName());
+    this.set([[place, this.newFile(place.path, this.newBytes())]]);
+  }
+
+  /** Files that are known by their names. */
+  ownFiles(): readonly string[] {
+    const { entries } = this.parts.ledger;
+    return this.visible()
+      .filter(([path, { kind }]) => kind === "file" && entries.at(path) !== undefined)
+      .map(([path]) => path);
   }
 
   /** Ends what takes several steps. */
@@ -124,7 +162,7 @@ export class SimUser {
     const place = this.placeOf(path);
     if (place === undefined || !place.parent.entries.has(place.name)) return false;
     if (random.chance(0.3)) this.removeTree(place.path);
-    else if (!this.rename(place, this.pickPlace())) return false;
+    else if (!this.rename(place, this.pickPlace(place.name))) return false;
     trace.add(`${nowMs()} ${label} user takes ${path} away`);
     return true;
   }
@@ -140,7 +178,7 @@ export class SimUser {
 
   /** Brings the backup back: what it has replaces what stands there, the rest stays. */
   bringBack(): boolean {
-    const { disk, durability, trace, nowMs, label } = this.parts;
+    const { disk, durability, trace, nowMs, label, ledger } = this.parts;
     if (this.#backup.length === 0) return false;
     for (const { path, inode, file } of this.#backup) {
       const place = this.placeOf(path);
@@ -151,6 +189,7 @@ export class SimUser {
       if (inode.kind === "symlink") this.set([[place, disk.newSymlink(inode.target)]]);
       if (file === undefined) continue;
       const { bytes, ...metadata } = file;
+      ledger.entries.disown(path);
       const restored = this.newFile(path, bytes);
       disk.setMetadata(restored, metadata, durability);
       if (durability === "durable") disk.syncFile(restored);
@@ -184,6 +223,14 @@ export class SimUser {
     return entries.length === 0 ? undefined : this.parts.random.pick(entries);
   }
 
+  /** The file at that path, or any. */
+  pickFile(path?: string): [string, FileInode] | undefined {
+    const inode = path === undefined ? undefined : this.parts.disk.at(path);
+    const entry = path === undefined ? this.pickEntry("file") : undefined;
+    if (path !== undefined && inode?.kind === "file") return [path, inode];
+    return entry?.[1].kind === "file" ? [entry[0], entry[1]] : undefined;
+  }
+
   pickDirectory(): [string, DirectoryInode] {
     const { disk, random } = this.parts;
     const directories: [string, DirectoryInode][] = [["", disk.root]];
@@ -194,10 +241,15 @@ export class SimUser {
     return random.pick(directories);
   }
 
-  pickPlace(): Place {
+  /** @param moved what is moved there keeps its kind of name. @default it is new */
+  pickPlace(moved?: string): Place {
     const [path, parent] = this.pickDirectory();
-    const { random, twinNames } = this.parts;
-    return this.#place(parent, path, random.pick(twinNames ? TWIN_NAMES : NAMES));
+    const { random, twinNames, ledger } = this.parts;
+    const { entries } = ledger;
+    const isOwn = moved === undefined ? random.chance(OWN_SHARE) : entries.isOwnName(moved);
+    if (!isOwn) return this.#place(parent, path, random.pick(twinNames ? TWIN_NAMES : NAMES));
+    const isKept = moved !== undefined && random.chance(0.3);
+    return this.#place(parent, path, isKept ? moved : entries.freshName());
   }
 
   placeOf(path: string): Place | undefined {
@@ -237,11 +289,21 @@ export class SimUser {
     this.#queue.push(...steps);
   }
 
+  /** @param path where the file is, or was when it was opened. */
   put(inode: FileInode, path: string, bytes: Uint8Array): void {
     const { disk, ledger, label, nowMs, durability } = this.parts;
+    const { entries } = ledger;
     if (inode.bytes !== bytes) ledger.destroyed(inode.bytes);
+    const before = ledger.digest(inode.bytes);
     disk.write(inode, bytes, "user", durability);
-    if (inode.links > 0) ledger.wrote(label, path, bytes, nowMs());
+    if (inode.links > 0) {
+      ledger.wrote(label, path, bytes, nowMs());
+      const digest = ledger.digest(bytes);
+      entries.timed(label, digest, undefined, inode.mtimeNs);
+      const place = disk.at(path) === inode ? path : disk.pathOf(inode);
+      if (place?.startsWith(`${STATE_DIRECTORY}/`)) ledger.wroteLate(path, digest);
+      else if (place !== undefined) entries.written(label, place, before, digest);
+    }
     disk.touched(path);
   }
 
@@ -251,12 +313,14 @@ export class SimUser {
     const inode = disk.newFile("user");
     disk.write(inode, bytes, "user", durability);
     ledger.wrote(label, path, bytes, nowMs());
+    ledger.entries.timed(label, ledger.digest(bytes), undefined, inode.mtimeNs);
     return inode;
   }
 
   set(changes: readonly [Place, Inode | undefined][]): void {
-    const { disk, ledger, durability } = this.parts;
+    const { disk, ledger, durability, label } = this.parts;
     const before = changes.map(([{ parent, name }]) => parent.entries.get(name));
+    const seenBefore = before.map((inode) => this.#see(inode));
     const slots = changes.map(([{ parent, name }, inode]) => ({
       directory: parent,
       name,
@@ -264,8 +328,24 @@ export class SimUser {
     }));
     const paths = changes.map(([{ path }]) => path);
     disk.link(slots, durability, paths);
+    ledger.entries.renamed(
+      label,
+      changes.map(([{ path }, inode], index) => ({
+        path,
+        before: seenBefore[index],
+        after: this.#see(inode),
+      })),
+    );
     for (const inode of before)
       if (inode?.kind === "file" && inode.links === 0) ledger.destroyed(inode.bytes);
+  }
+
+  #see(inode: Inode | undefined): SeenInode | undefined {
+    if (inode === undefined) return undefined;
+    const { kind, links } = inode;
+    if (inode.kind !== "file") return { key: inode, kind, links };
+    const { executable } = inode;
+    return { key: inode, kind, links, executable, digest: this.parts.ledger.digest(inode.bytes) };
   }
 
   /** rename(2): replaces a file, or an empty directory by a directory. */
@@ -319,16 +399,16 @@ function create(user: SimUser): string | undefined {
   return `creates ${place.path}`;
 }
 
-function overwrite(user: SimUser): string | undefined {
-  const entry = user.pickEntry("file");
-  if (entry === undefined || entry[1].kind !== "file") return undefined;
+function overwrite(user: SimUser, path?: string): string | undefined {
+  const entry = user.pickFile(path);
+  if (entry === undefined) return undefined;
   user.put(entry[1], entry[0], user.newBytes());
   return `overwrites ${entry[0]}`;
 }
 
-function append(user: SimUser): string | undefined {
-  const entry = user.pickEntry("file");
-  if (entry === undefined || entry[1].kind !== "file") return undefined;
+function append(user: SimUser, at?: string): string | undefined {
+  const entry = user.pickFile(at);
+  if (entry === undefined) return undefined;
   const more = ENCODER.encode(`+${user.parts.random.below(1_000_000)}\n`);
   const bytes = new Uint8Array(entry[1].bytes.length + more.length);
   bytes.set(entry[1].bytes);
@@ -338,9 +418,9 @@ function append(user: SimUser): string | undefined {
 }
 
 /** Truncates, then writes in a second step, as editors do that save in place. */
-function rewrite(user: SimUser): string | undefined {
-  const entry = user.pickEntry("file");
-  if (entry === undefined || entry[1].kind !== "file") return undefined;
+function rewrite(user: SimUser, at?: string): string | undefined {
+  const entry = user.pickFile(at);
+  if (entry === undefined) return undefined;
   const [path, inode] = entry;
   user.put(inode, path, new Uint8Array(0));
   user.later(() => {
@@ -350,8 +430,9 @@ function rewrite(user: SimUser): string | undefined {
   return `truncates ${path}`;
 }
 
-function saveAtomically(user: SimUser): string | undefined {
-  const entry = user.pickEntry("file");
+function saveAtomically(user: SimUser, at?: string): string | undefined {
+  const entry = user.pickFile(at);
+  if (at !== undefined && entry === undefined) return undefined;
   const place = entry === undefined ? user.pickPlace() : user.placeOf(entry[0]);
   if (place === undefined) return undefined;
   const temporary = { ...place, name: `${place.name}~`, path: `${place.path}~` };
@@ -361,10 +442,9 @@ function saveAtomically(user: SimUser): string | undefined {
   return `writes ${temporary.path}`;
 }
 
-function move(user: SimUser): string | undefined {
-  const entry = user.pickEntry();
-  const from = entry === undefined ? undefined : user.placeOf(entry[0]);
-  const to = user.pickPlace();
+function move(user: SimUser, path = user.pickEntry()?.[0]): string | undefined {
+  const from = path === undefined ? undefined : user.placeOf(path);
+  const to = user.pickPlace(from?.name);
   if (from === undefined || !user.rename(from, to)) return undefined;
   return `moves ${from.path} to ${to.path}`;
 }
@@ -376,11 +456,27 @@ function makeDirectory(user: SimUser): string | undefined {
   return `makes ${place.path}/`;
 }
 
-function remove(user: SimUser): string | undefined {
-  const entry = user.pickEntry();
-  if (entry === undefined || entry[1].kind === "directory") return undefined;
-  user.removeTree(entry[0]);
-  return `removes ${entry[0]}`;
+function remove(user: SimUser, path = user.pickEntry()?.[0]): string | undefined {
+  const inode = path === undefined ? undefined : user.parts.disk.at(path);
+  if (path === undefined || inode === undefined || inode.kind === "directory") return undefined;
+  user.removeTree(path);
+  return `removes ${path}`;
+}
+
+/** Gives it another name where it is. */
+function rename(user: SimUser, path?: string): string | undefined {
+  const from = path === undefined ? undefined : user.placeOf(path);
+  if (from === undefined) return undefined;
+  const name = user.parts.ledger.entries.freshName();
+  const to = { ...from, name, path: joinPath(parentPath(from.path), name) };
+  return user.rename(from, to) ? `renames ${from.path} to ${to.path}` : undefined;
+}
+
+/** Something happens to the directory that it is in. */
+function renameAbove(user: SimUser, path = ""): string | undefined {
+  const above = parentPath(path);
+  if (above === "") return undefined;
+  return user.parts.random.chance(0.5) ? rename(user, above) : move(user, above);
 }
 
 function removeTree(user: SimUser): string | undefined {
@@ -432,23 +528,27 @@ function symlink(user: SimUser): string | undefined {
   return `links ${place.path}`;
 }
 
-function chmod(user: SimUser): string | undefined {
-  const entry = user.pickEntry("file");
+function chmod(user: SimUser, path?: string): string | undefined {
+  const entry = user.pickFile(path);
   const place = entry === undefined ? undefined : user.placeOf(entry[0]);
-  if (entry === undefined || entry[1].kind !== "file" || place === undefined) return undefined;
-  const { disk, durability } = user.parts;
-  disk.setMetadata(entry[1], { executable: !entry[1].executable }, durability, place.parent);
+  if (entry === undefined || place === undefined) return undefined;
+  const { disk, durability, ledger, label } = user.parts;
+  const executable = !entry[1].executable;
+  disk.setMetadata(entry[1], { executable }, durability, place.parent);
+  ledger.entries.madeExecutable(label, place.path, executable);
   disk.touched(place.path);
   return `flips the executable bit of ${place.path}`;
 }
 
-function touch(user: SimUser): string | undefined {
-  const entry = user.pickEntry("file");
+function touch(user: SimUser, path?: string): string | undefined {
+  const entry = user.pickFile(path);
   const place = entry === undefined ? undefined : user.placeOf(entry[0]);
-  if (entry === undefined || entry[1].kind !== "file" || place === undefined) return undefined;
-  const { disk, durability, random } = user.parts;
+  if (entry === undefined || place === undefined) return undefined;
+  const { disk, durability, random, ledger, label } = user.parts;
+  const before = entry[1].mtimeNs;
   const mtimeNs = random.chance(0.2) ? BigInt(random.below(3)) - 1n : disk.nowNs();
   disk.setMetadata(entry[1], { mtimeNs }, durability, place.parent);
+  ledger.entries.timed(label, ledger.digest(entry[1].bytes), before, mtimeNs);
   disk.touched(place.path);
   return `touches ${place.path}`;
 }
@@ -457,6 +557,7 @@ function hardLink(user: SimUser): string | undefined {
   const entry = user.pickEntry("file");
   const place = user.pickPlace();
   if (entry === undefined || place.parent.entries.has(place.name)) return undefined;
+  for (const path of [entry[0], place.path]) user.parts.ledger.entries.disown(path);
   user.set([[place, entry[1]]]);
   return `hard-links ${entry[0]} as ${place.path}`;
 }
@@ -534,12 +635,32 @@ const ACTIONS: readonly NamedAction[] = [
 const SPELLING: NamedAction = { name: "spelling", weight: 6, run: respell };
 const IGNORING: NamedAction = { name: "rules", weight: 6, run: writeRules };
 
+/** What several users do to one file at the same moment. */
+const DUEL: readonly NamedAction[] = [
+  { name: "append", weight: 6, run: append },
+  { name: "overwrite", weight: 3, run: overwrite },
+  { name: "rewrite", weight: 1, run: rewrite },
+  { name: "save", weight: 3, run: saveAtomically },
+  { name: "rename", weight: 6, run: rename },
+  { name: "move", weight: 3, run: move },
+  { name: "chmod", weight: 5, run: chmod },
+  { name: "touch", weight: 3, run: touch },
+  { name: "rename above", weight: 3, run: renameAbove },
+  { name: "remove", weight: 1, run: remove },
+];
+/** Of these two at once make a conflict copy. */
+export const WRITES: ReadonlySet<string> = new Set(["append", "overwrite", "rewrite", "save"]);
+
 function pickAction({ random, twinNames }: SimUserParts, writesRules: boolean) {
   const actions = [
     ...ACTIONS,
     ...(twinNames ? [SPELLING] : []),
     ...(writesRules ? [IGNORING] : []),
   ];
+  return pickOf(actions, random);
+}
+
+function pickOf(actions: readonly NamedAction[], random: SimRandom): NamedAction | undefined {
   let left = random.fraction() * actions.reduce((sum, { weight }) => sum + weight, 0);
   for (const action of actions) {
     left -= action.weight;

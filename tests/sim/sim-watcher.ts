@@ -12,6 +12,8 @@ export interface SimWatcherOptions {
   readonly delayMs: () => number;
   /** What becomes of the hints that are queued now. */
   readonly fate: () => "deliver" | "overflow" | "lose";
+  /** Nobody will tell of this change. */
+  readonly lost: (path: string) => void;
 }
 
 export class SimWatcher implements Watcher {
@@ -51,6 +53,7 @@ export class SimWatcher implements Watcher {
     if (handler === undefined) return;
     const fate = this.#options.fate();
     if (fate === "overflow") handler.overflow();
+    if (fate === "lose") for (const path of queue) this.#options.lost(path);
     if (fate === "deliver") for (const path of queue) handler.changed(path);
   }
 }

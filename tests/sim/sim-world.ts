@@ -16,6 +16,7 @@ import {
   inventedContents,
   logDamage,
   lostContents,
+  seenInLog,
   snapshotDisk,
   snapshotLog,
 } from "./sim-checks.ts";
@@ -26,6 +27,7 @@ import { drawOptions, type Life, type SwarmOptions } from "./sim-options.ts";
 import { SimRandom } from "./sim-random.ts";
 import { SimServer } from "./sim-server.ts";
 import { SimTrace } from "./sim-trace.ts";
+import { type SimUser, WRITES } from "./sim-user.ts";
 
 export interface SimOutcome {
   readonly seed: number;
@@ -56,6 +58,10 @@ export interface SimRequest {
 
 const HEAL_MS_MAX = 45 * 60_000;
 const CALM_EDITS_MAX = 12;
+/** So much apart are acts on one file. */
+const DUEL_MS_MAX = 20;
+const DUEL_FILES = 4;
+const DUELS = 6;
 const LOOK_EVERY_MS = 1_000;
 /** So many looks, 5 s each, without a rules file mean that there are none left. */
 const CALM_LOOKS = 20;
@@ -109,7 +115,11 @@ class SimWorld {
   readonly #server: SimServer;
   readonly #clients: readonly SimClient[];
   #trouble = true;
+  /** Nothing has gone wrong since all agreed. */
+  #isCalm = false;
   #finding: string | undefined;
+  /** Who wrote to what in duels lately. */
+  readonly #writers = new Map<object, Set<SimUser>>();
   /** A client could not hold all: it tries again now and then, and may then change something. */
   #hasParked = false;
   /** What was last found, as long as nothing has been written since. */
@@ -175,6 +185,7 @@ class SimWorld {
     this.#troublePhase();
     this.#healPhase();
     if (this.swarm.calm) this.#calmPhase();
+    if (this.swarm.duels) this.#duelPhase();
     if (this.swarm.rest) this.#rest();
     for (const { event } of this.#server.log?.events ?? []) {
       this.trace.count(
@@ -205,7 +216,8 @@ class SimWorld {
     this.#server.start();
     for (const client of this.#clients) {
       this.#later(2_000, () => client.start());
-      this.#every(this.swarm.editEveryMs, () => this.#edit(client));
+      this.#every(this.swarm.editEveryMs, () => this.#edit(() => client.user.step()));
+      this.#every(3 * this.swarm.editEveryMs, () => this.#edit(() => this.#duel()));
       this.#every(this.swarm.killEveryMs, () => this.#strike(client));
       this.#every(this.swarm.partitionEveryMs, () => this.#partition(client));
       this.#every(2_500, () => client.start());
@@ -226,9 +238,9 @@ class SimWorld {
     this.#runUntil(this.swarm.troubleMs);
   }
 
-  #edit(client: SimClient): void {
+  #edit(act: () => void): void {
     const edit = this.edits++;
-    if (this.swarm.onlyEdits?.includes(edit) !== false) client.user.step();
+    if (this.swarm.onlyEdits?.includes(edit) !== false) act();
   }
 
   /** Within that time in a long life. */
@@ -248,6 +260,33 @@ class SimWorld {
       });
     };
     again();
+  }
+
+  /** Several users do something to one file within milliseconds. */
+  #duel(): void {
+    const first = this.#random.below(this.#clients.length);
+    const count = this.#random.chance(0.3) ? 3 : 2;
+    const duelists = this.#clients.map((_, index, all) => all[(first + index) % all.length]);
+    const users = duelists.slice(0, count).flatMap((one) => (one === undefined ? [] : [one.user]));
+    const files = users.map((user) => user.ownFiles());
+    const common = (files[0] ?? []).filter((path) => files.every((one) => one.includes(path)));
+    if (common.length < DUEL_FILES) users[0]?.makeOwnFile();
+    if (common.length === 0) return;
+    const path = this.#random.pick(common);
+    for (const user of users) {
+      this.scheduler.at(this.#random.below(DUEL_MS_MAX), () => this.#duelWith(user, path));
+    }
+  }
+
+  #duelWith(user: SimUser, path: string): void {
+    const entry = this.#ledger.entries.at(path);
+    const act = user.duel(path);
+    if (act === undefined) return;
+    if (WRITES.has(act) && entry !== undefined) {
+      const writers = this.#writers.get(entry) ?? new Set();
+      this.#writers.set(entry, writers.add(user));
+    }
+    this.scheduler.at(this.#random.below(DUEL_MS_MAX), () => user.finish());
   }
 
   #strike(client: SimClient): void {
@@ -334,6 +373,7 @@ class SimWorld {
     for (const { event } of log.events)
       if (event.content.kind === "file") present.add(event.content.sha256);
     this.#ledger.requireOnly(present);
+    this.#ledger.entries.loosen();
     this.trace.count("server restore");
     this.trace.add(`${this.scheduler.now} server restored to ${log.events.length}`);
   }
@@ -347,6 +387,7 @@ class SimWorld {
       client.user.finish();
     }
     if (this.swarm.ignoring) this.#unignore();
+    if (this.swarm.ignoring) this.#ledger.entries.loosen();
     this.#converge("after the trouble");
     this.#checkBytes();
   }
@@ -385,7 +426,7 @@ class SimWorld {
     this.#drainQuarantine();
     this.#checkBytes();
     const client = this.#random.pick(this.#clients);
-    const conflictsBefore = this.#clients.reduce((sum, { conflicts }) => sum + conflicts, 0);
+    const conflictsBefore = this.#conflicts();
     const count = this.#random.below(CALM_EDITS_MAX);
     for (let index = 0; index < count; index++) {
       client.user.step();
@@ -399,11 +440,37 @@ class SimWorld {
     const changed = difference(wanted, snapshotDisk(client, this.#ledger));
     if (changed.length > 0 && !this.#hasParked)
       throw new Finding(`I6: calm edits of ${client.label} were changed:\n${changed.join("\n")}`);
-    const conflicts =
-      this.#clients.reduce((sum, { conflicts }) => sum + conflicts, 0) - conflictsBefore;
+    const conflicts = this.#conflicts() - conflictsBefore;
     if (conflicts > 0 && !this.#hasParked)
       throw new Finding(`I9: ${conflicts} conflicts from one user's edits`);
     this.#checkBytes();
+  }
+
+  /** Several users at once in a quiet world: only what clashes makes conflict copies. */
+  #duelPhase(): void {
+    this.#drainQuarantine();
+    this.#checkBytes();
+    for (let count = 0; count < DUEL_FILES; count++)
+      this.#random.pick(this.#clients).user.makeOwnFile();
+    this.#converge("before duels");
+    this.#isCalm = true;
+    this.#writers.clear();
+    const conflictsBefore = this.#conflicts();
+    for (let count = 0; count < DUELS; count++) {
+      this.#duel();
+      if (this.#random.chance(0.5))
+        this.#runUntil(this.scheduler.now + this.#random.below(2 * DUEL_MS_MAX));
+    }
+    this.#converge("after duels");
+    const isClash = [...this.#writers.values()].some(({ size }) => size > 1);
+    const conflicts = this.#conflicts() - conflictsBefore;
+    if (conflicts > 0 && !isClash && !this.#hasParked)
+      throw new Finding(`R4: ${conflicts} conflicts where nothing clashes`);
+    this.#checkBytes();
+  }
+
+  #conflicts(): number {
+    return this.#clients.reduce((sum, { conflicts }) => sum + conflicts, 0);
   }
 
   /** Nothing is written and nothing is posted any more (I11), and a restart finds nothing to do. */
@@ -448,9 +515,20 @@ class SimWorld {
       this.#runUntil(this.scheduler.now + LOOK_EVERY_MS);
       differences = this.#differences();
       agreed = differences.length === 0 ? agreed + 1 : 0;
-      if (agreed >= 4) return;
+      if (agreed < 4) continue;
+      this.#checkEntries(when);
+      return;
     }
     throw new Finding(`I1: no convergence ${when}:\n${differences.slice(0, 10).join("\n")}`);
+  }
+
+  /** All agree on the server's tree: nothing that a user did is undone in it. */
+  #checkEntries(when: string): void {
+    if (this.#hasParked) return;
+    const tree = seenInLog(this.#server.log);
+    const undone = this.#ledger.entries.undone(tree, this.#isCalm);
+    if (undone.length > 0) throw new Finding(`Undone ${when}: ${undone.join("; ")}`);
+    this.#ledger.entries.agree(tree);
   }
 
   #differences(): readonly string[] {
