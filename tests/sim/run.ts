@@ -1,6 +1,6 @@
 /**
  * Runs seeds: `bun run sim --seeds 2000`, one seed with its trace: `bun run sim --seed 17`, a
- * planted bug: `--bug never-sync`. Large runs are split over the cores; what fails is shrunk, and
+ * planted bug: `--bug never-sync`, all of them: `--mutants`. Large runs are split over the cores; what fails is shrunk, and
  * printed with the command that replays it. Rules: I10, I45.
  */
 import { availableParallelism } from "node:os";
@@ -48,6 +48,7 @@ function readFlags() {
       /** Options that are others than drawn, as JSON. */
       with: { type: "string" },
       bug: { type: "string" },
+      mutants: { type: "boolean", default: false },
       worker: { type: "boolean", default: false },
       "keep-going": { type: "boolean", default: false },
     },
@@ -189,7 +190,26 @@ async function reportShrunk(seed: number): Promise<void> {
   console.log(`  replay: ${replayOf(seed, changes)}`);
 }
 
-if (flags.seed !== undefined) process.exitCode = await runOne(Number(flags.seed));
+/** Plants each bug in a process of its own, and prints after how many seeds it was found. */
+async function runMutants(): Promise<number> {
+  const row = (...cells: readonly string[]) =>
+    console.log(cells.map((cell, at) => (at === 0 ? cell.padEnd(20) : cell.padStart(8))).join(" "));
+  row("mutant", "rule", "found at", "budget", "seeds/s");
+  let missed = 0;
+  for (const [name, { rule, seeds }] of Object.entries({ ...BUGS, ...MUTANTS })) {
+    const started = performance.now();
+    const command = [process.execPath, import.meta.path, "--bug", name, "--seeds", String(seeds)];
+    const run = Bun.spawn([...command, "--worker"], { stdout: "pipe", stderr: "inherit" });
+    const { lives, failures } = JSON.parse(await new Response(run.stdout).text());
+    const rate = lives / ((performance.now() - started) / 1_000);
+    if (failures.length === 0) missed++;
+    row(name, rule, failures.length === 0 ? "missed" : String(lives), `${seeds}`, rate.toFixed(1));
+  }
+  return missed > 0 ? 1 : 0;
+}
+
+if (flags.mutants) process.exitCode = await runMutants();
+else if (flags.seed !== undefined) process.exitCode = await runOne(Number(flags.seed));
 else if (flags.worker) {
   const tally = await runRange(Number(flags.start), Number(flags.seeds));
   console.log(JSON.stringify({ ...tally, counters: [...tally.counters] }));

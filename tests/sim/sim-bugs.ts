@@ -179,16 +179,23 @@ function withCurrentBase(op: Op, { contentVersion, placeVersion }: RemoteNode): 
   }
 }
 
-export const BUGS: Readonly<Record<string, Bug>> = {
-  "never-sync": { ...NO_BUG, fs: neverSync },
-  "error-is-absent": { ...NO_BUG, fs: errorIsAbsent },
-  "lose-displaced": { ...NO_BUG, fs: loseDisplaced },
-  "no-quarantine": { ...NO_BUG, fs: noQuarantine },
-  "no-journal": { ...NO_BUG, store: noJournal },
-  "answer-early": { ...NO_BUG, metadata: answerEarly },
-  "no-compare-and-set": { ...NO_BUG, sequencer: noCompareAndSet },
-  "newest-wins": { ...NO_BUG, sequencer: newestWins },
-  "forget-ops": { ...NO_BUG, metadata: forgetOps },
-  "drop-tombstones": { ...NO_BUG, metadata: dropTombstones },
-  "remove-recursively": { ...NO_BUG, fs: removeRecursively },
+/** A bug, what it breaks, and within how many seeds from 1 it is found. */
+export type PlantedBug = Bug & { readonly rule: string; readonly seeds: number };
+
+const BUG_SEEDS = 500;
+const SELDOM_SEEDS = 5_000;
+
+export const BUGS: Readonly<Record<string, PlantedBug>> = {
+  "never-sync": { ...NO_BUG, fs: neverSync, rule: "S2", seeds: BUG_SEEDS },
+  "error-is-absent": { ...NO_BUG, fs: errorIsAbsent, rule: "A3", seeds: BUG_SEEDS },
+  "lose-displaced": { ...NO_BUG, fs: loseDisplaced, rule: "D2", seeds: BUG_SEEDS },
+  "no-quarantine": { ...NO_BUG, fs: noQuarantine, rule: "D3", seeds: BUG_SEEDS },
+  "no-journal": { ...NO_BUG, store: noJournal, rule: "D7", seeds: BUG_SEEDS },
+  // A client gives back what a server lost, so this one seldom shows.
+  "answer-early": { ...NO_BUG, metadata: answerEarly, rule: "O7", seeds: SELDOM_SEEDS },
+  "no-compare-and-set": { ...NO_BUG, sequencer: noCompareAndSet, rule: "O2", seeds: BUG_SEEDS },
+  "newest-wins": { ...NO_BUG, sequencer: newestWins, rule: "O8", seeds: BUG_SEEDS },
+  "forget-ops": { ...NO_BUG, metadata: forgetOps, rule: "O1", seeds: BUG_SEEDS },
+  "drop-tombstones": { ...NO_BUG, metadata: dropTombstones, rule: "O2", seeds: BUG_SEEDS },
+  "remove-recursively": { ...NO_BUG, fs: removeRecursively, rule: "D4", seeds: BUG_SEEDS },
 };

@@ -5,6 +5,7 @@
 import { STATE_DIRECTORY } from "../../src/client/ports.ts";
 import { eventHash } from "../../src/core/canonical.ts";
 import { type Digest, EMPTY_DIGEST, sha256 } from "../../src/core/digest.ts";
+import type { ServedEvent } from "../../src/core/event.ts";
 import { parseManifestObject } from "../../src/core/manifest.ts";
 import type { FileContent } from "../../src/core/node.ts";
 import { MemoryTree, pathOf } from "../../src/core/tree.ts";
@@ -149,6 +150,7 @@ export function lostContents(
     }
   }
   for (const { digest } of seenInLog(log)) if (digest !== undefined) present.add(digest);
+  for (const digest of earlierLosers(log)) present.add(digest);
   return ledger.lost(present);
 }
 
@@ -170,6 +172,47 @@ export function inventedContents(
   }
   for (const { event } of log?.events ?? []) {
     if (event.content.kind === "file") check(event.content.sha256, `in event ${event.seq}`);
+  }
+  return lines;
+}
+
+/** A device keeps one conflict copy of a quarrel: later losers become its next versions (R13). */
+function earlierLosers(log: SimLog | undefined): ReadonlySet<Digest> {
+  const found = new Set<Digest>();
+  const last = new Map<string, ServedEvent>();
+  for (const { event } of log?.events ?? []) {
+    const before = last.get(event.node);
+    if (before === undefined && event.conflictOf === undefined) continue;
+    last.set(event.node, event);
+    if (before?.content.kind === "file" && before.device === event.device)
+      found.add(before.content.sha256);
+  }
+  return found;
+}
+
+/**
+ * Conflict copies that a device made of what its user wrote, for the sake of what the same user wrote
+ * (Y4). Only of use where no device forgot what it had done.
+ */
+export function selfConflicts(
+  ledger: SimLedger,
+  clients: readonly SimClient[],
+  log: SimLog | undefined,
+): readonly string[] {
+  const lines: string[] = [];
+  const labels = new Map<string | undefined, string>(
+    clients.map(({ device, label }) => [device, label]),
+  );
+  const writerOf = ({ content }: ServedEvent) =>
+    content.kind === "file" ? ledger.writerOf(content.sha256) : undefined;
+  for (const { event } of log?.events ?? []) {
+    const { conflictOf, path, device } = event;
+    if (conflictOf === undefined || event.kind !== "create") continue;
+    const winner = log?.events[conflictOf.version - 1]?.event;
+    const writer = labels.get(device);
+    if (writer === undefined || winner?.node !== conflictOf.node) continue;
+    if (writerOf(event) === writer && writerOf(winner) === writer)
+      lines.push(`${path} of ${writer} against event ${conflictOf.version}`);
   }
   return lines;
 }

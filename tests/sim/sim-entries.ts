@@ -206,7 +206,14 @@ export class SimEntries {
   disown(path: string): void {
     const name = baseName(path);
     if (!OWN_NAME.test(name)) return;
-    for (const one of this.#byName.get(name)?.names ?? [name]) this.#byName.set(one, undefined);
+    const entry = this.#byName.get(name);
+    for (const one of entry?.names ?? [name]) this.#byName.set(one, undefined);
+    if (entry !== undefined) this.#loosenTimes(entry);
+  }
+
+  #loosenTimes({ bytes }: Entry): void {
+    for (const digest of bytes.values())
+      if (digest !== undefined) this.#times.get(digest)?.loosen();
   }
 
   /** The bytes exist several times, each with a time of its own. */
@@ -238,8 +245,7 @@ export class SimEntries {
     if (entry === undefined) return;
     entry.directory.loosen();
     entry.executable.loosen();
-    for (const digest of entry.bytes.values())
-      if (digest !== undefined) this.#times.get(digest)?.loosen();
+    this.#loosenTimes(entry);
   }
 
   // The law

@@ -19,6 +19,8 @@ export class SimLedger {
   readonly entries = new SimEntries();
   readonly #entries = new Map<Digest, Entry>();
   readonly #late = new Set<Digest>();
+  /** Written more than once. */
+  readonly #repeated = new Set<Digest>();
   readonly #digests = new WeakMap<Uint8Array, Digest>();
 
   /** Contents are immutable arrays here, so each is hashed once. */
@@ -33,8 +35,10 @@ export class SimLedger {
   wrote(device: string, path: string, bytes: Uint8Array, atMs: number): void {
     if (bytes.length === 0) return;
     const digest = this.digest(bytes);
-    if (this.#entries.has(digest)) this.entries.forgetTimes(digest);
-    else this.#entries.set(digest, { device, path, atMs, required: true });
+    if (this.#entries.has(digest)) {
+      this.entries.forgetTimes(digest);
+      this.#repeated.add(digest);
+    } else this.#entries.set(digest, { device, path, atMs, required: true });
   }
 
   /** A file that was displaced from that path was written to: it comes back as something else. */
@@ -54,6 +58,12 @@ export class SimLedger {
   destroyed(bytes: Uint8Array): void {
     const entry = this.#entries.get(this.digest(bytes));
     if (entry !== undefined) entry.required = false;
+  }
+
+  /** The device whose user wrote this, once. */
+  writerOf(digest: Digest): string | undefined {
+    if (this.#late.has(digest) || this.#repeated.has(digest)) return undefined;
+    return this.#entries.get(digest)?.device;
   }
 
   /** Whether a user ever wrote this. */

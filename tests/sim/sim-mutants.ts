@@ -5,6 +5,10 @@
  */
 
 export interface Mutant {
+  /** What it breaks. */
+  readonly rule: string;
+  /** Found within so many seeds from 1. */
+  readonly seeds: number;
   /** Below the project's directory. */
   readonly file: string;
   /** Stands in the file exactly once. */
@@ -15,27 +19,98 @@ export interface Mutant {
 export const MUTANTS: Readonly<Record<string, Mutant>> = {
   /** A write right after a rename hides behind the stamp that is recorded (A2, D2). */
   "trust-placed": {
+    rule: "D2",
+    seeds: 500,
     file: "src/client/apply-batch.ts",
     guard: 'return a.kind === "directory" || (a.size === b.size && a.mtimeNs === b.mtimeNs);',
     without: "return true;",
   },
   /** A write just before new metadata hides behind them (A2). */
   "trust-young": {
+    rule: "A2",
+    seeds: 500,
     file: "src/client/apply-batch.ts",
     guard: "this.draft.put({ ...node, stamp: now.stamp + RACY_MARK });",
     without: "this.draft.put({ ...node, stamp: now.stamp });",
   },
   /** On a folding disk another spelling is taken for the name itself (F51). */
   "ignore-spelling": {
+    rule: "D9",
+    seeds: 500,
     file: "src/client/spelling.ts",
     guard: 'if (stat === undefined || path === "" || !fs.capabilities.foldsNames) return stat;',
     without: 'if (path !== ".") return stat;',
   },
   /** A node that rules left out is not looked at again where its directory goes elsewhere (R15). */
   "forget-skipped": {
+    rule: "R15",
+    seeds: 500,
     file: "src/client/cycle.ts",
     guard: "for (const id of plan.skipped) store.forget(id);",
     without: "for (const id of plan.skipped) store.clearDirty(id);",
+  },
+  /** An own op that comes back makes the whole remote node the base, whatever it was about. */
+  "rebase-whole": {
+    rule: "S2",
+    seeds: 50,
+    file: "src/client/remote-log.ts",
+    guard: "if (isOwn) store.agreeOwn(event);",
+    without: `if (isOwn) {
+      store.putRemote(foldEvent(event));
+      const remote = store.remoteRow(event.node);
+      const local = store.local.get(event.node);
+      if (remote === undefined) return;
+      if (remote.deleted) {
+        if (local === undefined) store.settle(event.node);
+        else if (store.base.get(event.node) !== undefined) {
+          store.forget(event.node);
+          store.putLocal(local);
+        }
+      } else {
+        const { parent, name, content, contentVersion, placeVersion } = remote;
+        const signature = { identity: local?.identity ?? "", stamp: "" };
+        const versions = { contentVersion, placeVersion };
+        store.putBase({ id: event.node, parent, name, content, ...signature, ...versions });
+        if (local === undefined) store.removeLocal(event.node);
+        else store.putLocal(local);
+      }
+    }`,
+  },
+  /** A mode that one side set goes with the other side's bytes. */
+  "mode-with-bytes": {
+    rule: "R5",
+    seeds: 50,
+    file: "src/core/merge.ts",
+    guard: "executable: mergeValue(base.executable, local.executable, remote.executable),",
+    without: "executable: taken.executable,",
+  },
+  /** Of a rename and a move of one file, one is undone. */
+  "place-as-one": {
+    rule: "R1",
+    seeds: 200,
+    file: "src/core/merge.ts",
+    guard: `  return {
+    parent: mergeValue(base.parent, local.parent, remote.parent),
+    name: mergeValue(base.name, local.name, remote.name),
+  };`,
+    without: "  return samePlace(remote, base) ? local : remote;",
+  },
+  /** Where only metadata changed, the log's time is taken, whoever set one. */
+  "time-of-log": {
+    rule: "R5",
+    seeds: 200,
+    file: "src/core/merge.ts",
+    guard: "mtimeNs: isEdited ? mtimeNs : mergeValue(base.mtimeNs, local.mtimeNs, remote.mtimeNs),",
+    without: "mtimeNs,",
+  },
+  /** What was posted is forgotten by a kill: it comes back as somebody else's. */
+  "forget-posted": {
+    rule: "Y4",
+    seeds: 500,
+    file: "src/client/own-ops.ts",
+    guard: `for (const op of batch.groups.flat()) this.#posted.add(op.opId);
+    this.#keep();`,
+    without: "for (const op of batch.groups.flat()) this.#posted.add(op.opId);",
   },
 };
 

@@ -17,6 +17,7 @@ import {
   logDamage,
   lostContents,
   seenInLog,
+  selfConflicts,
   snapshotDisk,
   snapshotLog,
 } from "./sim-checks.ts";
@@ -551,6 +552,13 @@ class SimWorld {
     const { log, disk } = this.#server;
     const lost = lostContents(this.#ledger, this.#clients, log);
     if (lost.length > 0) throw new Finding(`I2: bytes lost: ${lost.join("; ")}`);
+    const { swarm } = this;
+    const isForgetful =
+      swarm.serverRestore || swarm.stateLoss || swarm.stateRollback || swarm.oldFiles;
+    if (!isForgetful && !swarm.ignoring && !swarm.userCaches) {
+      const own = selfConflicts(this.#ledger, this.#clients, log);
+      if (own.length > 0) throw new Finding(`Y4: in conflict with itself: ${own.join("; ")}`);
+    }
     const invented = inventedContents(this.#ledger, this.#clients, log);
     if (invented.length > 0) throw new Finding(`I5: invented content: ${invented.join("; ")}`);
     const forgotten = this.#server.forgotten();
