@@ -1,7 +1,7 @@
 /**
  * Several people change different aspects of the same files at the same moment, all live: whatever
- * somebody wrote, named or set is there afterwards, on every device, and where nothing clashes there
- * is no conflict copy.
+ * somebody wrote, named or set is there afterwards, on every device, and where nothing clashes
+ * there is no conflict copy.
  */
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { appendFileSync, chmodSync, existsSync, mkdirSync, renameSync, utimesSync } from "node:fs";

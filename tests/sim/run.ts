@@ -1,7 +1,7 @@
 /**
  * Runs seeds: `bun run sim --seeds 2000`, one seed with its trace: `bun run sim --seed 17`, a
- * planted bug: `--bug never-sync`, all of them: `--mutants`. Large runs are split over the cores; what fails is shrunk, and
- * printed with the command that replays it. Rules: I10, I45.
+ * planted bug: `--bug never-sync`, all of them: `--mutants`. Large runs are split over the cores;
+ * what fails is shrunk, and printed with the command that replays it. Rules: I10, I45.
  */
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";

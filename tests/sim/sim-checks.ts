@@ -133,8 +133,8 @@ export function seenInLog(log: SimLog | undefined): readonly Seen[] {
 }
 
 /**
- * Contents that no user can see, neither on a disk nor in the server's tree, though nobody destroyed
- * them (I2). What was written to a displaced file may wait in quarantine.
+ * Contents that no user can see, neither on a disk nor in the server's tree, though nobody
+ * destroyed them (I2). What was written to a displaced file may wait in quarantine.
  */
 export function lostContents(
   ledger: SimLedger,
@@ -191,8 +191,8 @@ function earlierLosers(log: SimLog | undefined): ReadonlySet<Digest> {
 }
 
 /**
- * Conflict copies that a device made of what its user wrote, for the sake of what the same user wrote
- * (Y4). Only of use where no device forgot what it had done.
+ * Conflict copies that a device made of what its user wrote, for the sake of what the same user
+ * wrote (Y4). Only of use where no device forgot what it had done.
  */
 export function selfConflicts(
   ledger: SimLedger,

@@ -5,14 +5,14 @@
  *   What a user wrote, named or set, and no user has since replaced knowing it, is in the present
  *   tree of every device, or in a conflict copy. History excuses only what a user gave up.
  *
- * A name is drawn for one entry and belongs to it for ever, so that the entry is recognised by it on
- * every disk and in the log, whatever the clients do. Name, directory, bytes and executable bit are
- * a Register each; times are one for each content, since the time goes with the bytes. Whether all
- * bytes are there, in place or in a conflict copy, SimLedger asks, under whatever names.
+ * A name is drawn for one entry and belongs to it for ever, so that the entry is recognised by it
+ * on every disk and in the log, whatever the clients do. Name, directory, bytes and executable bit
+ * are a Register each; times are one for each content, since the time goes with the bytes. Whether
+ * all bytes are there, in place or in a conflict copy, SimLedger asks, under whatever names.
  *
  * What is excused, and why nobody could do better:
- * - Where a client was killed between putting a file in place and recording it, and a user wrote to it
- *   meanwhile, its bytes are in a conflict copy: in place they are asked for in calm times only.
+ * - Where a client was killed between putting a file in place and recording it, and a user wrote to
+ *   it meanwhile, its bytes are in a conflict copy: in place they are asked for in calm times only.
  * - Of what was moved while the hints of it were lost: mode, time and directory (A4, Y2). Mode and
  *   time that were set within the system call by which the client sets them (D2).
  * - Of acts on different devices that did not know each other, on one aspect, one wins (R4, R6).
@@ -22,8 +22,8 @@
  * - Bytes that are put back after the state was lost: their time (D7).
  * - A server that was restored, a state database that was rolled back, rules that hid a part: all
  *   acts until then (`loosen`). Several older versions are proposed anew, in any order (S5, A7).
- * - Things that were hard-linked, exchanged, replaced by another kind or made anew under a name that
- *   was used before are no entries any more: names do not tell which is which.
+ * - Things that were hard-linked, exchanged, replaced by another kind or made anew under a name
+ *   that was used before are no entries any more: names do not tell which is which.
  */
 import { type Digest, EMPTY_DIGEST } from "../../src/core/digest.ts";
 import { baseName, parentPath } from "../../src/core/path.ts";
@@ -267,9 +267,8 @@ export class SimEntries {
       if (found.length === 0 || allowed === undefined) continue;
       if (found.every(({ path }) => RECOVERED.test(baseName(path)))) continue;
       if (found.some(({ mtimeNs }) => allowed.includes(mtimeNs))) continue;
-      lines.push(
-        `time of ${found.map(({ path, mtimeNs }) => `${path} is ${mtimeNs}`).join()}, not ${allowed.join(" or ")}`,
-      );
+      const are = found.map(({ path, mtimeNs }) => `${path} is ${mtimeNs}`).join();
+      lines.push(`time of ${are}, not ${allowed.join(" or ")}`);
     }
     return lines;
   }

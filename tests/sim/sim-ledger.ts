@@ -1,8 +1,9 @@
 /**
- * The ledger: what simulated users did, and what of it nobody may undo. Contents are asked for here,
- * all other aspects in SimEntries, whose header has the law. A content must be visible, in place or
- * in a conflict copy, until a user's own hand destroyed a file that held it; what was destroyed once
- * and is brought back from a backup is not asked for again. Rules: I2, I5, I6, R5, R6, R7.
+ * The ledger: what simulated users did, and what of it nobody may undo. Contents are asked for
+ * here, all other aspects in SimEntries, whose header has the law. A content must be visible, in
+ * place or in a conflict copy, until a user's own hand destroyed a file that held it; what was
+ * destroyed once and is brought back from a backup is not asked for again. Rules: I2, I5, I6, R5,
+ * R6, R7.
  */
 import { type Digest, sha256 } from "../../src/core/digest.ts";
 import type { FileInode, Inode, SimDisk } from "./sim-disk.ts";
