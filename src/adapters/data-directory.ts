@@ -27,6 +27,7 @@ import { systemRandom } from "./system-random.ts";
 
 /** What this version reads and writes. */
 const FORMAT = 1;
+const FORMAT_LINE = /^synced data ([1-9][0-9]{0,5})\n$/;
 
 export interface DataDirectory {
   readonly metadata: MetadataStore;
@@ -73,6 +74,17 @@ export function openDataDirectory(path: string): DataDirectory {
   }
 }
 
+/** True where a server has its data. */
+export function isDataDirectory(path: string): boolean {
+  try {
+    return FORMAT_LINE.test(readFileSync(join(path, "format"), "utf8"));
+  } catch (error) {
+    if (codeOf(error) === undefined) throw error;
+    // Not there, or nothing that can be read.
+    return false;
+  }
+}
+
 /** @returns true where the directory has no format yet, and so is new */
 function checkFormat(path: string): boolean {
   let text: string;
@@ -82,7 +94,7 @@ function checkFormat(path: string): boolean {
     if (codeOf(error) === "ENOENT") return true;
     throw notWritable(path, error);
   }
-  const match = /^synced data ([1-9][0-9]{0,5})\n$/.exec(text);
+  const match = FORMAT_LINE.exec(text);
   if (match === null) {
     const message = `Cannot use "${path}": its file "format" is not one of synced`;
     throw new SyncedError("damage_found", message);

@@ -9,6 +9,7 @@ import * as fs from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { SyncedError } from "../core/error.ts";
 import { FileSystemError } from "../ports/filesystem.ts";
+import { isDataDirectory } from "./data-directory.ts";
 import { errorCode } from "./disk-calls.ts";
 import { createDiskFileSystem, type DiskFileSystem } from "./disk-filesystem.ts";
 import { reasonOf } from "./system-error.ts";
@@ -53,6 +54,7 @@ export function openFolder(path: string, options: OpenFolderOptions = {}): Opene
   const readOnly = options.readOnly ?? false;
   try {
     refuseNested(path, nearestDirectory(resolve(path)));
+    refuseServerData(path, resolve(path));
     const created = !readOnly && fs.mkdirSync(resolve(path), { recursive: true }) !== undefined;
     const root = fs.realpathSync(path);
     if (!fs.statSync(root).isDirectory()) throw unusable(path, "it is not a directory");
@@ -110,6 +112,13 @@ function refuseNested(path: string, start: string): void {
     }
     if (directory === dirname(directory)) return;
   }
+}
+
+/** What a server stores of a folder that is its own data would grow by itself for ever. */
+function refuseServerData(path: string, root: string): void {
+  if (!isDataDirectory(root)) return;
+  const message = `Cannot sync "${path}": it is the data directory of a synced server; choose another`;
+  throw new SyncedError("folder_nested", message, { path });
 }
 
 function makeStateDirectories(path: string, root: string): void {

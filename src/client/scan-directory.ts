@@ -10,7 +10,7 @@ import { PATH_BYTES_MAX, PATH_DEPTH_MAX } from "../core/limits.ts";
 import type { LocalNode } from "../core/node.ts";
 import { checkName, joinPath, parentPath, RESERVED_NAME, utf8LengthBytes } from "../core/path.ts";
 import { FileSystemError, type Stat } from "../ports/filesystem.ts";
-import { MARKER_FILE } from "./ports.ts";
+import { DATA_FORMAT_FILE, reasonToLeaveAlone } from "./left-alone.ts";
 import { isDueForAnotherLook, RACY_MARK, readContent, reportUnreadable } from "./scan-content.ts";
 import { placeEntry } from "./scan-place.ts";
 import type { Entry, ScanRun, Task } from "./scan-run.ts";
@@ -71,33 +71,23 @@ function mayBeLookedInto(run: ScanRun, { path, names }: Task): boolean {
 }
 
 /**
- * A directory that is a synced folder itself is left to its own client (A6): synced twice, into the
- * same folder on the server even, it would grow into itself for ever.
+ * A directory that is a synced folder itself is left to its own client, and a server's data
+ * directory to its server (A6): synced, they would grow into themselves for ever.
  */
 function isSyncedOnItsOwn(run: ScanRun, task: Task, stats: ReadonlyMap<string, Stat>): boolean {
   if (task.path === "") return false;
   // Beside nodes that are known already nothing is looked at for it: a hint stays one look.
   const mayBe =
     task.names === undefined
-      ? stats.has(RESERVED_NAME)
+      ? stats.has(RESERVED_NAME) || stats.has(DATA_FORMAT_FILE)
       : [...task.names].some((name) => run.draft.child(task.id, name) === undefined);
   if (!mayBe) return false;
-  if (!hasMarker(run, task.path)) return false;
-  const message =
-    `Cannot sync what is in "${task.path}": it is a synced folder of its own; to make it a part of ` +
-    "this one, stop its client and remove the .synced directory in it";
+  const reason = reasonToLeaveAlone(run.ports.fs, task.path);
+  if (reason === undefined) return false;
+  const message = `Cannot sync what is in "${task.path}": ${reason}`;
   run.problems.leaveBelow(task.path);
   run.problems.report(task.path, "folder_nested", message);
   return true;
-}
-
-function hasMarker(run: ScanRun, path: string): boolean {
-  try {
-    return run.ports.fs.stat(joinPath(path, MARKER_FILE))?.kind === "file";
-  } catch (error) {
-    if (error instanceof FileSystemError) return false;
-    throw error;
-  }
 }
 
 function isStillThere(run: ScanRun, task: Task): boolean {

@@ -110,3 +110,9 @@ function codeOf(call: () => unknown): string {
     throw error;
   }
 }
+
+test("a server's data directory is no folder [A6]", () => {
+  writeFileSync(join(root, "format"), "synced data 1\n");
+  expect(codeOf(() => openFolder(root))).toBe("folder_nested");
+  expect(existsSync(join(root, ".synced"))).toBe(false);
+});
