@@ -67,15 +67,17 @@ async function forget(ports: ClientPorts, signal: AbortSignal): Promise<void> {
 }
 
 /**
- * Where the server has its state from before C, that state is what this device's edits are based
- * on.
+ * Where the server has bytes from before C, they are what this device's edits are based on,
+ * wherever others have put them since.
  */
 function rebase(store: StateStore, id: NodeId, seq: number): void {
   const remote = store.remote.get(id);
   const local = store.local.get(id);
   if (remote === undefined || local === undefined) return;
-  if (remote.contentVersion > seq || remote.placeVersion > seq) return;
-  const { parent, name, content, contentVersion, placeVersion } = remote;
+  if (remote.contentVersion > seq) return;
+  const { content, contentVersion, placeVersion } = remote;
+  // Where others have moved it since, this device's place is the one that they moved it from.
+  const { parent, name } = placeVersion > seq ? local : remote;
   const { identity, stamp } = local;
   store.putBase({ id, parent, name, content, contentVersion, placeVersion, identity, stamp });
 }

@@ -291,6 +291,27 @@ describe("the server was replaced by an older copy of itself", () => {
     await lab.verify();
   });
 
+  test("lost bytes come back under the name that somebody gave the file since [S5, R1]", async () => {
+    const [alpha, beta, gamma] = ["alpha", "beta", "gamma"].map((name) => lab.device(name));
+    if (alpha === undefined || beta === undefined || gamma === undefined) throw new Error("none");
+    alpha.write("doc", "old\n");
+    for (const device of [alpha, beta]) device.start();
+    await lab.settled([alpha, beta]);
+    const backup = await backUp();
+    await lab.settled([alpha, beta]);
+    await logged(1, () => alpha.write("doc", "edited after the backup\n"));
+    await lab.settled([alpha, beta]);
+    for (const device of [alpha, beta]) await device.stop();
+    await restore(backup);
+    gamma.start();
+    await waitFor("the old one", () => gamma.snapshot().has("doc"));
+    await logged(1, () => renameSync(gamma.join("doc"), gamma.join("renamed")));
+    for (const device of [alpha, beta]) device.start();
+    await lab.settled([alpha, beta, gamma]);
+    expect([...gamma.snapshot().keys()]).toEqual(["renamed"]);
+    expect(gamma.read("renamed")).toBe("edited after the backup\n");
+  });
+
   test("an empty one with the same address: another server, the client stops [G5, I35]", async () => {
     const [alpha] = [lab.device("alpha")];
     fill(alpha);
