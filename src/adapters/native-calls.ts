@@ -16,6 +16,9 @@ type SystemCall =
   | "fchown"
   | "fcntl"
   | "getdents64"
+  | "inotify_add_watch"
+  | "inotify_init1"
+  | "inotify_rm_watch"
   | "linkat"
   | "mkdirat"
   | "openat"
@@ -37,6 +40,9 @@ const NUMBERS: Readonly<Record<string, Readonly<Record<SystemCall, number>>>> = 
     fchown: 93,
     fcntl: 72,
     getdents64: 217,
+    inotify_add_watch: 254,
+    inotify_init1: 294,
+    inotify_rm_watch: 255,
     linkat: 265,
     mkdirat: 258,
     openat: 257,
@@ -56,6 +62,9 @@ const NUMBERS: Readonly<Record<string, Readonly<Record<SystemCall, number>>>> = 
     fchown: 55,
     fcntl: 25,
     getdents64: 61,
+    inotify_add_watch: 27,
+    inotify_init1: 26,
+    inotify_rm_watch: 28,
     linkat: 37,
     mkdirat: 34,
     openat: 56,

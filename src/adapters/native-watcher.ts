@@ -12,6 +12,7 @@
 import { existsSync, type FSWatcher, watch } from "node:fs";
 import { RETRY_DELAY_MS_MAX, RETRY_DELAY_MS_MIN } from "../core/limits.ts";
 import type { Watch, Watcher, WatchHandler } from "../ports/watcher.ts";
+import { CloseWatch } from "./close-watch.ts";
 import { reportChange } from "./watched-path.ts";
 
 /** Errors come within milliseconds after `watch`; what holds for so long is whole. */
@@ -29,6 +30,7 @@ class NativeWatch implements Watch {
   readonly #rootPath: string;
   readonly #handler: WatchHandler;
   #watcher: FSWatcher | undefined;
+  #closes: CloseWatch | undefined;
   #settling: ReturnType<typeof setTimeout> | undefined;
   #renewal: ReturnType<typeof setTimeout> | undefined;
   #delayMs = RETRY_DELAY_MS_MIN;
@@ -48,8 +50,8 @@ class NativeWatch implements Watch {
   #begin(): void {
     let watcher: FSWatcher;
     try {
-      watcher = watch(this.#rootPath, { recursive: true }, (_type, name) => {
-        if (watcher === this.#watcher) this.#hear(name);
+      watcher = watch(this.#rootPath, { recursive: true }, (type, name) => {
+        if (watcher === this.#watcher) this.#hear(type, name);
       });
     } catch (error) {
       this.#fail(reasonOf(error));
@@ -62,25 +64,35 @@ class NativeWatch implements Watch {
     watcher.on("close", () => {
       if (watcher === this.#watcher) this.#fail("watching ended");
     });
+    this.#closes = CloseWatch.begin(this.#rootPath, {
+      closed: (path) => reportChange(this.#handler, path),
+      overflow: () => this.#handler.overflow(),
+    });
     this.#settling = setTimeout(() => this.#settle(), SETTLED_AFTER_MS);
   }
 
   #end(): void {
     clearTimeout(this.#settling);
+    this.#closes?.close();
+    this.#closes = undefined;
     const watcher = this.#watcher;
     this.#watcher = undefined;
     watcher?.close();
   }
 
-  #hear(name: string | null | undefined): void {
-    if (name !== null && name !== undefined && name !== "") reportChange(this.#handler, name);
-    else if (existsSync(this.#rootPath)) {
+  #hear(type: string, name: string | null | undefined): void {
+    if (name !== null && name !== undefined && name !== "") {
+      reportChange(this.#handler, name);
+      if (type === "rename") this.#closes?.follow(name);
+    } else if (existsSync(this.#rootPath)) {
       this.#handler.overflow();
       this.#renewLater();
     } else this.#fail("the folder is gone");
   }
 
   #fail(reason: string): void {
+    // What it watches may be wanted more elsewhere.
+    this.#closes?.close();
     const isNews = !this.#hasFailed;
     this.#hasFailed = true;
     this.#renewLater();

@@ -2,7 +2,16 @@
  * Both watchers on a real folder: what they report, what they keep quiet about, and how they end.
  */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { appendFileSync, mkdirSync, renameSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  closeSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmSync,
+  unlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { createChokidarWatcher } from "../../src/adapters/chokidar-watcher.ts";
 import { createNativeWatcher } from "../../src/adapters/native-watcher.ts";
@@ -128,6 +137,42 @@ test("the native watcher says that it failed where there is no folder [Y2]", asy
   await begin(createNativeWatcher(join(root, "none")));
   expect(hints).toEqual(["(failed)"]);
 });
+
+test.skipIf(process.platform !== "linux")(
+  "files that were open for writing are told of when closed, as after writes through a map [Y2]",
+  async () => {
+    // Without any write: nothing else of it is to be heard.
+    const hearsOf = async (path: string): Promise<void> => {
+      hints.length = 0;
+      const end = performance.now() + PATIENCE_MS;
+      while (!hints.includes(path) && performance.now() < end) {
+        closeSync(openSync(join(root, path), "r+"));
+        await Bun.sleep(INTERVAL_MS);
+      }
+      await hinted(path);
+    };
+    mkdirSync(join(root, "a/b"), { recursive: true });
+    mkdirSync(join(root, ".synced"));
+    for (const path of ["top", "a/b/deep", ".synced/own"]) writeFileSync(join(root, path), "x");
+    await begin(createNativeWatcher(root));
+    for (const path of ["top", "a/b/deep"]) await hearsOf(path);
+    mkdirSync(join(root, "new/dir"), { recursive: true });
+    writeFileSync(join(root, "new/dir/file"), "x");
+    await hearsOf("new/dir/file");
+    renameSync(join(root, "a"), join(root, "moved"));
+    await hearsOf("moved/b/deep");
+    closeSync(openSync(join(root, ".synced/own"), "r+"));
+    await hearsOf("top");
+    expect(hints.filter((path) => path.includes(".synced"))).toEqual([]);
+    watch?.close();
+    await Bun.sleep(INTERVAL_MS);
+    hints.length = 0;
+    closeSync(openSync(join(root, "top"), "r+"));
+    await Bun.sleep(2 * INTERVAL_MS);
+    expect(hints).toEqual([]);
+  },
+  180_000,
+);
 
 test("what cannot be watched stops nothing else, and is watched as soon as it can be [F57, Y2]", async () => {
   const name = "n".repeat(200);
