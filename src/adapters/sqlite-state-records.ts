@@ -8,6 +8,7 @@ import type { Digest } from "../core/digest.ts";
 import { assert, SyncedError } from "../core/error.ts";
 import type { Cursor } from "../core/event.ts";
 import type { NodeId } from "../core/identifier.ts";
+import { parseManifestObject } from "../core/manifest.ts";
 import type {
   Binding,
   Birth,
@@ -148,6 +149,7 @@ interface JournalRow extends Omit<JournalEntry, "oldDigest" | "newDigest" | "ord
 }
 
 export class StateRecords extends StateDatabase {
+  protected dirtyChanges = 0;
   /** JSON by key, as in the table: a cycle asks for the same few again and again. */
   readonly #values = new Map<string, string | undefined>();
 
@@ -202,7 +204,7 @@ export class StateRecords extends StateDatabase {
 
   setProblem(path: string, problem: Problem | undefined): void {
     if (problem === undefined) {
-      this.run("DELETE FROM problem WHERE path = ?1", path);
+      this.dirtyChanges += this.run("DELETE FROM problem WHERE path = ?1", path);
       return;
     }
     this.run(
@@ -246,12 +248,17 @@ export class StateRecords extends StateDatabase {
     this.run("DELETE FROM conflict WHERE node = ?1", node);
   }
 
+  dirtyVersion(): number {
+    return this.dirtyChanges;
+  }
+
   markDirty(id: NodeId): void {
+    this.dirtyChanges += 1;
     this.run("INSERT OR IGNORE INTO dirty VALUES (?1)", id);
   }
 
   clearDirty(id: NodeId): void {
-    this.run("DELETE FROM dirty WHERE id = ?1", id);
+    this.dirtyChanges += this.run("DELETE FROM dirty WHERE id = ?1", id);
   }
 
   birth(id: NodeId): Birth | undefined {
@@ -369,6 +376,32 @@ export class StateRecords extends StateDatabase {
 
   putManifest(digest: Digest, bytes: Uint8Array): void {
     this.run("INSERT OR IGNORE INTO manifest (digest, bytes) VALUES (?1, ?2)", digest, bytes);
+  }
+
+  pruneManifests(): void {
+    this.together(() => {
+      const reached = new Set<Digest>();
+      const roots = this.all<{ digest: Digest; depth: number }>(
+        `SELECT manifest AS digest, depth FROM base WHERE depth > 0 UNION
+          SELECT manifest, depth FROM local WHERE depth > 0 UNION
+          SELECT manifest, depth FROM remote WHERE depth > 0`,
+      );
+      const pending = [...roots];
+      for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
+        const { digest, depth } = next;
+        if (reached.has(digest)) continue;
+        reached.add(digest);
+        // What lists only chunks, as most do, need not be read.
+        const bytes = depth > 1 ? this.manifest(digest) : undefined;
+        if (bytes === undefined) continue;
+        for (const child of parseManifestObject(bytes).children) {
+          pending.push({ digest: child.digest, depth: depth - 1 });
+        }
+      }
+      for (const digest of this.manifestDigests()) {
+        if (!reached.has(digest)) this.run("DELETE FROM manifest WHERE digest = ?1", digest);
+      }
+    });
   }
 
   manifestDigests(): readonly Digest[] {

@@ -128,6 +128,18 @@ export const WRITE = {
     SELECT ${NODE}, identity, stamp, NULL, NULL, 0 FROM base`,
   remoteFromBase: `INSERT OR IGNORE INTO remote (${REMOTE})
     SELECT ${NODE}, content_version, place_version, 0 FROM base`,
+  unmaterialisedDirty: `INSERT OR IGNORE INTO dirty SELECT id FROM remote
+    WHERE gone = 0 AND id NOT IN (SELECT id FROM base)`,
+  /** Files of the base have nothing below them. */
+  unmaterialisedDirtyBelow: `WITH RECURSIVE below (id) AS (
+      VALUES (?1)
+      UNION SELECT remote.id FROM below JOIN remote ON remote.parent = below.id
+        WHERE remote.gone = 0
+      UNION SELECT base.id FROM below JOIN base ON base.parent = below.id
+        WHERE base.kind = 1 AND base.id NOT IN (SELECT id FROM remote)
+    )
+    INSERT OR IGNORE INTO dirty SELECT id FROM below JOIN remote USING (id)
+      WHERE gone = 0 AND id NOT IN (SELECT id FROM base)`,
 } as const;
 
 export function decodeBase(row: BaseRow): BaseNode {

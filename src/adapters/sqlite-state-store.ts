@@ -4,12 +4,10 @@
  */
 import type { DatabaseSync } from "node:sqlite";
 import { baseAfterAgreement, baseAfterOwn } from "../core/base.ts";
-import type { Digest } from "../core/digest.ts";
 import { assert } from "../core/error.ts";
 import type { Event } from "../core/event.ts";
 import { foldEvent } from "../core/fold.ts";
 import type { NodeId } from "../core/identifier.ts";
-import { parseManifestObject } from "../core/manifest.ts";
 import {
   type BaseNode,
   type LocalNode,
@@ -258,6 +256,7 @@ class SqliteStateStore extends StateRecords implements StateStore {
 
   clearRemote(): void {
     this.together(() => {
+      this.dirtyChanges += 1;
       this.run("INSERT OR IGNORE INTO dirty SELECT id FROM remote");
       this.run("DELETE FROM remote");
       this.#rows.clear();
@@ -357,13 +356,17 @@ class SqliteStateStore extends StateRecords implements StateStore {
   }
 
   markAllDirty(): void {
-    this.run(`INSERT OR IGNORE INTO dirty
+    this.dirtyChanges += this.run(`INSERT OR IGNORE INTO dirty
       SELECT id FROM base UNION SELECT id FROM local UNION SELECT id FROM remote`);
   }
 
-  markUnmaterialisedDirty(): void {
-    this.run(`INSERT OR IGNORE INTO dirty SELECT id FROM remote
-      WHERE gone = 0 AND id NOT IN (SELECT id FROM base)`);
+  markUnmaterialisedDirty(directories?: readonly NodeId[]): void {
+    this.together(() => {
+      if (directories === undefined) this.dirtyChanges += this.run(WRITE.unmaterialisedDirty);
+      for (const id of directories ?? []) {
+        this.dirtyChanges += this.run(WRITE.unmaterialisedDirtyBelow, id);
+      }
+    });
   }
 
   baseFileCount(): number {
@@ -380,32 +383,6 @@ class SqliteStateStore extends StateRecords implements StateStore {
     for (const { kind, nodes } of rows) counts[kind] = (counts[kind] ?? 0) + nodes;
     const [files = 0, directories = 0, symlinks = 0] = counts;
     return { files, directories, symlinks, dirty: this.dirtyCount() };
-  }
-
-  pruneManifests(): void {
-    this.together(() => {
-      const reached = new Set<Digest>();
-      const roots = this.all<{ digest: Digest; depth: number }>(
-        `SELECT manifest AS digest, depth FROM base WHERE depth > 0 UNION
-          SELECT manifest, depth FROM local WHERE depth > 0 UNION
-          SELECT manifest, depth FROM remote WHERE depth > 0`,
-      );
-      const pending = [...roots];
-      for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
-        const { digest, depth } = next;
-        if (reached.has(digest)) continue;
-        reached.add(digest);
-        // What lists only chunks, as most do, need not be read.
-        const bytes = depth > 1 ? this.manifest(digest) : undefined;
-        if (bytes === undefined) continue;
-        for (const child of parseManifestObject(bytes).children) {
-          pending.push({ digest: child.digest, depth: depth - 1 });
-        }
-      }
-      for (const digest of this.manifestDigests()) {
-        if (!reached.has(digest)) this.run("DELETE FROM manifest WHERE digest = ?1", digest);
-      }
-    });
   }
 
   checkpoint(): void {

@@ -6,8 +6,9 @@ import { SyncedError } from "../core/error.ts";
 import { groupOps } from "../core/group-ops.ts";
 import type { DeviceId, NodeId } from "../core/identifier.ts";
 import type { IgnoreRules } from "../core/ignore.ts";
-import { NEW_NODES_PER_PLAN_MAX } from "../core/limits.ts";
-import type { Batch, Group, GroupResult } from "../core/op.ts";
+import { NEW_NODES_PER_PLAN_MAX, RETRY_DELAY_MS_MAX } from "../core/limits.ts";
+import { type RemoteNode, sameContent, samePlace } from "../core/node.ts";
+import type { Batch, Group, GroupResult, Op } from "../core/op.ts";
 import { reconcile } from "../core/reconcile.ts";
 import type { Plan } from "../core/transition.ts";
 import { pathOf } from "../core/tree.ts";
@@ -37,6 +38,7 @@ const REFUSALS_MAX = 3;
  * spinning.
  */
 const ROUNDS_MAX = 1_000;
+const UNREST_DELAY_MS_MIN = 1_000;
 
 export interface CycleContext {
   readonly ports: ClientPorts;
@@ -50,9 +52,13 @@ export interface CycleContext {
 export interface RoundsReport {
   /** Paths that did not look as the last scan saw them. */
   readonly rescan: ReadonlySet<string>;
-  /** When the next parked node may be tried again (Clock.monotonic). */
-  readonly retryAtMs: number | undefined;
   readonly conflicts: number;
+}
+
+/** What the last plan was made of. */
+interface Planned {
+  readonly dirtyVersion: number;
+  readonly rules: IgnoreRules;
 }
 
 /**
@@ -70,6 +76,13 @@ export class Rounds {
   #conflicts = 0;
   readonly #room: ServerRoom;
   readonly #packSize = new PackSize();
+  /** Undefined where something is to be planned, whatever is dirty. */
+  #planned: Planned | undefined;
+  /** When what waits here may be tried again (Clock.monotonic), however full the server is. */
+  #tryAtMs: number | undefined;
+  #unrestDelayMs = 0;
+  /** All that is dirty waits for a later try or for a person. */
+  #isResting = false;
   /** This device's disk is full, and all that was to be applied last takes more of it. */
   #lacksRoom = false;
 
@@ -82,15 +95,26 @@ export class Rounds {
   /**
    * Reconciles until nothing more can be done now.
    *
+   * @returns undefined where nothing was planned, since the server has no room yet.
    * @throws {SyncedError} as ServerApi does when the server cannot be reached; what was done is
    * recorded
    */
-  async run(signal: AbortSignal): Promise<RoundsReport> {
-    this.#parked.unpark();
-    this.#lookAgainAtIgnored();
+  async run(signal: AbortSignal): Promise<RoundsReport | undefined> {
+    if (await this.#awaitsRoomOnly(signal)) return undefined;
+    this.#planned = undefined;
     this.#rescan = new Set();
     this.#conflicts = 0;
+    this.#parked.unpark();
+    this.#lookAgainAtIgnored();
     this.#room.begin();
+    await this.#goRound(signal);
+    this.#parked.forgetSolved();
+    if (this.#rescan.size === 0) this.#room.end();
+    this.#rest();
+    return { rescan: this.#rescan, conflicts: this.#conflicts };
+  }
+
+  async #goRound(signal: AbortSignal): Promise<void> {
     const { store } = this.#context.ports;
     let isWhole = false;
     for (let round = 0; round < ROUNDS_MAX; round += 1) {
@@ -105,13 +129,67 @@ export class Rounds {
       // A part in which nothing can be done says nothing about the rest.
       isWhole = !progress && store.dirtyCount() >= waiting;
     }
-    this.#parked.forgetSolved();
-    if (this.#rescan.size === 0) this.#room.end();
-    return {
-      rescan: this.#rescan,
-      retryAtMs: earlier(this.#room.retryAtMs, this.#parked.retryAtMs),
-      conflicts: this.#conflicts,
-    };
+  }
+
+  /** However much waits for a full server's disk, one content tells whether it is still full. */
+  async #awaitsRoomOnly(signal: AbortSignal): Promise<boolean> {
+    if (this.#room.retryAtMs === undefined || this.#hasNews || this.#isPast(this.#tryAtMs)) {
+      return false;
+    }
+    return !(await this.#room.hasSome(this.#packSize, signal));
+  }
+
+  /** Nothing more can be done now: says what comes next. */
+  #rest(): void {
+    const { ports, scanner, holding } = this.#context;
+    const { store } = ports;
+    const held = new Set(holding.held?.nodes ?? []);
+    this.#isResting = store.dirty().every((id) => this.#parked.has(id) || held.has(id));
+    this.#planned = { dirtyVersion: store.dirtyVersion(), rules: scanner.ignoreRules };
+    this.#tryAtMs = earlier(this.#parked.retryAtMs, holding.rejudgeAtMs);
+    if (this.#isResting || this.#rescan.size > 0 || this.#room.retryAtMs !== undefined) {
+      this.#unrestDelayMs = 0;
+      return;
+    }
+    // What can neither be done nor waits for anything that is known: looked at again all the same.
+    const doubledMs = Math.max(UNREST_DELAY_MS_MIN, 2 * this.#unrestDelayMs);
+    this.#unrestDelayMs = Math.min(doubledMs, RETRY_DELAY_MS_MAX);
+    this.#tryAtMs = earlier(this.#tryAtMs, ports.clock.monotonic() + this.#unrestDelayMs);
+  }
+
+  /** When it is due again if nothing happens (Clock.monotonic). */
+  get retryAtMs(): number | undefined {
+    return earlier(this.#tryAtMs, this.#room.retryAtMs);
+  }
+
+  /** True where a plan may come to something, and when the time of what waits has come. */
+  get isDue(): boolean {
+    return this.#hasNews || this.#isPast(this.retryAtMs);
+  }
+
+  #isPast(atMs: number | undefined): boolean {
+    return atMs !== undefined && atMs <= this.#context.ports.clock.monotonic();
+  }
+
+  get isResting(): boolean {
+    return this.#isResting && !this.isDue;
+  }
+
+  /** What was planned last is to be planned anew, though nothing is known to have changed. */
+  ask(): void {
+    this.#planned = undefined;
+  }
+
+  /** Something happened at the path: what waits for it is tried again at once. */
+  hear(path: string): void {
+    if (this.#parked.hear(path)) this.ask();
+  }
+
+  get #hasNews(): boolean {
+    const { ports, scanner } = this.#context;
+    if (this.#planned === undefined) return true;
+    const { dirtyVersion, rules } = this.#planned;
+    return dirtyVersion !== ports.store.dirtyVersion() || rules !== scanner.ignoreRules;
   }
 
   /** True while something waits that the next try may well carry out. */
@@ -122,10 +200,6 @@ export class Rounds {
   /** Why something waits for room on the server, if anything does. */
   get shortage(): string | undefined {
     return this.#room.reason;
-  }
-
-  isParked(id: NodeId): boolean {
-    return this.#parked.has(id);
   }
 
   /** What other rules left out may be wanted by now; a run begins with rules of its own (R15). */
@@ -158,7 +232,7 @@ export class Rounds {
         device: deviceName,
       });
       if (plan.adoptions.length === 0) {
-        return { plan: this.#withoutParked(holding.judge(plan)), isWhole: dirty.isWhole };
+        return { plan: this.#parked.takenOut(holding.judge(plan)), isWhole: dirty.isWhole };
       }
       store.transaction(() => {
         for (const { local, remote } of plan.adoptions) store.adopt(local, remote);
@@ -166,19 +240,9 @@ export class Rounds {
     }
   }
 
-  #withoutParked(plan: Plan): Plan {
-    if (this.#parked.size === 0) return plan;
-    this.#parked.parkWithOthers(plan);
-    const ops = new Map([...plan.ops].filter(([id]) => !this.#parked.has(id)));
-    const transitions = plan.transitions.filter(
-      (step) => !this.#parked.has(step.kind === "create" ? step.node.id : step.id),
-    );
-    return { ...plan, ops, transitions };
-  }
-
   async #carryOut(plan: Plan, signal: AbortSignal): Promise<boolean> {
-    const { ports } = this.#context;
-    const { store } = ports;
+    const { store } = this.#context.ports;
+    const moved = this.#movedDirectories(plan);
     const { settled, agreed } = plan;
     if (settled.length + agreed.length + plan.skipped.length > 0) {
       const failed = await this.#makeDurable([...settled, ...agreed]);
@@ -197,10 +261,21 @@ export class Rounds {
     const isStale = log.newsCount !== newsCount;
     const applies = plan.transitions.length > 0 && !isStale;
     const applied = applies && (await this.#apply(plan, signal));
-    // Below a directory that has another path by now other nodes are ignored than before.
-    const { isEmpty } = this.#context.scanner.ignoreRules;
-    if ((posted || applied) && !isEmpty && placesDirectories(plan)) this.#judgedBy = undefined;
+    if (posted || applied) store.markUnmaterialisedDirty(moved);
     return posted || applied || isStale;
+  }
+
+  /** Below a directory that has another path by now other nodes are ignored than before (R15). */
+  #movedDirectories({ ops, transitions }: Plan): readonly NodeId[] {
+    const { ports, scanner } = this.#context;
+    if (scanner.ignoreRules.isEmpty) return [];
+    const moved = [...ops.values()].flat().filter(({ kind }) => kind === "move");
+    const ids = moved.map(({ node }) => node);
+    for (const step of transitions) {
+      if (step.kind === "move") ids.push(step.id);
+      else if (step.kind === "create") ids.push(step.node.id);
+    }
+    return ids.filter((id) => ports.store.remote.get(id)?.content.kind === "directory");
   }
 
   /** A server that is full takes nothing, but gives all the same: downloads do not wait for it. */
@@ -286,7 +361,7 @@ export class Rounds {
       return await supplyContents(ports, suppliesOf(batch.groups), this.#packSize, signal);
     } catch (cause) {
       if (!(cause instanceof SyncedError) || cause.code !== "storage_full") throw cause;
-      this.#room.refuse(cause);
+      this.#room.refuse(cause, suppliesOf(batch.groups));
       const waiting = batch.groups.flat().filter((op) => this.#room.needsRoom(op));
       const unavailable = new Set(waiting.map(({ node }) => node));
       return { unavailable, refused: new Map(), rescan: new Set() };
@@ -343,8 +418,21 @@ export class Rounds {
     ports.store.transaction(() => {
       for (const [i, result] of results.entries()) this.#takeResult(groups[i] ?? [], result, paths);
     });
+    if (isKnown) return;
     // What follows is posted on top of it.
-    if (!isKnown) await this.#context.log.catchUp(signal);
+    await this.#context.log.catchUp(signal);
+    for (const [i, result] of results.entries()) this.#checkAccepted(groups[i] ?? [], result);
+  }
+
+  /** What the log does not have, or has otherwise, would be posted again and again. */
+  #checkAccepted(group: Group, result: GroupResult): void {
+    if (result.status !== "accepted") return;
+    for (const [i, op] of group.entries()) {
+      const row = this.#context.ports.store.remoteRow(op.node);
+      if (row !== undefined && holds(row, op, result.seqs[i] ?? 0)) continue;
+      const message = "Cannot go on: the server's log does not have what it accepted";
+      throw new SyncedError("protocol_violation", message);
+    }
   }
 
   #takeResult(
@@ -385,17 +473,17 @@ export class Rounds {
   }
 }
 
-function earlier(a: number | undefined, b: number | undefined): number | undefined {
-  return a === undefined || b === undefined ? (a ?? b) : Math.min(a, b);
+/** True where the node is as the op made it with event `seq`, or was changed again since. */
+function holds(row: RemoteNode, op: Op, seq: number): boolean {
+  const { contentVersion, placeVersion } = row;
+  if (Math.max(contentVersion, placeVersion) < seq) return false;
+  if (op.kind === "delete") return row.deleted || contentVersion > seq || placeVersion > seq;
+  const isPlaced = op.kind === "modify" || placeVersion > seq || samePlace(row, op);
+  return (
+    isPlaced && (op.kind === "move" || contentVersion > seq || sameContent(row.content, op.content))
+  );
 }
 
-function placesDirectories({ ops, transitions }: Plan): boolean {
-  const drafts = [...ops.values()].flat();
-  return (
-    drafts.some(({ kind }) => kind === "move") ||
-    transitions.some(
-      (step) =>
-        step.kind === "move" || (step.kind === "create" && step.node.content.kind === "directory"),
-    )
-  );
+function earlier(a: number | undefined, b: number | undefined): number | undefined {
+  return a === undefined || b === undefined ? (a ?? b) : Math.min(a, b);
 }

@@ -58,6 +58,18 @@ export class Holding {
     return this.#held;
   }
 
+  /** True where a person has answered to what is held: to be looked at by `judge`. */
+  get hasAnswer(): boolean {
+    return readSmallFile(this.#ports.fs, APPROVAL_FILE, ANSWER_BYTES_MAX) !== undefined;
+  }
+
+  /** When what is held may be judged otherwise, though nothing happened (Clock.monotonic). */
+  get rejudgeAtMs(): number | undefined {
+    const [oldest] = this.#window;
+    if (this.#held === undefined || oldest === undefined) return undefined;
+    return oldest.atMs + GUARD_WINDOW_MS;
+  }
+
   /** The approval that a batch with this node must carry, so that receivers let it through too. */
   approvalOf(id: NodeId): string | undefined {
     return this.#approval?.nodes.has(id) === true ? this.#approval.id : undefined;

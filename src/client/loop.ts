@@ -8,7 +8,9 @@ import { DEFAULT_GUARD } from "../core/guard-setting.ts";
 import { RETRY_DELAY_MS_MAX, RETRY_DELAY_MS_MIN } from "../core/limits.ts";
 import { FileSystemError } from "../ports/filesystem.ts";
 import type { Watch } from "../ports/watcher.ts";
+import { Agenda } from "./agenda.ts";
 import { Rounds } from "./cycle.ts";
+import { DeviceReport } from "./device-report.ts";
 import { codeOfTrouble } from "./disk-trouble.ts";
 import { Holding } from "./hold.ts";
 import { checkRoot, openState } from "./join.ts";
@@ -17,10 +19,11 @@ import type { ClientPorts } from "./ports.ts";
 import { checkQuarantine, countQuarantineScan, nextQuarantineCheckMs } from "./quarantine.ts";
 import { recoverJournal } from "./recover.ts";
 import { recoverCreated } from "./recover-created.ts";
+import { isAbort } from "./remote-log.ts";
 import { removeEmptied } from "./remove-emptied.ts";
 import { Scanner } from "./scan.ts";
 import { Session } from "./session.ts";
-import { Standing } from "./standing.ts";
+import { Standing, tellStanding } from "./standing.ts";
 import { Waking } from "./waking.ts";
 
 /** Hints come in bursts (a save is several): a cycle begins this long after the last one. */
@@ -30,11 +33,8 @@ const HINT_WAIT_MS_MAX = 60;
 /** How soon a lost root or a person's answer is noticed. */
 const ROOT_CHECK_INTERVAL_MS = 2_000;
 const ANSWER_CHECK_INTERVAL_MS = 500;
-/** The cursor that this device has applied is reported this long after it changed. */
-const REPORT_DELAY_MS = 1_000;
-/** Between looks at paths that do not look as expected: doubled each time. */
-const RESCAN_DELAY_MS_MIN = 20;
-const RESCAN_DELAY_MS_MAX = 1_000;
+/** Between looks at one path; where it does not look as expected they are doubled each time. */
+const LOOK_DELAY_MS_MIN = 20;
 /** Between full scans where not all is watched: at least this, and so many times the last scan. */
 const UNWATCHED_SCAN_INTERVAL_MS_MIN = 2_000;
 const UNWATCHED_SCAN_RATIO = 50;
@@ -129,26 +129,6 @@ function endStanding(standing: Standing, session: Session): void {
   }
 }
 
-/**
- * The state as it was left says that all was well (I43). Closed, its log is folded in, which leaves
- * room even on a full disk; where nothing can be written, `status` looks at the disk itself.
- */
-function tellStanding({ stores, clock, observer }: ClientWorld, reason: string): void {
-  if (!stores.exists()) return;
-  try {
-    const store = stores.open();
-    try {
-      const head = store.cursor()?.seq ?? 0;
-      new Standing({ store, clock, observer }).set({ state: "syncing", head, reason });
-    } finally {
-      store.close();
-    }
-  } catch (error) {
-    // The next try to begin meets the same.
-    if (!(error instanceof FileSystemError || error instanceof SyncedError)) throw error;
-  }
-}
-
 interface Parts {
   readonly world: ClientWorld;
   readonly options: ClientOptions;
@@ -184,12 +164,29 @@ async function runJoined(parts: Parts, signal: AbortSignal): Promise<RunOutcome>
   }
 }
 
+/** Which work waits for its time. */
+type Reason =
+  /** A look whether the root is there, and whether this device's own rules are others. */
+  | "root"
+  | "full scan"
+  /** Another look at paths that a scan asked for. */
+  | "look"
+  /** Another look at paths that did not look as planned. */
+  | "unexpected"
+  | "server"
+  | "plan"
+  | "answer"
+  | "quarantine"
+  | "report";
+
 class Loop {
   readonly #parts: Parts;
   readonly #ports: ClientPorts;
   readonly #scanner: Scanner;
   readonly #holding: Holding;
   readonly #rounds: Rounds;
+  readonly #deviceReport: DeviceReport;
+  readonly #agenda = new Agenda<Reason>();
   #watch: Watch | undefined;
   /** Paths that may have changed. */
   #hints = new Set<string>();
@@ -197,21 +194,17 @@ class Loop {
   #isUnwatched = false;
   /** The next full scan finds what the system told of and could not name. */
   #isTold = false;
-  #fullScanAtMs = 0;
-  /** Paths to be looked at again, and when. */
+  /** Paths that a scan wants to see again, and when. */
   #again: ReadonlyMap<string, number> = new Map();
+  /** Paths that did not look as the last plan expected. */
+  #unexpected: ReadonlySet<string> = new Set();
+  #unexpectedDelayMs = 0;
   #isUnsettled = false;
   /** Manifests of earlier versions may lie in the state. */
   #mayPrune = false;
-  #retryAtMs: number | undefined;
-  #reportAtMs: number | undefined;
-  #reportedSeq = -1;
   /** Why the folder is halted (G1). */
   #haltReason: string | undefined;
   #conflicts = 0;
-  /** When paths that did not look as expected are looked at again. */
-  #rescanAtMs: number | undefined;
-  #rescanDelayMs = 0;
 
   constructor(parts: Parts) {
     const { session, options } = parts;
@@ -225,6 +218,9 @@ class Loop {
     this.#scanner = scanner;
     this.#holding = holding;
     this.#rounds = new Rounds({ ports, log, scanner, holding, device, deviceName });
+    this.#deviceReport = new DeviceReport(ports, log, deviceName);
+    this.#agenda.at("full scan", ports.clock.monotonic());
+    this.#agenda.at("quarantine", ports.clock.monotonic());
   }
 
   async run(signal: AbortSignal): Promise<RunOutcome> {
@@ -232,7 +228,7 @@ class Loop {
     while (!signal.aborted) {
       const end = await this.#turn(signal);
       if (end !== undefined) return this.#outcome(end);
-      await this.#parts.waking.sleepUntil(this.#nextTime(), signal);
+      await this.#parts.waking.sleepUntil(this.#agenda.nextMs, signal);
     }
     return this.#outcome("stopped");
   }
@@ -244,21 +240,24 @@ class Loop {
   async #startWatching(): Promise<void> {
     const { watcher, clock } = this.#ports;
     const { waking } = this.#parts;
+    const scanAll = (): void => {
+      this.#agenda.at("full scan", clock.monotonic());
+      waking.wake();
+    };
     this.#watch = await watcher.watch({
       changed: (path) => {
         this.#hints.add(path);
         this.#hintAtMs = clock.monotonic();
+        this.#hear(path);
         waking.wake();
       },
       overflow: () => {
-        this.#fullScanAtMs = 0;
         this.#isTold = !this.#isUnwatched;
-        waking.wake();
+        scanAll();
       },
       failed: (reason) => {
         this.#isUnwatched = true;
-        this.#fullScanAtMs = 0;
-        waking.wake();
+        scanAll();
         const message =
           `Cannot watch all of the folder (${reason}): what is not watched is found by scans, ` +
           "after seconds to minutes; watching it is tried again";
@@ -272,51 +271,56 @@ class Loop {
     });
   }
 
+  /** What waits for something at the path to change need not wait longer. */
+  #hear(path: string): void {
+    this.#rounds.hear(path);
+    if (!this.#unexpected.has(path)) return;
+    this.#unexpectedDelayMs = 0;
+    this.#agenda.at("unexpected", this.#hintAtMs);
+  }
+
   /** One turn of the loop. @returns how the run ends, if it does. */
   async #turn(signal: AbortSignal): Promise<RunOutcome["end"] | undefined> {
     const { session, options } = this.#parts;
+    const { store, clock } = this.#ports;
+    const startMs = clock.monotonic();
+    const due = this.#agenda.takeDue(startMs);
+    this.#agenda.at("root", startMs + ROOT_CHECK_INTERVAL_MS);
     if (!this.#checkRoot()) {
-      this.#report(signal);
+      // Nothing else is done; it all stays due until the root is back.
+      for (const reason of due) this.#agenda.at(reason, startMs + ROOT_CHECK_INTERVAL_MS);
+      this.#report(due, signal);
       return options.once ? "held" : undefined;
     }
     await this.#settleHints(signal);
-    const { store, clock } = this.#ports;
     const seq = store.cursor()?.seq;
-    const startMs = clock.monotonic();
     await session.keepUp(signal);
-    const hasScanned = await this.#scanDue(signal);
-    const isIdle = !hasScanned && store.cursor()?.seq === seq && this.#awaitsRoom();
-    if (session.connection.isOnline && !isIdle) {
-      await session.attempt(async () => {
-        await this.#runRounds(signal);
-        session.connection.settled();
-      });
+    if (due.has("answer") && this.#holding.hasAnswer) this.#rounds.ask();
+    const hasScanned = await this.#scanDue(due, signal);
+    await this.#planDue(signal);
+    if (due.has("quarantine")) {
+      await checkQuarantine(this.#ports, { deviceName: options.deviceName });
     }
-    await checkQuarantine(this.#ports, { deviceName: options.deviceName });
+    const hasMoved = store.cursor()?.seq !== seq;
+    if (due.has("quarantine") || hasScanned || hasMoved) this.#watchQuarantine();
     // Turns that only look whether the root is there would drown the others.
-    if (hasScanned || store.cursor()?.seq !== seq) {
+    if (hasScanned || hasMoved) {
       this.#parts.world.instruments?.cycleEnded((clock.monotonic() - startMs) / 1_000);
     }
-    this.#report(signal);
+    this.#report(due, signal);
     return this.#end();
-  }
-
-  /** However much waits for a full server's disk: it is planned again when it is tried again. */
-  #awaitsRoom(): boolean {
-    if (this.#rounds.shortage === undefined || this.#holding.held !== undefined) return false;
-    return this.#ports.clock.monotonic() < (this.#retryAtMs ?? 0);
   }
 
   #checkRoot(): boolean {
     const { session, world } = this.#parts;
-    const { observer } = this.#ports;
+    const { observer, clock } = this.#ports;
     const { marker } = session;
     if (marker === undefined) return true;
     try {
       checkRoot(world, marker);
       if (this.#haltReason === undefined) return true;
       this.#haltReason = undefined;
-      this.#fullScanAtMs = 0;
+      this.#agenda.at("full scan", clock.monotonic());
       observer.emit({ event: "released", id: "root" });
       return true;
     } catch (cause) {
@@ -329,13 +333,13 @@ class Loop {
   }
 
   /** @returns false where nothing was due. */
-  async #scanDue(signal: AbortSignal): Promise<boolean> {
+  async #scanDue(due: ReadonlySet<Reason>, signal: AbortSignal): Promise<boolean> {
     const { clock } = this.#ports;
     const now = clock.monotonic();
     const paths = this.#hints;
-    this.#rescanAtMs = undefined;
-    for (const [path, atMs] of this.#again) if (atMs <= now) paths.add(path);
-    const isFull = now >= this.#fullScanAtMs || this.#scanner.hasNewDeviceRules;
+    if (due.has("look")) for (const [path, atMs] of this.#again) if (atMs <= now) paths.add(path);
+    if (due.has("unexpected")) for (const path of this.#unexpected) paths.add(path);
+    const isFull = due.has("full scan") || this.#scanner.hasNewDeviceRules;
     if (!isFull && paths.size === 0) return false;
     this.#hints = new Set();
     const isTold = this.#isTold;
@@ -344,14 +348,21 @@ class Loop {
       ? ({ kind: "full", isTold } as const)
       : ({ kind: "paths", paths } as const);
     const report = await this.#scanner.scan(request, signal);
-    if (!report.complete) for (const path of paths) this.#hints.add(path);
-    if (isFull && report.complete) {
-      const endMs = clock.monotonic();
-      this.#fullScanAtMs = endMs + this.#fullScanIntervalMs(endMs - now);
+    const endMs = clock.monotonic();
+    if (!report.complete) {
+      for (const path of paths) this.#hints.add(path);
+      if (isFull) this.#agenda.at("full scan", endMs + RETRY_DELAY_MS_MIN);
+    } else if (isFull) {
+      this.#agenda.at("full scan", endMs + this.#fullScanIntervalMs(endMs - now));
       this.#mayPrune = true;
     }
     this.#again = report.again;
+    this.#agenda.done("look");
+    const againMs = report.again.values().reduce(earliest, Number.POSITIVE_INFINITY);
+    if (report.again.size > 0)
+      this.#agenda.at("look", Math.max(againMs, endMs + LOOK_DELAY_MS_MIN));
     this.#isUnsettled = report.unsettled;
+    if (due.has("unexpected")) this.#rounds.ask();
     countQuarantineScan(this.#ports);
     removeEmptied(this.#ports, this.#scanner.emptied);
     return true;
@@ -365,30 +376,54 @@ class Loop {
     return Math.min(fullScanIntervalMs, unwatchedMs);
   }
 
+  /** However much waits, nothing is planned unless something changed, or its time has come. */
+  async #planDue(signal: AbortSignal): Promise<void> {
+    const { session } = this.#parts;
+    const { connection } = session;
+    if (connection.isOnline) {
+      await session.attempt(async () => {
+        if (this.#rounds.isDue) await this.#runRounds(signal);
+        connection.settled();
+      });
+    }
+    this.#enter("server", connection.dueAtMs);
+    this.#enter("plan", connection.isOnline ? this.#rounds.retryAtMs : undefined);
+    const answerAtMs = this.#ports.clock.monotonic() + ANSWER_CHECK_INTERVAL_MS;
+    this.#enter("answer", this.#holding.held === undefined ? undefined : answerAtMs);
+  }
+
   async #runRounds(signal: AbortSignal): Promise<void> {
     const report = await this.#rounds.run(signal);
-    for (const path of report.rescan) this.#hints.add(path);
-    this.#conflicts += report.conflicts;
-    this.#retryAtMs = report.retryAtMs;
-    if (report.rescan.size === 0) this.#rescanDelayMs = 0;
-    else {
-      // The first look comes at once; what then still does not look as expected (a disappearance
-      // that has to settle, a busy writer) is not asked again and again meanwhile.
-      this.#rescanAtMs = this.#ports.clock.monotonic() + this.#rescanDelayMs;
-      const doubled = Math.max(RESCAN_DELAY_MS_MIN, 2 * this.#rescanDelayMs);
-      this.#rescanDelayMs = Math.min(doubled, RESCAN_DELAY_MS_MAX);
+    if (report === undefined) return;
+    const { rescan, conflicts } = report;
+    this.#conflicts += conflicts;
+    this.#unexpected = rescan;
+    if (rescan.size === 0) {
+      this.#unexpectedDelayMs = 0;
+      this.#enter("unexpected", undefined);
+      return;
     }
+    // The first look comes at once; what then still does not look as expected (a disappearance that
+    // has to settle, a busy writer, a device in its place) is not asked again and again meanwhile.
+    this.#enter("unexpected", this.#ports.clock.monotonic() + this.#unexpectedDelayMs);
+    const doubledMs = Math.max(LOOK_DELAY_MS_MIN, 2 * this.#unexpectedDelayMs);
+    this.#unexpectedDelayMs = Math.min(doubledMs, RETRY_DELAY_MS_MAX);
+  }
+
+  /** Whatever was entered for it before. */
+  #enter(reason: Reason, atMs: number | undefined): void {
+    this.#agenda.done(reason);
+    if (atMs !== undefined) this.#agenda.at(reason, atMs);
   }
 
   /** Nothing is left to be done but what waits for a person or for a later try. */
   #isQuiet(): boolean {
     const { connection, log } = this.#parts.session;
-    const { store } = this.#ports;
-    const cursor = store.cursor();
-    if (!connection.isOnline || this.#isUnsettled || this.#hints.size > 0) return false;
+    const cursor = this.#ports.store.cursor();
+    if (!connection.isOnline || this.#isUnsettled) return false;
+    if (this.#hints.size + this.#unexpected.size > 0) return false;
     if (log.hasStreamed || cursor === undefined || cursor.seq < log.head) return false;
-    const held = new Set(this.#holding.held?.nodes ?? []);
-    return store.dirty().every((id) => this.#rounds.isParked(id) || held.has(id));
+    return this.#rounds.isResting;
   }
 
   #end(): RunOutcome["end"] | undefined {
@@ -401,7 +436,7 @@ class Loop {
     return this.#holding.held === undefined ? "in_sync" : "held";
   }
 
-  #report(signal: AbortSignal): void {
+  #report(due: ReadonlySet<Reason>, signal: AbortSignal): void {
     const { session, standing } = this.#parts;
     const { head } = session.log;
     const { connection } = session;
@@ -416,13 +451,11 @@ class Loop {
       // What could not be carried out, and is tried again, is not in sync, whatever rests
       // meanwhile (I43).
       standing.set({ state: this.#rounds.awaitsRetry ? "syncing" : "in_sync", head });
-      this.#reportDevice(signal);
+      const reportAtMs = this.#deviceReport.tell(due.has("report"), signal);
+      if (reportAtMs === undefined) this.#agenda.done("report");
+      else this.#agenda.at("report", reportAtMs);
       this.#prune();
-      return;
     } else standing.set({ state: "syncing", head });
-    // Nothing is reported before it is quiet again: a time that has passed must not keep the loop
-    // awake.
-    this.#reportAtMs = undefined;
   }
 
   /** Costs a small part of a full scan; what waits in quarantine may still give its chunks (D3). */
@@ -431,27 +464,6 @@ class Loop {
     if (!this.#mayPrune || store.quarantine().length > 0) return;
     this.#mayPrune = false;
     store.pruneManifests();
-  }
-
-  /** For lag and tombstones only: a report that is lost is made again with the next change. */
-  #reportDevice(signal: AbortSignal): void {
-    const { store, clock, api } = this.#ports;
-    const { log } = this.#parts.session;
-    const cursor = store.cursor();
-    if (cursor === undefined || cursor.seq === this.#reportedSeq) {
-      // The log of a restored server may be back where it was when it was last told of.
-      this.#reportAtMs = undefined;
-      return;
-    }
-    const now = clock.monotonic();
-    this.#reportAtMs ??= this.#reportedSeq === -1 ? now : now + REPORT_DELAY_MS;
-    if (now < this.#reportAtMs) return;
-    this.#reportAtMs = undefined;
-    this.#reportedSeq = cursor.seq;
-    const report = { name: this.#parts.options.deviceName, applied: cursor };
-    api.reportDevice(log.device, report, signal).catch((cause: unknown) => {
-      if (!(cause instanceof SyncedError) && !isAbort(cause)) throw cause;
-    });
   }
 
   async #settleHints(signal: AbortSignal): Promise<void> {
@@ -467,22 +479,8 @@ class Loop {
     }
   }
 
-  /** When the next turn is due if nothing wakes it (Clock.monotonic). */
-  #nextTime(): number {
-    const { connection } = this.#parts.session;
-    const now = this.#ports.clock.monotonic();
-    // Halted nothing is done: a time that has passed must not keep the loop awake.
-    if (this.#haltReason !== undefined) return now + ROOT_CHECK_INTERVAL_MS;
-    const times = [this.#fullScanAtMs, now + ROOT_CHECK_INTERVAL_MS, ...this.#again.values()];
-    if (this.#rescanAtMs !== undefined) times.push(this.#rescanAtMs);
-    if (this.#holding.held !== undefined) times.push(now + ANSWER_CHECK_INTERVAL_MS);
-    if (!connection.isOnline) times.push(connection.retryAtMs);
-    // Offline nothing is tried: a time that has passed must not keep the loop awake.
-    if (connection.isOnline && this.#retryAtMs !== undefined) times.push(this.#retryAtMs);
-    if (this.#reportAtMs !== undefined) times.push(this.#reportAtMs);
-    const quarantineAtMs = nextQuarantineCheckMs(this.#ports);
-    if (quarantineAtMs !== undefined) times.push(quarantineAtMs);
-    return times.reduce((earliest, atMs) => Math.min(earliest, atMs));
+  #watchQuarantine(): void {
+    this.#enter("quarantine", nextQuarantineCheckMs(this.#ports));
   }
 
   #outcome(end: RunOutcome["end"]): RunOutcome {
@@ -491,6 +489,6 @@ class Loop {
   }
 }
 
-function isAbort(cause: unknown): boolean {
-  return cause instanceof Error && cause.name === "AbortError";
+function earliest(a: number, b: number): number {
+  return Math.min(a, b);
 }

@@ -4,6 +4,7 @@
  */
 import type { ErrorCode } from "../core/error.ts";
 import type { NodeId } from "../core/identifier.ts";
+import { parentPath } from "../core/path.ts";
 import type { Plan } from "../core/transition.ts";
 import { pathOf } from "../core/tree.ts";
 import type { Problem } from "../ports/state-store.ts";
@@ -13,6 +14,11 @@ import { SCAN_CODES } from "./scan-problems.ts";
 
 const DELAY_MS_MIN = 1_000;
 const DELAY_MS_MAX = 300_000;
+/**
+ * A plan costs about 0.04 ms a dirty node, whatever comes of it: spread over so long, tries of
+ * however much waits take a few thousandths of a processor.
+ */
+const DELAY_MS_PER_DIRTY_NODE = 15;
 
 interface Parked {
   readonly code: ErrorCode;
@@ -25,6 +31,8 @@ export class ParkedNodes {
   readonly #parked = new Map<NodeId, Parked>();
   readonly #delays = new Map<NodeId, number>();
   readonly #troubles = new Map<NodeId, Problem>();
+  /** Their paths and the directories that these are in; undefined where it has to be made anew. */
+  #places: Set<string> | undefined;
 
   /** What an earlier run could not do is tried again at once, and told again where it still fails. */
   constructor(ports: Pick<ClientPorts, "store" | "clock" | "observer">) {
@@ -49,19 +57,42 @@ export class ParkedNodes {
     return false;
   }
 
-  /** When the next one may be tried again (Clock.monotonic). */
+  /** When the next try is due (Clock.monotonic); undefined where nothing waits for one. */
   get retryAtMs(): number | undefined {
-    let next: number | undefined;
-    for (const { untilMs } of this.#parked.values()) {
-      if (next === undefined || untilMs < next) next = untilMs;
+    if (this.#parked.size === 0) return undefined;
+    let earliest = Number.POSITIVE_INFINITY;
+    for (const { untilMs } of this.#parked.values()) earliest = Math.min(earliest, untilMs);
+    const { store, clock } = this.#ports;
+    const spreadMs = Math.min(DELAY_MS_MAX, store.dirtyCount() * DELAY_MS_PER_DIRTY_NODE);
+    return Math.max(earliest, clock.monotonic() + spreadMs);
+  }
+
+  /**
+   * Something happened at the path: what waits there, or right below it, need not wait longer.
+   *
+   * @returns false where nothing does.
+   */
+  hear(path: string): boolean {
+    const troubles = this.#troubles.values();
+    this.#places ??= new Set(
+      troubles.flatMap((trouble) => [trouble.path, parentPath(trouble.path)]),
+    );
+    if (!this.#places.has(path)) return false;
+    for (const [id, { path: at }] of this.#troubles) {
+      if (at === path || parentPath(at) === path) this.#parked.delete(id);
     }
-    return next;
+    return true;
   }
 
   /** Leaves a node alone whose trouble is recorded already. */
   park({ id, path, code, message }: Problem & { readonly id: NodeId }): void {
     this.#delay(id, code);
-    this.#troubles.set(id, { path, code, message });
+    this.#trouble(id, { path, code, message });
+  }
+
+  #trouble(id: NodeId, trouble: Problem): void {
+    if (this.#troubles.get(id)?.path !== trouble.path) this.#places = undefined;
+    this.#troubles.set(id, trouble);
   }
 
   /** Leaves a node alone, records its trouble and tells of it. */
@@ -70,7 +101,7 @@ export class ParkedNodes {
     this.#delay(id, code);
     const path = pathOf(store.local, id) ?? pathOf(store.remote, id);
     if (path === undefined) return;
-    this.#troubles.set(id, { path, code, message });
+    this.#trouble(id, { path, code, message });
     store.setProblem(path, { path, code, message });
     observer.emit({ event: "problem", path, code, message });
   }
@@ -109,6 +140,17 @@ export class ParkedNodes {
     return this.#parked.get(parent) ?? (occupant && this.#parked.get(occupant));
   }
 
+  /** The plan without what waits. */
+  takenOut(plan: Plan): Plan {
+    if (this.#parked.size === 0) return plan;
+    this.parkWithOthers(plan);
+    const ops = new Map([...plan.ops].filter(([id]) => !this.#parked.has(id)));
+    const transitions = plan.transitions.filter(
+      (step) => !this.#parked.has(step.kind === "create" ? step.node.id : step.id),
+    );
+    return { ...plan, ops, transitions };
+  }
+
   /**
    * A problem ends with the wish: its node was settled in another way than by being carried out.
    * One that lasts is still listed after a scan that found nothing wrong at its path.
@@ -126,6 +168,7 @@ export class ParkedNodes {
         continue;
       }
       this.#troubles.delete(id);
+      this.#places = undefined;
       this.#delays.delete(id);
       this.#parked.delete(id);
       if (problem !== undefined && !SCAN_CODES.has(problem.code)) store.setProblem(path, undefined);

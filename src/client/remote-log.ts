@@ -9,7 +9,11 @@ import { SyncedError } from "../core/error.ts";
 import type { Cursor, Event, ServedEvent } from "../core/event.ts";
 import { foldEvent } from "../core/fold.ts";
 import type { DeviceId, NodeId } from "../core/identifier.ts";
-import { EVENTS_PER_PAGE_MAX, TREE_NODES_PER_PAGE_MAX } from "../core/limits.ts";
+import {
+  EVENTS_PER_PAGE_MAX,
+  STREAM_EVENTS_KEPT_MAX,
+  TREE_NODES_PER_PAGE_MAX,
+} from "../core/limits.ts";
 import type { RemoteNode } from "../core/node.ts";
 import type { Batch, BatchResult } from "../core/op.ts";
 import { Births } from "./births.ts";
@@ -53,8 +57,12 @@ export class RemoteLog {
     this.#inlinedBytes = 0;
   }
 
-  /** Keeps an event of the live stream for the next cycle. */
+  /**
+   * Keeps an event of the live stream for the next cycle. While that does not come, what waits is
+   * dropped: the gap that is left is asked for by pages.
+   */
   take(event: ServedEvent): void {
+    if (this.#streamed.length >= STREAM_EVENTS_KEPT_MAX) this.#streamed = [];
     this.#streamed.push(event);
     this.head = Math.max(this.head, event.seq);
   }
@@ -84,7 +92,12 @@ export class RemoteLog {
     return this.#streamed.length > 0;
   }
 
-  /** Folds what the stream brought. @returns false when there is a gap: catch up by pages. */
+  /**
+   * Folds what the stream brought.
+   *
+   * @returns false where there is a gap, or it does not fit: catch up by pages, which tell whether
+   * the cursor is still on the log.
+   */
   foldStreamed(): boolean {
     const cursor = this.#ports.store.cursor();
     if (cursor === undefined) return false;
@@ -95,8 +108,14 @@ export class RemoteLog {
     while (whole > 0 && events[whole - 1]?.groupEnd !== true) whole -= 1;
     const hasGap = joined < events.length;
     this.#streamed = hasGap ? [] : events.slice(whole);
-    if (whole > 0) this.#fold(cursor, events.slice(0, whole));
-    return !hasGap;
+    try {
+      if (whole > 0) this.#fold(cursor, events.slice(0, whole));
+      return !hasGap;
+    } catch (cause) {
+      if (!(cause instanceof SyncedError) || cause.code !== "protocol_violation") throw cause;
+      this.#streamed = [];
+      return false;
+    }
   }
 
   /**
@@ -237,13 +256,16 @@ function foresee(
   return events;
 }
 
-/** Each event follows the one before by seq and by hash, and the last one ends a group. */
+/**
+ * Each event follows the one before by seq and by hash, and the last one ends a group. The server
+ * has just said that the cursor is on its log: what does not fit is no log at all.
+ */
 function checkChain(cursor: Cursor, events: readonly ServedEvent[]): Cursor {
   let { seq, hash } = cursor;
   for (const event of events) {
     if (event.seq !== seq + 1) throw violation(`event ${event.seq} follows event ${seq}`);
     if (event.previousHash !== hash || eventHash(hash, event) !== event.hash) {
-      throw diverged(`the hash of event ${event.seq} is not what the chain asks for`);
+      throw violation(`the hash of event ${event.seq} is not what the chain asks for`);
     }
     seq = event.seq;
     hash = event.hash;
@@ -265,6 +287,11 @@ function progress(observer: ClientPorts["observer"], done: number): void {
 
 function diverged(why: string): SyncedError {
   return new SyncedError("log_diverged", `Cannot go on in the server's log: ${why}`);
+}
+
+/** What a signal ended. */
+export function isAbort(cause: unknown): boolean {
+  return cause instanceof Error && cause.name === "AbortError";
 }
 
 function violation(why: string): SyncedError {

@@ -98,7 +98,7 @@ async function findCommonCursor(
 }
 
 /** The server says, or its log shows, that the cursor is not on it. */
-export function isDiverged(cause: unknown): boolean {
+export function isDiverged(cause: unknown): cause is SyncedError {
   if (!(cause instanceof SyncedError)) return false;
   return ["log_diverged", "cursor_ahead", "cursor_expired"].includes(cause.code);
 }

@@ -2,19 +2,23 @@
  * ServerRoom: what waits while the server's disk is full, and when that is tried again. Rules: O10,
  * Y3. Only bytes need room: everything else goes on, in both directions.
  */
-import type { SyncedError } from "../core/error.ts";
+import { SyncedError } from "../core/error.ts";
 import { RECONNECT_DELAY_MS_MAX, RETRY_DELAY_MS_MIN } from "../core/limits.ts";
 import type { Group, Op } from "../core/op.ts";
 import type { ClientPorts } from "./ports.ts";
+import { type Supply, supplyContents } from "./supply.ts";
+import type { PackSize } from "./upload.ts";
 
 export class ServerRoom {
-  readonly #ports: Pick<ClientPorts, "clock" | "observer" | "random" | "store">;
+  readonly #ports: ClientPorts;
+  /** The smallest content of those refused last: where it fits, others may. */
+  #probe: Supply | undefined;
   #refusal: SyncedError | undefined;
   #retryAtMs = 0;
   #delayMs = 0;
   #isShort = false;
 
-  constructor(ports: Pick<ClientPorts, "clock" | "observer" | "random" | "store">) {
+  constructor(ports: ClientPorts) {
     this.#ports = ports;
   }
 
@@ -41,6 +45,7 @@ export class ServerRoom {
   end(): void {
     if (this.#refusal === undefined || this.#isShort) return;
     this.#refusal = undefined;
+    this.#probe = undefined;
     this.#delayMs = 0;
     const message = "Nothing waits for room on the server's disk any more";
     this.#ports.observer.emit({ event: "notice", code: "server_has_room", message });
@@ -63,10 +68,34 @@ export class ServerRoom {
     return base?.kind !== "file" || base.manifest !== content.manifest;
   }
 
-  /** Told once until it is over; each new try waits longer. */
-  refuse(cause: SyncedError): void {
+  /**
+   * Tries what needs least of it.
+   *
+   * @returns false where that was refused again, or is not due yet.
+   * @throws {SyncedError} as `ServerApi` does
+   */
+  async hasSome(packSize: PackSize, signal: AbortSignal): Promise<boolean> {
+    if (this.#isWaiting()) return false;
+    if (this.#probe === undefined) return true;
+    try {
+      await supplyContents(this.#ports, [this.#probe], packSize, signal);
+      return true;
+    } catch (cause) {
+      if (!(cause instanceof SyncedError) || cause.code !== "storage_full") throw cause;
+      this.refuse(cause, [this.#probe]);
+      return false;
+    }
+  }
+
+  /**
+   * Told once until it is over; each new try waits longer.
+   *
+   * @param supplies that were not taken.
+   */
+  refuse(cause: SyncedError, supplies: readonly Supply[] = []): void {
     const { clock, observer, random } = this.#ports;
     this.#isShort = true;
+    this.#probe = smallest(supplies) ?? this.#probe;
     if (this.#refusal === undefined) {
       observer.emit({ event: "error", code: cause.code, message: cause.message });
     }
@@ -81,4 +110,12 @@ export class ServerRoom {
   #isWaiting(): boolean {
     return this.#refusal !== undefined && this.#ports.clock.monotonic() < this.#retryAtMs;
   }
+}
+
+function smallest(supplies: readonly Supply[]): Supply | undefined {
+  let least = supplies[0];
+  for (const supply of supplies) {
+    if (least !== undefined && supply.content.size < least.content.size) least = supply;
+  }
+  return least;
 }

@@ -89,34 +89,32 @@ export class Session {
         return true;
       } catch (cause) {
         if (!(cause instanceof SyncedError) || !cause.kind.retriable) throw cause;
-        this.connection.offline(cause.message);
+        this.connection.offline(cause);
         if (this.#opened.marker !== undefined && !this.#opened.union) {
           await this.#bind(this.#opened.marker.server);
           return true;
         }
         if (this.gaveUp) return false;
         const { clock } = this.ports;
-        await clock.sleep(this.connection.retryAtMs - clock.monotonic(), signal);
+        await clock.sleep((this.connection.dueAtMs ?? 0) - clock.monotonic(), signal);
       }
     }
     return false;
   }
 
-  /** Folds what the stream brought, or connects again when it is time. */
+  /**
+   * Asks the server when it is time: who it is (G5), for news, for a stream. Otherwise folds what
+   * the stream brought.
+   */
   async keepUp(signal: AbortSignal): Promise<void> {
     const { connection, log } = this;
-    const broken = connection.takeBroken();
-    if (connection.isOnline && broken === undefined) {
-      if (!log.hasStreamed && !log.isBehind) return;
+    if (connection.isDue) {
+      await this.attempt(() => this.#connect(signal));
+    } else if (connection.isOnline && (log.hasStreamed || log.isBehind)) {
       await this.attempt(async () => {
         if (!log.foldStreamed() || log.isBehind) await this.#pull(signal);
       });
-      return;
     }
-    const isDue = this.ports.clock.monotonic() >= connection.retryAtMs;
-    if (!connection.isOnline && !isDue) return;
-    connection.isOnline = false;
-    await this.attempt(() => this.#connect(signal));
   }
 
   /**
@@ -126,14 +124,9 @@ export class Session {
     try {
       await work();
     } catch (cause) {
-      if (isDiverged(cause)) {
-        // The next turn connects anew, finds the same, and joins again.
-        this.connection.isOnline = false;
-        this.connection.retryAtMs = 0;
-        return;
-      }
+      if (isDiverged(cause)) return this.connection.diverged(cause);
       if (!isPassing(cause)) throw cause;
-      this.connection.offline(cause.message);
+      this.connection.offline(cause);
       if (cause.code !== "server_unreachable") this.connection.trouble(cause);
     }
   }

@@ -2,7 +2,10 @@
  * Standing: what `synced status` reads and the observer is told about the whole folder. Rules: Y5,
  * I43.
  */
+import { SyncedError } from "../core/error.ts";
+import { FileSystemError } from "../ports/filesystem.ts";
 import type { StateStore } from "../ports/state-store.ts";
+import type { ClientWorld } from "./options.ts";
 import type { ClientPorts } from "./ports.ts";
 
 export type FolderState = "in_sync" | "syncing" | "held" | "offline" | "stopped";
@@ -57,4 +60,24 @@ export function hasBeenInSync(store: Pick<StateStore, "value">): boolean {
 function lastSyncOf(value: unknown): number | null {
   if (typeof value !== "object" || value === null || !("lastSyncMs" in value)) return null;
   return typeof value.lastSyncMs === "number" ? value.lastSyncMs : null;
+}
+
+/**
+ * The state as it was left says that all was well (I43). Closed, its log is folded in, which leaves
+ * room even on a full disk; where nothing can be written, `status` looks at the disk itself.
+ */
+export function tellStanding({ stores, clock, observer }: ClientWorld, reason: string): void {
+  if (!stores.exists()) return;
+  try {
+    const store = stores.open();
+    try {
+      const head = store.cursor()?.seq ?? 0;
+      new Standing({ store, clock, observer }).set({ state: "syncing", head, reason });
+    } finally {
+      store.close();
+    }
+  } catch (error) {
+    // The next try to begin meets the same.
+    if (!(error instanceof FileSystemError || error instanceof SyncedError)) throw error;
+  }
 }

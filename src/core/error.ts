@@ -118,6 +118,8 @@ export interface ErrorDetails {
   readonly cause?: unknown;
   /** What a program needs beside the message, for problem+json extension members. */
   readonly extensions?: Readonly<Record<string, unknown>>;
+  /** How long the server asks to be left alone. */
+  readonly retryAfterMs?: number | undefined;
 }
 
 export class SyncedError extends Error {
@@ -125,12 +127,14 @@ export class SyncedError extends Error {
   readonly code: ErrorCode;
   readonly path: string | undefined;
   readonly extensions: Readonly<Record<string, unknown>>;
+  readonly retryAfterMs: number | undefined;
 
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
     this.code = code;
     this.path = details.path;
     this.extensions = details.extensions ?? {};
+    this.retryAfterMs = details.retryAfterMs;
   }
 
   get kind(): ErrorKind {

@@ -93,6 +93,10 @@ export const RETRY_DELAY_MS_MIN = 500;
 export const RETRY_DELAY_MS_MAX = 60_000;
 /** A person who has just started the server again does not want to wait for a minute. */
 export const RECONNECT_DELAY_MS_MAX = 10_000;
+/** What a server asks for in `Retry-After` counts up to this: a person may have mended it by then. */
+export const RETRY_AFTER_MS_MAX = 60_000;
+/** Events of a live stream that wait to be folded; more are asked for by pages, at our own pace. */
+export const STREAM_EVENTS_KEPT_MAX = EVENTS_PER_PAGE_MAX;
 /** `--once` gives up on an unreachable server after this. */
 export const ONCE_UNREACHABLE_MS = 30_000;
 /** `.syncedignore` comes from other devices: more, or slower patterns, would stall a scan. */

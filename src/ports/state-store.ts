@@ -178,13 +178,22 @@ export interface StateStore {
   dirty(): readonly NodeId[];
   dirtyCount(): number;
   /**
+   * Grows whenever a node becomes dirty or clean, a dirty one is written, or a problem ends: while
+   * it stays, a plan that came to nothing would come to nothing again. Of this process alone.
+   */
+  dirtyVersion(): number;
+  /**
    * The dirty nodes without most of those that only one tree has: of the ones that only local has,
    * and of those that only remote has, so many at most, the oldest rows first.
    */
   dirtySome(newMax: number): readonly NodeId[];
   markAllDirty(): void;
-  /** Those that the log has and the base has not: ignored so far, to be judged by other rules. */
-  markUnmaterialisedDirty(): void;
+  /**
+   * Those that the log has and the base has not: ignored so far, to be judged by other rules.
+   *
+   * @param directories only what the log has below these; undefined: all.
+   */
+  markUnmaterialisedDirty(directories?: readonly NodeId[]): void;
 
   /** Files and symlinks in the base; kept incrementally. */
   baseFileCount(): number;

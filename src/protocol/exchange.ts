@@ -5,6 +5,7 @@
  * knows.
  */
 import { ERROR_KINDS, type ErrorCode, SyncedError } from "../core/error.ts";
+import { RETRY_AFTER_MS_MAX } from "../core/limits.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { ClientInstruments } from "../ports/instruments.ts";
 import type { Transport } from "../ports/transport.ts";
@@ -80,7 +81,7 @@ export async function send(
     options.instruments?.bytesMoved("up", outgoing.body?.length ?? 0);
     await checkHead(response, contentType, idle).catch((error: unknown) => {
       const place = transport.describe?.(serverUrl) ?? serverUrl;
-      throw forPerson(error, place, outgoing.token !== undefined);
+      throw withRetryAfter(forPerson(error, place, outgoing.token !== undefined), response);
     });
     return { pieces: () => readPieces(response, idle, close, options.instruments) };
   } catch (error) {
@@ -233,6 +234,15 @@ function forPerson(error: unknown, place: string, hasToken: boolean): unknown {
     return new SyncedError(code, message, { cause: error });
   }
   return error;
+}
+
+/** RFC 9110, section 10.2.3, in seconds: a date would need a clock that both sides agree on. */
+function withRetryAfter(error: unknown, { headers }: Response): unknown {
+  const seconds = /^\s*(\d{1,9})\s*$/.exec(headers.get("retry-after") ?? "")?.[1];
+  if (seconds === undefined || !(error instanceof SyncedError)) return error;
+  const { code, message, cause, extensions } = error;
+  const retryAfterMs = Math.min(Number(seconds) * 1000, RETRY_AFTER_MS_MAX);
+  return new SyncedError(code, message, { cause, extensions, retryAfterMs });
 }
 
 /**

@@ -490,6 +490,45 @@ export function stateStoreContract(name: string, open: () => StateStore): void {
         expect(store.dirty()).toEqual([2, 3].map(nodeId));
       });
 
+      test("markUnmaterialisedDirty() looks below the directories that it is given alone [R15]", () => {
+        const directory = { kind: "directory" } as const;
+        const below = (number: number) => ({ parent: nodeId(number) });
+        putSettled(store, 1, "d", directory);
+        store.putLocal(localNode(2, "e", directory, below(1)));
+        store.putRemote(remoteNode(2, "e", directory, below(1)));
+        store.settle(nodeId(2));
+        putSettled(store, 3, "f", a);
+        store.putRemote(remoteNode(4, "left", directory, below(2)));
+        store.putRemote(remoteNode(5, "g", a, below(4)));
+        store.putRemote(remoteNode(6, "deleted", a, { ...below(4), deleted: true }));
+        store.putRemote(remoteNode(7, "elsewhere", a));
+        for (const id of store.dirty()) store.clearDirty(id);
+        store.markUnmaterialisedDirty([nodeId(3), nodeId(7)]);
+        expect(store.dirty()).toEqual([nodeId(7)]);
+        store.markUnmaterialisedDirty([nodeId(1)]);
+        expect(store.dirty()).toEqual([4, 5, 7].map(nodeId));
+      });
+
+      test("dirtyVersion() grows with whatever a plan may depend on, and not otherwise [Y1, Y5]", () => {
+        putSettled(store, 1, "a", a);
+        const grows = (work: () => void): boolean => {
+          const before = store.dirtyVersion();
+          work();
+          return store.dirtyVersion() > before;
+        };
+        expect(grows(() => store.putLocal(localNode(1, "a", b)))).toBe(true);
+        expect(grows(() => store.putLocal(localNode(1, "a", a)))).toBe(true);
+        expect(grows(() => store.putLocal(localNode(1, "a", a)))).toBe(false);
+        expect(grows(() => store.putRemote(remoteNode(1, "b", a, { placeVersion: 9 })))).toBe(true);
+        expect(grows(() => store.putLocal(localNode(1, "b", a)))).toBe(true);
+        expect(grows(() => store.settle(nodeId(1)))).toBe(true);
+        expect(grows(() => store.markUnmaterialisedDirty())).toBe(false);
+        expect(grows(() => store.setValue("x", 1))).toBe(false);
+        expect(grows(() => store.setProblem("a", undefined))).toBe(false);
+        expect(grows(() => store.markAllDirty())).toBe(true);
+        expect(grows(() => store.markAllDirty())).toBe(false);
+      });
+
       test("transaction() rolls all back when its work throws, and does not nest", () => {
         putSettled(store, 1, "a", a);
         const broken = () =>
