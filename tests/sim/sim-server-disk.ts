@@ -56,6 +56,16 @@ export class SimLog {
     return rows;
   }
 
+  /** One node's row as of event `seq`. */
+  rowAt(id: NodeId, seq: Sequence): RemoteNode | undefined {
+    let row: RemoteNode | undefined;
+    for (const record of this.events) {
+      if (record.event.seq > seq) break;
+      if (record.event.node === id) row = after(record, row);
+    }
+    return row;
+  }
+
   live(place: Place, seq?: Sequence): RemoteNode | undefined {
     for (const node of this.rowsAt(seq).values()) {
       if (!node.deleted && node.parent === place.parent && node.name === place.name) return node;

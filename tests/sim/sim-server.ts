@@ -160,7 +160,7 @@ export class SimServer implements SimListener {
     for (const [index, op] of group.entries()) {
       const seq = seqs[index];
       if (log === undefined || seq === undefined || seq > log.events.length) continue;
-      const before = log.rowsAt(seq - 1).get(op.node);
+      const before = log.rowAt(op.node, seq - 1);
       const { contentVersion = 0, placeVersion = 0 } = before ?? {};
       const isContentKnown =
         op.kind === "move" || op.kind === "create" || op.baseContent === contentVersion;
