@@ -22,7 +22,7 @@ import type { StateStore } from "../../src/ports/state-store.ts";
 import type { PackObject } from "../../src/protocol/messages.ts";
 import { SimFileSystem } from "../sim/sim-filesystem.ts";
 import { SimRandom } from "../sim/sim-random.ts";
-import { CALM_MS, PROFILE, ScanWorld } from "./scan-world.ts";
+import { CALM_MS, PROFILE, ScanWorld, type ScanWorldOptions } from "./scan-world.ts";
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
@@ -44,8 +44,8 @@ export class ApplyWorld extends ScanWorld {
   #seq = 1_000_000;
   #nextId = 500;
 
-  constructor(exchange = true) {
-    super();
+  constructor(exchange = true, options: ScanWorldOptions = {}) {
+    super(options);
     this.#exchange = exchange;
     this.fs = this.#newFileSystem();
     this.restart();

@@ -44,6 +44,8 @@ class ManualClock implements Clock {
 export interface ScanWorldOptions {
   readonly keepsExecutable?: boolean;
   readonly mtimeGranularityNs?: number;
+  /** Names that this makes equal are one name. */
+  readonly fold?: (name: string) => string;
 }
 
 export class ScanWorld {
@@ -61,7 +63,8 @@ export class ScanWorld {
   constructor(options: ScanWorldOptions = {}) {
     const nowMs = () => this.clock.now();
     const fraction = () => 0;
-    this.disk = new SimDisk({ nowMs, fraction, granularityNs: 1n, ordered: true });
+    const { fold } = options;
+    this.disk = new SimDisk({ nowMs, fraction, granularityNs: 1n, ordered: true, fold });
     const beforeCall = (name: string, path: string) => {
       this.calls.push(`${name} ${path}`);
       return this.onCall(name, path);
@@ -71,7 +74,7 @@ export class ScanWorld {
     const capabilities = {
       exchange: true,
       executable: keepsExecutable,
-      foldsNames: false,
+      foldsNames: fold !== undefined,
       mtimeGranularityNs,
     };
     Object.defineProperty(sim, "capabilities", { value: capabilities });

@@ -5,7 +5,7 @@
 import { describe, expect, test } from "bun:test";
 import { sha256 } from "../../src/core/digest.ts";
 import { ROOT_ID } from "../../src/core/identifier.ts";
-import { syncedWorld } from "./apply-world.ts";
+import { ApplyWorld, syncedWorld } from "./apply-world.ts";
 
 for (const exchange of [true, false]) {
   describe(`applyTransitions() ${exchange ? "with" : "without"} exchange`, () => {
@@ -235,6 +235,31 @@ for (const exchange of [true, false]) {
       expect(world.entries("parking")).toEqual([]);
       await world.settle();
       expect(world.isSettled()).toBe(true);
+    });
+
+    test("rings of renames to each other's spellings close on a folding disk [D9]", async () => {
+      const fold = (name: string) => name.toLowerCase();
+      for (const ring of [
+        ["a", "B"],
+        ["a", "B", "c"],
+        ["a", "b", "C", "d"],
+      ]) {
+        const world = new ApplyWorld(exchange, { fold });
+        world.make(".synced/", ...ring);
+        await world.agree();
+        const nodes = ring.map((path) => world.remote(path));
+        for (const { name } of nodes) world.remoteMove(name, `${name}.tmp`);
+        const names = nodes.map((_, index) => ring[(index + 1) % ring.length] ?? "");
+        const spelled = names.map((name) => (name < "a" ? name.toLowerCase() : name.toUpperCase()));
+        for (const [index, { name }] of nodes.entries()) {
+          world.remoteMove(`${name}.tmp`, spelled[index] ?? "");
+        }
+        await world.converge();
+        expect(world.isSettled()).toBe(true);
+        expect(nodes.map(({ id }) => world.pathOfNode(id))).toEqual(spelled);
+        expect(Object.keys(world.files()).sort()).toEqual([...spelled].sort());
+        expect(world.entries("parking")).toEqual([]);
+      }
     });
 
     test("a directory and its own child trade places [D5]", async () => {

@@ -100,8 +100,8 @@ function drawLongLife(seed: number): SwarmOptions {
     random.chance(share) ? rate * random.fraction() : 0;
   const calm = random.chance(0.1);
   const net = (share: number, rate: number) => (calm ? 0 : some(share, rate));
-  const drawn = {
-    life: "long" as const,
+  return {
+    life: "long",
     clients: CLIENTS,
     pace: 1,
     onlyEdits: undefined,
@@ -150,9 +150,6 @@ function drawLongLife(seed: number): SwarmOptions {
     oldFiles: random.chance(0.12),
     ignoring: random.chance(0.25),
   };
-  // Rings of renames on a disk that folds names and cannot exchange may wait for ever (D9).
-  const folds = Object.keys(drawn.folding).length > 0;
-  return folds ? { ...drawn, exchange: true } : drawn;
 }
 
 function drawFolding(random: SimRandom): SwarmOptions["folding"] {
