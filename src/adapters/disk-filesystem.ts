@@ -33,6 +33,7 @@ import { moveWithoutFlags } from "./move-without-flags.ts";
 import { nativeCalls } from "./native-calls.ts";
 import { createNativeDiskCalls } from "./native-disk-calls.ts";
 import { createNodeDiskCalls } from "./node-disk-calls.ts";
+import { openSyncsMax } from "./open-files.ts";
 
 export interface DiskFileSystemOptions {
   /** Every call that would change the disk is `denied`. @default false */
@@ -46,8 +47,8 @@ export interface DiskFileSystem extends FileSystem {
   close(): void;
 }
 
-/** What is synced at the same time; the thread pool has as many threads. */
-const SYNCS_MAX = 32;
+/** What waits for the disk at the same time; it answers many together. */
+const SYNCS_MAX = 64;
 const STATE_PREFIX = ".synced/";
 
 /**
@@ -80,6 +81,7 @@ class AnchoredFileSystem implements DiskFileSystem {
   readonly capabilities: Capabilities;
   readonly #calls: DiskCalls;
   readonly #readOnly: boolean;
+  readonly syncsMax = openSyncsMax(SYNCS_MAX);
   readonly #umask = process.umask();
 
   constructor(calls: DiskCalls, readOnly: boolean, capabilities: Capabilities) {
@@ -373,7 +375,7 @@ class AnchoredFileSystem implements DiskFileSystem {
     const worker = async () => {
       for (const path of queue) await this.#syncDirectory(path);
     };
-    await Promise.all(Array.from({ length: SYNCS_MAX }, worker));
+    await Promise.all(Array.from({ length: this.syncsMax }, worker));
   }
 
   async sync(paths: Iterable<string>): Promise<readonly FileSystemError[]> {
@@ -390,7 +392,7 @@ class AnchoredFileSystem implements DiskFileSystem {
         }
       }
     };
-    await Promise.all(Array.from({ length: SYNCS_MAX }, worker));
+    await Promise.all(Array.from({ length: this.syncsMax }, worker));
     return failures;
   }
 

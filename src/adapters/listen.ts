@@ -8,6 +8,7 @@ import { getRequestListener } from "@hono/node-server";
 import { SyncedError } from "../core/error.ts";
 import { errorCode } from "./disk-calls.ts";
 import { createIdleMemory } from "./idle-memory.ts";
+import { watchOpenFiles } from "./open-files.ts";
 import { reasonOf } from "./system-error.ts";
 
 export interface ListenOptions {
@@ -43,11 +44,46 @@ export async function listen(options: ListenOptions): Promise<Listener> {
   return typeof Bun === "undefined" ? await listenWithNode(options) : listenWithBun(options);
 }
 
-function listenWithBun({ host, port, handle }: ListenOptions): Listener {
-  let server: ReturnType<typeof Bun.serve>;
+function listenWithBun(options: ListenOptions): Listener {
+  const { host, port } = options;
   const memory = createIdleMemory();
+  let server = serveWithBun(options, port, memory);
+  const boundPort = server.port ?? port;
+  const former: (typeof server)[] = [];
+  // To try to accept what no descriptor is left for takes a whole core.
+  const files = watchOpenFiles({
+    scarce() {
+      former.push(server);
+      void server.stop(false);
+    },
+    plenty() {
+      server = serveWithBun(options, boundPort, memory);
+    },
+  });
+  let stopped: Promise<void> | undefined;
+  return {
+    url: urlOf(host, boundPort),
+    port: boundPort,
+    stop() {
+      memory.close();
+      files.close();
+      const all = [...former, server];
+      const stopAll = async (force: boolean) => {
+        await Promise.all(all.map((one) => one.stop(force)));
+      };
+      stopped ??= stopWithin(stopAll(false), () => stopAll(true));
+      return stopped;
+    },
+  };
+}
+
+function serveWithBun(
+  { host, handle }: ListenOptions,
+  port: number,
+  memory: ReturnType<typeof createIdleMemory>,
+): ReturnType<typeof Bun.serve> {
   try {
-    server = Bun.serve({
+    return Bun.serve({
       hostname: host,
       port,
       idleTimeout: IDLE_SECONDS,
@@ -71,17 +107,6 @@ function listenWithBun({ host, port, handle }: ListenOptions): Listener {
   } catch (cause) {
     throw listenFailure({ host, port }, cause);
   }
-  const boundPort = server.port ?? port;
-  let stopped: Promise<void> | undefined;
-  return {
-    url: urlOf(host, boundPort),
-    port: boundPort,
-    stop() {
-      memory.close();
-      stopped ??= stopWithin(server.stop(false), () => server.stop(true));
-      return stopped;
-    },
-  };
 }
 
 async function listenWithNode({ host, port, handle }: ListenOptions): Promise<Listener> {

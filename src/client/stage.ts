@@ -59,9 +59,6 @@ export interface StageOptions {
 
 type StagePorts = Pick<ClientPorts, "fs" | "store" | "api" | "observer" | "clock" | "random">;
 
-/** fsyncs under way at once: each waits for the disk, and the disk answers many together. */
-const SYNCS_MAX = 64;
-
 /**
  * Stages these files. Never throws for the network or one file's trouble: the report says what
  * happened. A large file that was not finished is kept as a partial download, and a later call
@@ -255,7 +252,7 @@ class Stage {
     writer.setMetadata({ executable, mtimeNs });
     this.#open = undefined;
     this.#closeReaders();
-    await this.#untilSyncing(SYNCS_MAX - 1);
+    await this.#untilSyncing(this.#ports.fs.syncsMax - 1);
     this.#syncing += 1;
     void this.#sync(file).finally(() => {
       this.#syncing -= 1;

@@ -6,6 +6,7 @@ import { resolve } from "node:path";
 import { defineCommand } from "citty";
 import { createServer, type Server } from "../../server.ts";
 import { widenThreadPool } from "../adapters/native-calls.ts";
+import { requireOpenFiles } from "../adapters/open-files.ts";
 import { SyncedError } from "../core/error.ts";
 import { commonFlags, parsePortFlag, readToken, switchFlag, textFlag, tokenFlag } from "./flags.ts";
 import { type Interruption, onInterruption } from "./interruption.ts";
@@ -40,6 +41,7 @@ export const command = defineCommand({
   args,
   async run({ args: flags }) {
     widenThreadPool();
+    requireOpenFiles();
     const output = createOutput(flags);
     const token = readToken(flags["token-file"], process.env);
     const port = parsePortFlag("port", flags.port);

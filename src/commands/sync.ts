@@ -6,6 +6,7 @@ import { hostname } from "node:os";
 import { resolve } from "node:path";
 import { defineCommand } from "citty";
 import { widenThreadPool } from "../adapters/native-calls.ts";
+import { requireOpenFiles } from "../adapters/open-files.ts";
 import { planDryRun } from "../client/dry-run.ts";
 import { runClient } from "../client/loop.ts";
 import type { ClientOptions, ClientWorld, RunOutcome } from "../client/options.ts";
@@ -74,6 +75,7 @@ export const command = defineCommand({
   args,
   async run({ args: flags }) {
     widenThreadPool();
+    requireOpenFiles();
     const output = createOutput(flags);
     const path = resolve(flags.path);
     const options = readOptions(flags, rememberedBinding(path));

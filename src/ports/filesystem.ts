@@ -87,6 +87,8 @@ export interface Capabilities {
 
 export interface FileSystem {
   readonly capabilities: Capabilities;
+  /** How many files may be open at once to be made durable; each waits for the disk. */
+  readonly syncsMax: number;
 
   /** @returns undefined when absent. */
   stat(path: string): Stat | undefined;

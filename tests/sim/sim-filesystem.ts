@@ -44,6 +44,7 @@ const encoder = new TextEncoder();
 
 export class SimFileSystem implements FileSystem {
   readonly capabilities: Capabilities;
+  readonly syncsMax = 64;
   readonly #options: SimFileSystemOptions;
   readonly #disk: SimDisk;
   #dead = false;
