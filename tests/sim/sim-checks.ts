@@ -201,7 +201,7 @@ export function selfConflicts(
 ): readonly string[] {
   const lines: string[] = [];
   const labels = new Map<string | undefined, string>(
-    clients.map(({ device, label }) => [device, label]),
+    clients.filter(({ wasTorn }) => !wasTorn).map(({ device, label }) => [device, label]),
   );
   const writerOf = ({ content }: ServedEvent) =>
     content.kind === "file" ? ledger.writerOf(content.sha256) : undefined;

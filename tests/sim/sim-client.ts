@@ -90,6 +90,8 @@ export class SimClient {
   partitioned = false;
   skewMs: number;
   conflicts = 0;
+  /** Its engine ended between a change of the disk and the record of it. */
+  wasTorn = false;
   /** The id of the change that a guard holds. */
   held: string | undefined;
   readonly #parts: SimClientParts;
@@ -102,6 +104,7 @@ export class SimClient {
   #editsAtCalls = 0;
   /** The path that the last call renamed something to, if it was a rename. */
   #renamed: string | undefined;
+  #isUnrecorded = false;
   #healedMs: number | undefined;
 
   constructor(parts: SimClientParts) {
@@ -396,6 +399,7 @@ export class SimClient {
     if (MUTATIONS.has(name))
       trace.add(`${scheduler.now} ${this.label} ${name} ${path} ${detail ?? ""}`);
     if (name === "exchange") trace.count("exchange");
+    this.#noteRecord(name, path, detail);
     if (!this.trouble || this.#process !== process) return undefined;
     const before = this.disk.at(path)?.ctimeNs;
     if (this.#editsAtCalls < EDITS_AT_CALLS_MAX && this.#users.chance(swarm.editAtCall)) {
@@ -426,6 +430,13 @@ export class SimClient {
     trace.count(`disk fault ${fault}`);
     trace.add(`${scheduler.now} ${this.label} fault ${fault} at ${name} ${path}`);
     return fault;
+  }
+
+  /** What is not recorded when the engine begins anew, nobody knows to be its own. */
+  #noteRecord(name: string, path: string, detail: string | undefined): void {
+    if (MUTATIONS.has(name) && visiblePath(path, detail) !== undefined) this.#isUnrecorded = true;
+    if (name === "open" && path === "" && this.#isUnrecorded) this.wasTorn = true;
+    if (name === "transaction" || (name === "open" && path === "")) this.#isUnrecorded = false;
   }
 
   /** New metadata are set over a change that nobody could see: only its bytes are left (D2). */

@@ -30,8 +30,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     rule: "A2",
     seeds: 500,
     file: "src/client/apply-batch.ts",
-    guard: "this.draft.put({ ...node, stamp: now.stamp + RACY_MARK });",
-    without: "this.draft.put({ ...node, stamp: now.stamp });",
+    guard: "this.draft.put({ ...node, identity, stamp: stamp + RACY_MARK });",
+    without: "this.draft.put({ ...node, identity, stamp });",
   },
   /** On a folding disk another spelling is taken for the name itself (F51). */
   "ignore-spelling": {
