@@ -294,6 +294,7 @@ export class Rounds {
     const ignores = (path: string, isDirectory: boolean): boolean =>
       scanner.ignoreRules.ignores(path, isDirectory);
     const options = { deviceName, known: log.inlined, ignores, displaced: this.#displaced };
+    this.#noteMoves(plan);
     const report = await applyTransitions(ports, plan.transitions, options, signal);
     log.dropInlined();
     for (const path of report.rescan) this.#rescan.add(path);
@@ -304,6 +305,16 @@ export class Rounds {
       plan.transitions.every(({ kind }) => kind === "create" || kind === "replace");
     this.#conflicts += report.conflicts;
     return report.applied > 0;
+  }
+
+  #noteMoves({ transitions }: Plan): void {
+    const { ports, scanner } = this.#context;
+    const { local } = ports.store;
+    for (const step of transitions) {
+      if (step.kind !== "move" || step.expected.content.kind !== "directory") continue;
+      const path = pathOf(local, step.id);
+      if (path !== undefined) scanner.noteMove(path, step.id);
+    }
   }
 
   /** @returns true when the log moved, or said no in a way that it explains. */

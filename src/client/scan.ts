@@ -14,6 +14,7 @@ import { type LocalNode, samePlace } from "../core/node.ts";
 import { pathOf } from "../core/tree.ts";
 import { FileSystemError, type Stat } from "../ports/filesystem.ts";
 import { IgnoreFiles } from "./ignore-files.ts";
+import { MovedDirectories } from "./moved-directories.ts";
 import { Pace } from "./pace.ts";
 import { scanDirectory } from "./scan-directory.ts";
 import { Draft } from "./scan-draft.ts";
@@ -61,6 +62,7 @@ export class Scanner {
   readonly #ignoreFiles: IgnoreFiles;
   readonly #revisits = new Revisits();
   readonly #disappearances = new Disappearances();
+  readonly #moved = new MovedDirectories();
   /** Where found nodes wait for missing ones to leave. */
   #blockedPaths: readonly string[] = [];
   #emptied: readonly Emptied[] = [];
@@ -90,6 +92,11 @@ export class Scanner {
    */
   get hasNewDeviceRules(): boolean {
     return this.#ignoreFiles.hasDeviceFileChanged;
+  }
+
+  /** This device moved a directory from there: hints of what is in it may still be on their way. */
+  noteMove(path: string, id: NodeId): void {
+    this.#moved.note(path, id, this.#ports.clock.monotonic());
   }
 
   /**
@@ -168,7 +175,9 @@ export class Scanner {
     }
     const hints = new Set([...paths, ...this.#settled()]);
     this.#revisits.begin(hints);
-    for (const path of hints) run.hint(path);
+    for (const hint of hints) {
+      for (const path of this.#moved.follow(hint, store.local)) run.hint(path);
+    }
     return run;
   }
 
