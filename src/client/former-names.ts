@@ -3,18 +3,32 @@
  * state database, so that a user's bytes have a name to be put back under when it is lost.
  * Rules: D7, S1.
  *
- * `.synced/names/ID` is a symlink whose target is the path: made and read in one call each, and
- * followed by nobody. Where symlinks or room are missing, a name is not known: that stops nothing.
+ * `.synced/names/ID` is a file that holds the path. Where it cannot be made, for want of room say,
+ * a name is not known: that stops nothing.
  */
 import { SyncedError } from "../core/error.ts";
+import { PATH_BYTES_MAX } from "../core/limits.ts";
 import { joinPath, parsePath } from "../core/path.ts";
 import { type FileSystem, FileSystemError } from "../ports/filesystem.ts";
 import type { StateStore } from "../ports/state-store.ts";
 import { NAMES_DIRECTORY, PARKING_DIRECTORY } from "./ports.ts";
+import { readSmallFile } from "./small-file.ts";
 
 /** To be called before the entry leaves its place. */
 export function noteName(fs: FileSystem, id: string, path: string): void {
-  unlessImpossible(() => fs.makeSymlink(joinPath(NAMES_DIRECTORY, id), path));
+  // What is parked again has stood elsewhere before.
+  forgetName(fs, id);
+  const isNoted = unlessImpossible(() => {
+    const writer = fs.createFile(joinPath(NAMES_DIRECTORY, id));
+    try {
+      writer.write(new TextEncoder().encode(path));
+      return true;
+    } finally {
+      writer.close();
+    }
+  });
+  // The beginning of a path would be another name.
+  if (isNoted !== true) forgetName(fs, id);
 }
 
 /** The entry is where its user can see it again, or gone. */
@@ -24,9 +38,10 @@ export function forgetName(fs: FileSystem, id: string): void {
 
 /** @returns the path at which the entry stood last; undefined where that is not known. */
 export function formerPath(fs: FileSystem, id: string): string | undefined {
-  const target = unlessImpossible(() => fs.readLink(joinPath(NAMES_DIRECTORY, id)));
+  const file = joinPath(NAMES_DIRECTORY, id);
+  const path = unlessImpossible(() => readSmallFile(fs, file, PATH_BYTES_MAX));
   try {
-    return target === undefined ? undefined : parsePath(target).join("/");
+    return path === undefined ? undefined : parsePath(path).join("/");
   } catch (error) {
     // Not of this program's making.
     if (error instanceof SyncedError) return undefined;

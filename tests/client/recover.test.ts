@@ -155,7 +155,7 @@ describe("recoverJournal()", () => {
     await world.emptyQuarantine();
     expect([...world.entries("names"), ...world.entries("quarantine")]).toEqual([]);
     // One that nobody made here says nothing.
-    world.make(`.synced/names/${ID} -> ../../etc/passwd`);
+    world.write(`.synced/names/${ID}`, "../../etc/passwd");
     world.write(`.synced/quarantine/${ID}`, "unseen edit");
     await world.recover(true);
     expect(world.files()).toEqual({ f: "new", g: "new", recovered: "unseen edit" });
