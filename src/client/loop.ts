@@ -450,7 +450,9 @@ class Loop {
     else if (this.#isQuiet()) {
       // What could not be carried out, and is tried again, is not in sync, whatever rests
       // meanwhile (I43).
-      standing.set({ state: this.#rounds.awaitsRetry ? "syncing" : "in_sync", head });
+      const { withheld } = this.#scanner;
+      const waits = this.#rounds.awaitsRetry || withheld !== undefined;
+      standing.set({ state: waits ? "syncing" : "in_sync", head, reason: withheld ?? null });
       const reportAtMs = this.#deviceReport.tell(due.has("report"), signal);
       if (reportAtMs === undefined) this.#agenda.done("report");
       else this.#agenda.at("report", reportAtMs);

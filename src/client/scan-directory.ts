@@ -8,7 +8,7 @@ import { ROOT_ID } from "../core/identifier.ts";
 import { IGNORE_FILE } from "../core/ignore.ts";
 import { PATH_BYTES_MAX, PATH_DEPTH_MAX } from "../core/limits.ts";
 import type { LocalNode } from "../core/node.ts";
-import { checkName, joinPath, parentPath, RESERVED_NAME, utf8LengthBytes } from "../core/path.ts";
+import { checkName, joinPath, RESERVED_NAME, utf8LengthBytes } from "../core/path.ts";
 import { FileSystemError, type Stat } from "../ports/filesystem.ts";
 import { DATA_FORMAT_FILE, reasonToLeaveAlone } from "./left-alone.ts";
 import { isDueForAnotherLook, RACY_MARK, readContent, reportUnreadable } from "./scan-content.ts";
@@ -31,13 +31,11 @@ interface Findings {
 /** Looks at what the task names, drafts what it finds, and adds what has to be looked at next. */
 export async function scanDirectory(run: ScanRun, task: Task): Promise<void> {
   if (task.id !== ROOT_ID && run.draft.get(task.id) === undefined) return;
-  if (!mayBeLookedInto(run, task)) return;
   const stats =
     task.names === undefined ? listEntries(run, task) : statNames(run, task, task.names);
   if (stats === undefined || isSyncedOnItsOwn(run, task, stats)) return;
 
   const rules = loadRules(run, task, stats);
-  if (rules === "unknown") return;
   if (rules === "changed" && !(task.names === undefined && task.deep)) {
     run.add({ ...task, names: undefined, deep: true });
     return;
@@ -61,13 +59,6 @@ export async function scanDirectory(run: ScanRun, task: Task): Promise<void> {
     const under = run.draft.isDrafted(node.id) ? node.id : task.under;
     run.add({ id: node.id, path, names: undefined, deep: task.deep, under });
   }
-}
-
-/** False where rules that could not be read may forbid it; a directory's own are read again. */
-function mayBeLookedInto(run: ScanRun, { path, names }: Task): boolean {
-  if (path !== "" && run.ignoreFiles.isUnknown(parentPath(path))) return false;
-  const loadsRules = names === undefined || names.has(IGNORE_FILE);
-  return loadsRules || !run.ignoreFiles.isUnknown(path);
 }
 
 /**
@@ -164,20 +155,13 @@ function statNames(
   return stats;
 }
 
-function loadRules(
-  run: ScanRun,
-  task: Task,
-  stats: ReadonlyMap<string, Stat>,
-): "same" | "changed" | "unknown" {
+function loadRules(run: ScanRun, task: Task, stats: ReadonlyMap<string, Stat>): "same" | "changed" {
   if (task.names !== undefined && !task.names.has(IGNORE_FILE)) return "same";
   const load = run.ignoreFiles.load(task.path, stats.get(IGNORE_FILE));
   if (load.kind !== "unusable") return load.kind;
   const path = joinPath(task.path, IGNORE_FILE);
   run.problems.report(path, "invalid_ignore_rules", load.message);
-  if (load.known) return "same";
-  // Nothing may be offered that a person does not want offered.
-  run.problems.leaveBelow(task.path);
-  return "unknown";
+  return "same";
 }
 
 /** @returns undefined when the scan was stopped. */

@@ -133,7 +133,10 @@ async function create(run: ScanRun, task: Task, entry: Entry): Promise<void> {
     store.setLeftover(stat.identity, false);
   }
   const former = formerNode(run, task.id, entry);
-  if (former === undefined && mayVanish(run, entry)) return;
+  if (former === undefined) {
+    // Rules that cannot be used may forbid it; what is known was offered already.
+    if (run.ignoreFiles.isUnknown(task.path) || mayVanish(run, entry)) return;
+  }
   const read = await readContent(run, entry, former?.content);
   if (read === undefined) return;
   const { content, stamp, objects } = read;

@@ -30,7 +30,7 @@ export type ScanRequest =
 
 export interface ScanReport {
   /**
-   * False when the scan was stopped, or the root or the device's ignore rules could not be read.
+   * False when the scan was stopped, or the root could not be read.
    */
   readonly complete: boolean;
   /** Nodes whose place or content changed, or that went. */
@@ -48,6 +48,7 @@ export interface ScanReport {
   readonly root: "ok" | "lost";
 }
 
+const RULES_KEY = "ignoreRules";
 /** Nodes in one transaction: enough to amortise its durability, few enough to hold. */
 const BATCH_NODES = 500;
 /** A scan shorter than this is not worth a word. */
@@ -60,6 +61,7 @@ export class Scanner {
   readonly #ports: ScanPorts;
   readonly #chunker: Chunker;
   readonly #ignoreFiles: IgnoreFiles;
+  #rememberedRules: IgnoreRules;
   readonly #revisits = new Revisits();
   readonly #disappearances = new Disappearances();
   readonly #moved = new MovedDirectories();
@@ -73,12 +75,20 @@ export class Scanner {
   constructor(ports: ScanPorts, profile: ChunkerProfile) {
     this.#ports = ports;
     this.#chunker = new Chunker(profile);
-    this.#ignoreFiles = new IgnoreFiles(ports.fs);
+    this.#ignoreFiles = new IgnoreFiles(ports.fs, ports.store.value(RULES_KEY));
+    this.#rememberedRules = this.#ignoreFiles.rules;
   }
 
   /** Left-over directories that the last scan found empty, inner ones first. */
   get emptied(): readonly Emptied[] {
     return this.#emptied;
+  }
+
+  /** Why what is new is not offered, where rules that cannot be used may forbid it (A10). */
+  get withheld(): string | undefined {
+    const path = this.#ignoreFiles.unknownFile;
+    if (path === undefined) return undefined;
+    return `the rules in ${JSON.stringify(path)} cannot be used; what is new beside or below it waits`;
   }
 
   /** As the last scan found them. */
@@ -110,13 +120,14 @@ export class Scanner {
     const paths = request.kind === "paths" && this.#isWarm ? request.paths : undefined;
     const isTold = this.#isWarm && (request.kind === "paths" || request.isTold === true);
     const run = this.#begin(root, { paths, isTold }, signal);
-    if (paths === undefined && !this.#loadDeviceRules(run)) return this.#report(run, false);
+    if (paths === undefined) this.#loadDeviceRules(run);
 
     for (let task = run.next(); task !== undefined && !signal.aborted; task = run.next()) {
       await scanDirectory(run, task);
       if (run.draft.fresh >= BATCH_NODES) run.draft.write();
     }
     if (run.isRootLost) return this.#lost();
+    this.#rememberRules();
     this.#end(run);
     const isComplete = !signal.aborted;
     if (isComplete) this.#revisits.finish();
@@ -192,11 +203,18 @@ export class Scanner {
     return paths.length === 0 ? paths : [...paths, ...this.#blockedPaths];
   }
 
-  #loadDeviceRules(run: ScanRun): boolean {
+  #loadDeviceRules(run: ScanRun): void {
     const load = this.#ignoreFiles.loadDevice();
-    if (load.kind !== "unusable") return true;
+    if (load.kind !== "unusable") return;
     run.problems.report(DEVICE_IGNORE_FILE, "invalid_ignore_rules", load.message);
-    return load.known;
+  }
+
+  /** Should a rules file not be usable after a restart, what it said before stays in force. */
+  #rememberRules(): void {
+    const { rules, texts } = this.#ignoreFiles;
+    if (rules === this.#rememberedRules) return;
+    this.#rememberedRules = rules;
+    this.#ports.store.setValue(RULES_KEY, texts.length === 0 ? undefined : texts);
   }
 
   /** Writes what is left of the draft; what was missed again and has settled goes with it. */

@@ -53,6 +53,7 @@ export class LoopWorld {
   readonly #trace = new SimTrace(false);
   #stop = new AbortController();
   #ended: Promise<RunOutcome> | undefined;
+  #starts = 0;
   #turns = 0;
   #plans = 0;
   #planned = 0;
@@ -133,7 +134,8 @@ export class LoopWorld {
       });
     const stores = new SimStateHome(this.#state, () => {}, counted);
     const observer = { emit: (event: ClientEvent) => void this.events.push(event) };
-    const random = new SimRandom(3, "ids");
+    // No id of an earlier run comes again.
+    const random = new SimRandom(this.#starts++, "ids");
     const world = { fs: folder.fs, watcher, clock, random, observer, stores, transport };
     const options = {
       serverUrl: "http://server.test",
