@@ -16,6 +16,7 @@ import type { FileSystemError } from "../ports/filesystem.ts";
 import { sliceOfDirty } from "./dirty-slice.ts";
 import { codeOfTrouble } from "./disk-trouble.ts";
 import { DisplacedContents } from "./displaced-contents.ts";
+import { EarlierVersions } from "./earlier-versions.ts";
 import type { Holding } from "./hold.ts";
 import { FINAL_REFUSALS } from "./lasting-trouble.ts";
 import { makeDurable } from "./make-durable.ts";
@@ -55,6 +56,12 @@ export interface RoundsReport {
   readonly conflicts: number;
 }
 
+/** A plan, of all that is dirty or of a part. */
+interface PlannedPart {
+  readonly plan: Plan;
+  readonly isWhole: boolean;
+}
+
 /** What the last plan was made of. */
 interface Planned {
   readonly dirtyVersion: number;
@@ -72,6 +79,7 @@ export class Rounds {
   /** Under which rules ignored remote nodes were left out. */
   #judgedBy: IgnoreRules | undefined;
   readonly #displaced = new DisplacedContents();
+  readonly #earlier: EarlierVersions;
   #rescan = new Set<string>();
   #conflicts = 0;
   readonly #room: ServerRoom;
@@ -90,6 +98,7 @@ export class Rounds {
     this.#context = context;
     this.#room = new ServerRoom(context.ports);
     this.#parked = new ParkedNodes(context.ports);
+    this.#earlier = new EarlierVersions(context.ports);
   }
 
   /**
@@ -119,7 +128,7 @@ export class Rounds {
     let isWhole = false;
     for (let round = 0; round < ROUNDS_MAX; round += 1) {
       signal.throwIfAborted();
-      const planned = this.#plan(isWhole);
+      const planned = await this.#plan(isWhole, signal);
       if (planned === undefined) break;
       const waiting = store.dirtyCount();
       const progress = await this.#carryOut(planned.plan, signal);
@@ -211,7 +220,7 @@ export class Rounds {
   }
 
   /** @param isWhole of all that is dirty, however much it is. */
-  #plan(isWhole: boolean): { readonly plan: Plan; readonly isWhole: boolean } | undefined {
+  async #plan(isWhole: boolean, signal: AbortSignal): Promise<PlannedPart | undefined> {
     const { ports, scanner, holding, deviceName } = this.#context;
     const { store } = ports;
     for (;;) {
@@ -230,8 +239,10 @@ export class Rounds {
         dirty: dirty.ids,
         ignores: (path, isDirectory) => scanner.ignoreRules.ignores(path, isDirectory),
         device: deviceName,
+        isEarlier: (id, content) => this.#earlier.has(id, content),
       });
       if (plan.adoptions.length === 0) {
+        if (await this.#earlier.learn(plan, signal)) continue;
         return { plan: this.#parked.takenOut(holding.judge(plan)), isWhole: dirty.isWhole };
       }
       store.transaction(() => {

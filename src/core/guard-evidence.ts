@@ -30,7 +30,7 @@ export interface Witness {
   ageMs(id: NodeId): number | undefined;
 }
 
-/** @returns what tells the loss that a file's going is; undefined for a directory. */
+/** @returns what tells the loss that a file's going is; undefined for what is no such loss. */
 export function deletionsOf(base: TreeView): (id: NodeId) => Loss | undefined {
   const chains = new Map<NodeId, readonly NodeId[]>([[ROOT_ID, [ROOT_ID]]]);
   const chainOf = (directory: NodeId, depth: number): readonly NodeId[] => {
@@ -43,9 +43,9 @@ export function deletionsOf(base: TreeView): (id: NodeId) => Loss | undefined {
   };
   return (id) => {
     const node = base.get(id);
-    if (node?.content.kind === "directory") return undefined;
-    // What no side knew before is no loss of a place, and counts all the same.
-    return { name: node?.name ?? "", above: node === undefined ? [] : chainOf(node.parent, 0) };
+    // What the two sides never agreed on is nobody's loss: an earlier version that gives way.
+    if (node === undefined || node.content.kind === "directory") return undefined;
+    return { name: node.name, above: chainOf(node.parent, 0) };
   };
 }
 

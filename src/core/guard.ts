@@ -115,6 +115,7 @@ class Findings implements Changes {
   }
 
   delete(id: NodeId): void {
+    if (this.#base.get(id) === undefined) return;
     const loss = this.#lossOf(id);
     if (loss === undefined) this.directories.push(id);
     else this.deletes.set(id, loss);

@@ -50,6 +50,8 @@ export interface ReconcileInput {
   ignores(path: string, isDirectory: boolean): boolean;
   /** This device's name, for conflict copies. */
   readonly device: string;
+  /** Whether the log's node, or its path, had that content before. @default no */
+  isEarlier?(id: NodeId, content: Content): boolean;
 }
 
 export function reconcile(input: ReconcileInput): Plan {
@@ -82,7 +84,7 @@ class MergedTree implements TreeView {
         local: input.local.get(id),
         remote: input.remote.get(id),
       });
-      if (merge.contentConflict) this.contentConflicts.add(id);
+      if (merge.contentConflict && !this.#isOutdated(id, id)) this.contentConflicts.add(id);
       this.#set(id, merge.state);
     }
   }
@@ -248,8 +250,18 @@ class MergedTree implements TreeView {
       remote !== undefined &&
       this.#input.remote.get(loser) === undefined &&
       this.#input.local.get(winner) === undefined &&
-      (sameBytes(local.content, remote.content) || isBeginning(local.content, remote.content))
+      (sameBytes(local.content, remote.content) ||
+        isBeginning(local.content, remote.content) ||
+        this.#isOutdated(loser, winner))
     );
+  }
+
+  /** R11: without a base, what the log's node had before is no edit of it. */
+  #isOutdated(id: NodeId, remote: NodeId): boolean {
+    const [input, content] = [this.#input, this.#input.local.get(id)?.content];
+    const isFile = content?.kind === "file" && input.remote.get(remote)?.content.kind === "file";
+    const isUnknown = isFile && input.base.get(id) === undefined;
+    return isUnknown && input.isEarlier?.(remote, content) === true;
   }
 
   /** Nobody has heard of it, and there is nothing in it to be kept. */

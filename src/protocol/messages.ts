@@ -75,6 +75,13 @@ export interface IndexPage {
   readonly next?: string;
 }
 
+/** GET history: what a client must know of some of a path's versions, newest first. */
+export interface HistoryPart {
+  readonly digests: ReadonlySet<Digest>;
+  /** What to ask before next time; undefined on the last page. */
+  readonly next?: Sequence;
+}
+
 /** PUT devices/{id} */
 export interface DeviceReport {
   readonly name: string;

@@ -27,6 +27,7 @@ import type {
   EventPage,
   FolderCreation,
   Hello,
+  HistoryPart,
   IndexEntry,
   IndexPage,
   StreamMessage,
@@ -184,6 +185,22 @@ export function parseTreePage(
     if (next === undefined) return page;
     if (next !== nodes.at(-1)?.id) throw refuse("invalid_id", "next", "the last node's id");
     return { ...page, next: readId<NodeId>(next, "next") };
+  });
+}
+
+/** GET history. */
+export function parseHistoryPart(value: unknown, before: number, limit: number): HistoryPart {
+  return answered("the page of versions", () => {
+    const fields = readFields(value, "the page", ANY_FIELDS, "tolerant");
+    const digests = new Set<Digest>();
+    for (const version of readList(fields["versions"], "versions", limit)) {
+      const { sha256 } = readFields(version, "a version", ANY_FIELDS, "tolerant");
+      if (sha256 !== undefined) digests.add(readDigest(sha256, "sha256"));
+    }
+    if (fields["next"] === undefined) return { digests };
+    const next = readCount(fields["next"], "next");
+    if (next >= before) throw refuse("malformed_json", "next", "an earlier event");
+    return { digests, next };
   });
 }
 

@@ -7,6 +7,7 @@ import type { Digest } from "../core/digest.ts";
 import { SyncedError } from "../core/error.ts";
 import type { FolderName } from "../core/identifier.ts";
 import {
+  EVENTS_PER_PAGE_MAX,
   HEARTBEAT_TIMEOUT_MS,
   OBJECT_SIZE_BYTES_MAX,
   OBJECTS_PER_REQUEST_MAX,
@@ -24,6 +25,7 @@ import {
   parseEventPage,
   parseFolderCreation,
   parseHello,
+  parseHistoryPart,
   parseIndexPage,
   parseMissing,
   parseStreamMessage,
@@ -179,6 +181,23 @@ export function createServerApi(options: ServerApiOptions): ServerApi {
       } catch (error) {
         if (error instanceof SyncedError && error.code === "not_found") return false;
         throw error;
+      }
+    },
+
+    async hadVersion(path, sha256, signal) {
+      const query = new URLSearchParams({ path, limit: String(EVENTS_PER_PAGE_MAX) });
+      for (let before = Number.MAX_SAFE_INTEGER; ; ) {
+        const request = outgoing({ method: "GET", path: `${base}/history?${query}`, signal });
+        try {
+          const answer = await sendForJson(exchange, request, PAGE_BYTES_MAX);
+          const { digests, next } = parseHistoryPart(answer, before, EVENTS_PER_PAGE_MAX);
+          if (digests.has(sha256) || next === undefined) return digests.has(sha256);
+          before = next;
+          query.set("before", String(next));
+        } catch (error) {
+          if (error instanceof SyncedError && error.code === "not_found") return false;
+          throw error;
+        }
       }
     },
 

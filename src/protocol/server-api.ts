@@ -69,6 +69,8 @@ export interface ServerApi {
   fetchObjects(digests: readonly Digest[], signal: AbortSignal): AsyncIterable<PackObject>;
   /** True where a version of any file, current or not, has these bytes. */
   hasContent(sha256: Digest, signal: AbortSignal): Promise<boolean>;
+  /** True where a version of what is at the path, or ever was, has these bytes. */
+  hadVersion(path: string, sha256: Digest, signal: AbortSignal): Promise<boolean>;
   tree(
     request: { readonly after?: NodeId; readonly limit: number },
     signal: AbortSignal,

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { groupOps } from "../../src/core/group-ops.ts";
 import { type NodeId, PARKING_ID, ROOT_ID } from "../../src/core/identifier.ts";
-import type { Content, NodeState } from "../../src/core/node.ts";
+import { type Content, type NodeState, sameContent } from "../../src/core/node.ts";
 import { pathOf } from "../../src/core/tree.ts";
 import { directory, file, PlannerWorld } from "./planner-world.ts";
 
@@ -230,6 +230,29 @@ describe("reconcile() of directories", () => {
       expect(outcome(world)).toEqual([`x=${kept}`]);
     });
   }
+
+  for (const isOneNode of [false, true]) {
+    const title = isOneNode ? "one node" : "two nodes";
+    test(`lets what the log had before give way without a copy: ${title} [R11]`, () => {
+      const world = new PlannerWorld();
+      const theirs = world.newId();
+      const ours = isOneNode ? theirs : world.newId();
+      world.putLocal({ id: ours, parent: ROOT_ID, name: "x", content: text("first") });
+      world.putRemote({ id: theirs, parent: ROOT_ID, name: "x", content: text("second") });
+      const first = text("first");
+      world.isEarlier = (id, content) => id === theirs && sameContent(content, first);
+      expect(outcome(world)).toEqual(["x=second"]);
+    });
+  }
+
+  test("takes an edit for an edit where there is a base, whatever the log had before [R11, R4]", () => {
+    const world = new PlannerWorld();
+    const id = world.agree(ROOT_ID, "x", text("base"));
+    world.isEarlier = () => true;
+    world.putLocal({ ...onServer(world, id), content: text("first") });
+    world.putRemote({ ...onServer(world, id), content: text("second") });
+    expect(outcome(world)).toHaveLength(2);
+  });
 
   test("lets a renamed file have the place of an empty new one [R9]", () => {
     const world = new PlannerWorld();

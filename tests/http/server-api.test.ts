@@ -11,6 +11,7 @@ import {
   parseId,
   ROOT_ID,
 } from "../../src/core/identifier.ts";
+import { EVENTS_PER_PAGE_MAX } from "../../src/core/limits.ts";
 import type { Batch, CreateOp } from "../../src/core/op.ts";
 import type { Transport } from "../../src/ports/transport.ts";
 import type { PackObject } from "../../src/protocol/messages.ts";
@@ -131,6 +132,23 @@ describe("createServerApi()", () => {
     const known = await Promise.all(texts.map((text) => api.hasContent(sha256(text), signal)));
     expect(known).toEqual([true, true, false]);
   });
+
+  test("hadVersion() knows what stood at a path, page by page [H7, R11]", async () => {
+    const headers = { authorization: `Bearer ${TOKEN}` };
+    const put = (path: string, body: string) => {
+      const url = `http://localhost/v1/folders/default/files?path=${path}`;
+      return fixture.router.fetch(new Request(url, { method: "PUT", headers, body }));
+    };
+    await put("other", "elsewhere");
+    for (let version = 0; version <= EVENTS_PER_PAGE_MAX; version += 1) {
+      await put("dir/often", `version ${version}`);
+    }
+    const had = (path: string, text: string) => api.hadVersion(path, sha256(text), signal);
+    expect(await had("dir/often", `version ${EVENTS_PER_PAGE_MAX}`)).toBe(true);
+    expect(await had("dir/often", "version 0")).toBe(true);
+    expect(await had("dir/often", "elsewhere")).toBe(false);
+    expect(await had("nothing", "elsewhere")).toBe(false);
+  }, 60_000);
 
   test("fetchObjects() may be left early [C6]", async () => {
     const objects = ["one", "two", "three"].map(objectOf);

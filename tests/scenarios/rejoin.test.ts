@@ -161,6 +161,32 @@ describe("the client's state is not the one that was left", () => {
     );
   });
 
+  test("a folder from a backup: what is older gives way, what nobody knows is kept [R11]", async () => {
+    const [alpha, beta] = [lab.device("alpha"), lab.device("beta")];
+    fill(alpha);
+    for (const device of [alpha, beta]) device.start();
+    await lab.settled([alpha, beta]);
+    await beta.stop();
+    const backup = lab.scratch.join("backup");
+    cpSync(beta.path, backup, { recursive: true, preserveTimestamps: true });
+    for (let index = 0; index < 30; index += 1) {
+      alpha.write(`notes/${index % 3}/note-${index}.txt`, `note ${index}, second version\n`);
+    }
+    await alpha.running.event("in_sync");
+    beta.start();
+    await lab.settled([alpha, beta]);
+    await beta.stop();
+    rmSync(beta.path, { recursive: true });
+    cpSync(backup, beta.path, { recursive: true, preserveTimestamps: true });
+    beta.write("notes/0/note-3.txt", "written after the backup\n");
+    beta.start();
+    await lab.settled([alpha, beta]);
+    expect(conflictsIn(alpha.snapshot())).toEqual([
+      expect.stringMatching(/^notes\/0\/note-3 \(conflict beta/),
+    ]);
+    expect(beta.read("notes/1/note-4.txt")).toBe("note 4, second version\n");
+  });
+
   test("state.db is garbage: set aside, said, joins by union [S4, I44]", async () => {
     const [alpha, beta] = await shareAndPart();
     await beta.stop();
