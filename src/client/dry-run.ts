@@ -1,15 +1,20 @@
 /**
- * Dry run: what a sync would do, without doing it. Rules: Y1. Works on a copy of the state in
+ * Dry run: what a sync would do, without doing it. Rules: Y1, Y7. Works on a copy of the state in
  * memory; writes nothing to the disk and posts nothing.
  */
-
 import { SyncedError } from "../core/error.ts";
 import { groupOps } from "../core/group-ops.ts";
-import type { DeviceId } from "../core/identifier.ts";
+import { NO_CHANGES, type Verdict } from "../core/guard.ts";
+import { DEFAULT_GUARD } from "../core/guard-setting.ts";
+import type { DeviceId, NodeId } from "../core/identifier.ts";
+import type { Place } from "../core/node.ts";
+import { joinPath, parentPath } from "../core/path.ts";
 import { reconcile } from "../core/reconcile.ts";
-import type { OpDraft, Transition } from "../core/transition.ts";
+import type { OpDraft, Plan, Transition } from "../core/transition.ts";
 import { pathOf, type TreeView } from "../core/tree.ts";
 import { createServerApi } from "../protocol/server-api-client.ts";
+import { EarlierVersions } from "./earlier-versions.ts";
+import { approvedIn, verdictOn } from "./hold.ts";
 import { meet } from "./join.ts";
 import { readMarker } from "./marker.ts";
 import type { ClientOptions, ClientWorld } from "./options.ts";
@@ -21,6 +26,8 @@ export interface PlannedStep {
   readonly kind: string;
   readonly path: string;
   readonly from?: string;
+  /** A guard would hold it until a person has spoken. */
+  readonly held?: true;
 }
 
 export interface DryRun {
@@ -28,6 +35,8 @@ export interface DryRun {
   readonly ops: readonly PlannedStep[];
   /** What would be done on this disk. */
   readonly transitions: readonly PlannedStep[];
+  /** Why some of it would be held. */
+  readonly held?: { readonly reason: string; readonly count: number };
 }
 
 /** More rounds than any tree is deep: adoption goes one level a round. */
@@ -61,6 +70,7 @@ export async function planDryRun(
       const paths = new Set(report.again.keys());
       report = await scanner.scan({ kind: "paths", paths }, signal);
     }
+    const earlier = new EarlierVersions(ports);
     for (let round = 0; round < ROUNDS_MAX; round += 1) {
       const plan = reconcile({
         base: store.base,
@@ -70,14 +80,18 @@ export async function planDryRun(
         dirty: store.dirty(),
         ignores: (path, isDirectory) => scanner.ignoreRules.ignores(path, isDirectory),
         device: options.deviceName,
+        isEarlier: (id, content) => earlier.has(id, content),
       });
       if (plan.adoptions.length === 0) {
-        const { groups } = groupOps({ ops: plan.ops, remote: store.remote });
-        const trees = { local: store.local, remote: store.remote };
-        return {
-          ops: groups.flat().map((op) => describeOp(op, trees)),
-          transitions: plan.transitions.map((step) => describeTransition(step, trees)),
-        };
+        if (await earlier.learn(plan, signal)) continue;
+        const verdict = verdictOn(ports, plan, {
+          device,
+          setting: options.guard ?? DEFAULT_GUARD,
+          recentUp: () => NO_CHANGES,
+          recentDown: () => NO_CHANGES,
+          isApproved: approvedIn(store),
+        });
+        return describe(plan, verdict, store);
       }
       store.transaction(() => {
         for (const { local, remote } of plan.adoptions) store.adopt(local, remote);
@@ -103,19 +117,86 @@ interface Trees {
   readonly remote: TreeView;
 }
 
-function describeOp(op: OpDraft, { local, remote }: Trees): PlannedStep {
-  const before = pathOf(remote, op.node);
-  const path = pathOf(local, op.node) ?? before ?? "";
-  const step = { kind: op.kind, path };
-  return op.kind === "move" && before !== undefined ? { ...step, from: before } : step;
+function describe(plan: Plan, { plan: flowing, held }: Verdict, trees: Trees): DryRun {
+  const { groups } = groupOps({ ops: flowing.ops, remote: trees.remote });
+  const waiting = [...plan.ops].filter(([id]) => !flowing.ops.has(id)).flatMap(([, ops]) => ops);
+  const there = new Target(trees.remote, [...plan.ops.values()].flat().flatMap(placedByOp));
+  const here = new Target(trees.local, plan.transitions.flatMap(placedByStep));
+  const flows = new Set(flowing.transitions);
+  return {
+    ops: [
+      ...groups.flat().map((op) => describeOp(op, there)),
+      ...waiting.map((op) => ({ ...describeOp(op, there), held: true as const })),
+    ],
+    transitions: plan.transitions.flatMap((step) => {
+      const steps = describeTransition(step, here);
+      return flows.has(step) ? steps : steps.map((one) => ({ ...one, held: true as const }));
+    }),
+    ...(held === undefined ? {} : { held: { reason: held.reason, count: held.count } }),
+  };
 }
 
-function describeTransition(step: Transition, { local, remote }: Trees): PlannedStep {
-  const id = step.kind === "create" ? step.node.id : step.id;
-  const before = pathOf(local, id);
-  const after = pathOf(remote, id) ?? before ?? "";
-  if (step.kind !== "move") return { kind: step.kind, path: after };
-  return before === undefined
-    ? { kind: step.kind, path: after }
-    : { kind: step.kind, path: after, from: before };
+type Placed = readonly [NodeId, Place];
+
+function placedByOp(op: OpDraft): Placed[] {
+  return op.kind === "create" || op.kind === "move" ? [[op.node, op]] : [];
+}
+
+function placedByStep(step: Transition): Placed[] {
+  if (step.kind === "create") return [[step.node.id, step.node]];
+  return step.kind === "move" ? [[step.id, step]] : [];
+}
+
+/** One side's tree, as it is and as it would be. */
+class Target {
+  readonly #now: TreeView;
+  readonly #placed: ReadonlyMap<NodeId, Place>;
+
+  constructor(now: TreeView, placed: readonly Placed[]) {
+    this.#now = now;
+    this.#placed = new Map(placed);
+  }
+
+  before(id: NodeId): string | undefined {
+    return pathOf(this.#now, id);
+  }
+
+  after(id: NodeId): string {
+    const then = {
+      get: (node: NodeId) => {
+        const content = { kind: "directory" } as const;
+        const place = this.#placed.get(node);
+        return place === undefined ? this.#now.get(node) : { ...place, id: node, content };
+      },
+      child: () => undefined,
+      children: () => [],
+    };
+    return pathOf(then, id) ?? "";
+  }
+}
+
+function describeOp({ kind, node }: OpDraft, there: Target): PlannedStep {
+  // What is deleted is so where people know it, before anything above it is moved.
+  const from = there.before(node);
+  if (kind === "delete") return { kind, path: from ?? "" };
+  const path = there.after(node);
+  return kind === "move" && from !== undefined ? { kind, path, from } : { kind, path };
+}
+
+/** Two steps where the bytes that are there lose and are kept under another name. */
+function describeTransition(step: Transition, here: Target): PlannedStep[] {
+  const { kind } = step;
+  if (kind === "create") return [{ kind, path: here.after(step.node.id) }];
+  const from = here.before(step.id) ?? "";
+  if (kind === "delete") return [{ kind, path: from }];
+  const path = here.after(step.id);
+  if (kind === "move") {
+    return [{ kind: step.conflictOf === undefined ? kind : "conflict", path, from }];
+  }
+  if (kind === "metadata" || step.conflict === undefined) return [{ kind, path }];
+  const copy = joinPath(parentPath(path), step.conflict.name);
+  return [
+    { kind: "conflict", path: copy, from },
+    { kind, path },
+  ];
 }

@@ -175,6 +175,13 @@ export function verdictOn(
   return guard({ ...known, plan, base: store.base, fileCount, seenUp, seenDown });
 }
 
+/** What a person has approved so far, as the state has it. */
+export function approvedIn(store: ClientPorts["store"]): (id: NodeId) => boolean {
+  const here = parseApproval(store.value(APPROVAL_KEY))?.nodes;
+  const there = approvedByOthers(store);
+  return (id) => here?.has(id) === true || there.has(id);
+}
+
 function together(changes: readonly Changes[]): Changes {
   const [only] = changes;
   if (changes.length <= 1) return only ?? NO_CHANGES;

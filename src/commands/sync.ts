@@ -224,18 +224,23 @@ async function dryRun(
   signal: AbortSignal,
   output: Output,
 ): Promise<number> {
-  const { ops, transitions } = await planDryRun(world, options, signal);
+  const { ops, transitions, held } = await planDryRun(world, options, signal);
   for (const [direction, steps] of [
     ["up", ops],
     ["down", transitions],
   ] as const) {
-    for (const { kind, path, from } of steps) {
-      output.event("would", { direction, kind, path, ...(from === undefined ? {} : { from }) });
+    for (const step of steps) {
+      output.event("would", { direction, ...step });
+      const { kind, path, from } = step;
       const origin = from === undefined ? "" : ` from ${quoted(from)}`;
-      output.say(
-        `Would ${direction === "up" ? "send" : "do here"}: ${kind} ${quoted(path)}${origin}`,
-      );
+      const verb = direction === "up" ? "send" : "do here";
+      const would = step.held === true ? `hold, and not ${verb}` : verb;
+      output.say(`Would ${would}: ${kind} ${quoted(path)}${origin}`);
     }
+  }
+  if (held !== undefined) {
+    output.event("would_hold", held);
+    output.say(`Would be held until you approve it: ${held.reason}`);
   }
   output.say(
     `Nothing was changed: ${count(ops.length, "change")} to send, ` +

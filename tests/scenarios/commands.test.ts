@@ -292,6 +292,44 @@ describe("sync --dry-run", () => {
     expect(folders).not.toContain(`"${name}"`);
   });
 
+  test("names what would be there in the end, and what would be held [Y7, G2]", async () => {
+    const name = freshName();
+    const [a, b] = [makeFolder(`${name}-a`), makeFolder(`${name}-b`)];
+    for (let index = 0; index < 80; index++) writeFileSync(join(a, `file-${index}`), `${index}`);
+    mkdirSync(join(a, "old"));
+    writeFileSync(join(a, "old/deep.txt"), "deep\n");
+    writeFileSync(join(a, "both.txt"), "both\n");
+    for (const path of [a, b]) await runSynced([...syncArgs(path, name), "--once"]);
+    renameSync(join(a, "old"), join(a, "new"));
+    writeFileSync(join(a, "new/deep.txt"), "deeper\n");
+    writeFileSync(join(a, "both.txt"), "by a\n");
+    await runSynced(["sync", a, "--once"]);
+    writeFileSync(join(b, "both.txt"), "by b\n");
+    writeFileSync(join(b, "old/here.txt"), "here\n");
+    for (let index = 0; index < 60; index++) unlinkSync(join(b, `file-${index}`));
+    const before = snapshot(b);
+    const { exitCode, stdout } = await runSynced(["sync", b, "--dry-run", "--json"]);
+    expect(exitCode).toBe(0);
+    expect(snapshot(b)).toEqual(before);
+    const lines = stdout.trim().split("\n");
+    const told = lines.map((line) => JSON.parse(line)).map(({ time: _, ...step }) => step);
+    const would = { event: "would" };
+    for (const step of [
+      { direction: "up", kind: "create", path: "new/here.txt" },
+      { direction: "down", kind: "move", path: "new", from: "old" },
+      { direction: "down", kind: "replace", path: "new/deep.txt" },
+      { direction: "down", kind: "replace", path: "both.txt" },
+      { direction: "up", kind: "delete", path: "file-0", held: true },
+    ]) {
+      expect(told).toContainEqual({ ...would, ...step });
+    }
+    const copy = told.find(({ kind }) => kind === "conflict");
+    expect(copy).toMatchObject({ from: "both.txt" });
+    expect(copy.path).toMatch(/^both \(conflict /);
+    const reason = expect.stringContaining("delete 60 of 82 files");
+    expect(told).toContainEqual({ event: "would_hold", reason, count: 60 });
+  });
+
   test("a joined folder: names both directions and changes neither side", async () => {
     const name = freshName();
     const [a, b] = [makeFolder(`${name}-a`), makeFolder(`${name}-b`)];
