@@ -9,7 +9,6 @@ import type { IgnoreRules } from "../core/ignore.ts";
 import { NEW_NODES_PER_PLAN_MAX, RETRY_DELAY_MS_MAX } from "../core/limits.ts";
 import { type RemoteNode, sameContent, samePlace } from "../core/node.ts";
 import type { Batch, Group, GroupResult, Op } from "../core/op.ts";
-import { reconcile } from "../core/reconcile.ts";
 import type { Plan } from "../core/transition.ts";
 import { pathOf } from "../core/tree.ts";
 import type { FileSystemError } from "../ports/filesystem.ts";
@@ -22,6 +21,7 @@ import { FINAL_REFUSALS } from "./lasting-trouble.ts";
 import { makeDurable } from "./make-durable.ts";
 import { packBatches } from "./pack-batches.ts";
 import { ParkedNodes } from "./parked-nodes.ts";
+import { type PlannedPart, planOfState } from "./plan-of-state.ts";
 import type { ClientPorts } from "./ports.ts";
 import type { RemoteLog } from "./remote-log.ts";
 import type { Scanner } from "./scan.ts";
@@ -54,12 +54,6 @@ export interface RoundsReport {
   /** Paths that did not look as the last scan saw them. */
   readonly rescan: ReadonlySet<string>;
   readonly conflicts: number;
-}
-
-/** A plan, of all that is dirty or of a part. */
-interface PlannedPart {
-  readonly plan: Plan;
-  readonly isWhole: boolean;
 }
 
 /** What the last plan was made of. */
@@ -231,16 +225,8 @@ export class Rounds {
         holding.settle();
         return undefined;
       }
-      const plan = reconcile({
-        base: store.base,
-        local: store.local,
-        remote: store.remote,
-        remoteRow: (id) => store.remoteRow(id),
-        dirty: dirty.ids,
-        ignores: (path, isDirectory) => scanner.ignoreRules.ignores(path, isDirectory),
-        device: deviceName,
-        isEarlier: (id, content) => this.#earlier.has(id, content),
-      });
+      const parts = { scanner, device: deviceName, earlier: this.#earlier };
+      const plan = planOfState(store, dirty.ids, parts);
       if (plan.adoptions.length === 0) {
         if (await this.#earlier.learn(plan, signal)) continue;
         return { plan: this.#parked.takenOut(holding.judge(plan)), isWhole: dirty.isWhole };

@@ -9,7 +9,6 @@ import { DEFAULT_GUARD } from "../core/guard-setting.ts";
 import type { DeviceId, NodeId } from "../core/identifier.ts";
 import type { Place } from "../core/node.ts";
 import { joinPath, parentPath } from "../core/path.ts";
-import { reconcile } from "../core/reconcile.ts";
 import type { OpDraft, Plan, Transition } from "../core/transition.ts";
 import { pathOf, type TreeView } from "../core/tree.ts";
 import { createServerApi } from "../protocol/server-api-client.ts";
@@ -18,6 +17,7 @@ import { approvedIn, verdictOn } from "./hold.ts";
 import { meet } from "./join.ts";
 import { readMarker } from "./marker.ts";
 import type { ClientOptions, ClientWorld } from "./options.ts";
+import { planOfState } from "./plan-of-state.ts";
 import { RemoteLog } from "./remote-log.ts";
 import { Scanner } from "./scan.ts";
 import { knownChunkerProfile } from "./session.ts";
@@ -72,16 +72,8 @@ export async function planDryRun(
     }
     const earlier = new EarlierVersions(ports);
     for (let round = 0; round < ROUNDS_MAX; round += 1) {
-      const plan = reconcile({
-        base: store.base,
-        local: store.local,
-        remote: store.remote,
-        remoteRow: (id) => store.remoteRow(id),
-        dirty: store.dirty(),
-        ignores: (path, isDirectory) => scanner.ignoreRules.ignores(path, isDirectory),
-        device: options.deviceName,
-        isEarlier: (id, content) => earlier.has(id, content),
-      });
+      const parts = { scanner, device: options.deviceName, earlier };
+      const plan = planOfState(store, store.dirty(), parts);
       if (plan.adoptions.length === 0) {
         if (await earlier.learn(plan, signal)) continue;
         const verdict = verdictOn(ports, plan, {
