@@ -435,7 +435,10 @@ export class SimClient {
   /** What is not recorded when the engine begins anew, nobody knows to be its own. */
   #noteRecord(name: string, path: string, detail: string | undefined): void {
     if (MUTATIONS.has(name) && visiblePath(path, detail) !== undefined) this.#isUnrecorded = true;
-    if (name === "open" && path === "" && this.#isUnrecorded) this.wasTorn = true;
+    if (name === "open" && path === "" && this.#isUnrecorded) {
+      this.wasTorn = true;
+      this.#parts.ledger.entries.weaken(this.label);
+    }
     if (name === "transaction" || (name === "open" && path === "")) this.#isUnrecorded = false;
   }
 

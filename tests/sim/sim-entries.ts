@@ -12,7 +12,8 @@
  *
  * What is excused, and why nobody could do better:
  * - Where a client was killed between putting a file in place and recording it, and a user wrote to
- *   it meanwhile, its bytes are in a conflict copy: in place they are asked for in calm times only.
+ *   it meanwhile, its bytes are in a conflict copy: in place they are asked for in calm times only,
+ *   and all else that users of that device did not until all agree again (`weaken`).
  * - Of what was moved while the hints of it were lost: mode, time and directory (A4, Y2). Mode and
  *   time that were set within the system call by which the client sets them (D2).
  * - Of acts on different devices that did not know each other, on one aspect, one wins (R4, R6).
