@@ -201,13 +201,15 @@ function isOf(piece: Piece, device: string): boolean {
 }
 
 /** A name that one person gave stays, whatever others did to the bytes, mode and time. */
-function undonePlaces({ ledger, end }: Round): Violation[] {
+function undonePlaces({ ledger, stopped, end }: Round): Violation[] {
   const found: Violation[] = [];
   for (const piece of ledger.pieces) {
     const [place, ...others] = piece.placedBy;
     if (place === undefined || others.length > 0 || isReplaced(piece) || piece.blurred) continue;
     if (piece.returned && piece.movedBy.size > 1) continue;
     const [device, path] = place;
+    // What one person alone did is judged as a whole. While a file is empty it cannot be followed.
+    if (piece.touchedBy.size < 2 || stopped.get(device)?.has(path) !== true) continue;
     const around = [path, piece.startPath ?? ""].flatMap((at) => [
       ...contendersOf(ledger, at, piece),
     ]);
