@@ -298,7 +298,8 @@ class Loop {
     if (due.has("answer") && this.#holding.hasAnswer) this.#rounds.ask();
     const hasScanned = await this.#scanDue(due, signal);
     await this.#planDue(signal);
-    if (due.has("quarantine")) {
+    // Also with each look at the root: the wall clock, by which files wait there, may be put back.
+    if (due.has("quarantine") || due.has("root")) {
       await checkQuarantine(this.#ports, { deviceName: options.deviceName });
     }
     const hasMoved = store.cursor()?.seq !== seq;
