@@ -2,29 +2,23 @@
  * The loop of one client on one folder: waits for hints, events and times, then runs a cycle.
  * Rules: Y1-Y5, G1. Watchers and streams only mark work; this decides when it is done.
  */
-import type { Digest } from "../core/digest.ts";
 import { SyncedError } from "../core/error.ts";
 import { DEFAULT_GUARD } from "../core/guard-setting.ts";
 import { RETRY_DELAY_MS_MAX, RETRY_DELAY_MS_MIN } from "../core/limits.ts";
-import { FileSystemError } from "../ports/filesystem.ts";
 import type { Watch } from "../ports/watcher.ts";
 import { Agenda } from "./agenda.ts";
 import { Rounds } from "./cycle.ts";
 import { DeviceReport } from "./device-report.ts";
-import { codeOfTrouble } from "./disk-trouble.ts";
 import { Holding } from "./hold.ts";
-import { checkRoot, openState } from "./join.ts";
+import { checkRoot } from "./join.ts";
 import type { ClientOptions, ClientWorld, RunOutcome } from "./options.ts";
 import type { ClientPorts } from "./ports.ts";
 import { checkQuarantine, countQuarantineScan, nextQuarantineCheckMs } from "./quarantine.ts";
-import { recoverJournal } from "./recover.ts";
-import { recoverCreated } from "./recover-created.ts";
-import { isAbort } from "./remote-log.ts";
 import { removeEmptied } from "./remove-emptied.ts";
 import { Scanner } from "./scan.ts";
-import { Session } from "./session.ts";
-import { Standing, tellStanding } from "./standing.ts";
-import { Waking } from "./waking.ts";
+import type { Session } from "./session.ts";
+import type { Standing } from "./standing.ts";
+import type { Waking } from "./waking.ts";
 
 /** Hints come in bursts (a save is several): a cycle begins this long after the last one. */
 const HINT_QUIET_MS = 5;
@@ -38,130 +32,13 @@ const LOOK_DELAY_MS_MIN = 20;
 /** Between full scans where not all is watched: at least this, and so many times the last scan. */
 const UNWATCHED_SCAN_INTERVAL_MS_MIN = 2_000;
 const UNWATCHED_SCAN_RATIO = 50;
-/** With `once` the disk gets three tries. */
-const ONCE_DISK_DELAY_MS_MAX = 2_000;
-/**
- * Set when the first recovery with this database is through: what stands in staging before is of an
- * unknown past.
- */
-const RECOVERED_KEY = "recovered";
-
-/**
- * Keeps the folder in sync until the signal aborts, or with `once` until it is in sync.
- *
- * @throws {SyncedError} what a person must mend first: `server_changed`, `unauthenticated`,
- * `not_a_synced_server`, `folder_bound_elsewhere`, `folder_unusable`, `data_newer`
- */
-export async function runClient(
-  world: ClientWorld,
-  options: ClientOptions,
-  signal: AbortSignal,
-): Promise<RunOutcome> {
-  const { clock, observer } = world;
-  let delayMs = RETRY_DELAY_MS_MIN;
-  let told: string | undefined;
-  let end: RunOutcome["end"] | "failed" = "failed";
-  try {
-    for (;;) {
-      const startMs = clock.monotonic();
-      try {
-        const outcome = await runOnce(world, options, signal);
-        end = outcome.end;
-        return outcome;
-      } catch (cause) {
-        // Trouble with our own files (full, EIO, EMFILE): begin again as after a crash, where
-        // recovery puts things right.
-        if (!(cause instanceof FileSystemError)) throw cause;
-        const error = new SyncedError(codeOfTrouble(cause), cause.message, { cause });
-        if (options.once && delayMs > ONCE_DISK_DELAY_MS_MAX) throw error;
-        if (clock.monotonic() - startMs > RETRY_DELAY_MS_MAX) {
-          // It went well meanwhile.
-          told = undefined;
-          delayMs = RETRY_DELAY_MS_MIN;
-        }
-        const { code, message } = error;
-        if (!signal.aborted) tellStanding(world, message);
-        if (told !== message) observer.emit({ event: "error", code, message });
-        told = message;
-        await clock.sleep(delayMs, signal);
-        if (signal.aborted) return { end: "stopped", conflicts: 0, problems: 0 };
-        delayMs = Math.min(2 * delayMs, RETRY_DELAY_MS_MAX);
-      }
-    }
-  } finally {
-    observer.emit({
-      event: "stopped",
-      reason: signal.aborted ? "asked to" : end.replace("_", " "),
-    });
-  }
-}
-
-async function runOnce(
-  world: ClientWorld,
-  options: ClientOptions,
-  signal: AbortSignal,
-): Promise<RunOutcome> {
-  const opened = openState(world, options);
-  const waking = new Waking(world.clock);
-  const session = new Session(world, options, { opened, wake: () => waking.wake() });
-  const standing = new Standing(session.ports);
-  const wake = (): void => waking.wake();
-  signal.addEventListener("abort", wake);
-  try {
-    return await runJoined({ world, options, session, standing, waking }, signal);
-  } catch (cause) {
-    if (!signal.aborted || !isAbort(cause)) throw cause;
-    return { end: "stopped", conflicts: 0, problems: session.ports.store.problems().length };
-  } finally {
-    signal.removeEventListener("abort", wake);
-    session.connection.close();
-    endStanding(standing, session);
-    opened.store.close();
-  }
-}
-
-/** What ended the run is what is told; a client that is not running is known by its lock. */
-function endStanding(standing: Standing, session: Session): void {
-  try {
-    standing.set({ state: "stopped", head: session.log.head });
-  } catch (error) {
-    if (!(error instanceof FileSystemError)) throw error;
-  }
-}
-
-interface Parts {
+/** What one run on a joined folder is made of. */
+export interface LoopParts {
   readonly world: ClientWorld;
   readonly options: ClientOptions;
   readonly session: Session;
   readonly standing: Standing;
   readonly waking: Waking;
-}
-
-async function runJoined(parts: Parts, signal: AbortSignal): Promise<RunOutcome> {
-  const { session, options } = parts;
-  const { store } = session.ports;
-  const { deviceName } = options;
-  const isStateLost = store.value(RECOVERED_KEY) !== true;
-  if (!isStateLost) {
-    // Before the log goes on: what was under way is judged by what was wanted then.
-    await recoverJournal(session.ports, { deviceName });
-    await recoverCreated(session.ports, { deviceName });
-  }
-  if (!(await session.firstContact(signal))) {
-    const end = signal.aborted ? "stopped" : "unreachable";
-    return { end, conflicts: 0, problems: store.problems().length };
-  }
-  // After the state was lost only the server can tell whose the bytes are that lie about. Otherwise
-  // this takes away what the contact itself has left in staging.
-  const isInHistory = (digest: Digest) => session.isInHistory(digest, signal);
-  await recoverJournal(session.ports, { deviceName, isStateLost, isInHistory });
-  if (isStateLost) store.setValue(RECOVERED_KEY, true);
-  const loop = new Loop(parts);
-  try {
-    return await loop.run(signal);
-  } finally {
-    loop.close();
-  }
 }
 
 /** Which work waits for its time. */
@@ -179,8 +56,8 @@ type Reason =
   | "quarantine"
   | "report";
 
-class Loop {
-  readonly #parts: Parts;
+export class Loop {
+  readonly #parts: LoopParts;
   readonly #ports: ClientPorts;
   readonly #scanner: Scanner;
   readonly #holding: Holding;
@@ -206,7 +83,7 @@ class Loop {
   #haltReason: string | undefined;
   #conflicts = 0;
 
-  constructor(parts: Parts) {
+  constructor(parts: LoopParts) {
     const { session, options } = parts;
     const { ports, log } = session;
     const { deviceName } = options;

@@ -1,4 +1,4 @@
-/** What `runClient` (loop.ts) is given and what it answers. */
+/** What `runClient` (run.ts) is given and what it answers. */
 import type { GuardSetting } from "../core/guard-setting.ts";
 import type { FolderName } from "../core/identifier.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -46,5 +46,5 @@ export interface RunOutcome {
   readonly problems: number;
 }
 
-// loop.ts: runClient(world: ClientWorld, options: ClientOptions, signal: AbortSignal):
+// run.ts: runClient(world: ClientWorld, options: ClientOptions, signal: AbortSignal):
 // Promise<RunOutcome>

@@ -8,7 +8,7 @@ import { defineCommand } from "citty";
 import { createServer } from "../../server.ts";
 import { widenThreadPool } from "../adapters/native-calls.ts";
 import { systemClock } from "../adapters/system-clock.ts";
-import { runClient } from "../client/loop.ts";
+import { runClient } from "../client/run.ts";
 import { SyncedError } from "../core/error.ts";
 import { parseFolderName } from "../core/identifier.ts";
 import { FULL_SCAN_INTERVAL_MS } from "../core/limits.ts";

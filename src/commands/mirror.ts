@@ -6,7 +6,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Server } from "../../server.ts";
 import { systemClock } from "../adapters/system-clock.ts";
-import { runClient } from "../client/loop.ts";
+import { runClient } from "../client/run.ts";
 import { SyncedError } from "../core/error.ts";
 import type { FolderName } from "../core/identifier.ts";
 import { FULL_SCAN_INTERVAL_MS, RETRY_DELAY_MS_MAX, RETRY_DELAY_MS_MIN } from "../core/limits.ts";

@@ -12,8 +12,8 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createServer, type Server } from "../../server.ts";
-import { runClient } from "../../src/client/loop.ts";
 import type { RunOutcome } from "../../src/client/options.ts";
+import { runClient } from "../../src/client/run.ts";
 import { openClientWorld } from "../../src/commands/client-world.ts";
 import { parseFolderName } from "../../src/core/identifier.ts";
 

@@ -2,8 +2,9 @@
  * LoopWorld: the whole client over a simulated disk, network and time, and a real router. Rules:
  * Y1-Y5. Counts what the client does while nothing happens to it.
  */
-import { runClient } from "../../src/client/loop.ts";
+
 import type { RunOutcome } from "../../src/client/options.ts";
+import { runClient } from "../../src/client/run.ts";
 import { STANDING_KEY, type StandingValue } from "../../src/client/standing.ts";
 import type { FolderName } from "../../src/core/identifier.ts";
 import type { ClientEvent } from "../../src/ports/observer.ts";

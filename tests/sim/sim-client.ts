@@ -3,7 +3,6 @@
  * engine that come and go over them. Rules: S2, S4, I14.
  */
 import { APPROVAL_FILE } from "../../src/client/hold.ts";
-import { runClient } from "../../src/client/loop.ts";
 import type { ClientOptions } from "../../src/client/options.ts";
 import {
   PARKING_DIRECTORY,
@@ -11,6 +10,7 @@ import {
   STAGING_DIRECTORY,
   STATE_DIRECTORY,
 } from "../../src/client/ports.ts";
+import { runClient } from "../../src/client/run.ts";
 import { SyncedError } from "../../src/core/error.ts";
 import { DEVICE_IGNORE_FILE } from "../../src/core/ignore.ts";
 import type { FileSystem, FileSystemErrorCode } from "../../src/ports/filesystem.ts";
