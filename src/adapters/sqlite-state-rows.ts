@@ -107,6 +107,10 @@ export const READ = {
   dirtySome: `SELECT id FROM dirty AS d
       WHERE ${has("base", "d")} OR ${has("local", "d")} = ${has("remote", "d")}
     UNION ALL ${dirtyNew("local", "remote")} UNION ALL ${dirtyNew("remote", "local")}`,
+  /** What is only a tombstone is in no tree. */
+  overlaid: `SELECT id FROM local AS o WHERE NOT ${has("dirty", "o")}
+    UNION SELECT id FROM remote AS o
+      WHERE NOT ${has("dirty", "o")} AND (gone = 0 OR ${has("base", "o")})`,
   localOverlay: `SELECT ${LOCAL}, gone FROM local WHERE ${BY_ID}`,
   remoteOverlay: `SELECT ${REMOTE} FROM remote WHERE ${BY_ID}`,
 } as const;

@@ -355,6 +355,10 @@ class SqliteStateStore extends StateRecords implements StateStore {
     return this.all<{ id: NodeId }>(READ.dirtySome, newMax).map((row) => row.id);
   }
 
+  overlaid(): readonly NodeId[] {
+    return this.all<{ id: NodeId }>(READ.overlaid).map((row) => row.id);
+  }
+
   markAllDirty(): void {
     this.dirtyChanges += this.run(`INSERT OR IGNORE INTO dirty
       SELECT id FROM base UNION SELECT id FROM local UNION SELECT id FROM remote`);

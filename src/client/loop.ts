@@ -13,6 +13,7 @@ import { Holding } from "./hold.ts";
 import { checkRoot } from "./join.ts";
 import type { ClientOptions, ClientWorld, RunOutcome } from "./options.ts";
 import type { ClientPorts } from "./ports.ts";
+import { proveInSync } from "./proof.ts";
 import { checkQuarantine, countQuarantineScan, nextQuarantineCheckMs } from "./quarantine.ts";
 import { removeEmptied } from "./remove-emptied.ts";
 import { Scanner } from "./scan.ts";
@@ -79,6 +80,8 @@ export class Loop {
   #isUnsettled = false;
   /** Manifests of earlier versions may lie in the state. */
   #mayPrune = false;
+  /** A full scan was done since it was last proven that all is in sync. */
+  #mayProve = false;
   /** Why the folder is halted (G1). */
   #haltReason: string | undefined;
   #conflicts = 0;
@@ -233,6 +236,7 @@ export class Loop {
     } else if (isFull) {
       this.#agenda.at("full scan", endMs + this.#fullScanIntervalMs(endMs - now));
       this.#mayPrune = true;
+      this.#mayProve = true;
     }
     this.#again = report.again;
     this.#agenda.done("look");
@@ -325,7 +329,7 @@ export class Loop {
     else if (!connection.isOnline)
       standing.set({ state: "offline", head, reason: connection.offlineReason ?? null });
     else if (shortage !== undefined) standing.set({ state: "syncing", head, reason: shortage });
-    else if (this.#isQuiet()) {
+    else if (this.#isQuiet() && this.#isProven()) {
       // What could not be carried out, and is tried again, is not in sync, whatever rests
       // meanwhile (I43).
       const { withheld } = this.#scanner;
@@ -336,6 +340,17 @@ export class Loop {
       else this.#agenda.at("report", reportAtMs);
       this.#prune();
     } else standing.set({ state: "syncing", head });
+  }
+
+  /** Once after each full scan that ends in rest (Y8). @returns false where more is to be done. */
+  #isProven(): boolean {
+    if (!this.#mayProve) return true;
+    this.#mayProve = false;
+    const { ignoreRules } = this.#scanner;
+    const ignores = (path: string, isDirectory: boolean) => ignoreRules.ignores(path, isDirectory);
+    if (proveInSync(this.#ports, ignores)) return true;
+    this.#agenda.at("plan", this.#ports.clock.monotonic());
+    return false;
   }
 
   /** Costs a small part of a full scan; what waits in quarantine may still give its chunks (D3). */

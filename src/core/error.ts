@@ -98,6 +98,7 @@ export const ERROR_KINDS = {
   folder_unusable: kind("Folder cannot be used", 500, 2),
   protocol_violation: kind("Server sent something illegal", 502, 12),
   interrupted: kind("Interrupted", 499, 130),
+  false_in_sync: kind("Entries were taken for in sync and are not", 500),
   // File system, one path each
   file_changed: kind("File changed while it was used", 409, 3, true),
   file_unreadable: kind("File cannot be read", 409, 3, true),

@@ -188,6 +188,8 @@ export interface StateStore {
    */
   dirtySome(newMax: number): readonly NodeId[];
   markAllDirty(): void;
+  /** Nodes with a row of their own in local or remote that are not dirty. */
+  overlaid(): readonly NodeId[];
   /**
    * Those that the log has and the base has not: ignored so far, to be judged by other rules.
    *

@@ -340,6 +340,19 @@ export function stateStoreContract(name: string, open: () => StateStore): void {
         expect(store.dirty()).toEqual([nodeId(3)]);
       });
 
+      test("overlaid() tells what differs from the base and is not dirty [Y8]", () => {
+        putSettled(store, 1, "a", a);
+        store.putLocal(localNode(2, "b", b));
+        store.putRemote(remoteNode(3, "c", a));
+        putSettled(store, 4, "d", a);
+        store.putRemote(
+          remoteNode(4, "d", a, { contentVersion: 9, placeVersion: 9, deleted: true }),
+        );
+        expect(store.overlaid()).toEqual([]);
+        for (const id of store.dirty()) store.clearDirty(id);
+        expect([...store.overlaid()].sort()).toEqual([2, 3, 4].map(nodeId));
+      });
+
       test("what a transaction that failed wrote is not remembered [I15]", () => {
         putSettled(store, 1, "a", a);
         const fail = () => {

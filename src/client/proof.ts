@@ -1,0 +1,66 @@
+/**
+ * Proof: that "in sync" is true of every node that the state knows. Rules: Y8, I43.
+ *
+ * A node in which local, base and remote differ is dirty, or ignored here: otherwise nobody would
+ * ever look at it again, and "in sync" would be said of a folder that is not. That is a bug in
+ * synced. It is told with the node's rows, so that it can be found, and healed by planning anew.
+ */
+import type { NodeId } from "../core/identifier.ts";
+import { type NodeState, sameContent, samePlace } from "../core/node.ts";
+import { pathOf } from "../core/tree.ts";
+import type { StateStore } from "../ports/state-store.ts";
+import type { ClientPorts } from "./ports.ts";
+
+/** Where the rows of what was found last are kept, for whoever mends it. */
+export const STRAY_KEY = "stray";
+/** Enough to see what they have in common. */
+const KEPT_MAX = 20;
+
+/**
+ * To be called at rest after a full scan: it costs in proportion to what is not like the base.
+ *
+ * @param ignores whether this device leaves that path out.
+ * @returns true where nothing was found; else what was found is dirty now.
+ */
+export function proveInSync(
+  { store, observer, clock }: Pick<ClientPorts, "store" | "observer" | "clock">,
+  ignores: (path: string, isDirectory: boolean) => boolean,
+): boolean {
+  const strays = store.overlaid().filter((id) => isStray(store, id, ignores));
+  if (strays.length === 0) return true;
+  const rows = strays.slice(0, KEPT_MAX).map((id) => ({
+    base: store.base.get(id),
+    local: store.local.get(id),
+    remote: store.remoteRow(id),
+  }));
+  store.transaction(() => {
+    store.setValue(STRAY_KEY, { atMs: clock.now(), count: strays.length, rows });
+    for (const id of strays) store.markDirty(id);
+  });
+  const [first] = strays;
+  const path =
+    first === undefined ? undefined : (pathOf(store.local, first) ?? pathOf(store.remote, first));
+  const message =
+    `This is a bug in synced, please report it: ${strays.length} entries, "${path ?? first}" among ` +
+    "them, were taken for in sync and are not; they are looked at again now. Their rows are in " +
+    `.synced/state.db under "${STRAY_KEY}"`;
+  observer.emit({ event: "error", code: "false_in_sync", message });
+  return false;
+}
+
+function isStray(
+  store: StateStore,
+  id: NodeId,
+  ignores: (path: string, isDirectory: boolean) => boolean,
+): boolean {
+  const [base, local, remote] = [store.base, store.local, store.remote].map((tree) => tree.get(id));
+  if (isSame(base, local) && isSame(base, remote)) return false;
+  if (base !== undefined || local !== undefined || remote === undefined) return true;
+  const path = pathOf(store.remote, id);
+  return path === undefined || !ignores(path, remote.content.kind === "directory");
+}
+
+function isSame(a: NodeState | undefined, b: NodeState | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  return samePlace(a, b) && sameContent(a.content, b.content);
+}
