@@ -6,7 +6,7 @@
 import { Chunker } from "../core/chunker.ts";
 import { conflictName } from "../core/conflict.ts";
 import { sha256 } from "../core/digest.ts";
-import { type NodeId, ROOT_ID } from "../core/identifier.ts";
+import { type NodeId, PARKING_ID, ROOT_ID } from "../core/identifier.ts";
 import {
   CHUNK_SIZE_BYTES_AVERAGE,
   CHUNK_SIZE_BYTES_MAX,
@@ -19,7 +19,7 @@ import { FileSystemError, type Stat } from "../ports/filesystem.ts";
 import type { ApplyBatch } from "./apply-batch.ts";
 import { digestFile } from "./digest-file.ts";
 import type { FormerPlace } from "./displaced.ts";
-import { QUARANTINE_DIRECTORY } from "./ports.ts";
+import { QUARANTINE_DIRECTORY, STATE_DIRECTORY } from "./ports.ts";
 import { formerCopy, retireCopy } from "./quarrel.ts";
 
 /** An entry below the state directory that holds a user's bytes. */
@@ -55,7 +55,8 @@ const LOOKS_MAX = 3;
  *
  * @throws {FileSystemError} where no name could be given; the entry then still is where it was.
  */
-export async function saveConflictCopy(batch: ApplyBatch, lost: LostEntry): Promise<void> {
+export async function saveConflictCopy(batch: ApplyBatch, entry: LostEntry): Promise<void> {
+  const lost = inSight(batch, entry);
   const sight = await lookAt(batch, lost.from);
   if (sight === undefined) return;
   if (isHeldBySibling(batch, lost, sight)) {
@@ -96,6 +97,19 @@ export async function saveConflictCopy(batch: ApplyBatch, lost: LostEntry): Prom
   batch.putManifests(sight.objects);
   batch.putPlaced({ id: node, parent, name, content, identity, ...origin }, path, stat);
   batch.putConflict({ node, path, of });
+}
+
+/** In the parking nobody would see the copy: it belongs where the parked node stood before. */
+function inSight(batch: ApplyBatch, lost: LostEntry): LostEntry {
+  if (lost.parent !== PARKING_ID) return lost;
+  const { base, remote } = batch.ports.store;
+  const former = base.get(lost.node) ?? remote.get(lost.node);
+  const directory = former === undefined ? undefined : batch.path(former.parent);
+  const name = former?.name ?? lost.name;
+  if (former === undefined || directory === undefined || directory.startsWith(STATE_DIRECTORY)) {
+    return { ...lost, directory: "", parent: ROOT_ID, name };
+  }
+  return { ...lost, directory, parent: former.parent, name };
 }
 
 /** Gives a user's unseen edit that came out of `node`'s place a name of its own. */
