@@ -29,6 +29,8 @@ export interface Difference {
 export interface CheckOptions {
   /** Compare every file's bytes, not only its size and time. */
   readonly readData: boolean;
+  /** The rules in force, as the folder's state remembers them. */
+  readonly rules?: unknown;
 }
 
 export interface CheckResult {
@@ -110,7 +112,7 @@ class Walk {
     this.#expected = expected;
     this.#options = options;
     this.#pace = new Pace(clock, { signal: options.signal });
-    this.#ignore = new IgnoreFiles(fs);
+    this.#ignore = new IgnoreFiles(fs, options.rules);
     this.#ignore.loadDevice();
   }
 

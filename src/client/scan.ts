@@ -48,7 +48,7 @@ export interface ScanReport {
   readonly root: "ok" | "lost";
 }
 
-const RULES_KEY = "ignoreRules";
+export const RULES_KEY = "ignoreRules";
 /** Nodes in one transaction: enough to amortise its durability, few enough to hold. */
 const BATCH_NODES = 500;
 /** A scan shorter than this is not worth a word. */

@@ -7,10 +7,11 @@ import { createFetchTransport } from "../adapters/fetch-transport.ts";
 import { openFolder } from "../adapters/open-folder.ts";
 import { systemClock } from "../adapters/system-clock.ts";
 import { checkFolder } from "../client/check.ts";
+import { RULES_KEY } from "../client/scan.ts";
 import { SyncedError } from "../core/error.ts";
 import { parseFolderName } from "../core/identifier.ts";
 import { commonFlags, readToken, switchFlag, textFlag, tokenFlag } from "./flags.ts";
-import { rememberedBinding, resolveFolder } from "./folder-state.ts";
+import { openFolderState, rememberedBinding, resolveFolder } from "./folder-state.ts";
 import { onInterruption } from "./interruption.ts";
 import { createOutput } from "./output.ts";
 import { count, quoted } from "./progress.ts";
@@ -43,6 +44,7 @@ export const command = defineCommand({
       serverUrl: parseServerUrl(server),
       folder: parseFolderName(known.folder),
       readData: args["read-data"],
+      rules: rememberedRules(path),
       ...(token === undefined ? {} : { token }),
     };
     const interruption = onInterruption(output.say);
@@ -72,3 +74,12 @@ export const command = defineCommand({
     }
   },
 });
+
+function rememberedRules(path: string): unknown {
+  const store = openFolderState(path);
+  try {
+    return store?.value(RULES_KEY);
+  } finally {
+    store?.close();
+  }
+}
