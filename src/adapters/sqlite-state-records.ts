@@ -8,6 +8,7 @@ import type { Digest } from "../core/digest.ts";
 import { assert, SyncedError } from "../core/error.ts";
 import type { Cursor } from "../core/event.ts";
 import type { NodeId } from "../core/identifier.ts";
+import { CURSORS_RECENT_MAX } from "../core/limits.ts";
 import { parseManifestObject } from "../core/manifest.ts";
 import type {
   Binding,
@@ -166,12 +167,17 @@ export class StateRecords extends StateDatabase {
     return this.one<Cursor>("SELECT epoch, seq, hash FROM cursor ORDER BY seq DESC LIMIT 1");
   }
 
-  /** Keeps, of the older cursors, the oldest of each distance 2^k to 2^(k+1): about 54 at most. */
+  /**
+   * Keeps all of the last CURSORS_RECENT_MAX events, and of the older ones the oldest of each
+   * distance 2^k to 2^(k+1): about 54 at most.
+   */
   setCursor(cursor: Cursor): void {
     this.together(() => {
       this.run("DELETE FROM cursor WHERE seq >= ?1 OR epoch <> ?2", cursor.seq, cursor.epoch);
+      const recent = cursor.seq - CURSORS_RECENT_MAX;
+      const old = "SELECT seq FROM cursor WHERE seq < ?1 ORDER BY seq";
       let previous = -1;
-      for (const { seq } of this.all<Cursor>("SELECT seq FROM cursor ORDER BY seq")) {
+      for (const { seq } of this.all<Cursor>(old, recent)) {
         const span = Math.floor(Math.log2(cursor.seq - seq));
         if (span === previous) this.run("DELETE FROM cursor WHERE seq = ?1", seq);
         previous = span;

@@ -82,19 +82,26 @@ function rebase(store: StateStore, id: NodeId, seq: number): void {
   store.putBase({ id, parent, name, content, contentVersion, placeVersion, identity, stamp });
 }
 
+/** All before it lie on the server's log too, and none after it: found by halving. */
 async function findCommonCursor(
   { store, api }: ClientPorts,
   signal: AbortSignal,
 ): Promise<Cursor | undefined> {
-  for (const cursor of store.cursorHistory()) {
+  const cursors = store.cursorHistory();
+  let [first, end] = [0, cursors.length];
+  while (first < end) {
+    const middle = (first + end) >> 1;
+    const cursor = cursors[middle];
+    if (cursor === undefined) break;
     try {
       await api.events({ after: cursor, limit: 1 }, signal);
-      return cursor;
+      end = middle;
     } catch (cause) {
       if (!isDiverged(cause)) throw cause;
+      first = middle + 1;
     }
   }
-  return undefined;
+  return cursors[first];
 }
 
 /** The server says, or its log shows, that the cursor is not on it. */

@@ -133,3 +133,9 @@ export const STORAGE_RESERVE_SHARE = 1 / 16;
 export const FILES_LOG_POLL_MS = 1_000;
 /** At rest PostgreSQL is asked this often whether it is still there. */
 export const FILES_LOG_CHECK_MS = 30_000;
+
+/**
+ * Events back to which each cursor is remembered, for when the server is restored from a backup:
+ * further back than this a common point may be missed by half the distance. 110 bytes each.
+ */
+export const CURSORS_RECENT_MAX = 4_096;

@@ -217,9 +217,9 @@ export interface StateStore {
   manifestDigests(): readonly Digest[];
 
   cursor(): Cursor | undefined;
-  /** Also remembers exponentially spaced older cursors. */
+  /** Also remembers the older cursors: all of the last few thousand events, then spaced ones. */
   setCursor(cursor: Cursor): void;
-  /** Newest first: at most ~64, exponentially spaced. */
+  /** Newest first. */
   cursorHistory(): readonly Cursor[];
   clearCursors(): void;
 

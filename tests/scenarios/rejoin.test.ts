@@ -317,6 +317,27 @@ describe("the server was replaced by an older copy of itself", () => {
     await lab.verify();
   });
 
+  test("what was lost of something that had just changed before comes back too [S5, R1]", async () => {
+    const [alpha, beta] = [lab.device("alpha"), lab.device("beta")];
+    alpha.write("x/f", "in it\n");
+    for (const device of [alpha, beta]) device.start();
+    await lab.settled([alpha, beta]);
+    const edit = (index: number) => logged(1, () => alpha.write("log", `line ${index}\n`));
+    for (let index = 0; index < 20; index += 1) await edit(index);
+    await logged(1, () => renameSync(alpha.join("x"), alpha.join("y")));
+    await lab.settled([alpha, beta]);
+    const backup = await backUp();
+    await lab.settled([alpha, beta]);
+    for (let index = 20; index < 60; index += 1) await edit(index);
+    await logged(1, () => renameSync(alpha.join("y"), alpha.join("z")));
+    await lab.settled([alpha, beta]);
+    await restore(backup);
+    await waitFor("the notice", () => noticesOf(beta).length > 0);
+    await lab.settled([alpha, beta]);
+    expect([...beta.snapshot().keys()].sort()).toEqual(["log", "z", "z/f"]);
+    expect(beta.read("log")).toBe("line 59\n");
+  });
+
   test("lost bytes come back under the name that somebody gave the file since [S5, R1]", async () => {
     const [alpha, beta, gamma] = ["alpha", "beta", "gamma"].map((name) => lab.device(name));
     if (alpha === undefined || beta === undefined || gamma === undefined) throw new Error("none");
