@@ -173,7 +173,10 @@ export class StateRecords extends StateDatabase {
    */
   setCursor(cursor: Cursor): void {
     this.together(() => {
-      this.run("DELETE FROM cursor WHERE seq >= ?1 OR epoch <> ?2", cursor.seq, cursor.epoch);
+      // All that are kept are of one epoch: a look at each of them would cost at every event.
+      const known = this.cursor();
+      if (known !== undefined && known.epoch !== cursor.epoch) this.clearCursors();
+      this.run("DELETE FROM cursor WHERE seq >= ?1", cursor.seq);
       const recent = cursor.seq - CURSORS_RECENT_MAX;
       const old = "SELECT seq FROM cursor WHERE seq < ?1 ORDER BY seq";
       let previous = -1;

@@ -589,6 +589,9 @@ export function stateStoreContract(name: string, open: () => StateStore): void {
         for (const seq of [1, 5, 9]) store.setCursor({ epoch, seq, hash: sha256(String(seq)) });
         store.setCursor({ epoch, seq: 4, hash: sha256("other") });
         expect(store.cursorHistory().map((cursor) => cursor.seq)).toEqual([4, 1]);
+        const other = "f".repeat(32) as Epoch;
+        store.setCursor({ epoch: other, seq: 7, hash: sha256("7") });
+        expect(store.cursorHistory()).toEqual([{ epoch: other, seq: 7, hash: sha256("7") }]);
       });
 
       test("problems are replaced, removed, and cleared below a path alone [D8]", () => {
