@@ -9,6 +9,7 @@ import {
   utimesSync,
   writeFileSync,
 } from "node:fs";
+import { sha256 } from "../../src/core/digest.ts";
 import { ensureBinary } from "./binary.ts";
 import { type Device, Lab } from "./lab.ts";
 import { differences, digestOf, type Snapshot } from "./snapshot.ts";
@@ -78,6 +79,10 @@ function plan(device: Device): void {
   device.write("plans/other.txt", "untouched\n");
 }
 
+interface History {
+  readonly versions: readonly { readonly sha256?: string }[];
+}
+
 describe("both sides edit one file", () => {
   test("while the clients are stopped: both versions are on both sides [R4, R13, Y4, I9]", async () => {
     const before = await shareAndPart(plan);
@@ -131,7 +136,7 @@ describe("both sides edit one file", () => {
     await expectRest();
   });
 
-  test("again and again: one copy for each version that lost [I9]", async () => {
+  test("again and again: one copy, whose history has what lost before [I9, R13]", async () => {
     await shareAndPart(plan);
     for (const round of [1, 2]) {
       edit(alpha, "plans/plan.txt", `alpha ${round}\n`);
@@ -140,7 +145,11 @@ describe("both sides edit one file", () => {
       for (const device of [alpha, beta]) await device.stop();
     }
     const copies = [...alpha.snapshot().keys()].filter((path) => path.includes("(conflict "));
-    expect(copies.map((path) => alpha.read(path)).sort()).toEqual(["beta 1\n", "beta 2\n"]);
+    expect(copies.map((path) => alpha.read(path))).toEqual(["beta 2\n"]);
+    const query = new URLSearchParams({ path: copies[0] ?? "" });
+    const { versions } = await lab.get<History>(`history?${query}`);
+    const digests = versions.map(({ sha256: digest }) => digest);
+    for (const text of ["beta 1\n", "beta 2\n"]) expect(digests).toContain(sha256(text));
   });
 
   test("one side touches it only: no conflict, the bytes win [R5]", async () => {
