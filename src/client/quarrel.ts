@@ -38,6 +38,7 @@ export function formerCopy(
     const { mtimeNs, sha256: hash6Source } = node.content;
     const source = { name: lost.name, device: batch.deviceName, mtimeNs, hash6Source };
     if (node.name !== conflictName({ ...source, attempt: 0 }) || !isAgreed(store, node)) continue;
+    if (isDisplaced(store, node)) continue;
     const path = joinPath(lost.directory, node.name);
     const seen = sight(fs, path, node);
     const isRecent = seen !== undefined && seen.stat.changedMs > clock.now() - QUARREL_PAUSE_MS_MAX;
@@ -52,6 +53,15 @@ function isAgreed({ base, remote }: Pick<StateStore, "base" | "remote">, node: L
     (known) =>
       known !== undefined && samePlace(known, node) && sameBytes(known.content, node.content),
   );
+}
+
+/**
+ * A file of its user's own that only lost its place (R6, R9): it got that name later than its
+ * bytes, while a copy gets both at once.
+ */
+function isDisplaced(store: Pick<StateStore, "remoteRow">, { id }: LocalNode): boolean {
+  const row = store.remoteRow(id);
+  return row !== undefined && row.placeVersion > row.contentVersion;
 }
 
 /**

@@ -422,6 +422,34 @@ for (const exchange of [true, false]) {
       expect(world.isSettled()).toBe(true);
     });
 
+    test("a file that only lost its place is nobody's copy, and keeps its bytes [R9, R13]", async () => {
+      const world = await syncedWorld(exchange, "doc.txt", "mine.txt");
+      world.remoteMove("doc.txt", "new.txt");
+      world.move("mine.txt", "new.txt");
+      await world.settle();
+      await world.apply();
+      const hash6 = sha256("text of mine.txt").slice(0, 6);
+      const displaced = `new (conflict laptop 2026-01-01 ${hash6}).txt`;
+      // The log has it there too.
+      world.remoteMove("mine.txt", displaced);
+      await world.converge();
+      expect(world.files()).toEqual({
+        "new.txt": "text of doc.txt",
+        [displaced]: "text of mine.txt",
+      });
+      world.write("new.txt", "losing");
+      await world.settle();
+      world.remoteWrite("new.txt", "theirs");
+      await world.apply();
+      await world.agree();
+      expect(Object.values(world.files()).toSorted()).toEqual([
+        "losing",
+        "text of mine.txt",
+        "theirs",
+      ]);
+      expect(world.files()[displaced]).toBe("text of mine.txt");
+    });
+
     test("a copy that somebody works on is not taken away [R13, I3]", async () => {
       const world = await syncedWorld(exchange, "f");
       const lose = async (text: string, there: string) => {
