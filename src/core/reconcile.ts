@@ -1,6 +1,5 @@
 /**
- * Reconcile: the pure function of the three trees to a plan.
- * Rules: R1-R15.
+ * Reconcile: the pure function of the three trees to a plan. Rules: R1-R15.
  *
  * 1. Merge each dirty node on its own (merge.ts). A node that is not dirty is the same in all three
  * trees.
@@ -8,9 +7,8 @@
  *    (R8), a cycle made by two moves (R10), a place that nobody chose (R6), two nodes for one place
  *    (R9). After that the merged tree is a valid tree.
  * 3. The plan is the difference: merged against local gives transitions, merged against remote
- * gives ops. An op is
- * only made where local already equals merged in that respect (R12), so the log never runs ahead of
- * the disk.
+ * gives ops. An op is only made where local already equals merged in that respect (R12), so the log
+ * never runs ahead of the disk.
  *
  * It is run again after each round; it is done when every dirty node is settled.
  */
@@ -155,11 +153,13 @@ class MergedTree implements TreeView {
     for (let isDone = false; !isDone; ) {
       isDone = true;
       for (const id of [...this.#dirty.keys()]) {
-        if (!this.#isInCycle(id) && !this.#isInNobodysPlace(id)) continue;
+        const isCycle = this.#isInCycle(id);
+        if (!isCycle && !this.#isInNobodysPlace(id)) continue;
         const node = this.#dirty.get(id);
         const remote = this.#input.remote.get(id);
         if (node === undefined || remote === undefined || samePlace(node, remote)) continue;
-        this.#set(id, { ...node, parent: remote.parent, name: remote.name });
+        const { name } = isCycle ? node : remote;
+        this.#set(id, { ...node, parent: remote.parent, name });
         this.#keepParentsOf(id);
         isDone = false;
       }
@@ -182,7 +182,7 @@ class MergedTree implements TreeView {
 
   /**
    * R10: each side's tree has no cycle, so a cycle has a parent from either side in it. Undoing the
-   * local moves in it leaves parents of the remote tree only. A name alone makes no cycle.
+   * local moves in it leaves parents of the remote tree only. A name makes no cycle: it stays.
    */
   #isInCycle(id: NodeId): boolean {
     const node = this.#dirty.get(id);

@@ -181,6 +181,25 @@ describe("reconcile() of directories", () => {
     expect(outcome(world)).toEqual(["a/", "a/b/"]);
   });
 
+  test("keeps the new name of a directory whose move makes a cycle [R10, R1]", () => {
+    const world = new PlannerWorld();
+    const a = world.agree(ROOT_ID, "a", directory);
+    const b = world.agree(ROOT_ID, "b", directory);
+    world.putLocal({ ...onDisk(world, a), parent: b, name: "mine" });
+    world.putRemote({ ...onServer(world, b), parent: a });
+    expect(outcome(world)).toEqual(["mine/", "mine/b/"]);
+  });
+
+  test("leaves the log its place where a move that makes a cycle has a taken name [R10, R6]", () => {
+    const world = new PlannerWorld();
+    const a = world.agree(ROOT_ID, "a", directory);
+    const b = world.agree(ROOT_ID, "b", directory);
+    world.agree(ROOT_ID, "taken", text("taken"));
+    world.putLocal({ ...onDisk(world, a), parent: b, name: "taken" });
+    world.putRemote({ ...onServer(world, b), parent: a });
+    expect(outcome(world)).toEqual(["a/", "a/b/", "taken=taken"]);
+  });
+
   test("merges two new directories of one name and adopts equal files in them [R9]", () => {
     const world = new PlannerWorld();
     const here = world.newId();
