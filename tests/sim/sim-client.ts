@@ -17,7 +17,7 @@ import type { FileSystem, FileSystemErrorCode } from "../../src/ports/filesystem
 import type { ClientEvent } from "../../src/ports/observer.ts";
 import { type Scheduler, SimClock } from "./sim-clock.ts";
 import { SimDisk } from "./sim-disk.ts";
-import { Killed, SimFileSystem } from "./sim-filesystem.ts";
+import { identityOf, Killed, SimFileSystem } from "./sim-filesystem.ts";
 import { isFile, type SimLedger } from "./sim-ledger.ts";
 import { FAIR_WEATHER, SimConnection, type SimListener } from "./sim-network.ts";
 import { type ClientLabel, FOLDS, type SwarmOptions } from "./sim-options.ts";
@@ -140,6 +140,7 @@ export class SimClient {
       largeFiles: swarm.largeFiles,
       twinNames: Object.keys(swarm.folding).length > 0,
       ignoring: swarm.ignoring,
+      isRecorded: (inode) => this.state.store?.localByIdentity(identityOf(inode)) !== undefined,
     });
   }
 

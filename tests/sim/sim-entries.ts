@@ -14,9 +14,11 @@
  * - Where a client was killed between putting a file in place and recording it, and a user wrote to
  *   it meanwhile, its bytes are in a conflict copy: in place they are asked for in calm times only,
  *   and all else that users of that device did not until all agree again (`weaken`).
- * - Of what was moved while the hints of it were lost: mode, time and directory (A4, Y2). Mode and
- *   time that were set within the system call by which the client sets them (D2).
+ * - Of what was moved while the hints of it were lost, or where nobody may look, or right after
+ *   another file took its place: mode, time and directory (A1, A3, A4, Y2). Mode and time that were
+ *   set within the system call by which the client sets them (D2).
  * - Of acts on different devices that did not know each other, on one aspect, one wins (R4, R6).
+ * - Of moves that would make a cycle, the later one in the log is undone (R10).
  * - Mode, time and directory alone do not keep what somebody deleted (R7).
  * - A device that lost its state, or its user's unsynced acts in a power cut: acts of its own user
  *   until all agree again (`weaken`). It has no base: where it differs, the server's stays (R11).
@@ -44,6 +46,8 @@ export interface Seen {
 export type SeenInode = Omit<Seen, "path" | "mtimeNs"> & {
   readonly key: object;
   readonly links: number;
+  /** Whether the device's client has met it. */
+  readonly isRecorded: boolean;
 };
 
 /** One name that got, lost or changed what it leads to. */
@@ -65,7 +69,11 @@ interface Entry {
   readonly bytes: Register<Digest | undefined>;
   readonly executable: Register<boolean | undefined>;
   isDeleted: boolean;
+  /** Another file has taken its place since all agreed. */
+  isReplaced: boolean;
 }
+
+type SeenByName = ReadonlyMap<string, readonly Seen[]>;
 
 const OWN_NAME = /^u\d+$/;
 /** Bytes that were put back after the state was lost. */
@@ -132,6 +140,7 @@ export class SimEntries {
       bytes: new Register<Digest | undefined>(undefined),
       executable: new Register(executable),
       isDeleted: false,
+      isReplaced: false,
     };
     entry.name.set(device, undefined, name);
     entry.bytes.set(device, undefined, digest);
@@ -152,6 +161,7 @@ export class SimEntries {
       for (const one of [fromPath, path]) this.disown(one);
       return;
     }
+    if (entry.isReplaced && after?.isRecorded === false) this.unseen(fromPath);
     const [from, to] = [this.#directoryOf(fromPath), this.#directoryOf(path)];
     if (parentPath(fromPath) !== parentPath(path)) entry.directory.set(device, from, to);
     if (fromName === name) return;
@@ -165,6 +175,7 @@ export class SimEntries {
     const entry = this.#byName.get(baseName(path));
     if (before?.kind !== after.kind) this.disown(path);
     else if (entry !== undefined && after.kind === "file") {
+      entry.isReplaced = true;
       entry.bytes.set(device, before.digest, after.digest);
       if (before.executable !== after.executable)
         entry.executable.set(device, before.executable, after.executable);
@@ -259,7 +270,7 @@ export class SimEntries {
     const byName = Map.groupBy(tree, ({ path }) => baseName(path));
     const lines = [...this.#entries()].flatMap((entry) => {
       const found = [...entry.names].flatMap((name) => byName.get(name) ?? []);
-      return this.#undoneOf(entry, found, isCalm);
+      return this.#undoneOf(entry, { found, byName }, isCalm);
     });
     const byDigest = Map.groupBy(tree, ({ digest }) => digest);
     for (const [digest, register] of this.#times) {
@@ -274,7 +285,11 @@ export class SimEntries {
     return lines;
   }
 
-  #undoneOf(entry: Entry, found: readonly Seen[], isCalm: boolean): readonly string[] {
+  #undoneOf(
+    entry: Entry,
+    { found, byName }: { readonly found: readonly Seen[]; readonly byName: SeenByName },
+    isCalm: boolean,
+  ): readonly string[] {
     const weak = this.#weak;
     const names = [...entry.names].join(" ");
     if (found.length === 0) {
@@ -291,7 +306,8 @@ export class SimEntries {
       lines.push(`${aspect} of ${names}: ${are}, not ${allowed.map(show).join(" or ")}`);
     };
     check("name", entry.name, ({ path }) => baseName(path));
-    if (!entry.directory.allowed(weak)?.some((one) => this.#isUnknown(one)))
+    const isInItself = (one: Directory) => this.#isBelow(one, found, byName);
+    if (!entry.directory.allowed(weak)?.some((one) => this.#isUnknown(one) || isInItself(one)))
       check("directory", entry.directory, ({ path }) => this.#directoryOf(path));
     if (entry.kind === "file") {
       if (isCalm) check("bytes", entry.bytes, ({ digest }) => digest);
@@ -320,6 +336,7 @@ export class SimEntries {
       entry.bytes.agree(seen.digest);
       entry.executable.agree(seen.executable);
       entry.isDeleted = false;
+      entry.isReplaced = false;
     }
     this.#weak.clear();
     this.#agreeTimes(tree);
@@ -339,6 +356,13 @@ export class SimEntries {
   #directoryOf(path: string): Directory {
     const parent = parentPath(path);
     return parent === "" ? "root" : this.#byName.get(baseName(parent));
+  }
+
+  /** True for a directory that is by now, by another's move, in what was found. */
+  #isBelow(directory: Directory, found: readonly Seen[], byName: SeenByName): boolean {
+    if (directory === undefined || directory === "root") return false;
+    const places = [...directory.names].flatMap((name) => byName.get(name) ?? []);
+    return places.some(({ path }) => found.some((above) => path.startsWith(`${above.path}/`)));
   }
 
   /** Directories without a name of their own, or that lost it meanwhile. */

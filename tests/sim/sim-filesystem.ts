@@ -368,6 +368,10 @@ function isUnchanged(before: Inode, now: Inode): boolean {
   return before.bytes === now.bytes && before.executable === now.executable;
 }
 
+export function identityOf({ ino, birthNs }: Inode): string {
+  return `1:${ino}:${birthNs}`;
+}
+
 function makeStat(inode: Inode): Stat {
   const size =
     inode.kind === "file"
@@ -380,7 +384,7 @@ function makeStat(inode: Inode): Stat {
   const changedNs = inode.mtimeNs > inode.ctimeNs ? inode.mtimeNs : inode.ctimeNs;
   return {
     kind: inode.kind,
-    identity: `1:${inode.ino}:${inode.birthNs}`,
+    identity: identityOf(inode),
     stamp: `${KIND_LETTERS[inode.kind]}:${size}:${inode.mtimeNs}:${inode.ctimeNs}:${mode}`,
     size,
     mtimeNs: String(inode.mtimeNs),

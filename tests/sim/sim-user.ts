@@ -27,6 +27,8 @@ export interface SimUserParts {
   readonly twinNames: boolean;
   /** Rules files are written too. */
   readonly ignoring: boolean;
+  /** Whether the client has met that very inode. */
+  readonly isRecorded: (inode: Inode) => boolean;
 }
 
 const NAMES = ["a", "b", "c.txt", "d", "e"];
@@ -336,6 +338,7 @@ export class SimUser {
         after: this.#see(inode),
       })),
     );
+    for (const path of paths) if (disk.lookup(path) === "denied") ledger.entries.unseen(path);
     for (const inode of before)
       if (inode?.kind === "file" && inode.links === 0) ledger.destroyed(inode.bytes);
   }
@@ -343,9 +346,10 @@ export class SimUser {
   #see(inode: Inode | undefined): SeenInode | undefined {
     if (inode === undefined) return undefined;
     const { kind, links } = inode;
-    if (inode.kind !== "file") return { key: inode, kind, links };
+    const seen = { key: inode, kind, links, isRecorded: this.parts.isRecorded(inode) };
+    if (inode.kind !== "file") return seen;
     const { executable } = inode;
-    return { key: inode, kind, links, executable, digest: this.parts.ledger.digest(inode.bytes) };
+    return { ...seen, executable, digest: this.parts.ledger.digest(inode.bytes) };
   }
 
   /** rename(2): replaces a file, or an empty directory by a directory. */
@@ -554,10 +558,13 @@ function touch(user: SimUser, path?: string): string | undefined {
 }
 
 function hardLink(user: SimUser): string | undefined {
-  const entry = user.pickEntry("file");
+  const entry = user.pickFile();
   const place = user.pickPlace();
   if (entry === undefined || place.parent.entries.has(place.name)) return undefined;
-  for (const path of [entry[0], place.path]) user.parts.ledger.entries.disown(path);
+  const { ledger } = user.parts;
+  for (const path of [entry[0], place.path]) ledger.entries.disown(path);
+  // The new name's file has the time that these bytes have here, whatever others give them.
+  ledger.entries.forgetTimes(ledger.digest(entry[1].bytes));
   user.set([[place, entry[1]]]);
   return `hard-links ${entry[0]} as ${place.path}`;
 }
