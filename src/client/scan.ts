@@ -151,7 +151,7 @@ export class Scanner {
 
   #lost(): ScanReport {
     this.#revisits.restore();
-    const again = this.#again();
+    const again = this.#again(this.#missing());
     return { complete: false, changed: 0, again, unsettled: true, files: 0, root: "lost" };
   }
 
@@ -161,9 +161,7 @@ export class Scanner {
     signal: AbortSignal,
   ): ScanRun {
     const { store, observer, clock } = this.#ports;
-    for (const id of [...this.#disappearances.ids()]) {
-      if (store.local.get(id) === undefined) this.#disappearances.delete(id);
-    }
+    this.#forgetGone();
     let onRest = () => {};
     const pace = new Pace(clock, { signal, onRest: () => onRest() });
     const run = new ScanRun({
@@ -277,22 +275,37 @@ export class Scanner {
   #report(run: ScanRun, complete: boolean): ScanReport {
     this.#emptied = run.emptied;
     const { files } = run;
-    const again = this.#again();
-    const isWaiting = this.#disappearances.size + this.#blockedPaths.length > 0;
-    const unsettled = isWaiting || this.#revisits.hasUnread;
+    const missing = this.#missing();
+    const unsettled = missing.size > 0 || this.#revisits.hasUnread;
+    const again = this.#again(missing);
     return { complete, changed: run.draft.written, again, unsettled, files, root: "ok" };
   }
 
-  #again(): Map<string, number> {
+  #again(missing: ReadonlySet<string>): Map<string, number> {
     const again = new Map<string, number>();
     this.#revisits.addTo(again);
     const now = this.#ports.clock.monotonic();
     const at = Math.max(this.#disappearances.settledAt, now + BLOCKED_REVISIT_MS);
+    for (const path of missing) again.set(path, at);
+    return again;
+  }
+
+  /** Paths of what is missing, and of what waits for it to leave. */
+  #missing(): Set<string> {
+    this.#forgetGone();
+    const paths = new Set(this.#blockedPaths);
     for (const id of this.#disappearances.ids()) {
       const path = pathOf(this.#ports.store.local, id);
-      if (path !== undefined) again.set(path, at);
+      if (path !== undefined) paths.add(path);
     }
-    for (const path of this.#blockedPaths) again.set(path, at);
-    return again;
+    return paths;
+  }
+
+  /** What went along with a directory above it, or by this device's own doing, is not missing. */
+  #forgetGone(): void {
+    const { local } = this.#ports.store;
+    for (const id of [...this.#disappearances.ids()]) {
+      if (local.get(id) === undefined) this.#disappearances.delete(id);
+    }
   }
 }

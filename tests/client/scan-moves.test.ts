@@ -449,3 +449,15 @@ test("scan() hinted one path at a time sees moves as moves [A1]", async () => {
     }
   }
 });
+
+test("a directory that goes after its files leaves nothing to wait for [A4] [Y1]", async () => {
+  const world = new ScanWorld();
+  world.make("d/a", "d/e/b");
+  await world.agree();
+  for (const path of ["d/e/b", "d/a", "d"]) {
+    world.remove(path);
+    await world.scan(path);
+  }
+  await world.settle("d");
+  expect(world.paths()).toEqual([]);
+});
