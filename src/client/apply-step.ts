@@ -137,10 +137,12 @@ export async function applyReplace(
     swap = prepareSwap(batch, step, { journal, from, fresh: staged?.stat });
     if (swap !== undefined) swapped = batch.ports.fs.exchange(from, swap.path);
   } catch (error) {
-    // An exchange that threw was not done: what is staged is still ours, and not needed.
-    batch.discard(from);
-    batch.resolve(journal);
-    throw error;
+    if (swap === undefined || !hasComeOut(batch, swap)) {
+      batch.discard(from);
+      batch.resolve(journal);
+      throw error;
+    }
+    swapped = "exchanged";
   }
   if (swap === undefined || swapped === "absent") {
     if (swap !== undefined) batch.rescan.add(swap.path);
@@ -184,6 +186,17 @@ function prepareSwap(
   const fresh = staged.fresh === undefined ? fs.stat(from) : fs.takePermissions(from, path);
   assert(fresh !== undefined, "what replaces is staged");
   return { step, node, path, seen, from, fresh, journal };
+}
+
+/**
+ * An exchange that threw may have been done all the same, on a network's disk say: whose bytes
+ * stand in staging now, only their identity tells.
+ *
+ * @throws {FileSystemError} where that cannot be looked at: recovery settles it.
+ */
+function hasComeOut(batch: ApplyBatch, { from, fresh }: Swap): boolean {
+  const out = batch.ports.fs.stat(from);
+  return out !== undefined && out.identity !== fresh.identity;
 }
 
 function putReplaced(batch: ApplyBatch, { step, node, path, fresh }: Swap): void {

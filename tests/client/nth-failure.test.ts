@@ -6,9 +6,11 @@
  */
 import { describe, expect, test } from "bun:test";
 import { FileSystemError, type FileSystemErrorCode } from "../../src/ports/filesystem.ts";
+import { override } from "../sim/sim-override.ts";
 import { SCENARIOS, type Scenario } from "./apply-scenarios.ts";
-import type { ApplyWorld } from "./apply-world.ts";
+import { type ApplyWorld, syncedWorld } from "./apply-world.ts";
 
+const COPY = "f (conflict laptop 2026-01-01 1e92c6)";
 const ERRORS: readonly FileSystemErrorCode[] = ["io", "full", "denied", "exhausted"];
 /** What takes nothing from a disk does not fail for want of room. */
 const READS = new Set(["stat", "list", "open", "readLink", "reader.read", "reader.stat"]);
@@ -93,4 +95,32 @@ for (const exchange of [true, false]) {
       }
     });
   }
+}
+
+for (const isBlind of [false, true]) {
+  test(`an exchange that fails when it is done loses nothing${isBlind ? ", nor where nobody can look" : ""} [D2, D8, I3]`, async () => {
+    const world = await syncedWorld(true, "f");
+    world.remoteWrite("f", "remote");
+    const { fs } = world;
+    const fail = (path: string): never => {
+      throw new FileSystemError("io", path, "Cannot exchange");
+    };
+    let isDone = false;
+    world.fs = override(fs, {
+      exchange: (from, to) => {
+        world.write("f", "just saved");
+        fs.exchange(from, to);
+        isDone = true;
+        return fail(to);
+      },
+      stat: (path) =>
+        isDone && isBlind && path.startsWith(".synced") ? fail(path) : fs.stat(path),
+    });
+    await attempt(world);
+    world.crash();
+    await world.recover();
+    await world.converge();
+    expect(world.files()).toEqual({ f: "remote", [COPY]: "just saved" });
+    expect([world.entries("staging"), world.store.journal()]).toEqual([[], []]);
+  });
 }
