@@ -17,6 +17,7 @@ import type {
   JournalEntry,
   Problem,
   QuarantineEntry,
+  QuarantineGroup,
 } from "../ports/state-store.ts";
 import { ReadTurn } from "./read-turn.ts";
 import { stateTrouble } from "./sqlite-state-trouble.ts";
@@ -322,6 +323,13 @@ export class StateRecords extends StateDatabase {
     return this.all<QuarantineEntry>(
       `SELECT id, node, path, digest, since_ms AS sinceMs, scans FROM quarantine
         ORDER BY since_ms, id`,
+    );
+  }
+
+  quarantineGroups(): readonly QuarantineGroup[] {
+    return this.all<QuarantineGroup>(
+      `SELECT scans, MIN(since_ms) AS firstMs, MAX(since_ms) AS lastMs FROM quarantine
+        GROUP BY scans ORDER BY scans`,
     );
   }
 

@@ -356,7 +356,7 @@ export class Loop {
   /** Costs a small part of a full scan; what waits in quarantine may still give its chunks (D3). */
   #prune(): void {
     const { store } = this.#ports;
-    if (!this.#mayPrune || store.quarantine().length > 0) return;
+    if (!this.#mayPrune || store.quarantineGroups().length > 0) return;
     this.#mayPrune = false;
     store.pruneManifests();
   }

@@ -25,8 +25,8 @@ const SCANS_MIN = 2;
  * To be called after each scan, partial ones too. Writes nothing where no file waits for a scan.
  */
 export function countQuarantineScan({ store }: Pick<ApplyPorts, "store">): void {
+  if (store.quarantineGroups().every(({ scans }) => scans >= SCANS_MIN)) return;
   const waiting = store.quarantine().filter(({ scans }) => scans < SCANS_MIN);
-  if (waiting.length === 0) return;
   store.transaction(() => {
     for (const entry of waiting) store.putQuarantine({ ...entry, scans: entry.scans + 1 });
   });
@@ -41,9 +41,9 @@ export function nextQuarantineCheckMs({
   clock,
 }: Pick<ApplyPorts, "store" | "clock">): number | undefined {
   let waitMs: number | undefined;
-  for (const { sinceMs, scans } of store.quarantine()) {
+  for (const { firstMs, scans } of store.quarantineGroups()) {
     if (scans < SCANS_MIN) continue;
-    const leftMs = QUARANTINE_AGE_MS_MIN - ageMs(clock.now(), sinceMs);
+    const leftMs = QUARANTINE_AGE_MS_MIN - ageMs(clock.now(), firstMs);
     waitMs = Math.min(waitMs ?? leftMs, leftMs);
   }
   return waitMs === undefined ? undefined : clock.monotonic() + Math.max(0, waitMs);
@@ -60,12 +60,16 @@ export async function checkQuarantine(
   options: { readonly deviceName: string },
 ): Promise<void> {
   const now = ports.clock.now();
+  const isRipe = (scans: number, sinceMs: number): boolean =>
+    scans >= SCANS_MIN && now - sinceMs >= QUARANTINE_AGE_MS_MIN;
+  const isDue = ports.store
+    .quarantineGroups()
+    .some(({ scans, firstMs, lastMs }) => lastMs > now || isRipe(scans, firstMs));
+  if (!isDue) return;
   const ripe: QuarantineEntry[] = [];
   for (const entry of ports.store.quarantine()) {
     if (entry.sinceMs > now) ports.store.putQuarantine({ ...entry, sinceMs: now });
-    else if (entry.scans >= SCANS_MIN && now - entry.sinceMs >= QUARANTINE_AGE_MS_MIN) {
-      ripe.push(entry);
-    }
+    else if (isRipe(entry.scans, entry.sinceMs)) ripe.push(entry);
   }
   if (ripe.length === 0) return;
   const batch = new ApplyBatch(ports, options.deviceName);

@@ -95,6 +95,14 @@ export interface QuarantineEntry {
   readonly scans: number;
 }
 
+/** The entries that waited for so many scans. */
+export interface QuarantineGroup {
+  readonly scans: number;
+  /** The smallest and the greatest `sinceMs`. */
+  readonly firstMs: number;
+  readonly lastMs: number;
+}
+
 export interface StateStore {
   /** @returns what `work` returns; rolls back when it throws. */
   transaction<Result>(work: () => Result): Result;
@@ -243,6 +251,8 @@ export interface StateStore {
   addJournal(entry: Omit<JournalEntry, "order">): void;
   removeJournal(id: string): void;
   quarantine(): readonly QuarantineEntry[];
+  /** One group a number of scans: to be asked all the time, however many files wait. */
+  quarantineGroups(): readonly QuarantineGroup[];
   putQuarantine(entry: QuarantineEntry): void;
   removeQuarantine(id: string): void;
 

@@ -67,6 +67,17 @@ describe("checkQuarantine()", () => {
     await check(world);
   });
 
+  test("at rest no look goes through what waits, however much it is [Y5]", async () => {
+    const world = await displacedWorld();
+    for (let scan = 0; scan < 2; scan += 1) countQuarantineScan(world.ports);
+    world.ports.store.quarantine = () => {
+      throw new Error("went through what waits");
+    };
+    countQuarantineScan(world.ports);
+    await check(world);
+    expect(nextQuarantineCheckMs(world.ports)).toBe(world.clock.monotonic() + 60_000);
+  });
+
   test("a late write whose bytes a sibling holds makes no copy [R13]", async () => {
     const world = await syncedWorld(true, "f", "sibling");
     const handle = world.inode("f");

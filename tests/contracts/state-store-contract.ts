@@ -637,6 +637,15 @@ export function stateStoreContract(name: string, open: () => StateStore): void {
         store.putQuarantine(held);
         store.putQuarantine({ ...held, scans: 1 });
         expect(store.quarantine()).toEqual([{ ...held, scans: 1 }]);
+        store.putQuarantine({ ...held, id: "r", sinceMs: held.sinceMs + 5, scans: 1 });
+        store.putQuarantine({ ...held, id: "s", scans: 0 });
+        const { sinceMs } = held;
+        expect(store.quarantineGroups()).toEqual([
+          { scans: 0, firstMs: sinceMs, lastMs: sinceMs },
+          { scans: 1, firstMs: sinceMs, lastMs: sinceMs + 5 },
+        ]);
+        store.removeQuarantine("r");
+        store.removeQuarantine("s");
         store.removeQuarantine("q");
         expect(store.quarantine()).toEqual([]);
 
