@@ -10,7 +10,7 @@ import {
   parseId,
   type ServerId,
 } from "../core/identifier.ts";
-import type { FileSystem } from "../ports/filesystem.ts";
+import type { FileSystem, Stat } from "../ports/filesystem.ts";
 import type { Random } from "../ports/random.ts";
 import { MARKER_FILE, STAGING_DIRECTORY, STATE_DIRECTORY } from "./ports.ts";
 import { readSmallFile } from "./small-file.ts";
@@ -39,20 +39,23 @@ export interface Marker {
 /** A marker is a few hundred bytes; anything longer is not one. */
 const MARKER_BYTES_MAX = 4096;
 
-/** The last marker of each folder: it is read at every turn, and is seldom another one. */
-const lastRead = new WeakMap<FileSystem, { readonly text: string; readonly marker: Marker }>();
+/** The last marker of each folder: it is looked at in every turn, and is seldom another one. */
+const lastRead = new WeakMap<FileSystem, { readonly stat: Stat; readonly marker: Marker }>();
 
 /**
  * @returns undefined when there is none.
  * @throws {SyncedError} `folder_unusable` when it is not a marker of this version.
  */
 export function readMarker(fs: FileSystem): Marker | undefined {
+  const stat = fs.stat(MARKER_FILE);
+  if (stat === undefined) return undefined;
+  const last = lastRead.get(fs);
+  const isSame = last?.stat.identity === stat.identity && last.stat.stamp === stat.stamp;
+  if (isSame) return last.marker;
   const text = readSmallFile(fs, MARKER_FILE, MARKER_BYTES_MAX);
   if (text === undefined) return undefined;
-  const last = lastRead.get(fs);
-  if (last?.text === text) return last.marker;
   const marker = parseMarker(text);
-  lastRead.set(fs, { text, marker });
+  lastRead.set(fs, { stat, marker });
   return marker;
 }
 
