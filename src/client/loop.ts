@@ -33,6 +33,8 @@ const LOOK_DELAY_MS_MIN = 20;
 /** Between full scans where not all is watched: at least this, and so many times the last scan. */
 const UNWATCHED_SCAN_INTERVAL_MS_MIN = 2_000;
 const UNWATCHED_SCAN_RATIO = 50;
+/** The wall clock counts as put back from here on: its ticks and those of the other differ. */
+const CLOCK_STEP_MS_MIN = 1_000;
 /** What one run on a joined folder is made of. */
 export interface LoopParts {
   readonly world: ClientWorld;
@@ -78,6 +80,7 @@ export class Loop {
   #unexpected: ReadonlySet<string> = new Set();
   #unexpectedDelayMs = 0;
   #isUnsettled = false;
+  #wallAheadMs: number;
   /** Manifests of earlier versions may lie in the state. */
   #mayPrune = false;
   /** A full scan was done since it was last proven that all is in sync. */
@@ -95,6 +98,7 @@ export class Loop {
     const scanner = new Scanner(ports, session.chunkerProfile);
     const device = log.device;
     const holding = new Holding(ports, { device, setting: options.guard ?? DEFAULT_GUARD });
+    this.#wallAheadMs = wallAheadMs(ports);
     this.#scanner = scanner;
     this.#holding = holding;
     this.#rounds = new Rounds({ ports, log, scanner, holding, device, deviceName });
@@ -178,8 +182,7 @@ export class Loop {
     if (due.has("answer") && this.#holding.hasAnswer) this.#rounds.ask();
     const hasScanned = await this.#scanDue(due, signal);
     await this.#planDue(signal);
-    // Also with each look at the root: the wall clock, by which files wait there, may be put back.
-    if (due.has("quarantine") || due.has("root")) {
+    if (due.has("quarantine") || this.#wasClockPutBack()) {
       await checkQuarantine(this.#ports, { deviceName: options.deviceName });
     }
     const hasMoved = store.cursor()?.seq !== seq;
@@ -374,6 +377,14 @@ export class Loop {
     }
   }
 
+  /** Files wait in quarantine by the wall clock: they are told at once, lest they wait anew. */
+  #wasClockPutBack(): boolean {
+    const aheadMs = wallAheadMs(this.#ports);
+    const wasPutBack = aheadMs < this.#wallAheadMs - CLOCK_STEP_MS_MIN;
+    if (wasPutBack || aheadMs > this.#wallAheadMs) this.#wallAheadMs = aheadMs;
+    return wasPutBack;
+  }
+
   #watchQuarantine(): void {
     this.#enter("quarantine", nextQuarantineCheckMs(this.#ports));
   }
@@ -382,6 +393,11 @@ export class Loop {
     const problems = this.#ports.store.problems().length;
     return { end, conflicts: this.#conflicts, problems };
   }
+}
+
+/** How far the wall clock is ahead of the one that is never put back. */
+function wallAheadMs({ clock }: Pick<ClientPorts, "clock">): number {
+  return clock.now() - clock.monotonic();
 }
 
 function earliest(a: number, b: number): number {

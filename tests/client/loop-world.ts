@@ -28,6 +28,10 @@ export const FOLDER_URL = "http://server.test/v1/folders/default";
 export interface Work {
   /** Turns of the loop: each looks at the root. */
   readonly turns: number;
+  /** Calls to the disk. */
+  readonly calls: number;
+  /** Reads of all rows of a kind that the state keeps, however many there are. */
+  readonly lists: number;
   /** Plans, each of which costs something for each node that waits. */
   readonly plans: number;
   /** The most nodes that were planned at once. */
@@ -56,6 +60,8 @@ export class LoopWorld {
   #ended: Promise<RunOutcome> | undefined;
   #starts = 0;
   #turns = 0;
+  #calls = 0;
+  #lists = 0;
   #plans = 0;
   #planned = 0;
   #requests = 0;
@@ -93,6 +99,7 @@ export class LoopWorld {
     const clock = new SimClock(scheduler);
     folder.onCall = (name, path) => {
       scheduler.called();
+      this.#calls++;
       if (name === "stat" && path === "") this.#turns++;
       return undefined;
     };
@@ -122,7 +129,16 @@ export class LoopWorld {
     });
     const counted = (store: StateStore): StateStore =>
       override(store, {
+        quarantine: () => {
+          this.#lists++;
+          return store.quarantine();
+        },
+        problems: () => {
+          this.#lists++;
+          return store.problems();
+        },
         dirty: () => {
+          this.#lists++;
           const dirty = store.dirty();
           this.#planned = Math.max(this.#planned, dirty.length);
           return dirty;
@@ -153,6 +169,7 @@ export class LoopWorld {
   /** Time passes. @returns what the client did in it */
   async pass(ms: number): Promise<Work> {
     const [turns, plans] = [this.#turns, this.#plans];
+    const [calls, lists] = [this.#calls, this.#lists];
     const [requests, streams] = [this.#requests, this.#streams];
     this.#planned = 0;
     const untilMs = this.scheduler.now + ms;
@@ -162,6 +179,8 @@ export class LoopWorld {
     this.scheduler.now = untilMs;
     return {
       turns: this.#turns - turns,
+      calls: this.#calls - calls,
+      lists: this.#lists - lists,
       plans: this.#plans - plans,
       planned: this.#planned,
       requests: this.#requests - requests,

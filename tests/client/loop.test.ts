@@ -19,6 +19,9 @@ function files(count: number, directory = "d"): string[] {
   return Array.from({ length: count }, (_, index) => `${directory}/f${index}`);
 }
 
+/** The root, the marker and this device's own rules; a person's answer, where one is waited for. */
+const CALLS_PER_TURN_MAX = 4;
+
 function expectRest({ turns, plans }: Work, turnsMax = TURNS_MAX): void {
   expect(plans).toBeLessThanOrEqual(3);
   expect(turns).toBeLessThanOrEqual(turnsMax);
@@ -28,8 +31,20 @@ describe("a turn that did nothing is followed by a sleep", () => {
   test("in sync [Y5]", async () => {
     const world = await joined("a", "b/c");
     const work = await world.pass(MINUTE_MS);
-    expect(work).toMatchObject({ plans: 0, requests: 0 });
+    expect(work).toMatchObject({ plans: 0, requests: 0, lists: 0 });
+    expect(work.calls).toBeLessThanOrEqual(CALLS_PER_TURN_MAX * work.turns);
     expectRest(work);
+    await world.stop();
+  });
+
+  test("while displaced files wait in quarantine [Y5, D3]", async () => {
+    const world = await joined(...files(100), "other");
+    for (const path of files(30)) await world.remote(path);
+    await world.pass(5_000);
+    expect(world.store.quarantine()).toHaveLength(30);
+    const work = await world.pass(40_000);
+    expect(work).toMatchObject({ plans: 0, requests: 0, lists: 0 });
+    expect(work.calls).toBeLessThanOrEqual(CALLS_PER_TURN_MAX * work.turns);
     await world.stop();
   });
 
@@ -39,7 +54,8 @@ describe("a turn that did nothing is followed by a sleep", () => {
     await world.pass(2 * MINUTE_MS);
     expect(world.standing.state).toBe("held");
     const work = await world.pass(MINUTE_MS);
-    expect(work).toMatchObject({ plans: 0, requests: 0 });
+    expect(work).toMatchObject({ plans: 0, requests: 0, lists: 0 });
+    expect(work.calls).toBeLessThanOrEqual(CALLS_PER_TURN_MAX * work.turns);
     expectRest(work, 160);
     await world.stop();
   });
