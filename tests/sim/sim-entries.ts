@@ -190,6 +190,7 @@ export class SimEntries {
     entry.bytes.giveUp(device, digest);
     entry.directory.loosen();
     entry.executable.loosen();
+    this.#loosenTimes(entry);
     entry.isDeleted = true;
   }
 

@@ -71,9 +71,9 @@ export class Register<Value> {
     this.#isLoose = true;
   }
 
-  /** What it began with, and what it was given by acts that are not replaced. */
+  /** What it began with, and what it was given: somebody may still have any of it. */
   values(): readonly Value[] {
-    return [this.#initial, ...this.#acts.values()];
+    return [this.#initial, ...this.#given.keys()];
   }
 
   /** All devices agree on this value: it is what every later act knows. */
