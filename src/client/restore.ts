@@ -5,12 +5,13 @@
  * The newest remembered cursor that lies on its log is the common point C. Then the remote tree is
  * read anew, and the base becomes what the restored server says wherever that is the server's old
  * state (version <= C): the disk differs from it, so what the server lost is proposed again as
- * ordinary edits. Whatever the server changed after C has no base: it merges by union. Nothing is
- * deleted on either side.
+ * ordinary edits. A base from before C that waits for what came after it stays. Whatever the server
+ * changed after C has no base: it merges by union. Nothing is deleted on either side.
  */
 import { SyncedError } from "../core/error.ts";
 import type { Cursor } from "../core/event.ts";
 import type { NodeId } from "../core/identifier.ts";
+import type { BaseNode } from "../core/node.ts";
 import type { StateStore } from "../ports/state-store.ts";
 import type { ClientPorts } from "./ports.ts";
 import type { RemoteLog } from "./remote-log.ts";
@@ -58,12 +59,26 @@ async function forget(ports: ClientPorts, signal: AbortSignal): Promise<void> {
       "The server was restored from an older copy: its log agrees with this device up to event " +
       `${seq} only; nothing is deleted, and what the server lost is given back`,
   });
+  const kept = store.dirty().flatMap((id) => baseUpTo(store, id, seq) ?? []);
   store.transaction(() => {
     store.clearBase();
     store.clearRemote();
+    for (const base of kept) store.putBase(base);
     store.clearCursors();
     store.setValue(RESTORED_SINCE_KEY, seq);
   });
+}
+
+/**
+ * What this device last agreed on, where that lies on the server's log too. A later version that it
+ * has heard of before C, and not put in place yet, is somebody else's news: with that for a base,
+ * what stands here would pass for an edit of it.
+ */
+function baseUpTo({ base }: StateStore, id: NodeId, seq: number): BaseNode | undefined {
+  const node = base.get(id);
+  if (node === undefined || Math.max(node.contentVersion, node.placeVersion) > seq)
+    return undefined;
+  return node;
 }
 
 /**
@@ -73,7 +88,7 @@ async function forget(ports: ClientPorts, signal: AbortSignal): Promise<void> {
 function rebase(store: StateStore, id: NodeId, seq: number): void {
   const remote = store.remote.get(id);
   const local = store.local.get(id);
-  if (remote === undefined || local === undefined) return;
+  if (remote === undefined || local === undefined || store.base.get(id) !== undefined) return;
   if (remote.contentVersion > seq) return;
   const { content, contentVersion, placeVersion } = remote;
   // Where others have moved it since, this device's place is the one that they moved it from.

@@ -1,0 +1,36 @@
+/** A server that was restored from a backup, and what this device had not put in place by then. */
+import { expect, test } from "bun:test";
+import { LoopWorld } from "./loop-world.ts";
+
+/** Many times what it takes where nothing else runs. */
+const TIMEOUT_MS = 60_000;
+
+test(
+  "news that waits is no edit of this device's once the server was restored [S5, R3]",
+  async () => {
+    const world = new LoopWorld();
+    world.make("f");
+    world.start();
+    await world.pass(5_000);
+    expect(await world.read("f")).toBe("text of f");
+    // The disk does not take it.
+    const { onCall } = world.folder;
+    world.folder.onCall = (name, path) => (name === "exchange" ? "io" : onCall(name, path));
+    await world.remote("f", "news");
+    await world.pass(2_000);
+    const kept = world.server.log?.head.seq ?? 0;
+    await world.remote("g", "lost with the server's disk");
+    await world.pass(2_000);
+    world.server.restore(kept);
+    world.breakStreams();
+    await world.pass(20_000);
+    expect(world.said("notice")).toMatchObject([{ code: "server_restored" }]);
+    expect(await world.read("f")).toBe("news");
+    world.folder.onCall = onCall;
+    await world.pass(60_000);
+    expect(await world.read("f")).toBe("news");
+    expect(await world.read("g")).toBe("lost with the server's disk");
+    await world.stop();
+  },
+  TIMEOUT_MS,
+);
