@@ -1,4 +1,4 @@
-/** A server that was restored from a backup, and what this device had not put in place by then. */
+/** A server that is restored from a backup while something waits, or while it is joined anew. */
 import { expect, test } from "bun:test";
 import { LoopWorld } from "./loop-world.ts";
 
@@ -30,6 +30,37 @@ test(
     await world.pass(60_000);
     expect(await world.read("f")).toBe("news");
     expect(await world.read("g")).toBe("lost with the server's disk");
+    await world.stop();
+  },
+  TIMEOUT_MS,
+);
+
+test(
+  "a server that is restored again while it is joined anew does not stop that [S5, I1]",
+  async () => {
+    const world = new LoopWorld();
+    world.make("f");
+    world.start();
+    await world.pass(5_000);
+    for (const name of ["g", "h", "i"]) await world.remote(name, `text of ${name}`);
+    await world.pass(3_000);
+    const head = world.server.log?.head.seq ?? 0;
+    let isAgain = false;
+    world.answer = ({ url }) => {
+      if (isAgain || world.said("notice").length === 0 || !/\/events/.test(url)) return undefined;
+      isAgain = true;
+      world.server.restore(head - 2);
+      return undefined;
+    };
+    world.server.restore(head - 1);
+    world.breakStreams();
+    await world.pass(20_000);
+    expect(isAgain).toBe(true);
+    expect(world.said("notice").map((one) => ("code" in one ? one.code : ""))).toEqual([
+      "server_restored",
+      "server_restored",
+    ]);
+    for (const name of ["f", "g", "h", "i"]) expect(await world.read(name)).toBe(`text of ${name}`);
     await world.stop();
   },
   TIMEOUT_MS,
