@@ -19,7 +19,7 @@ import { FileSystemError, type Stat } from "../ports/filesystem.ts";
 import type { ApplyBatch } from "./apply-batch.ts";
 import { digestFile } from "./digest-file.ts";
 import type { FormerPlace } from "./displaced.ts";
-import { QUARANTINE_DIRECTORY, STATE_DIRECTORY } from "./ports.ts";
+import { PARKING_DIRECTORY, QUARANTINE_DIRECTORY, STATE_DIRECTORY } from "./ports.ts";
 import { formerCopy, retireCopy } from "./quarrel.ts";
 
 /** An entry below the state directory that holds a user's bytes. */
@@ -101,7 +101,7 @@ export async function saveConflictCopy(batch: ApplyBatch, entry: LostEntry): Pro
 
 /** In the parking nobody would see the copy: it belongs where the parked node stood before. */
 function inSight(batch: ApplyBatch, lost: LostEntry): LostEntry {
-  if (lost.parent !== PARKING_ID) return lost;
+  if (lost.parent !== PARKING_ID && lost.directory !== PARKING_DIRECTORY) return lost;
   const { base, remote } = batch.ports.store;
   const former = base.get(lost.node) ?? remote.get(lost.node);
   const directory = former === undefined ? undefined : batch.path(former.parent);

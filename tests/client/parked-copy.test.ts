@@ -35,3 +35,28 @@ test("the losing bytes of a parked file stand beside where it was [D2, D5, I3]",
     "theirs",
   ]);
 });
+
+test("what is written late to a parked file's old bytes stands beside where it was [D3, D5, I4]", async () => {
+  const world = await syncedWorld(false, "d/f", "d/g");
+  const old = world.disk.at("d/g");
+  world.remoteSwap("d/f", "d/g");
+  world.remoteWrite("d/f", "theirs");
+  let isTaken = false;
+  world.onCall = (name, path) => {
+    if (isTaken || name !== "moveNoReplace" || !path.startsWith(".synced/parking/"))
+      return undefined;
+    isTaken = true;
+    const free = ["d/f", "d/g"].find((one) => world.disk.at(one) === undefined);
+    if (free !== undefined) world.write(free, "a newcomer");
+    return undefined;
+  };
+  await world.apply();
+  world.onCall = () => undefined;
+  if (old?.kind !== "file") throw new Error("No file");
+  world.disk.write(old, new TextEncoder().encode("late"), "user", "durable");
+  await world.emptyQuarantine();
+  expect(world.entries("parking")).toEqual([]);
+  const late = Object.entries(world.files()).filter(([, text]) => text === "late");
+  expect(late).toHaveLength(1);
+  expect(late[0]?.[0]).toStartWith("d/");
+});
