@@ -18,6 +18,7 @@ import type { RemoteLog } from "./remote-log.ts";
 
 /** Set while the tree is read anew: after a crash the re-join goes on from here. */
 const RESTORED_SINCE_KEY = "restoredSince";
+const KEPT_BASES_KEY = "restoredBases";
 
 export function isRejoining({ store }: Pick<ClientPorts, "store">): boolean {
   return typeof store.value(RESTORED_SINCE_KEY) === "number";
@@ -41,8 +42,14 @@ export async function rejoinRestored(
   }
   const seq = Number(store.value(RESTORED_SINCE_KEY));
   store.transaction(() => {
+    for (const base of keptBases(store)) {
+      const { id } = base;
+      if (store.remote.get(id) !== undefined && store.local.get(id) !== undefined)
+        store.putBase(base);
+    }
     for (const id of store.dirty()) rebase(store, id, seq);
     store.setValue(RESTORED_SINCE_KEY, undefined);
+    store.setValue(KEPT_BASES_KEY, undefined);
   });
 }
 
@@ -59,26 +66,31 @@ async function forget(ports: ClientPorts, signal: AbortSignal): Promise<void> {
       "The server was restored from an older copy: its log agrees with this device up to event " +
       `${seq} only; nothing is deleted, and what the server lost is given back`,
   });
-  const kept = store.dirty().flatMap((id) => baseUpTo(store, id, seq) ?? []);
+  const waiting = [...keptBases(store), ...store.dirty().flatMap((id) => store.base.get(id) ?? [])];
+  const kept = waiting.filter((node) => Math.max(node.contentVersion, node.placeVersion) <= seq);
   store.transaction(() => {
     store.clearBase();
     store.clearRemote();
-    for (const base of kept) store.putBase(base);
     store.clearCursors();
     store.setValue(RESTORED_SINCE_KEY, seq);
+    store.setValue(KEPT_BASES_KEY, kept);
   });
 }
 
 /**
- * What this device last agreed on, where that lies on the server's log too. A later version that it
- * has heard of before C, and not put in place yet, is somebody else's news: with that for a base,
- * what stands here would pass for an edit of it.
+ * What this device last agreed on of nodes that waited for news, where that lies on the server's
+ * log too. A later version that it has heard of before C, and not put in place yet, is somebody
+ * else's news: with that for a base, what stands here would pass for an edit of it. Kept beside the
+ * trees until the log is read: a base alone would say that the server still has the node.
  */
-function baseUpTo({ base }: StateStore, id: NodeId, seq: number): BaseNode | undefined {
-  const node = base.get(id);
-  if (node === undefined || Math.max(node.contentVersion, node.placeVersion) > seq)
-    return undefined;
-  return node;
+function keptBases(store: Pick<StateStore, "value">): readonly BaseNode[] {
+  const kept = store.value(KEPT_BASES_KEY);
+  return areBases(kept) ? kept : [];
+}
+
+/** Only `forget` writes the value. */
+function areBases(value: unknown): value is readonly BaseNode[] {
+  return Array.isArray(value);
 }
 
 /**

@@ -36,6 +36,37 @@ test(
 );
 
 test(
+  "a deletion that waits leaves nothing to be refused for ever once the server was restored [S5, I11]",
+  async () => {
+    const world = new LoopWorld();
+    world.make("f");
+    world.start();
+    await world.pass(5_000);
+    const { onCall } = world.folder;
+    world.folder.onCall = (name, path) => (name === "moveNoReplace" ? "io" : onCall(name, path));
+    await world.remote("f");
+    await world.pass(2_000);
+    const kept = world.server.log?.head.seq ?? 0;
+    await world.remote("g", "lost with the server's disk");
+    await world.pass(2_000);
+    world.server.restore(kept);
+    world.breakStreams();
+    await world.pass(20_000);
+    world.remove("f");
+    world.folder.onCall = onCall;
+    await world.pass(90_000);
+    const refused = world.said("problem").filter((one) => "path" in one && one.path === "f");
+    await world.pass(600_000);
+    expect(world.said("problem").filter((one) => "path" in one && one.path === "f")).toEqual(
+      refused,
+    );
+    expect(world.said("in_sync").length).toBeGreaterThan(1);
+    await world.stop();
+  },
+  TIMEOUT_MS,
+);
+
+test(
   "a server that is restored again while it is joined anew does not stop that [S5, I1]",
   async () => {
     const world = new LoopWorld();
