@@ -473,6 +473,9 @@ export class SimClient {
     const { scheduler, trace } = this.#parts;
     if (event.event === "progress") return;
     trace.count(`event ${event.event}`);
+    if (event.event === "error" && event.code === "false_in_sync") {
+      this.#parts.fail(`Y8: ${this.label} was not in sync: ${event.message}`);
+    }
     if (event.event === "conflict") this.conflicts++;
     if (event.event === "held") this.held = event.id;
     if (event.event === "released") this.held = undefined;

@@ -17,14 +17,6 @@ export interface Mutant {
 }
 
 export const MUTANTS: Readonly<Record<string, Mutant>> = {
-  /** A write right after a rename hides behind the stamp that is recorded (A2, D2). */
-  "trust-placed": {
-    rule: "D2",
-    seeds: 500,
-    file: "src/client/apply-batch.ts",
-    guard: 'return a.kind === "directory" || (a.size === b.size && a.mtimeNs === b.mtimeNs);',
-    without: "return true;",
-  },
   /** A write just before new metadata hides behind them (A2). */
   "trust-young": {
     rule: "A2",
@@ -40,14 +32,6 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     file: "src/client/spelling.ts",
     guard: 'if (stat === undefined || path === "" || !fs.capabilities.foldsNames) return stat;',
     without: 'if (path !== ".") return stat;',
-  },
-  /** A node that rules left out is not looked at again where its directory goes elsewhere (R15). */
-  "forget-skipped": {
-    rule: "R15",
-    seeds: 500,
-    file: "src/client/cycle.ts",
-    guard: "for (const id of plan.skipped) store.forget(id);",
-    without: "for (const id of plan.skipped) store.clearDirty(id);",
   },
   /** An own op that comes back makes the whole remote node the base, whatever it was about. */
   "rebase-whole": {
