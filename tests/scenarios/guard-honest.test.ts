@@ -127,9 +127,14 @@ describe("what looks like an accident is held", () => {
     await share();
     for (const path of paths.slice(0, 60)) writeFileSync(alpha.join(path), "");
     await alpha.running.event("held");
-    await waitFor("all to be held", async () => (await alpha.status()).held?.count === 60);
-    expect((await alpha.status()).held?.reason).toContain("cut 60 of 80 files to nothing");
-    expect(beta.read(paths[0] ?? "")).toBe("content of 0/0.txt\n");
+    // Up to the bound is let through before it is known that more will come.
+    const passed = () => paths.filter((path) => beta.read(path) === "").length;
+    await waitFor("the rest to be held", async () => {
+      const count = (await alpha.status()).held?.count ?? 0;
+      return count + passed() === 60;
+    });
+    expect(passed()).toBeLessThanOrEqual(50);
+    expect((await alpha.status()).held?.reason).toMatch(/cut \d+ of 80 files to nothing/);
     for (const path of paths.slice(0, 60)) writeFileSync(alpha.join(path), `content of ${path}\n`);
     await lab.settled([alpha, beta]);
   }, 120_000);
