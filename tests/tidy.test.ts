@@ -1,7 +1,7 @@
 /**
  * The house's rules that a compiler and a linter do not know: which folder may import which, what
- * may be called where, sizes, markers, and that DESIGN.md's rules and the tests speak of each
- * other.
+ * may be called where, sizes, markers, and that DESIGN.md's rules, the catalogue of INVARIANTS.md
+ * and the tests speak of each other.
  *
  * Each test collects all that it finds and compares with nothing, so that a failure is the list of
  * what to mend.
@@ -99,6 +99,9 @@ const LEFT_BEHIND = new Set([
   "synced2",
 ]);
 
+/** It speaks of ids and markers without meaning any. */
+const TIDY = "tests/tidy.test.ts";
+
 const LINES_MAX = 500;
 const TEST_LINES_MAX = 800;
 const COLUMNS_MAX = 100;
@@ -111,6 +114,10 @@ interface Source {
   readonly text: string;
   /** Without comments and the insides of strings; same lines. */
   readonly code: string;
+}
+
+function textOf(path: string): string {
+  return readFileSync(join(ROOT, path), "utf8");
 }
 
 function filesBelow(directory: string): string[] {
@@ -128,7 +135,7 @@ const SOURCES: readonly Source[] = [
 ]
   .filter((path) => path.endsWith(".ts"))
   .map((path) => {
-    const text = readFileSync(join(ROOT, path), "utf8");
+    const text = textOf(path);
     return { path, text, code: withoutProse(text) };
   });
 
@@ -266,7 +273,7 @@ describe("sizes and markers", () => {
   test("no markers, no focused or skipped tests, no silenced checks", () => {
     const comments = /\b(?:TODO|FIXME|XXX|HACK)\b|@ts-(?:ignore|nocheck)|biome-ignore/;
     const calls = /\b(?:test|describe|it)\.(?:only|skip|todo)\b/;
-    const wrong = SOURCES.filter(({ path }) => path !== "tests/tidy.test.ts").flatMap((source) => [
+    const wrong = SOURCES.filter(({ path }) => path !== TIDY).flatMap((source) => [
       ...linesMatching(source, source.text, comments),
       ...linesMatching(source, source.code, calls),
     ]);
@@ -279,15 +286,19 @@ describe("sizes and markers", () => {
   });
 });
 
-describe("DESIGN.md and the tests", () => {
-  /**
-   * Ids of the catalogue of invariants (I), faults (F) and abuse (B), which DESIGN.md does not
-   * repeat.
-   */
-  const CATALOGUE = /^[IFB][0-9]+$/;
-  const design = readFileSync(join(ROOT, "src/DESIGN.md"), "utf8");
+describe("DESIGN.md, INVARIANTS.md and the tests", () => {
+  const design = textOf("src/DESIGN.md");
   const rules = [...design.matchAll(/^- \*\*([A-Z][0-9]+)\*\*/gm)].map((match) => match[1] ?? "");
-  const tests = sourcesBelow("tests").filter(({ path }) => path !== "tests/tidy.test.ts");
+  /** A row of the catalogue: its id, a sentence, the files that check it. */
+  const rows = [
+    ...textOf("src/INVARIANTS.md").matchAll(/^\| \*\*([IFB][0-9]+)\*\* \| .* \| (.*) \|$/gm),
+  ].map(([, id = "", files = ""]) => ({
+    id,
+    files: [...files.matchAll(/`([^`]+)`/g)].map((match) => match[1] ?? ""),
+  }));
+  const catalogue = rows.map(({ id }) => id);
+  const known = new Set([...rules, ...catalogue]);
+  const tests = sourcesBelow("tests").filter(({ path }) => path !== TIDY);
 
   /** Expands `R1`, `R1, R3` and `R1-R4`. */
   function idsIn(list: string): string[] {
@@ -306,8 +317,40 @@ describe("DESIGN.md and the tests", () => {
     return [...bracketed].flatMap((match) => idsIn(match[1] ?? ""));
   }
 
+  /** Ids of the catalogue anywhere in a text: `I7`, `(F67, F68)`, `B1-B4`. */
+  function catalogueIdsIn(text: string): string[] {
+    return [...text.matchAll(/(?<![\w+])[IFB][0-9]{1,2}(?:-[IFB]?[0-9]{1,2})?(?!\w)/g)].flatMap(
+      ([ids]) => idsIn(ids),
+    );
+  }
+
   test("a rule is written once", () => {
     expect(rules.filter((rule, index) => rules.indexOf(rule) !== index)).toEqual([]);
+  });
+
+  test("the catalogue has each id once, in order, and names files that check it", () => {
+    const place = (id: string) => "IFB".indexOf(id.charAt(0)) * 1000 + Number(id.slice(1));
+    expect(catalogue.toSorted((one, other) => place(one) - place(other))).toEqual(catalogue);
+    expect(catalogue.filter((id, index) => catalogue.indexOf(id) !== index)).toEqual([]);
+    expect(rows.filter(({ files }) => files.length === 0)).toEqual([]);
+    const paths = new Set(SOURCES.map(({ path }) => path));
+    const lost = rows.flatMap(({ id, files }) =>
+      files.filter((file) => !paths.has(`tests/${file}`)).map((file) => `${id}: ${file}`),
+    );
+    expect(lost).toEqual([]);
+  });
+
+  test("every id of an invariant, a fault or abuse is in the catalogue", () => {
+    const cited = [
+      ...["src/DESIGN.md", "README.md"].map((path) => ({ path, text: textOf(path) })),
+      ...SOURCES.filter(({ path }) => path !== TIDY),
+    ];
+    const wrong = cited.flatMap(({ path, text }) =>
+      catalogueIdsIn(text)
+        .filter((id) => !catalogue.includes(id))
+        .map((id) => `${path}: ${id}`),
+    );
+    expect(wrong).toEqual([]);
   });
 
   test("every rule of DESIGN.md is named by a test", () => {
@@ -315,21 +358,21 @@ describe("DESIGN.md and the tests", () => {
     expect(rules.filter((rule) => !named.has(rule))).toEqual([]);
   });
 
-  test("every rule that a test names is in DESIGN.md", () => {
+  test("every id that a test names is in one of both", () => {
     const wrong = tests.flatMap((source) =>
       idsNamedBy(source)
-        .filter((id) => !rules.includes(id) && !CATALOGUE.test(id))
+        .filter((id) => !known.has(id))
         .map((id) => `${source.path}: ${id}`),
     );
     expect([...new Set(wrong)]).toEqual([]);
   });
 
-  test("every rule that a file's header names is in DESIGN.md", () => {
+  test("every id that a file's header names is in one of both", () => {
     const wrong = SOURCES.flatMap((source) => {
       const headers = source.text.matchAll(/Rules?: ([A-Z][0-9]+(?:[-,\s*]+[A-Z]?[0-9]+)*)/g);
       return [...headers]
         .flatMap((match) => idsIn((match[1] ?? "").replaceAll("*", " ")))
-        .filter((id) => !rules.includes(id) && !CATALOGUE.test(id))
+        .filter((id) => !known.has(id))
         .map((id) => `${source.path}: ${id}`);
     });
     expect(wrong).toEqual([]);

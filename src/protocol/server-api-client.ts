@@ -294,7 +294,7 @@ async function* verifiedObjects(
     });
   }
   if (count !== digests.length) {
-    // A body without a length may end early and look whole (B62): the same request may do better.
+    // A body without a length may end early and look whole (F32): the same request may do better.
     throw new SyncedError("server_unreachable", "The server broke off while it sent objects");
   }
 }

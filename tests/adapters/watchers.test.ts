@@ -111,7 +111,7 @@ for (const [name, create] of Object.entries(WATCHERS)) {
       expect(hints.filter((hint) => hint === "(failed)")).toHaveLength(1);
     });
 
-    test("watches again when the folder is back [Y2, F67]", async () => {
+    test("watches again when the folder is back [Y2, F71]", async () => {
       const folder = join(root, "folder");
       mkdirSync(folder);
       await begin(create(folder));

@@ -110,7 +110,7 @@ describe("violationsOf() finds", () => {
     );
   });
 
-  test("a name that is undone [I2, R3]", () => {
+  test("a name that is undone [R1, R3]", () => {
     const story = new Story().renames("A", "one", "a", "c").writes("B", "a", "one", "of B");
     const { a: _, ...others } = START;
     expect(story.ends({ ...others, a: file("of B") }, { ...others, c: START.a })).toContain(
@@ -118,7 +118,7 @@ describe("violationsOf() finds", () => {
     );
   });
 
-  test("a name of one person and a directory of another, one of them undone [I2, R3]", () => {
+  test("a name of one person and a directory of another, one of them undone [R1, R3]", () => {
     const both = () => new Story().renames("A", "one", "a", "c").renames("B", "one", "a", "d/a");
     const { a, ...others } = START;
     expect(both().ends({ ...others, "d/c": a }, { ...others, c: a })).toEqual([]);

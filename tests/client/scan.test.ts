@@ -504,7 +504,7 @@ describe("disappearances", () => {
 });
 
 describe("reading", () => {
-  test("a file that changes while it is read is tried ever later [A5] [F46]", async () => {
+  test("a file that changes while it is read is tried ever later [A5] [F45]", async () => {
     const world = await agreed("a");
     const before = file(world, "a");
     world.write("a", "growing");

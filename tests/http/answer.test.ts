@@ -1,4 +1,4 @@
-/** Bodies from iterables, read by somebody who may go away. Rules: H6, B70. */
+/** Bodies from iterables, read by somebody who may go away. Rules: H6. */
 import { expect, test } from "bun:test";
 import { streamOf } from "../../src/http/answer.ts";
 

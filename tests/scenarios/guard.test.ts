@@ -185,7 +185,7 @@ describe("many files are deleted", () => {
     expect(readdirSync(beta.join("0"))).toEqual(["file-0"]);
   });
 
-  test("held survives a restart, and a stopped client takes the approval up [G2, F93]", async () => {
+  test("held survives a restart, and a stopped client takes the approval up [G2]", async () => {
     await shareFiles(100);
     for (let index = 0; index < 6; index += 1) rmSync(alpha.join(`${index}`), { recursive: true });
     const { id } = await alpha.running.event("held");

@@ -187,7 +187,7 @@ describe("the client's state is not the one that was left", () => {
     expect(beta.read("notes/1/note-4.txt")).toBe("note 4, second version\n");
   });
 
-  test("state.db is garbage: set aside, said, joins by union [S4, I44]", async () => {
+  test("state.db is garbage: set aside, said, joins by union [S4, F78]", async () => {
     const [alpha, beta] = await shareAndPart();
     await beta.stop();
     for (const name of ["state.db-wal", "state.db-shm"]) {

@@ -51,7 +51,7 @@ describe("planted bugs", () => {
   for (const [name, bug] of Object.entries(BUGS)) {
     if (bug.seeds > BUG_SEEDS_MAX) continue;
     test(
-      `"${name}" is found within ${bug.seeds} seeds [I45]`,
+      `"${name}" is found within ${bug.seeds} seeds`,
       async () => {
         expect(await firstFailure(bug)).toBeDefined();
       },
@@ -63,7 +63,7 @@ describe("planted bugs", () => {
 describe("guards that are taken out", () => {
   for (const [name, { seeds }] of Object.entries(MUTANTS)) {
     test(
-      `"${name}" is missed within ${seeds} seeds [I45]`,
+      `"${name}" is missed within ${seeds} seeds`,
       async () => {
         // In a process of its own: what is loaded here is sound.
         const command = [process.execPath, RUN, "--bug", name, "--seeds", String(seeds)];
