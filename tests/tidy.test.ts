@@ -73,6 +73,8 @@ const TOP_LEVEL = new Set([
   ".gitattributes",
   ".github",
   ".gitignore",
+  "CHANGELOG.md",
+  "CONTRIBUTING.md",
   "Dockerfile",
   "LICENSE",
   "README.md",
@@ -101,6 +103,8 @@ const LEFT_BEHIND = new Set([
 
 /** It speaks of ids and markers without meaning any. */
 const TIDY = "tests/tidy.test.ts";
+
+const PAPERS = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "src/DESIGN.md", "tests/README.md"];
 
 const LINES_MAX = 500;
 const TEST_LINES_MAX = 800;
@@ -342,7 +346,7 @@ describe("DESIGN.md, INVARIANTS.md and the tests", () => {
 
   test("every id of an invariant, a fault or abuse is in the catalogue", () => {
     const cited = [
-      ...["src/DESIGN.md", "README.md"].map((path) => ({ path, text: textOf(path) })),
+      ...PAPERS.map((path) => ({ path, text: textOf(path) })),
       ...SOURCES.filter(({ path }) => path !== TIDY),
     ];
     const wrong = cited.flatMap(({ path, text }) =>
