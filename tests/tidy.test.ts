@@ -73,6 +73,7 @@ const TOP_LEVEL = new Set([
   ".gitattributes",
   ".github",
   ".gitignore",
+  "BENCHMARKS.md",
   "CHANGELOG.md",
   "CONTRIBUTING.md",
   "Dockerfile",
