@@ -12,13 +12,13 @@ import { type FileSystem, FileSystemError, type Stat } from "../ports/filesystem
 import type { IndexEntry } from "../protocol/messages.ts";
 import type { ServerApi } from "../protocol/server-api.ts";
 import { createServerApi } from "../protocol/server-api-client.ts";
-import { digestOf } from "./displaced.ts";
-import { IgnoreFiles } from "./ignore-files.ts";
-import { meet } from "./join.ts";
-import { readMarker } from "./marker.ts";
-import type { ClientOptions, ClientWorld } from "./options.ts";
-import { Pace } from "./pace.ts";
-import { MARKER_FILE } from "./ports.ts";
+import { digestOf } from "./apply/displaced.ts";
+import { meet } from "./connect/join.ts";
+import { readMarker } from "./connect/marker.ts";
+import type { ClientOptions, ClientWorld } from "./folder/options.ts";
+import { Pace } from "./folder/pace.ts";
+import { MARKER_FILE } from "./folder/ports.ts";
+import { IgnoreFiles } from "./scan/ignore-files.ts";
 
 export interface Difference {
   readonly path: string;

@@ -12,15 +12,15 @@ import { joinPath, parentPath } from "../core/path.ts";
 import type { OpDraft, Plan, Transition } from "../core/transition.ts";
 import { pathOf, type TreeView } from "../core/tree.ts";
 import { createServerApi } from "../protocol/server-api-client.ts";
-import { EarlierVersions } from "./earlier-versions.ts";
+import { meet } from "./connect/join.ts";
+import { readMarker } from "./connect/marker.ts";
+import { RemoteLog } from "./connect/remote-log.ts";
+import { knownChunkerProfile } from "./connect/session.ts";
+import type { ClientOptions, ClientWorld } from "./folder/options.ts";
 import { approvedIn, verdictOn } from "./hold.ts";
-import { meet } from "./join.ts";
-import { readMarker } from "./marker.ts";
-import type { ClientOptions, ClientWorld } from "./options.ts";
-import { planOfState } from "./plan-of-state.ts";
-import { RemoteLog } from "./remote-log.ts";
-import { Scanner } from "./scan.ts";
-import { knownChunkerProfile } from "./session.ts";
+import { EarlierVersions } from "./plan/earlier-versions.ts";
+import { planOfState } from "./plan/plan-of-state.ts";
+import { Scanner } from "./scan/scanner.ts";
 
 export interface PlannedStep {
   readonly kind: string;

@@ -9,9 +9,9 @@ import type { DeviceId, NodeId } from "../core/identifier.ts";
 import { GUARD_WINDOW_MS } from "../core/limits.ts";
 import type { Plan } from "../core/transition.ts";
 import type { HeldChange } from "../ports/state-store.ts";
-import type { ClientPorts } from "./ports.ts";
-import { approvedByOthers, clearApprovedByOthers } from "./remote-log.ts";
-import { readSmallFile } from "./small-file.ts";
+import { approvedByOthers, clearApprovedByOthers } from "./connect/remote-log.ts";
+import type { ClientPorts } from "./folder/ports.ts";
+import { readSmallFile } from "./folder/small-file.ts";
 
 /** Written by `synced approve`: the id of the held change that a person lets through. */
 export const APPROVAL_FILE = ".synced/approved";

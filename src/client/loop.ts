@@ -7,18 +7,18 @@ import { DEFAULT_GUARD } from "../core/guard-setting.ts";
 import { RETRY_DELAY_MS_MAX, RETRY_DELAY_MS_MIN } from "../core/limits.ts";
 import type { Watch } from "../ports/watcher.ts";
 import { Agenda } from "./agenda.ts";
+import { checkQuarantine, countQuarantineScan, nextQuarantineCheckMs } from "./apply/quarantine.ts";
+import { DeviceReport } from "./connect/device-report.ts";
+import { checkRoot } from "./connect/join.ts";
+import type { Session } from "./connect/session.ts";
 import { Rounds } from "./cycle.ts";
-import { DeviceReport } from "./device-report.ts";
+import type { ClientOptions, ClientWorld, RunOutcome } from "./folder/options.ts";
+import type { ClientPorts } from "./folder/ports.ts";
+import type { Standing } from "./folder/standing.ts";
 import { Holding } from "./hold.ts";
-import { checkRoot } from "./join.ts";
-import type { ClientOptions, ClientWorld, RunOutcome } from "./options.ts";
-import type { ClientPorts } from "./ports.ts";
 import { proveInSync } from "./proof.ts";
-import { checkQuarantine, countQuarantineScan, nextQuarantineCheckMs } from "./quarantine.ts";
-import { removeEmptied } from "./remove-emptied.ts";
-import { Scanner } from "./scan.ts";
-import type { Session } from "./session.ts";
-import type { Standing } from "./standing.ts";
+import { removeEmptied } from "./scan/remove-emptied.ts";
+import { Scanner } from "./scan/scanner.ts";
 import type { Waking } from "./waking.ts";
 
 /** Hints come in bursts (a save is several): a cycle begins this long after the last one. */

@@ -9,7 +9,7 @@ import type { NodeId } from "../core/identifier.ts";
 import { type NodeState, sameContent, samePlace } from "../core/node.ts";
 import { pathOf } from "../core/tree.ts";
 import type { StateStore } from "../ports/state-store.ts";
-import type { ClientPorts } from "./ports.ts";
+import type { ClientPorts } from "./folder/ports.ts";
 
 /** Where the rows of what was found last are kept, for whoever mends it. */
 export const STRAY_KEY = "stray";

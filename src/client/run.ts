@@ -7,15 +7,15 @@ import type { Digest } from "../core/digest.ts";
 import { SyncedError } from "../core/error.ts";
 import { RETRY_DELAY_MS_MAX, RETRY_DELAY_MS_MIN } from "../core/limits.ts";
 import { FileSystemError } from "../ports/filesystem.ts";
-import { codeOfTrouble } from "./disk-trouble.ts";
-import { openState } from "./join.ts";
+import { recoverJournal } from "./apply/recover.ts";
+import { recoverCreated } from "./apply/recover-created.ts";
+import { openState } from "./connect/join.ts";
+import { isAbort } from "./connect/remote-log.ts";
+import { Session } from "./connect/session.ts";
+import { codeOfTrouble } from "./folder/disk-trouble.ts";
+import type { ClientOptions, ClientWorld, RunOutcome } from "./folder/options.ts";
+import { Standing, tellStanding } from "./folder/standing.ts";
 import { Loop, type LoopParts } from "./loop.ts";
-import type { ClientOptions, ClientWorld, RunOutcome } from "./options.ts";
-import { recoverJournal } from "./recover.ts";
-import { recoverCreated } from "./recover-created.ts";
-import { isAbort } from "./remote-log.ts";
-import { Session } from "./session.ts";
-import { Standing, tellStanding } from "./standing.ts";
 import { Waking } from "./waking.ts";
 
 /** With `once` the disk gets three tries. */

@@ -7,7 +7,7 @@ import { createFetchTransport } from "../adapters/fetch-transport.ts";
 import { openFolder } from "../adapters/open-folder.ts";
 import { systemClock } from "../adapters/system-clock.ts";
 import { checkFolder } from "../client/check.ts";
-import { RULES_KEY } from "../client/scan.ts";
+import { RULES_KEY } from "../client/scan/scanner.ts";
 import { SyncedError } from "../core/error.ts";
 import { parseFolderName } from "../core/identifier.ts";
 import { commonFlags, readToken, switchFlag, textFlag, tokenFlag } from "./flags.ts";

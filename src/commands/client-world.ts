@@ -11,7 +11,7 @@ import { openFolder } from "../adapters/open-folder.ts";
 import { createStateStoreHome } from "../adapters/sqlite-state-home.ts";
 import { systemClock } from "../adapters/system-clock.ts";
 import { systemRandom } from "../adapters/system-random.ts";
-import type { ClientWorld } from "../client/options.ts";
+import type { ClientWorld } from "../client/folder/options.ts";
 import type { Observer } from "../ports/observer.ts";
 import type { Watcher } from "../ports/watcher.ts";
 import { stateDirectoryOf } from "./folder-state.ts";

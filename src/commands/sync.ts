@@ -8,7 +8,7 @@ import { defineCommand } from "citty";
 import { widenThreadPool } from "../adapters/native-calls.ts";
 import { requireOpenFiles } from "../adapters/open-files.ts";
 import { planDryRun } from "../client/dry-run.ts";
-import type { ClientOptions, ClientWorld, RunOutcome } from "../client/options.ts";
+import type { ClientOptions, ClientWorld, RunOutcome } from "../client/folder/options.ts";
 import { runClient } from "../client/run.ts";
 import { SyncedError } from "../core/error.ts";
 import { DEFAULT_GUARD, type GuardSetting, parseGuardSetting } from "../core/guard-setting.ts";

@@ -2,11 +2,12 @@
  * ApplyWorld: a ScanWorld with a server's contents and tree, and everything that turns its news
  * into the disk: reconcile, stage, transitions, recovery. Rules: D1-D8.
  */
-import { DisplacedContents } from "../../src/client/displaced-contents.ts";
-import type { ClientPorts } from "../../src/client/ports.ts";
-import { checkQuarantine, countQuarantineScan } from "../../src/client/quarantine.ts";
-import { recoverJournal } from "../../src/client/recover.ts";
-import { type ApplyReport, applyTransitions } from "../../src/client/transition.ts";
+
+import { type ApplyReport, applyTransitions } from "../../src/client/apply/apply-plan.ts";
+import { checkQuarantine, countQuarantineScan } from "../../src/client/apply/quarantine.ts";
+import { recoverJournal } from "../../src/client/apply/recover.ts";
+import type { ClientPorts } from "../../src/client/folder/ports.ts";
+import { DisplacedContents } from "../../src/client/stage/displaced-contents.ts";
 import { Chunker } from "../../src/core/chunker.ts";
 import { type Digest, sha256 } from "../../src/core/digest.ts";
 import { SyncedError } from "../../src/core/error.ts";

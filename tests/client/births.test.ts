@@ -1,8 +1,8 @@
 /** What is remembered of who made a node, and when. Rules: G6. */
 import { expect, test } from "bun:test";
 import { openStateStore } from "../../src/adapters/sqlite-state-store.ts";
-import { Births } from "../../src/client/births.ts";
-import { Standing } from "../../src/client/standing.ts";
+import { Births } from "../../src/client/connect/births.ts";
+import { Standing } from "../../src/client/folder/standing.ts";
 import type { Event } from "../../src/core/event.ts";
 import { foldEvent } from "../../src/core/fold.ts";
 import { parseId, ROOT_ID } from "../../src/core/identifier.ts";

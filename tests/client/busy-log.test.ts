@@ -12,7 +12,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createServer, type Server } from "../../server.ts";
-import type { RunOutcome } from "../../src/client/options.ts";
+import type { RunOutcome } from "../../src/client/folder/options.ts";
 import { runClient } from "../../src/client/run.ts";
 import { openClientWorld } from "../../src/commands/client-world.ts";
 import { parseFolderName } from "../../src/core/identifier.ts";

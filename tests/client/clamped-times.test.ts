@@ -1,6 +1,6 @@
 /** Disks that cannot hold each time: what they make of it is nobody's change. Rules: N7, A2, D7. */
 import { describe, expect, test } from "bun:test";
-import { recoverCreated } from "../../src/client/recover-created.ts";
+import { recoverCreated } from "../../src/client/apply/recover-created.ts";
 import { type ApplyWorld, DEVICE, syncedWorld } from "./apply-world.ts";
 import { CALM_MS } from "./scan-world.ts";
 

@@ -1,7 +1,7 @@
 /** digestFile() against the chunker and the builder that it drives. */
 import { describe, expect, test } from "bun:test";
-import { confirmFile, digestFile } from "../../src/client/digest-file.ts";
-import { Pace } from "../../src/client/pace.ts";
+import { Pace } from "../../src/client/folder/pace.ts";
+import { confirmFile, digestFile } from "../../src/client/scan/digest-file.ts";
 import { Chunker, type ChunkerProfile } from "../../src/core/chunker.ts";
 import { EMPTY_DIGEST, sha256 } from "../../src/core/digest.ts";
 import { ManifestBuilder } from "../../src/core/manifest.ts";

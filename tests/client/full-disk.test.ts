@@ -1,8 +1,8 @@
 /** A disk that takes nothing more, in the middle of a first sync. Rules: Y1, D8, I42. */
 import { expect, test } from "bun:test";
+import { RemoteLog } from "../../src/client/connect/remote-log.ts";
 import { Rounds } from "../../src/client/cycle.ts";
 import { Holding } from "../../src/client/hold.ts";
-import { RemoteLog } from "../../src/client/remote-log.ts";
 import { DEFAULT_GUARD } from "../../src/core/guard-setting.ts";
 import { type DeviceId, parseId } from "../../src/core/identifier.ts";
 import { NEW_NODES_PER_PLAN_MAX } from "../../src/core/limits.ts";

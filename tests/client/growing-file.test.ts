@@ -1,8 +1,8 @@
 /** A file that somebody writes to all the time: what of it is taken, and how often. */
 import { describe, expect, test } from "bun:test";
-import { digestGrowing } from "../../src/client/growing-file.ts";
-import { Pace } from "../../src/client/pace.ts";
-import { Revisits } from "../../src/client/scan-memory.ts";
+import { Pace } from "../../src/client/folder/pace.ts";
+import { digestGrowing } from "../../src/client/scan/growing-file.ts";
+import { Revisits } from "../../src/client/scan/memory.ts";
 import { Chunker } from "../../src/core/chunker.ts";
 import { sha256 } from "../../src/core/digest.ts";
 import { BUSY_FILE_BYTES_MIN, BUSY_FILE_REST_MS_MIN } from "../../src/core/limits.ts";

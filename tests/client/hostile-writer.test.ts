@@ -11,10 +11,10 @@ import { type OpenedFolder, openFolder } from "../../src/adapters/open-folder.ts
 import { openStateStore } from "../../src/adapters/sqlite-state-store.ts";
 import { systemClock } from "../../src/adapters/system-clock.ts";
 import { systemRandom } from "../../src/adapters/system-random.ts";
-import type { ClientPorts } from "../../src/client/ports.ts";
-import { checkQuarantine } from "../../src/client/quarantine.ts";
-import { Scanner } from "../../src/client/scan.ts";
-import { applyTransitions } from "../../src/client/transition.ts";
+import { applyTransitions } from "../../src/client/apply/apply-plan.ts";
+import { checkQuarantine } from "../../src/client/apply/quarantine.ts";
+import type { ClientPorts } from "../../src/client/folder/ports.ts";
+import { Scanner } from "../../src/client/scan/scanner.ts";
 import { sha256 } from "../../src/core/digest.ts";
 import { type NodeId, ROOT_ID } from "../../src/core/identifier.ts";
 import type { FileContent } from "../../src/core/node.ts";

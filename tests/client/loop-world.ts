@@ -3,9 +3,9 @@
  * Y1-Y5. Counts what the client does while nothing happens to it.
  */
 
-import type { RunOutcome } from "../../src/client/options.ts";
+import type { RunOutcome } from "../../src/client/folder/options.ts";
+import { STANDING_KEY, type StandingValue } from "../../src/client/folder/standing.ts";
 import { runClient } from "../../src/client/run.ts";
-import { STANDING_KEY, type StandingValue } from "../../src/client/standing.ts";
 import type { FolderName } from "../../src/core/identifier.ts";
 import type { ClientEvent } from "../../src/ports/observer.ts";
 import type { StateStore } from "../../src/ports/state-store.ts";

@@ -1,6 +1,6 @@
 /** What a user did is durable before it is posted or agreed upon. Rules: I15, S2, I41. */
 import { describe, expect, test } from "bun:test";
-import { makeDurable } from "../../src/client/make-durable.ts";
+import { makeDurable } from "../../src/client/post/make-durable.ts";
 import type { DirectoryInode, FileInode } from "../sim/sim-disk.ts";
 import { type ApplyWorld, syncedWorld } from "./apply-world.ts";
 

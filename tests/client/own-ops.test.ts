@@ -1,7 +1,7 @@
 /** Ops whose answers were lost: what comes back of them is the base of what the disk holds by now. */
 import { describe, expect, test } from "bun:test";
 import { openStateStore } from "../../src/adapters/sqlite-state-store.ts";
-import { OwnOps } from "../../src/client/own-ops.ts";
+import { OwnOps } from "../../src/client/connect/own-ops.ts";
 import type { Event, EventKind } from "../../src/core/event.ts";
 import type { BatchId, DeviceId, OpId } from "../../src/core/identifier.ts";
 import { ROOT_ID } from "../../src/core/identifier.ts";

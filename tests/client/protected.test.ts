@@ -3,8 +3,8 @@
  * again and again. Rules: D2, D8, A8.
  */
 import { describe, expect, test } from "bun:test";
-import { ParkedNodes } from "../../src/client/parked-nodes.ts";
-import { removeEmptied } from "../../src/client/remove-emptied.ts";
+import { ParkedNodes } from "../../src/client/plan/deferred.ts";
+import { removeEmptied } from "../../src/client/scan/remove-emptied.ts";
 import { type ApplyWorld, syncedWorld } from "./apply-world.ts";
 import { CALM_MS } from "./scan-world.ts";
 

@@ -4,7 +4,7 @@ import {
   checkQuarantine,
   countQuarantineScan,
   nextQuarantineCheckMs,
-} from "../../src/client/quarantine.ts";
+} from "../../src/client/apply/quarantine.ts";
 import { type ApplyWorld, DEVICE, syncedWorld } from "./apply-world.ts";
 
 async function displacedWorld(): Promise<ApplyWorld> {

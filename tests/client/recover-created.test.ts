@@ -1,6 +1,6 @@
 /** New nodes of which a crash kept the record from being written. Rules: D7, S2, R13. */
 import { describe, expect, test } from "bun:test";
-import { recoverCreated } from "../../src/client/recover-created.ts";
+import { recoverCreated } from "../../src/client/apply/recover-created.ts";
 import { type ApplyWorld, DEVICE, syncedWorld } from "./apply-world.ts";
 
 /** All is in place when the process ends, and nothing of it is recorded. */

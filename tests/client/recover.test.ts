@@ -1,7 +1,7 @@
 /** Recovery of what only a rare crash leaves: orphans, partial downloads, a lost state. Rules: D7, I14, I23. */
 import { describe, expect, test } from "bun:test";
-import { recoverJournal } from "../../src/client/recover.ts";
-import { formerPartialPath, partialPath } from "../../src/client/stage-plan.ts";
+import { recoverJournal } from "../../src/client/apply/recover.ts";
+import { formerPartialPath, partialPath } from "../../src/client/stage/plan.ts";
 import { sha256 } from "../../src/core/digest.ts";
 import { ApplyWorld, DEVICE, syncedWorld } from "./apply-world.ts";
 

@@ -3,8 +3,8 @@
  * Rules: A1-A9.
  */
 import { openStateStore } from "../../src/adapters/sqlite-state-store.ts";
-import type { ScanReport, ScanRequest } from "../../src/client/scan.ts";
-import { Scanner } from "../../src/client/scan.ts";
+import type { ScanReport, ScanRequest } from "../../src/client/scan/scanner.ts";
+import { Scanner } from "../../src/client/scan/scanner.ts";
 import { type NodeId, ROOT_ID } from "../../src/core/identifier.ts";
 import { RETRY_DELAY_MS_MAX } from "../../src/core/limits.ts";
 import type { LocalNode } from "../../src/core/node.ts";

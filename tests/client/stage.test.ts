@@ -1,7 +1,7 @@
 /** Staging on a simulated disk: verified, durable, resumable, and with as few bytes from the server as can be. Rules: D2, C5. */
 import { describe, expect, test } from "bun:test";
-import { type StageReport, type StageWant, stageContents } from "../../src/client/stage.ts";
-import { partialPath } from "../../src/client/stage-plan.ts";
+import { partialPath } from "../../src/client/stage/plan.ts";
+import { type StageReport, type StageWant, stageContents } from "../../src/client/stage/stage.ts";
 import type { Digest } from "../../src/core/digest.ts";
 import { SyncedError } from "../../src/core/error.ts";
 import type { FileContent } from "../../src/core/node.ts";

@@ -1,7 +1,7 @@
 /** What is sent of files that change meanwhile, share chunks, or are refused on the way. */
 import { describe, expect, test } from "bun:test";
-import { type SupplyReport, supplyContents } from "../../src/client/supply.ts";
-import { PackSize } from "../../src/client/upload.ts";
+import { type SupplyReport, supplyContents } from "../../src/client/post/supply.ts";
+import { PackSize } from "../../src/client/post/upload.ts";
 import type { Digest } from "../../src/core/digest.ts";
 import { SyncedError } from "../../src/core/error.ts";
 import type { NodeId } from "../../src/core/identifier.ts";

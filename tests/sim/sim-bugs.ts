@@ -3,7 +3,7 @@
  * it would find such a bug. No product code knows of them.
  */
 
-import { QUARANTINE_DIRECTORY } from "../../src/client/ports.ts";
+import { QUARANTINE_DIRECTORY } from "../../src/client/folder/ports.ts";
 import type { RemoteNode } from "../../src/core/node.ts";
 import type { Op } from "../../src/core/op.ts";
 import { type FileSystem, FileSystemError, type FileWriter } from "../../src/ports/filesystem.ts";

@@ -2,7 +2,7 @@
  * What must hold at the end of a run, and what must never be broken on the way. Rules: I1, I2, I5,
  * I24, I25, I27.
  */
-import { STATE_DIRECTORY } from "../../src/client/ports.ts";
+import { STATE_DIRECTORY } from "../../src/client/folder/ports.ts";
 import { eventHash } from "../../src/core/canonical.ts";
 import { type Digest, EMPTY_DIGEST, sha256 } from "../../src/core/digest.ts";
 import type { ServedEvent } from "../../src/core/event.ts";

@@ -2,14 +2,15 @@
  * SimClient: one device: its disk, its user, its state database, and the incarnations of the real
  * engine that come and go over them. Rules: S2, S4, I14.
  */
-import { APPROVAL_FILE } from "../../src/client/hold.ts";
-import type { ClientOptions } from "../../src/client/options.ts";
+
+import type { ClientOptions } from "../../src/client/folder/options.ts";
 import {
   PARKING_DIRECTORY,
   QUARANTINE_DIRECTORY,
   STAGING_DIRECTORY,
   STATE_DIRECTORY,
-} from "../../src/client/ports.ts";
+} from "../../src/client/folder/ports.ts";
+import { APPROVAL_FILE } from "../../src/client/hold.ts";
 import { runClient } from "../../src/client/run.ts";
 import { SyncedError } from "../../src/core/error.ts";
 import { DEVICE_IGNORE_FILE } from "../../src/core/ignore.ts";

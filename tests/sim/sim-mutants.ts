@@ -21,7 +21,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   "trust-young": {
     rule: "A2",
     seeds: 500,
-    file: "src/client/apply-batch.ts",
+    file: "src/client/apply/batch.ts",
     guard: "this.draft.put({ ...node, identity, stamp: stamp + RACY_MARK });",
     without: "this.draft.put({ ...node, identity, stamp });",
   },
@@ -29,7 +29,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   "ignore-spelling": {
     rule: "D9",
     seeds: 500,
-    file: "src/client/spelling.ts",
+    file: "src/client/folder/spelling.ts",
     guard: 'if (stat === undefined || path === "" || !fs.capabilities.foldsNames) return stat;',
     without: 'if (path !== ".") return stat;',
   },
@@ -37,7 +37,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   "rebase-whole": {
     rule: "S2",
     seeds: 50,
-    file: "src/client/remote-log.ts",
+    file: "src/client/connect/remote-log.ts",
     guard: "if (isOwn) store.agreeOwn(event);",
     without: `if (isOwn) {
       store.putRemote(foldEvent(event));
@@ -91,7 +91,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   "forget-posted": {
     rule: "Y4",
     seeds: 500,
-    file: "src/client/own-ops.ts",
+    file: "src/client/connect/own-ops.ts",
     guard: `for (const op of batch.groups.flat()) this.#posted.add(op.opId);
     this.#keep();`,
     without: "for (const op of batch.groups.flat()) this.#posted.add(op.opId);",

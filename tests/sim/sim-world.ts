@@ -3,9 +3,10 @@
  * and edits, then a heal phase in which everything must converge, then a calm phase with exact
  * expectations, then rest. Rules: I1, I2, I5, I6, I11, I24, I25, I27, I45.
  */
-import type { ClientOptions } from "../../src/client/options.ts";
-import { QUARANTINE_DIRECTORY } from "../../src/client/ports.ts";
-import { nodeAt } from "../../src/client/recover.ts";
+
+import { nodeAt } from "../../src/client/apply/recover.ts";
+import type { ClientOptions } from "../../src/client/folder/options.ts";
+import { QUARANTINE_DIRECTORY } from "../../src/client/folder/ports.ts";
 import type { ServedEvent } from "../../src/core/event.ts";
 import type { FolderName } from "../../src/core/identifier.ts";
 import { baseName, parentPath } from "../../src/core/path.ts";

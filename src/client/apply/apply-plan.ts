@@ -1,0 +1,464 @@
+/**
+ * Transition: carries out the disk's half of a plan, in batches, each with one durability barrier.
+ * Rules: D1-D8, S2, Y1, I3, I13-I15. The order within a batch: contents staged and durable,
+ * journal, renames, directories durable, one transaction with the base last. A failure on one path
+ * is that path's; the others go on.
+ */
+import { type Digest, sha256 } from "../../core/digest.ts";
+import type { NodeId } from "../../core/identifier.ts";
+import type { Content, FileContent } from "../../core/node.ts";
+import { joinPath, parentPath } from "../../core/path.ts";
+import type { Transition } from "../../core/transition.ts";
+import { pathOf } from "../../core/tree.ts";
+import { FileSystemError, type Stat } from "../../ports/filesystem.ts";
+import type { JournalEntry } from "../../ports/state-store.ts";
+import { codeOfTrouble } from "../folder/disk-trouble.ts";
+import { type ClientPorts, STATE_DIRECTORY } from "../folder/ports.ts";
+import { ProgressReport } from "../folder/progress-report.ts";
+import { statExactly } from "../folder/spelling.ts";
+import type { DisplacedContents } from "../stage/displaced-contents.ts";
+import {
+  type StagedFile,
+  type StageReport,
+  type StageWant,
+  stageContents,
+} from "../stage/stage.ts";
+import { ApplyBatch, type ApplyFailure } from "./batch.ts";
+import { noteName } from "./former-names.ts";
+import { applyMove } from "./move.ts";
+import { prepareStateDirectories, recoverJournal } from "./recover.ts";
+import { applyCreate, applyDelete, applyMetadata, applyReplace, reportOccupied } from "./step.ts";
+import { unparkAll } from "./unpark.ts";
+
+export type { ApplyFailure } from "./batch.ts";
+
+type TransitionPorts = Pick<ClientPorts, "fs" | "store" | "api" | "observer" | "clock" | "random">;
+
+export interface ApplyOptions {
+  /** As it stands in the names of conflict copies. */
+  readonly deviceName: string;
+  /** Contents that came beside their events, by whole-file SHA-256. */
+  readonly known?: ReadonlyMap<Digest, Uint8Array>;
+  /** Outlives the calls: what they put into quarantine, a later one may read from. */
+  readonly displaced?: DisplacedContents;
+  /** What is not synced keeps a deleted directory alive here (A8). @default nothing is ignored */
+  readonly ignores?: (path: string, isDirectory: boolean) => boolean;
+}
+
+export interface ApplyReport {
+  /** Transitions that were done, and recorded. */
+  readonly applied: number;
+  /** Conflict copies that were made. */
+  readonly conflicts: number;
+  /** Paths that did not look as the last scan saw them: nothing was done there. */
+  readonly rescan: ReadonlySet<string>;
+  /** Paths with a trouble of their own, recorded as problems. */
+  readonly failed: readonly ApplyFailure[];
+}
+
+/** One fsync barrier and one transaction for so many steps, or for so many bytes. */
+const STEPS_PER_BATCH_MAX = 1_000;
+const BYTES_PER_BATCH_MAX = 64 * 1024 * 1024;
+
+/**
+ * Carries out these steps in their order. May be called again with the same ones: a step that was
+ * done already finds another disk than expected and is skipped.
+ *
+ * @throws {SyncedError} as ServerApi does when contents cannot be fetched, and when `signal`
+ * aborts; all that was done before is recorded
+ * @throws {FileSystemError} where a directory cannot be made durable
+ */
+export async function applyTransitions(
+  ports: TransitionPorts,
+  transitions: readonly Transition[],
+  options: ApplyOptions,
+  signal: AbortSignal,
+): Promise<ApplyReport> {
+  prepareStateDirectories(ports.fs);
+  const application = new Application(ports, options, signal);
+  if (ports.store.journal().length > 0) application.rescan(await recoverJournal(ports, options));
+  return application.run(transitions);
+}
+
+class Application {
+  readonly #ports: TransitionPorts;
+  readonly #options: ApplyOptions;
+  readonly #signal: AbortSignal;
+  readonly #progress: ProgressReport;
+  readonly #rescan = new Set<string>();
+  /** How many steps of each node are still to come. */
+  readonly #coming = new Map<NodeId, number>();
+  /** Nodes whose places other spellings have. */
+  readonly #taken = new Set<NodeId>();
+  readonly #failed: ApplyFailure[] = [];
+  /** Metadata of files that belong to another user: each becomes a copy of this one's own. */
+  readonly #asCopies: Transition[] = [];
+  #applied = 0;
+  #conflicts = 0;
+
+  constructor(ports: TransitionPorts, options: ApplyOptions, signal: AbortSignal) {
+    this.#ports = ports;
+    this.#options = options;
+    this.#signal = signal;
+    this.#progress = new ProgressReport(ports, "apply");
+  }
+
+  rescan(paths: Iterable<string>): void {
+    for (const path of paths) this.#rescan.add(path);
+  }
+
+  async run(planned: readonly Transition[]): Promise<ApplyReport> {
+    const transitions = planned.map((step) => replacingShared(this.#ports, step));
+    for (const step of transitions) {
+      this.#progress.expect(contentOf(step)?.size ?? 0);
+      this.#coming.set(idOf(step), (this.#coming.get(idOf(step)) ?? 0) + 1);
+    }
+    for (const step of transitions) if (this.#isTaken(step)) this.#taken.add(idOf(step));
+    await this.#runBatches(cutBatches(transitions));
+    const copies = this.#asCopies.splice(0);
+    for (const step of copies) this.#progress.expect(contentOf(step)?.size ?? 0);
+    if (copies.length > 0) await this.#runBatches(cutBatches(copies));
+    this.#progress.end();
+    // What could not be judged to its end has another chance, before its user misses it.
+    if (this.#ports.store.journal().length > 0) {
+      this.rescan(await recoverJournal(this.#ports, this.#options));
+    }
+    const rescan = new Set([...this.#rescan].filter((path) => !isOurs(path)));
+    return { applied: this.#applied, conflicts: this.#conflicts, rescan, failed: this.#failed };
+  }
+
+  async #runBatches(batches: readonly (readonly Transition[])[]): Promise<void> {
+    let staging = this.#stage(batches[0] ?? []);
+    for (const [index, steps] of batches.entries()) {
+      const stage = await staging;
+      // The next contents are on their way while these are put in place.
+      const next = stage.stop === undefined ? (batches[index + 1] ?? []) : [];
+      staging = this.#stage(next);
+      const isFull = stage.failed.some(({ code }) => code === "storage_full");
+      const isLast = next.length === 0 || isFull || this.#signal.aborted;
+      try {
+        await this.#apply(steps, stage, isLast);
+        if (stage.stop !== undefined) throw stage.stop;
+        if (isLast) this.#signal.throwIfAborted();
+      } catch (error) {
+        this.#drop(await staging);
+        throw error;
+      }
+      if (!isLast) continue;
+      this.#drop(await staging);
+      break;
+    }
+  }
+
+  /** Never rejects for trouble with the server: the report says it. */
+  #stage(steps: readonly Transition[]): Promise<StageReport> {
+    const wants: StageWant[] = [];
+    for (const step of steps) {
+      const content = contentOf(step);
+      if (content === undefined || this.#taken.has(idOf(step))) continue;
+      const displaced = this.#options.displaced?.sourcesOf(idOf(step), content) ?? [];
+      wants.push({ id: idOf(step), content, reuse: [...displaced, ...this.#reuse(step)] });
+    }
+    const { known } = this.#options;
+    const options = { signal: this.#signal, ...(known === undefined ? {} : { known }) };
+    return stageContents(this.#ports, wants, options);
+  }
+
+  /**
+   * True where a twin has the place and stays, or what has the place cannot leave it, or the
+   * directory cannot be made: what cannot be put there is not fetched again and again (D9). The
+   * step itself finds the same, and tells of it.
+   */
+  #isTaken(step: Transition): boolean {
+    const { fs, store } = this.#ports;
+    if (!fs.capabilities.foldsNames || (step.kind !== "create" && step.kind !== "move"))
+      return false;
+    const { id, parent, name } = step.kind === "create" ? step.node : step;
+    const occupant = store.local.child(parent, name)?.id;
+    if (this.#taken.has(parent) || (occupant !== undefined && this.#taken.has(occupant)))
+      return true;
+    const directory = pathOf(store.local, parent);
+    if (directory === undefined) return false;
+    const path = joinPath(directory, name);
+    const there = this.#look(path);
+    if (there === undefined || statExactly(fs, path) !== undefined) return false;
+    const twin = store.localByIdentity(there.identity)?.id;
+    return twin !== undefined && twin !== id && (!this.#coming.has(twin) || this.#taken.has(twin));
+  }
+
+  #look(path: string): Stat | undefined {
+    try {
+      return this.#ports.fs.stat(path);
+    } catch (error) {
+      if (error instanceof FileSystemError) return undefined;
+      throw error;
+    }
+  }
+
+  /** An edited file has most of its new chunks already. */
+  #reuse(step: Transition): StageWant["reuse"] & object {
+    if (step.kind !== "replace") return [];
+    const { content } = step.expected;
+    const path = pathOf(this.#ports.store.local, step.id);
+    return path === undefined || content.kind !== "file" ? [] : [{ path, content }];
+  }
+
+  /** @param isLast nothing may stay in the parking after it. */
+  async #apply(steps: readonly Transition[], stage: StageReport, isLast: boolean): Promise<void> {
+    const batch = new ApplyBatch(this.#ports, this.#options.deviceName);
+    batch.isComing = (id) => (this.#coming.get(id) ?? 0) > 0;
+    const known = new Set(this.#failed.map(({ id }) => id));
+    batch.hasFailed = (id) => known.has(id) || batch.failed.some((failure) => failure.id === id);
+    for (const path of this.#rescan) batch.rescan.add(path);
+    for (const failure of stage.failed) {
+      const path = this.#pathAt(batch, steps, failure.id);
+      batch.fail({ ...failure, path });
+    }
+    const staged = new Map(stage.staged);
+    const journal = new Journal(this.#ports, batch, staged);
+    for (const [index, step] of steps.entries()) {
+      this.#coming.set(idOf(step), (this.#coming.get(idOf(step)) ?? 0) - 1);
+      const file = staged.get(idOf(step));
+      if (contentOf(step) !== undefined && file === undefined) {
+        this.#reportTaken(batch, step);
+        continue;
+      }
+      const id = journal.write(steps, index);
+      await this.#take(batch, step, file, id);
+      this.#progress.done();
+      if (batch.pace.step()) await batch.pace.rest();
+    }
+    if (isLast) unparkAll(batch);
+    await batch.commit();
+    this.#options.displaced?.add(batch.displaced, this.#ports.store);
+    this.#applied += batch.applied;
+    this.#conflicts += batch.conflicts;
+    for (const failure of batch.failed) this.#failed.push(failure);
+    for (const path of batch.rescan) this.#rescan.add(path);
+  }
+
+  #reportTaken(batch: ApplyBatch, step: Transition): void {
+    if (!this.#taken.has(idOf(step))) return;
+    const path = step.kind === "create" ? batch.pathOfPlace(step.node) : undefined;
+    // Where its directory could not be made, or another node could not leave, that has been told.
+    if (path === undefined) return;
+    try {
+      if (statExactly(batch.ports.fs, path) === undefined) reportOccupied(batch, idOf(step), path);
+    } catch (error) {
+      if (!(error instanceof FileSystemError)) throw error;
+      this.#blame(batch, step, error);
+    }
+  }
+
+  async #take(
+    batch: ApplyBatch,
+    step: Transition,
+    staged: StagedFile | undefined,
+    journal: string | undefined,
+  ): Promise<void> {
+    try {
+      switch (step.kind) {
+        case "create":
+          return applyCreate(batch, step, staged);
+        case "replace":
+          return await applyReplace(batch, step, staged, journal ?? this.#ports.random.id());
+        case "metadata":
+          return applyMetadata(batch, step);
+        case "move":
+          return applyMove(batch, step);
+        case "delete":
+          return await applyDelete(batch, step, journal, this.#options.ignores ?? (() => false));
+      }
+    } catch (error) {
+      if (!(error instanceof FileSystemError)) throw error;
+      this.#blame(batch, step, error);
+    }
+  }
+
+  /**
+   * A step that failed is a problem of its path, unless what it found there is only not what was
+   * scanned.
+   */
+  #blame(batch: ApplyBatch, step: Transition, error: FileSystemError): void {
+    if (step.kind === "metadata" && error.code === "denied") {
+      const { id, content, expected } = step;
+      this.#asCopies.push({ kind: "replace", id, content, expected });
+      return;
+    }
+    const id = idOf(step);
+    const path = this.#pathAt(batch, [step], id);
+    if (error.code === "denied") {
+      batch.fail({ id, path, ...protection(path) });
+      return;
+    }
+    batch.rescan.add(path);
+    if (error.code === "not_directory" || isGone(this.#ports, parentPath(path))) {
+      batch.rescan.add(parentPath(path));
+      return;
+    }
+    batch.fail({ id, path, code: codeOfTrouble(error), message: error.message });
+  }
+
+  #pathAt(batch: ApplyBatch, steps: readonly Transition[], id: NodeId): string {
+    const step = steps.find((candidate) => idOf(candidate) === id);
+    if (step?.kind === "create") return batch.pathOfPlace(step.node) ?? step.node.name;
+    if (step?.kind === "move") return batch.pathOfPlace(step) ?? step.name;
+    return batch.path(id) ?? pathOf(this.#ports.store.remote, id) ?? "";
+  }
+
+  /** Staged for a batch that will not come. */
+  #drop(stage: StageReport): void {
+    for (const { path } of stage.staged.values()) {
+      try {
+        this.#ports.fs.removeFile(path);
+      } catch (error) {
+        // Recovery removes it at the next start.
+        if (!(error instanceof FileSystemError)) throw error;
+      }
+    }
+  }
+}
+
+/**
+ * Writes the notes that recovery needs, many in one transaction, before the first of these steps is
+ * taken. What is noted and then not done, recovery finds undone.
+ */
+class Journal {
+  readonly #ports: TransitionPorts;
+  readonly #batch: ApplyBatch;
+  readonly #staged: ReadonlyMap<NodeId, StagedFile>;
+  readonly #written = new Map<number, string>();
+  /** Every step before this one has its entry, or needs none. */
+  #looked = 0;
+
+  constructor(ports: TransitionPorts, batch: ApplyBatch, staged: ReadonlyMap<NodeId, StagedFile>) {
+    this.#ports = ports;
+    this.#batch = batch;
+    this.#staged = staged;
+  }
+
+  /** @returns the id of the entry of that step; undefined where none is needed. */
+  write(steps: readonly Transition[], index: number): string | undefined {
+    if (index < this.#looked) return this.#written.get(index);
+    const entries: Omit<JournalEntry, "order">[] = [];
+    // Up to the next step that changes paths: entries hold paths as they are at their steps.
+    for (this.#looked = index; this.#looked < steps.length; this.#looked += 1) {
+      const step = steps[this.#looked];
+      if (step === undefined || step.kind === "create" || step.kind === "move") break;
+      const entry = this.#entryOf(step);
+      if (entry === undefined) continue;
+      entries.push(entry);
+      this.#written.set(this.#looked, entry.id);
+    }
+    if (entries.length === 0) return undefined;
+    for (const { id, path } of entries) noteName(this.#ports.fs, id, path);
+    this.#ports.store.transaction(() => {
+      for (const entry of entries) this.#ports.store.addJournal(entry);
+    });
+    return this.#written.get(index);
+  }
+
+  #entryOf(step: Transition): Omit<JournalEntry, "order"> | undefined {
+    const path = this.#batch.path(idOf(step));
+    if (path === undefined) return undefined;
+    if (step.kind === "delete" && step.expected.content.kind !== "directory") {
+      const id = this.#ports.random.id<string>();
+      return { id, kind: "delete", node: step.id, path, ...oldDigestOf(step.expected.content) };
+    }
+    if (step.kind !== "replace") return undefined;
+    const id = this.#staged.get(step.id)?.id;
+    if (step.content.kind === "file" && id === undefined) return undefined;
+    return {
+      id: id ?? this.#ports.random.id<string>(),
+      kind: step.conflict === undefined ? "replace" : "conflict",
+      node: step.id,
+      path,
+      ...oldDigestOf(step.expected.content),
+      newDigest: digestOfContent(step.content) ?? sha256(""),
+    };
+  }
+}
+
+/**
+ * Metadata that is set through one hard link shows through all of them: such a file is replaced by
+ * a copy of its own.
+ */
+function replacingShared({ fs, store }: TransitionPorts, step: Transition): Transition {
+  if (step.kind !== "metadata") return step;
+  const path = pathOf(store.local, step.id);
+  if (path === undefined) return step;
+  try {
+    if ((fs.stat(path)?.links ?? 1) === 1) return step;
+  } catch (error) {
+    if (!(error instanceof FileSystemError)) throw error;
+    return step;
+  }
+  const { id, content, expected } = step;
+  return { kind: "replace", id, content, expected };
+}
+
+function oldDigestOf(content: Content): { oldDigest?: Digest } {
+  const oldDigest = digestOfContent(content);
+  return oldDigest === undefined ? {} : { oldDigest };
+}
+
+function digestOfContent(content: Content): Digest | undefined {
+  switch (content.kind) {
+    case "file":
+      return content.sha256;
+    case "symlink":
+      return sha256(content.target);
+    case "directory":
+      return undefined;
+  }
+}
+
+function idOf(step: Transition): NodeId {
+  return step.kind === "create" ? step.node.id : step.id;
+}
+
+/** Only a person helps: to look at it again and again would not. */
+function protection(path: string) {
+  const step = "see who owns it and its directory, their permissions and their flags";
+  const message = `Cannot change "${path}": this user may not; ${step}`;
+  return { code: "file_protected", message } as const;
+}
+
+/** The file content that has to be staged for a step. */
+function contentOf(step: Transition): FileContent | undefined {
+  if (step.kind !== "create" && step.kind !== "replace") return undefined;
+  const content = step.kind === "create" ? step.node.content : step.content;
+  return content.kind === "file" ? content : undefined;
+}
+
+function cutBatches(transitions: readonly Transition[]): Transition[][] {
+  const batches: Transition[][] = [];
+  let bytes = 0;
+  for (const step of transitions) {
+    const size = contentOf(step)?.size ?? 0;
+    const last = batches.at(-1);
+    const isFull = last === undefined || last.length >= STEPS_PER_BATCH_MAX;
+    if (isFull || (bytes + size > BYTES_PER_BATCH_MAX && size > 0)) {
+      batches.push([step]);
+      bytes = size;
+    } else {
+      last.push(step);
+      bytes += size;
+    }
+  }
+  return batches;
+}
+
+/** What is below the state directory no scan looks at. */
+function isOurs(path: string): boolean {
+  return path === STATE_DIRECTORY || path.startsWith(`${STATE_DIRECTORY}/`);
+}
+
+function isGone({ fs }: TransitionPorts, directory: string): boolean {
+  try {
+    return fs.stat(directory)?.kind !== "directory";
+  } catch (error) {
+    if (error instanceof FileSystemError) return false;
+    throw error;
+  }
+}

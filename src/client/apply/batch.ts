@@ -1,0 +1,274 @@
+/**
+ * ApplyBatch: what was done on the disk since the last barrier, and the barrier: directories made
+ * durable, then one transaction that records all of it, the base last. Rules: S2, I15, D2, D3, D8.
+ */
+import type { Digest } from "../../core/digest.ts";
+import type { ErrorCode } from "../../core/error.ts";
+import type { NodeId } from "../../core/identifier.ts";
+import type { EncodedManifestObject } from "../../core/manifest.ts";
+import type { LocalNode, Place } from "../../core/node.ts";
+import { baseName, joinPath, parentPath } from "../../core/path.ts";
+import { pathOf } from "../../core/tree.ts";
+import { FileSystemError, type Stat } from "../../ports/filesystem.ts";
+import type { ClientEvent } from "../../ports/observer.ts";
+import type { ConflictCopy } from "../../ports/state-store.ts";
+import { Pace } from "../folder/pace.ts";
+import { type ClientPorts, QUARANTINE_DIRECTORY, STAGING_DIRECTORY } from "../folder/ports.ts";
+import { RACY_MARK } from "../scan/content.ts";
+import type { DisplacedContent } from "../stage/displaced-contents.ts";
+import { forgetName } from "./former-names.ts";
+import { ApplyDraft } from "./overlay.ts";
+
+export type ApplyPorts = Pick<ClientPorts, "fs" | "store" | "observer" | "clock" | "random">;
+
+export interface ApplyFailure {
+  readonly id: NodeId;
+  readonly path: string;
+  readonly code: ErrorCode;
+  readonly message: string;
+}
+
+/** Equals no stamp that a file system gives: the next scan looks at the bytes. */
+const UNKNOWN_STAMP = "";
+
+export class ApplyBatch {
+  readonly ports: ApplyPorts;
+  readonly deviceName: string;
+  readonly draft: ApplyDraft;
+  readonly pace: Pace;
+  /** Paths that did not look as expected. */
+  readonly rescan = new Set<string>();
+  readonly failed: ApplyFailure[] = [];
+  /** Nodes with a step that is still to come: only such a one may be moved out of another's way. */
+  isComing: (id: NodeId) => boolean = () => false;
+  /** Nodes with a trouble of their own, of earlier batches too. */
+  hasFailed: (id: NodeId) => boolean = (id) => this.failed.some((failure) => failure.id === id);
+  conflicts = 0;
+  applied = 0;
+  readonly #touched = new Set<string>();
+  /** Files that were changed where they stand. */
+  readonly #changed = new Set<string>();
+  readonly #manifests: EncodedManifestObject[] = [];
+  readonly #copies: ConflictCopy[] = [];
+  readonly #resolved: string[] = [];
+  /** Journal entries whose file could not be removed. */
+  readonly #stuck = new Set<string>();
+  readonly #quarantined: { id: string; node: NodeId; path: string; digest: Digest }[] = [];
+  readonly #leftovers = new Map<string, boolean>();
+  readonly #done: string[] = [];
+  readonly #events: ClientEvent[] = [];
+
+  constructor(ports: ApplyPorts, deviceName: string) {
+    this.ports = ports;
+    this.deviceName = deviceName;
+    this.draft = new ApplyDraft(ports.store.local);
+    this.pace = new Pace(ports.clock);
+  }
+
+  path(id: NodeId): string | undefined {
+    return pathOf(this.draft, id);
+  }
+
+  pathOfPlace({ parent, name }: Place): string | undefined {
+    const directory = this.path(parent);
+    return directory === undefined ? undefined : joinPath(directory, name);
+  }
+
+  /** The directory entry at `path` was made, taken away or replaced. */
+  touch(path: string): void {
+    this.#touched.add(parentPath(path));
+  }
+
+  /** The file at `path` was changed where it stands. */
+  touchFile(path: string): void {
+    this.#changed.add(path);
+  }
+
+  /**
+   * Records a node as it now stands at `path`. Whatever this client just did to a file, a user may
+   * have written to it in the same tick of the kernel's clock and put its mtime back: such a stamp
+   * tells nothing, and the bytes are looked at once more (A2).
+   *
+   * @param before what was put there, looked at before; where the path shows anything else by now,
+   * somebody was faster: the node is recorded with a stamp that sends the next scan there.
+   */
+  putPlaced(node: Omit<LocalNode, "stamp">, path: string, before: Stat): void {
+    const now = this.look(path);
+    const isAsPlaced =
+      now !== undefined && isSameSight(now, before) && now.executable === before.executable;
+    if (!isAsPlaced) this.putUnknown({ ...node, stamp: UNKNOWN_STAMP }, path);
+    else if (node.content.kind === "file") this.putRacy(node, now);
+    else this.draft.put({ ...node, stamp: now.stamp });
+  }
+
+  /** What stands there now; undefined also where nobody can say. */
+  look(path: string): Stat | undefined {
+    try {
+      return this.ports.fs.stat(path);
+    } catch (error) {
+      if (error instanceof FileSystemError) return undefined;
+      throw error;
+    }
+  }
+
+  /** Records a file whose bytes the next scan has to look at, whatever the stamp says (A2). */
+  putRacy(node: Omit<LocalNode, "stamp">, { identity, stamp }: Stat): void {
+    this.draft.put({ ...node, identity, stamp: stamp + RACY_MARK });
+  }
+
+  /** Records a node that somebody changes right now. */
+  putUnknown(node: LocalNode, path: string): void {
+    this.draft.put({ ...node, stamp: UNKNOWN_STAMP });
+    this.rescan.add(path);
+  }
+
+  /**
+   * A place was free on disk although the tree has another node there: its user just took it away.
+   * It goes with all that is below it; what was moved elsewhere the scan finds as something new.
+   */
+  dropGhost({ parent, name }: Place, id: NodeId): void {
+    const ghost = this.draft.child(parent, name);
+    if (ghost === undefined || ghost.id === id) return;
+    const doomed = [ghost.id];
+    for (let next = doomed.pop(); next !== undefined; next = doomed.pop()) {
+      for (const child of this.draft.children(next)) doomed.push(child.id);
+      this.draft.remove(next);
+    }
+    const path = this.pathOfPlace({ parent, name });
+    if (path !== undefined) this.rescan.add(path);
+  }
+
+  /** What was put into quarantine with all that is known about it. */
+  readonly displaced: DisplacedContent[] = [];
+
+  /** Bytes that nobody needs any more, unless someone still writes to them (D3). */
+  putQuarantine(entry: { id: string; node: NodeId; path: string; digest: Digest }): void {
+    this.#touched.add(QUARANTINE_DIRECTORY);
+    this.#quarantined.push(entry);
+  }
+
+  putConflict(copy: ConflictCopy): void {
+    this.conflicts += 1;
+    this.#copies.push(copy);
+  }
+
+  putManifests(objects: readonly EncodedManifestObject[]): void {
+    for (const object of objects) this.#manifests.push(object);
+  }
+
+  putLeftover(identity: string, leftover: boolean): void {
+    this.#leftovers.set(identity, leftover);
+  }
+
+  /** What this batch made of it; undefined where it said nothing. */
+  leftoverNow(identity: string): boolean | undefined {
+    return this.#leftovers.get(identity);
+  }
+
+  /** What this journal entry is about needs no recovery any more, unless it could not be removed. */
+  resolve(journal: string): void {
+    if (!this.#stuck.has(journal)) this.#resolved.push(journal);
+  }
+
+  /** One transition is done. */
+  done(kind: "create" | "modify" | "move" | "delete", path: string, from?: string): void {
+    this.applied += 1;
+    this.#done.push(path);
+    const event = { event: "change", direction: "down", kind, path } as const;
+    this.#events.push(from === undefined ? event : { ...event, from });
+  }
+
+  fail(failure: ApplyFailure): void {
+    this.failed.push(failure);
+  }
+
+  /**
+   * Removes one of our own entries below the state directory; what cannot be removed is left to
+   * recovery, which needs its journal entry to know what it is.
+   */
+  discard(path: string): void {
+    try {
+      this.ports.fs.removeFile(path);
+    } catch (error) {
+      if (!(error instanceof FileSystemError)) throw error;
+      this.#stuck.add(baseName(path));
+    }
+  }
+
+  /**
+   * The barrier. After it the disk durably is as the draft says, and the store says so.
+   *
+   * @throws {FileSystemError} where something cannot be made durable: nothing is recorded then
+   * (I41), and the next scan finds what was done.
+   */
+  async commit(): Promise<void> {
+    const { fs, store, clock, observer } = this.ports;
+    if (this.#touched.size > 0) {
+      await fs.syncDirectories([...this.#touched, STAGING_DIRECTORY, QUARANTINE_DIRECTORY]);
+    }
+    const [failure] = await fs.sync(this.#changed);
+    if (failure !== undefined) throw failure;
+    const sinceMs = clock.now();
+    const news = this.#newFailures();
+    // What fails again and again leaves nothing to write (Y5).
+    if (this.#isIdle && news.length === 0) return;
+    store.transaction(() => {
+      for (const { digest, bytes } of this.#manifests) store.putManifest(digest, bytes);
+      for (const [identity, leftover] of this.#leftovers) store.setLeftover(identity, leftover);
+      for (const [id, node] of this.draft.changes()) {
+        if (node !== undefined) store.agreeLocal(node);
+        else {
+          store.removeLocal(id);
+          store.removeConflict(id);
+          if (store.remote.get(id) === undefined) store.settle(id);
+        }
+      }
+      for (const copy of this.#copies) store.putConflict(copy);
+      for (const entry of this.#quarantined) store.putQuarantine({ ...entry, sinceMs, scans: 0 });
+      for (const id of this.#resolved) store.removeJournal(id);
+      for (const path of this.#done) store.setProblem(path, undefined);
+      for (const { path, code, message } of this.failed) {
+        store.setProblem(path, { path, code, message });
+      }
+    });
+    const waiting = new Set(this.#quarantined.map(({ id }) => id));
+    for (const id of this.#resolved) if (!waiting.has(id)) forgetName(fs, id);
+    for (const event of this.#events) observer.emit(event);
+    for (const { path, of } of this.#copies) observer.emit({ event: "conflict", path, of });
+    for (const { path, code, message } of news) {
+      observer.emit({ event: "problem", path, code, message });
+    }
+  }
+
+  /** Nothing was done or found that has to be recorded. */
+  get #isIdle(): boolean {
+    const lists = [this.#manifests, this.#copies, this.#quarantined, this.#resolved, this.#done];
+    return (
+      this.draft.isEmpty && this.#leftovers.size === 0 && lists.every((list) => list.length === 0)
+    );
+  }
+
+  /** A trouble that lasts is told once, not at each try. */
+  #newFailures(): readonly ApplyFailure[] {
+    if (this.failed.length === 0) return [];
+    const known = new Map(this.ports.store.problems().map((problem) => [problem.path, problem]));
+    return this.failed.filter(({ path, code, message }) => {
+      const before = known.get(path);
+      return before?.code !== code || before.message !== message;
+    });
+  }
+}
+
+/**
+ * The same file with the same bytes, as far as can be seen; a rename changes the ctime and so the
+ * stamp.
+ */
+export function isSameSight(a: Stat, b: Stat): boolean {
+  return a.identity === b.identity && looksAlike(a, b);
+}
+
+/** An overlay gives a file of its lower layer another identity when it is first changed or moved. */
+export function looksAlike(a: Stat, b: Stat): boolean {
+  if (a.kind !== b.kind) return false;
+  return a.kind === "directory" || (a.size === b.size && a.mtimeNs === b.mtimeNs);
+}

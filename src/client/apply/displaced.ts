@@ -1,0 +1,108 @@
+/**
+ * Displaced entries: looking at what stands in a place before it is swapped out, and judging what
+ * came out. Rules: D2, D3, D4, A2, I3.
+ */
+
+import { type Digest, Sha256, sha256 } from "../../core/digest.ts";
+import type { Content, LocalNode } from "../../core/node.ts";
+import { joinPath } from "../../core/path.ts";
+import type { FileSystem, Stat } from "../../ports/filesystem.ts";
+import type { Pace } from "../folder/pace.ts";
+import { QUARANTINE_DIRECTORY } from "../folder/ports.ts";
+import { RACY_MARK } from "../scan/content.ts";
+import { type ApplyBatch, isSameSight } from "./batch.ts";
+
+/** A file or symlink that stood in its place as the last scan saw it, a moment ago. */
+export interface Sighting {
+  readonly stat: Stat;
+  readonly content: Content;
+  /** Its stamp was taken too early to be trusted: only its bytes tell. */
+  readonly isRacy: boolean;
+}
+
+/** @returns undefined where anything else stands there by now, or nothing. */
+export function sight(fs: FileSystem, path: string, known: LocalNode): Sighting | undefined {
+  const stat = fs.stat(path);
+  if (stat === undefined || stat.identity !== known.identity) return undefined;
+  const isRacy = known.stamp === stat.stamp + RACY_MARK;
+  if (!isRacy && known.stamp !== stat.stamp) return undefined;
+  return { stat, content: known.content, isRacy };
+}
+
+/**
+ * True where what came out holds what was seen. Its bytes tell, unless it looks as it did; what a
+ * user wrote between the look and the step, time put back, quarantine still finds (D3).
+ */
+export async function isUntouched(
+  batch: ApplyBatch,
+  path: string,
+  seen: Sighting,
+): Promise<boolean> {
+  const { fs } = batch.ports;
+  const { content } = seen;
+  const now = fs.stat(path);
+  if (now === undefined || now.kind !== content.kind) return false;
+  if (content.kind === "symlink") return fs.readLink(path) === content.target;
+  if (content.kind !== "file" || now.size !== content.size) return false;
+  if (isSameSight(now, seen.stat) && !seen.isRacy) return true;
+  return (await digestOf(fs, path, batch.pace)) === content.sha256;
+}
+
+const BLOCK_BYTES = 256 * 1024;
+
+/**
+ * SHA-256 of a file as it is now; of a symlink's target. @returns undefined for what has no bytes.
+ */
+export async function digestOf(
+  fs: FileSystem,
+  path: string,
+  pace: Pace,
+): Promise<Digest | undefined> {
+  const reader = fs.open(path);
+  if (reader === undefined) {
+    const target = fs.readLink(path);
+    return target === undefined ? undefined : sha256(target);
+  }
+  try {
+    const hash = new Sha256();
+    const buffer = new Uint8Array(Math.min(BLOCK_BYTES, Math.max(1, reader.stat().size)));
+    let position = 0;
+    for (;;) {
+      const count = reader.read(buffer, position);
+      if (count === 0) return hash.digest();
+      hash.update(buffer.subarray(0, count));
+      position += count;
+      if (pace.block(count)) await pace.rest();
+    }
+  } finally {
+    reader.close();
+  }
+}
+
+/** Where a node stood when it was displaced. */
+export interface FormerPlace {
+  readonly node: LocalNode;
+  readonly directory: string;
+}
+
+/**
+ * Keeps bytes that are on the server too, until it is certain that nobody writes to them late. A
+ * symlink cannot be written to, and no link ever stays in quarantine (I23).
+ */
+export function setDisplacedAside(
+  batch: ApplyBatch,
+  from: string,
+  id: string,
+  { node, directory }: FormerPlace,
+): void {
+  if (node.content.kind !== "file") {
+    batch.discard(from);
+    return;
+  }
+  const path = joinPath(QUARANTINE_DIRECTORY, id);
+  if (from !== path) batch.ports.fs.moveNoReplace(from, path);
+  const { content } = node;
+  const place = joinPath(directory, node.name);
+  batch.putQuarantine({ id, node: node.id, path: place, digest: content.sha256 });
+  batch.displaced.push({ id, node: node.id, content });
+}

@@ -1,0 +1,177 @@
+/**
+ * A rename on the disk. Rules: D5, I3, I13. Replaces nothing: an occupant that the tree knows
+ * trades places, one that it does not know stops the step.
+ */
+import { PARKING_ID } from "../../core/identifier.ts";
+import type { LocalNode } from "../../core/node.ts";
+import { joinPath } from "../../core/path.ts";
+import type { Transition } from "../../core/transition.ts";
+import { pathOf } from "../../core/tree.ts";
+import { type FileSystem, FileSystemError, type Stat } from "../../ports/filesystem.ts";
+import { PARKING_DIRECTORY } from "../folder/ports.ts";
+import { RACY_MARK } from "../scan/content.ts";
+import { type ApplyBatch, isSameSight, looksAlike } from "./batch.ts";
+import { moveEntry } from "./move-by-parts.ts";
+import { isGhostly, reportOccupied } from "./step.ts";
+
+type MoveStep = Extract<Transition, { kind: "move" }>;
+
+/** A node where it stands, as it looked just now. */
+interface Standing {
+  readonly node: LocalNode;
+  readonly path: string;
+  readonly stat: Stat;
+}
+
+export function applyMove(batch: ApplyBatch, step: MoveStep): void {
+  const moving = standingOf(batch, batch.draft.get(step.id));
+  const to = batch.pathOfPlace(step);
+  if (moving === undefined || to === undefined || moving.path === to) return;
+  if (isGhostly(batch, step, to)) return;
+  const moved = moveEntry(batch, step.id, moving.path, to);
+  if (moved === "absent") {
+    batch.rescan.add(moving.path).add(to);
+    return;
+  }
+  if (moved === "exists" && !tradePlaces(batch, step, moving, to)) return;
+  if (moved === "moved") batch.dropGhost(step, step.id);
+  batch.touch(moving.path);
+  batch.touch(to);
+  const { parent, name, conflictOf } = step;
+  const origin = conflictOf === undefined ? {} : { conflictOf };
+  putMoved(batch, moving, { ...moving.node, parent, name, ...origin }, to);
+  if (parent === PARKING_ID) return;
+  batch.done("move", to, moving.path);
+  if (conflictOf === undefined) return;
+  const of = pathOf(batch.ports.store.remote, conflictOf.node) ?? moving.path;
+  batch.putConflict({ node: step.id, path: to, of });
+}
+
+/** @returns undefined, and a path to scan, where the node is not where the tree says. */
+function standingOf(batch: ApplyBatch, node: LocalNode | undefined): Standing | undefined {
+  const path = node === undefined ? undefined : batch.path(node.id);
+  if (node === undefined || path === undefined) return undefined;
+  const stat = batch.ports.fs.stat(path);
+  if (stat?.identity === node.identity) return { node, path, stat };
+  batch.rescan.add(path);
+  return undefined;
+}
+
+/**
+ * @returns true when the moving node has the place and its occupant stands elsewhere, as drafted.
+ */
+function tradePlaces(batch: ApplyBatch, step: MoveStep, moving: Standing, to: string): boolean {
+  const { fs } = batch.ports;
+  if (fs.stat(to)?.identity === moving.node.identity) return respell(batch, moving, to);
+  const known = batch.draft.child(step.parent, step.name);
+  if (known === undefined) return tradeWithTwin(batch, step, moving, to);
+  const occupant = standingOf(batch, known);
+  // One whose step could not be done stays: its new place would look like a rename by the user.
+  if (occupant === undefined || !batch.isComing(occupant.node.id)) {
+    batch.rescan.add(to);
+    return false;
+  }
+  const { parent, name } = moving.node;
+  const traded = { ...occupant.node, parent, name };
+  // What stands in the parking carries its own id as its name: an occupant may not get another's.
+  if (parent === PARKING_ID) return tradeByParking(batch, moving, occupant, to);
+  const swapped = exchangeEntries(fs, moving.path, to);
+  if (swapped === "unsupported") return tradeByParking(batch, moving, occupant, to);
+  if (swapped === "absent") {
+    batch.rescan.add(moving.path).add(to);
+    return false;
+  }
+  putMoved(batch, occupant, traded, moving.path);
+  return true;
+}
+
+/** Where one of them is a directory that rename(2) does not move, they go one after the other. */
+function exchangeEntries(fs: FileSystem, a: string, b: string): ReturnType<FileSystem["exchange"]> {
+  try {
+    return fs.exchange(a, b);
+  } catch (error) {
+    if (error instanceof FileSystemError && error.code === "other_device") return "unsupported";
+    throw error;
+  }
+}
+
+/** A folding file system has another node's spelling of the name there (D9). */
+function tradeWithTwin(batch: ApplyBatch, step: MoveStep, moving: Standing, to: string): boolean {
+  const { fs, store } = batch.ports;
+  const there = fs.stat(to);
+  const known = there === undefined ? undefined : store.localByIdentity(there.identity);
+  const twin = known === undefined ? undefined : batch.draft.get(known.id);
+  if (twin === undefined || !batch.isComing(twin.id)) {
+    reportOccupied(batch, step.id, to);
+    return false;
+  }
+  // An exchange would leave the twin's spelling there.
+  const occupant = standingOf(batch, twin);
+  return occupant !== undefined && tradeByParking(batch, moving, occupant, to);
+}
+
+/**
+ * A folding file system finds the node itself under its new spelling: it gets there by way of the
+ * parking.
+ */
+function respell(batch: ApplyBatch, moving: Standing, to: string): boolean {
+  const { fs } = batch.ports;
+  const parked = joinPath(PARKING_DIRECTORY, moving.node.id);
+  if (moveEntry(batch, moving.node.id, moving.path, parked) !== "moved") return false;
+  batch.touch(parked);
+  if (fs.moveNoReplace(parked, to) === "moved") return true;
+  putParked(batch, moving);
+  batch.rescan.add(to);
+  return false;
+}
+
+/**
+ * Without exchange, three renames. Where one is refused the occupant stays parked; the next plan
+ * brings it out.
+ */
+function tradeByParking(
+  batch: ApplyBatch,
+  moving: Standing,
+  occupant: Standing,
+  to: string,
+): boolean {
+  const { fs } = batch.ports;
+  const parked = joinPath(PARKING_DIRECTORY, occupant.node.id);
+  if (moveEntry(batch, occupant.node.id, occupant.path, parked) !== "moved") {
+    batch.rescan.add(occupant.path);
+    return false;
+  }
+  batch.touch(occupant.path);
+  batch.touch(parked);
+  const isMoved = moveEntry(batch, moving.node.id, moving.path, to) === "moved";
+  const { parent, name } = isMoved ? moving.node : occupant.node;
+  const back = isMoved ? moving.path : occupant.path;
+  if (!isMoved) batch.rescan.add(moving.path).add(occupant.path);
+  if (parent === PARKING_ID) putParked(batch, occupant);
+  else if (fs.moveNoReplace(parked, back) === "moved") {
+    putMoved(batch, occupant, { ...occupant.node, parent, name }, back);
+  } else {
+    batch.rescan.add(back);
+    putParked(batch, occupant);
+  }
+  return isMoved;
+}
+
+function putParked(batch: ApplyBatch, { node, stat }: Standing): void {
+  const place = { parent: PARKING_ID, name: node.id };
+  const path = joinPath(PARKING_DIRECTORY, node.id);
+  putMoved(batch, { node, path, stat }, { ...node, ...place }, path);
+}
+
+/** A rename keeps the bytes, but its tick of the clock may hide a write (A2). */
+function putMoved(batch: ApplyBatch, before: Standing, node: LocalNode, path: string): void {
+  const { stamp } = before.node;
+  const wasSeen = stamp === before.stat.stamp || stamp === before.stat.stamp + RACY_MARK;
+  const now = batch.look(path);
+  if (now === undefined) batch.putUnknown(node, path);
+  else if (node.content.kind === "file" && wasSeen && looksAlike(now, before.stat)) {
+    batch.putRacy(node, now);
+  } else if (node.content.kind !== "file" && isSameSight(now, before.stat)) {
+    batch.draft.put({ ...node, stamp: now.stamp });
+  } else batch.putUnknown(node, path);
+}

@@ -1,0 +1,95 @@
+/**
+ * Quarrels: two devices that save one file again and again. What loses next becomes the next
+ * version of the copy that lost before, so that each has one copy and the history has the others.
+ * Rules: R13, I3.
+ */
+import { conflictName } from "../../core/conflict.ts";
+import type { NodeId } from "../../core/identifier.ts";
+import { QUARREL_PAUSE_MS_MAX } from "../../core/limits.ts";
+import { type LocalNode, sameBytes, samePlace } from "../../core/node.ts";
+import { joinPath, parentPath } from "../../core/path.ts";
+import { FileSystemError } from "../../ports/filesystem.ts";
+import type { StateStore } from "../../ports/state-store.ts";
+import { QUARANTINE_DIRECTORY } from "../folder/ports.ts";
+import type { ApplyBatch } from "./batch.ts";
+import { isUntouched, type Sighting, setDisplacedAside, sight } from "./displaced.ts";
+import { noteName } from "./former-names.ts";
+
+/** The copy that this device made last in the same quarrel, as it stands. */
+export interface FormerCopy {
+  readonly node: LocalNode;
+  readonly path: string;
+  readonly seen: Sighting;
+}
+
+/**
+ * The copy whose next version the lost bytes are (R13): made of an earlier version of the same file
+ * a short while ago, untouched by anybody since, as its name tells, and kept in the history.
+ */
+export function formerCopy(
+  batch: ApplyBatch,
+  lost: { readonly directory: string; readonly parent: NodeId | undefined; readonly name: string },
+): FormerCopy | undefined {
+  const { store, fs, clock } = batch.ports;
+  const of = joinPath(lost.directory, lost.name);
+  for (const copy of store.conflicts()) {
+    const node = copy.of === of ? batch.draft.get(copy.node) : undefined;
+    if (node?.content.kind !== "file" || node.parent !== lost.parent) continue;
+    const { mtimeNs, sha256: hash6Source } = node.content;
+    const source = { name: lost.name, device: batch.deviceName, mtimeNs, hash6Source };
+    if (node.name !== conflictName({ ...source, attempt: 0 }) || !isAgreed(store, node)) continue;
+    if (isDisplaced(store, node)) continue;
+    const path = joinPath(lost.directory, node.name);
+    const seen = sight(fs, path, node);
+    const isRecent = seen !== undefined && seen.stat.changedMs > clock.now() - QUARREL_PAUSE_MS_MAX;
+    if (isRecent) return { node, path, seen };
+  }
+  return undefined;
+}
+
+/** The server has it, as it is and where it is. */
+function isAgreed({ base, remote }: Pick<StateStore, "base" | "remote">, node: LocalNode): boolean {
+  return [base.get(node.id), remote.get(node.id)].every(
+    (known) =>
+      known !== undefined && samePlace(known, node) && sameBytes(known.content, node.content),
+  );
+}
+
+/**
+ * A file of its user's own that only lost its place (R6, R9): it got that name later than its
+ * bytes, while a copy gets both at once.
+ */
+function isDisplaced(store: Pick<StateStore, "remoteRow">, { id }: LocalNode): boolean {
+  const row = store.remoteRow(id);
+  return row !== undefined && row.placeVersion > row.contentVersion;
+}
+
+/**
+ * Takes a copy out of the folder for the next version of its node, which stands under its own name
+ * already.
+ *
+ * @returns false where it has to stay.
+ */
+export async function retireCopy(
+  batch: ApplyBatch,
+  { node, path, seen }: FormerCopy,
+): Promise<boolean> {
+  const { fs, random } = batch.ports;
+  const id = random.id<string>();
+  const out = joinPath(QUARANTINE_DIRECTORY, id);
+  try {
+    noteName(fs, id, path);
+    if (fs.moveNoReplace(path, out) !== "moved") return false;
+    batch.touch(path);
+    if (await isUntouched(batch, out, seen)) {
+      setDisplacedAside(batch, out, id, { node, directory: parentPath(path) });
+      return true;
+    }
+    // Somebody works on it: it stays, and the scan looks at it.
+    batch.rescan.add(path);
+    fs.moveNoReplace(out, path);
+  } catch (error) {
+    if (!(error instanceof FileSystemError)) throw error;
+  }
+  return false;
+}

@@ -1,0 +1,121 @@
+/**
+ * The marker: `.synced/marker.json` says what this folder is and which state database belongs to
+ * it. Rules: S4, G1.
+ */
+import { SyncedError } from "../../core/error.ts";
+import {
+  type DeviceId,
+  type FolderName,
+  parseFolderName,
+  parseId,
+  type ServerId,
+} from "../../core/identifier.ts";
+import type { FileSystem, Stat } from "../../ports/filesystem.ts";
+import type { Random } from "../../ports/random.ts";
+import { MARKER_FILE, STAGING_DIRECTORY, STATE_DIRECTORY } from "../folder/ports.ts";
+import { readSmallFile } from "../folder/small-file.ts";
+
+export interface Marker {
+  readonly version: 1;
+  readonly server: ServerId;
+  readonly folder: FolderName;
+  readonly device: DeviceId;
+  /** Identity of the root directory: a copied folder has another one. */
+  readonly root: string;
+  /**
+   * How to reach the server and who this is there, for when the state database is lost; markers of
+   * the first versions do not say.
+   */
+  readonly serverUrl?: string;
+  readonly deviceName?: string;
+  /** As `sync --guard` took it; absent where nobody set it. */
+  readonly guard?: string;
+  /** Equal to the state database's: it is the one that was left. */
+  readonly run: string;
+  /** The next run id while it is being written to the database: either is good. */
+  readonly nextRun?: string;
+}
+
+/** A marker is a few hundred bytes; anything longer is not one. */
+const MARKER_BYTES_MAX = 4096;
+
+/** The last marker of each folder: it is looked at in every turn, and is seldom another one. */
+const lastRead = new WeakMap<FileSystem, { readonly stat: Stat; readonly marker: Marker }>();
+
+/**
+ * @returns undefined when there is none.
+ * @throws {SyncedError} `folder_unusable` when it is not a marker of this version.
+ */
+export function readMarker(fs: FileSystem): Marker | undefined {
+  const stat = fs.stat(MARKER_FILE);
+  if (stat === undefined) return undefined;
+  const last = lastRead.get(fs);
+  const isSame = last?.stat.identity === stat.identity && last.stat.stamp === stat.stamp;
+  if (isSame) return last.marker;
+  const text = readSmallFile(fs, MARKER_FILE, MARKER_BYTES_MAX);
+  if (text === undefined) return undefined;
+  const marker = parseMarker(text);
+  lastRead.set(fs, { stat, marker });
+  return marker;
+}
+
+/** @throws {SyncedError} `folder_unusable` when it is not a marker of this version. */
+export function parseMarker(text: string): Marker {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value !== "object" || value === null) throw new Error("not an object");
+    const record = new Map<string, unknown>(Object.entries(value));
+    const field = (name: string): string => {
+      const found = record.get(name);
+      if (typeof found !== "string") throw new Error(`no ${name}`);
+      return found;
+    };
+    if (record.get("version") !== 1) throw new Error("another version");
+    const marker: Marker = {
+      version: 1,
+      server: parseId<ServerId>(field("server")),
+      folder: parseFolderName(field("folder")),
+      device: parseId<DeviceId>(field("device")),
+      root: field("root"),
+      run: field("run"),
+    };
+    const optional = (name: "serverUrl" | "deviceName" | "guard" | "nextRun") =>
+      record.has(name) ? { [name]: field(name) } : {};
+    return {
+      ...marker,
+      ...optional("serverUrl"),
+      ...optional("deviceName"),
+      ...optional("guard"),
+      ...optional("nextRun"),
+    };
+  } catch (cause) {
+    throw new SyncedError(
+      "folder_unusable",
+      `Cannot read ${MARKER_FILE}: it is damaged or from a newer version; move the .synced directory away to join this folder anew`,
+      { path: MARKER_FILE, cause },
+    );
+  }
+}
+
+/** Durable when it resolves; a reader sees the old or the new marker. */
+export async function writeMarker(
+  { fs, random }: { readonly fs: FileSystem; readonly random: Random },
+  marker: Marker,
+): Promise<void> {
+  const staged = `${STAGING_DIRECTORY}/marker-${random.id()}`;
+  const writer = fs.createFile(staged);
+  try {
+    writer.write(new TextEncoder().encode(`${JSON.stringify(marker, undefined, 2)}\n`));
+    await writer.sync();
+  } finally {
+    writer.close();
+  }
+  if (fs.moveNoReplace(staged, MARKER_FILE) === "exists") {
+    if (fs.exchange(staged, MARKER_FILE) === "exchanged") fs.removeFile(staged);
+    else {
+      fs.removeFile(MARKER_FILE);
+      fs.moveNoReplace(staged, MARKER_FILE);
+    }
+  }
+  await fs.syncDirectories([STATE_DIRECTORY, STAGING_DIRECTORY]);
+}

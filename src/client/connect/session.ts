@@ -1,0 +1,199 @@
+/**
+ * Session: one folder's dealings with its server: who it is, whether it answers, where the log is
+ * pulled from. Rules: G5, S4, S5, Y3, Y4.
+ */
+import type { ChunkerProfile } from "../../core/chunker.ts";
+import type { Digest } from "../../core/digest.ts";
+import { SyncedError } from "../../core/error.ts";
+import {
+  CHUNK_SIZE_BYTES_AVERAGE,
+  CHUNK_SIZE_BYTES_MAX,
+  CHUNK_SIZE_BYTES_MIN,
+  ONCE_UNREACHABLE_MS,
+} from "../../core/limits.ts";
+import type { StateStore } from "../../ports/state-store.ts";
+import { createServerApi } from "../../protocol/server-api-client.ts";
+import type { ClientOptions, ClientWorld } from "../folder/options.ts";
+import type { ClientPorts } from "../folder/ports.ts";
+import { Connection, isPassing } from "./connection.ts";
+import { bind, greet, type OpenedState } from "./join.ts";
+import type { Marker } from "./marker.ts";
+import { RemoteLog } from "./remote-log.ts";
+import { isDiverged, isRejoining, rejoinRestored } from "./rollback.ts";
+
+const CHUNKER_KEY = "chunker";
+
+export class Session {
+  readonly ports: ClientPorts;
+  readonly log: RemoteLog;
+  readonly connection: Connection;
+  readonly #world: ClientWorld;
+  readonly #options: ClientOptions;
+  readonly #opened: OpenedState;
+  readonly #startedMs: number;
+  #marker: Marker | undefined;
+  /** The marker is of this run. */
+  #isBound = false;
+
+  constructor(
+    world: ClientWorld,
+    options: ClientOptions,
+    { opened, wake }: { readonly opened: OpenedState; readonly wake: () => void },
+  ) {
+    const { serverUrl, folder, token } = options;
+    const { transport, clock, fs, watcher, random, observer, instruments } = world;
+    const api = createServerApi({
+      transport,
+      clock,
+      serverUrl,
+      folder,
+      ...(token === undefined ? undefined : { token }),
+      ...(instruments === undefined ? undefined : { instruments }),
+    });
+    this.ports = { fs, watcher, clock, random, observer, store: opened.store, api };
+    this.log = new RemoteLog(this.ports, opened.device);
+    this.connection = new Connection(this.ports, wake);
+    this.#world = world;
+    this.#options = options;
+    this.#opened = opened;
+    this.#marker = opened.marker;
+    this.#startedMs = clock.monotonic();
+  }
+
+  /** Of this run; undefined until the folder has joined. */
+  get marker(): Marker | undefined {
+    return this.#isBound ? this.#marker : undefined;
+  }
+
+  /** The folder's, as the server said when it joined. */
+  get chunkerProfile(): ChunkerProfile {
+    return knownChunkerProfile(this.ports.store);
+  }
+
+  /** With `once`: the server has been out of reach for too long. */
+  get gaveUp(): boolean {
+    const { clock } = this.ports;
+    return this.#options.once && clock.monotonic() - this.#startedMs > ONCE_UNREACHABLE_MS;
+  }
+
+  /**
+   * A folder that never joined, or lost its state, needs the server; one that did join begins
+   * without it.
+   *
+   * @returns false when the run ends before the folder has joined.
+   */
+  async firstContact(signal: AbortSignal): Promise<boolean> {
+    while (!signal.aborted) {
+      try {
+        await this.#connect(signal);
+        return true;
+      } catch (cause) {
+        if (!(cause instanceof SyncedError) || !cause.kind.retriable) throw cause;
+        this.connection.offline(cause);
+        if (this.#opened.marker !== undefined && !this.#opened.union) {
+          await this.#bind(this.#opened.marker.server);
+          return true;
+        }
+        if (this.gaveUp) return false;
+        const { clock } = this.ports;
+        await clock.sleep((this.connection.dueAtMs ?? 0) - clock.monotonic(), signal);
+      }
+    }
+    return false;
+  }
+
+  /**
+   * Asks the server when it is time: who it is (G5), for news, for a stream. Otherwise folds what
+   * the stream brought.
+   */
+  async keepUp(signal: AbortSignal): Promise<void> {
+    const { connection, log } = this;
+    if (connection.isDue) {
+      await this.attempt(() => this.#connect(signal));
+    } else if (connection.isOnline && (log.hasStreamed || log.isBehind)) {
+      await this.attempt(async () => {
+        if (!log.foldStreamed() || log.isBehind) await this.#pull(signal);
+      });
+    }
+  }
+
+  /**
+   * Does what talks to the server: trouble that passes means offline, anything else ends the run.
+   */
+  async attempt(work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (cause) {
+      if (isDiverged(cause)) return this.connection.diverged(cause);
+      if (!isPassing(cause)) throw cause;
+      this.connection.offline(cause);
+      if (cause.code !== "server_unreachable") this.connection.trouble(cause);
+    }
+  }
+
+  /** Asked only of bytes of unknown origin: where nobody answers they are kept as a user's. */
+  async isInHistory(digest: Digest, signal: AbortSignal): Promise<boolean> {
+    try {
+      return await this.ports.api.hasContent(digest, signal);
+    } catch (cause) {
+      if (signal.aborted || !(cause instanceof SyncedError)) throw cause;
+      return false;
+    }
+  }
+
+  async #connect(signal: AbortSignal): Promise<void> {
+    const { store, api, observer } = this.ports;
+    const { hello, folder } = await greet(
+      api,
+      { serverUrl: this.#options.serverUrl, marker: this.#marker },
+      signal,
+    );
+    if (!this.#isBound) {
+      store.setValue(CHUNKER_KEY, folder.chunker);
+      await this.#bind(hello.serverId);
+      const { union } = this.#opened;
+      const { created, name } = folder;
+      const { serverUrl: server, deviceName: device } = this.#options;
+      observer.emit({ event: "joined", folder: name, server, device, created, union });
+    }
+    await this.#pull(signal);
+    this.connection.online(this.log, signal);
+  }
+
+  async #bind(server: Marker["server"]): Promise<void> {
+    const { device } = this.#opened;
+    const binding = { options: this.#options, server, device };
+    this.#marker = await bind(this.#world, this.ports.store, binding);
+    this.#isBound = true;
+  }
+
+  /** By pages; a log that does not contain the cursor was restored from a backup. */
+  async #pull(signal: AbortSignal): Promise<void> {
+    if (isRejoining(this.ports)) return rejoinRestored(this.ports, this.log, signal);
+    try {
+      await this.log.catchUp(signal);
+    } catch (cause) {
+      if (!isDiverged(cause)) throw cause;
+      await rejoinRestored(this.ports, this.log, signal);
+    }
+  }
+}
+
+const DEFAULT_PROFILE: ChunkerProfile = {
+  minBytes: CHUNK_SIZE_BYTES_MIN,
+  averageBytes: CHUNK_SIZE_BYTES_AVERAGE,
+  maxBytes: CHUNK_SIZE_BYTES_MAX,
+};
+
+/**
+ * The folder's profile as the server said when the folder joined; before that the one new folders
+ * get.
+ */
+export function knownChunkerProfile(store: StateStore): ChunkerProfile {
+  const known = store.value(CHUNKER_KEY);
+  return isProfile(known) ? known : DEFAULT_PROFILE;
+}
+
+function isProfile(value: unknown): value is ChunkerProfile {
+  return typeof value === "object" && value !== null && "minBytes" in value && "maxBytes" in value;
+}

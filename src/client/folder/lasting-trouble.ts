@@ -1,0 +1,26 @@
+/** Codes of trouble that neither time nor news mends. Rules: Y3, Y4, D9. */
+import type { ErrorCode } from "../../core/error.ts";
+
+/** Such a path is no part of what can be in sync here: it is only listed. */
+export const NEVER_SYNCED: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  "name_collision",
+  "file_protected",
+  "file_unreadable",
+  "unsupported_kind",
+  "unsupported_name",
+  "other_file_system",
+  "invalid_path",
+  "reserved_name",
+  "path_too_long",
+  "batch_too_large",
+]);
+
+/** No news from the log will change these. */
+export const FINAL_REFUSALS: ReadonlySet<string> = new Set([
+  "invalid_path",
+  "reserved_name",
+  "path_too_long",
+  "kind_change",
+  "invalid_manifest",
+  "idempotency_key_reused",
+]);

@@ -1,0 +1,50 @@
+/** What `runClient` (run.ts) is given and what it answers. */
+import type { GuardSetting } from "../../core/guard-setting.ts";
+import type { FolderName } from "../../core/identifier.ts";
+import type { Clock } from "../../ports/clock.ts";
+import type { FileSystem } from "../../ports/filesystem.ts";
+import type { ClientInstruments } from "../../ports/instruments.ts";
+import type { Observer } from "../../ports/observer.ts";
+import type { Random } from "../../ports/random.ts";
+import type { StateStoreHome } from "../../ports/state-store.ts";
+import type { Transport } from "../../ports/transport.ts";
+import type { Watcher } from "../../ports/watcher.ts";
+
+/** The world of one client on one folder. */
+export interface ClientWorld {
+  readonly fs: FileSystem;
+  readonly watcher: Watcher;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly observer: Observer;
+  readonly stores: StateStoreHome;
+  readonly transport: Transport;
+  /** @default nothing is counted */
+  readonly instruments?: ClientInstruments;
+}
+
+export interface ClientOptions {
+  /** Base URL of the server, without a path. */
+  readonly serverUrl: string;
+  readonly folder: FolderName;
+  readonly deviceName: string;
+  readonly token?: string;
+  /** How many deletions are held. @default DEFAULT_GUARD */
+  readonly guard?: GuardSetting;
+  /** End when in sync. */
+  readonly once: boolean;
+  /** Time between full scans. @default FULL_SCAN_INTERVAL_MS */
+  readonly fullScanIntervalMs: number;
+}
+
+export interface RunOutcome {
+  /** `in_sync` and `unreachable` only with `once`. */
+  readonly end: "in_sync" | "held" | "unreachable" | "stopped";
+  /** Made in this run. */
+  readonly conflicts: number;
+  /** Open at the end. */
+  readonly problems: number;
+}
+
+// run.ts: runClient(world: ClientWorld, options: ClientOptions, signal: AbortSignal):
+// Promise<RunOutcome>

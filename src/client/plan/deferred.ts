@@ -1,0 +1,201 @@
+/**
+ * ParkedNodes: nodes whose last try failed. They are left alone for a while, longer each time, and
+ * their trouble is listed for as long as it lasts. Rules: D8, Y3, I43.
+ */
+import type { ErrorCode } from "../../core/error.ts";
+import type { NodeId } from "../../core/identifier.ts";
+import { parentPath } from "../../core/path.ts";
+import type { Plan } from "../../core/transition.ts";
+import { pathOf } from "../../core/tree.ts";
+import type { Problem } from "../../ports/state-store.ts";
+import { NEVER_SYNCED } from "../folder/lasting-trouble.ts";
+import type { ClientPorts } from "../folder/ports.ts";
+import { SCAN_CODES } from "../scan/problems.ts";
+
+const DELAY_MS_MIN = 1_000;
+const DELAY_MS_MAX = 300_000;
+/**
+ * A plan costs about 0.04 ms a dirty node, whatever comes of it: spread over so long, tries of
+ * however much waits take a few thousandths of a processor.
+ */
+const DELAY_MS_PER_DIRTY_NODE = 15;
+
+interface Parked {
+  readonly code: ErrorCode;
+  readonly untilMs: number;
+  readonly delayMs: number;
+}
+
+export class ParkedNodes {
+  readonly #ports: Pick<ClientPorts, "store" | "clock" | "observer">;
+  readonly #parked = new Map<NodeId, Parked>();
+  readonly #delays = new Map<NodeId, number>();
+  readonly #troubles = new Map<NodeId, Problem>();
+  /** Their paths and the directories that these are in; undefined where it has to be made anew. */
+  #places: Set<string> | undefined;
+
+  /** What an earlier run could not do is tried again at once, and told again where it still fails. */
+  constructor(ports: Pick<ClientPorts, "store" | "clock" | "observer">) {
+    this.#ports = ports;
+    const { store } = ports;
+    for (const { path, code } of store.problems()) {
+      if (!SCAN_CODES.has(code)) store.setProblem(path, undefined);
+    }
+  }
+
+  get size(): number {
+    return this.#parked.size;
+  }
+
+  has(id: NodeId): boolean {
+    return this.#parked.has(id);
+  }
+
+  /** True while something waits that the next try may well carry out. */
+  get awaitsRetry(): boolean {
+    for (const { code } of this.#parked.values()) if (!NEVER_SYNCED.has(code)) return true;
+    return false;
+  }
+
+  /** When the next try is due (Clock.monotonic); undefined where nothing waits for one. */
+  get retryAtMs(): number | undefined {
+    if (this.#parked.size === 0) return undefined;
+    let earliest = Number.POSITIVE_INFINITY;
+    for (const { untilMs } of this.#parked.values()) earliest = Math.min(earliest, untilMs);
+    const { store, clock } = this.#ports;
+    const spreadMs = Math.min(DELAY_MS_MAX, store.dirtyCount() * DELAY_MS_PER_DIRTY_NODE);
+    return Math.max(earliest, clock.monotonic() + spreadMs);
+  }
+
+  /**
+   * Something happened at the path: what waits there, or right below it, need not wait longer.
+   *
+   * @returns false where nothing does.
+   */
+  hear(path: string): boolean {
+    const troubles = this.#troubles.values();
+    this.#places ??= new Set(
+      troubles.flatMap((trouble) => [trouble.path, parentPath(trouble.path)]),
+    );
+    if (!this.#places.has(path)) return false;
+    for (const [id, { path: at }] of this.#troubles) {
+      if (at === path || parentPath(at) === path) this.#parked.delete(id);
+    }
+    return true;
+  }
+
+  /** Leaves a node alone whose trouble is recorded already. */
+  park({ id, path, code, message }: Problem & { readonly id: NodeId }): void {
+    this.#delay(id, code);
+    this.#trouble(id, { path, code, message });
+  }
+
+  #trouble(id: NodeId, trouble: Problem): void {
+    if (this.#troubles.get(id)?.path !== trouble.path) this.#places = undefined;
+    this.#troubles.set(id, trouble);
+  }
+
+  /** Leaves a node alone, records its trouble and tells of it. */
+  tell(id: NodeId, code: ErrorCode, message: string): void {
+    const { store, observer } = this.#ports;
+    this.#delay(id, code);
+    const path = pathOf(store.local, id) ?? pathOf(store.remote, id);
+    if (path === undefined) return;
+    this.#trouble(id, { path, code, message });
+    store.setProblem(path, { path, code, message });
+    observer.emit({ event: "problem", path, code, message });
+  }
+
+  #delay(id: NodeId, code: ErrorCode): void {
+    const before = this.#parked.get(id)?.delayMs ?? this.#delays.get(id);
+    const delayMs = Math.min(DELAY_MS_MAX, (before ?? DELAY_MS_MIN / 2) * 2);
+    this.#delays.set(id, delayMs);
+    this.#parked.set(id, { untilMs: this.#ports.clock.monotonic() + delayMs, delayMs, code });
+  }
+
+  /**
+   * What belongs below a directory that cannot be made, or where a node stands that cannot leave,
+   * waits with it; what others wait for comes first in a plan. So does a directory that is to go
+   * while something in it cannot.
+   */
+  parkWithOthers({ transitions }: Plan): void {
+    if (this.#parked.size === 0) return;
+    for (const step of transitions) {
+      const awaited = this.#awaitedBy(step);
+      const id = step.kind === "create" ? step.node.id : step.id;
+      if (awaited !== undefined) this.#parked.set(id, awaited);
+    }
+  }
+
+  #awaitedBy(step: Plan["transitions"][number]): Parked | undefined {
+    const { local } = this.#ports.store;
+    if (step.kind === "delete") {
+      if (step.expected.content.kind !== "directory") return undefined;
+      const stuck = local.children(step.id).find(({ id }) => this.#parked.has(id));
+      return stuck === undefined ? undefined : this.#parked.get(stuck.id);
+    }
+    if (step.kind !== "create" && step.kind !== "move") return undefined;
+    const { parent, name } = step.kind === "create" ? step.node : step;
+    const occupant = local.child(parent, name)?.id;
+    return this.#parked.get(parent) ?? (occupant && this.#parked.get(occupant));
+  }
+
+  /** The plan without what waits. */
+  takenOut(plan: Plan): Plan {
+    if (this.#parked.size === 0) return plan;
+    this.parkWithOthers(plan);
+    const ops = new Map([...plan.ops].filter(([id]) => !this.#parked.has(id)));
+    const transitions = plan.transitions.filter(
+      (step) => !this.#parked.has(step.kind === "create" ? step.node.id : step.id),
+    );
+    return { ...plan, ops, transitions };
+  }
+
+  /**
+   * A problem ends with the wish: its node was settled in another way than by being carried out.
+   * One that lasts is still listed after a scan that found nothing wrong at its path.
+   */
+  forgetSolved(): void {
+    if (this.#troubles.size === 0) return;
+    const { store } = this.#ports;
+    const dirty = new Set(store.dirty());
+    const listed = new Map(store.problems().map((problem) => [problem.path, problem]));
+    for (const [id, trouble] of this.#troubles) {
+      const { path } = trouble;
+      const problem = listed.get(path);
+      if (dirty.has(id)) {
+        if (problem === undefined && this.#parked.has(id)) store.setProblem(path, trouble);
+        continue;
+      }
+      this.#troubles.delete(id);
+      this.#places = undefined;
+      this.#delays.delete(id);
+      this.#parked.delete(id);
+      if (problem !== undefined && !SCAN_CODES.has(problem.code)) store.setProblem(path, undefined);
+    }
+  }
+
+  /**
+   * Lets those be tried again whose time has come, and those in whose way something stood that a
+   * scan does not find any more.
+   */
+  unpark(): void {
+    if (this.#parked.size === 0) return;
+    const { clock, store } = this.#ports;
+    const now = clock.monotonic();
+    const listed = new Set(store.problems().map(({ path }) => path));
+    for (const [id, { untilMs }] of this.#parked) {
+      const trouble = this.#troubles.get(id);
+      const isObstacle = trouble !== undefined && OBSTACLES.has(trouble.code);
+      const isGone = isObstacle && !listed.has(trouble.path);
+      if (untilMs <= now || isGone) this.#parked.delete(id);
+    }
+  }
+}
+
+/** What a scan finds in the place of a node from elsewhere. */
+const OBSTACLES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  "unsupported_kind",
+  "other_file_system",
+  "file_unreadable",
+]);

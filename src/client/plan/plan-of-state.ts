@@ -1,0 +1,31 @@
+/** A plan for what the state says of the three trees. Rules: Y1, R1-R15. */
+import type { NodeId } from "../../core/identifier.ts";
+import { reconcile } from "../../core/reconcile.ts";
+import type { Plan } from "../../core/transition.ts";
+import type { StateStore } from "../../ports/state-store.ts";
+import type { Scanner } from "../scan/scanner.ts";
+import type { EarlierVersions } from "./earlier-versions.ts";
+
+/** A plan, of all that is dirty or of a part. */
+export interface PlannedPart {
+  readonly plan: Plan;
+  readonly isWhole: boolean;
+}
+
+export function planOfState(
+  store: StateStore,
+  dirty: readonly NodeId[],
+  parts: { readonly scanner: Scanner; readonly device: string; readonly earlier: EarlierVersions },
+): Plan {
+  const { scanner, device, earlier } = parts;
+  return reconcile({
+    base: store.base,
+    local: store.local,
+    remote: store.remote,
+    remoteRow: (id) => store.remoteRow(id),
+    dirty,
+    ignores: (path, isDirectory) => scanner.ignoreRules.ignores(path, isDirectory),
+    device,
+    isEarlier: (id, content) => earlier.has(id, content),
+  });
+}

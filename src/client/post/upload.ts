@@ -1,0 +1,256 @@
+/**
+ * Upload: reads missing chunks from the user's files and sends them in packs, manifests after them.
+ * Rules: O7, C5, D8, H11.
+ *
+ * Bytes are checked against the digests that the scan took: a file that changed meanwhile is given
+ * up, and its path is looked at again. So is a file of which something on the way to the server
+ * refuses an object that it is sent alone.
+ */
+import { type Digest, sha256 } from "../../core/digest.ts";
+import { SyncedError } from "../../core/error.ts";
+import type { NodeId } from "../../core/identifier.ts";
+import { pathOf } from "../../core/tree.ts";
+import { FileSystemError } from "../../ports/filesystem.ts";
+import type { PackObject } from "../../protocol/messages.ts";
+import type { ClientPorts } from "../folder/ports.ts";
+
+/**
+ * A pack as it is sent: large enough to amortise the round trip, small enough that two fit in
+ * memory.
+ */
+const PACK_BYTES_TARGET = 4 * 1024 * 1024;
+/** Packs on their way at once: one is written by the server while the next one is read here. */
+const PACKS_IN_FLIGHT_MAX = 2;
+const TOO_LARGE = 413;
+
+/** A range of a user's file that is a missing chunk. */
+export interface FilePiece {
+  readonly node: NodeId;
+  readonly digest: Digest;
+  readonly offset: number;
+  readonly size: number;
+}
+
+/** An object, and a file that needs it. */
+export interface FileObject {
+  readonly node: NodeId;
+  readonly object: PackObject;
+}
+
+/** How much one request may hold: less, once a proxy has said that something was too large. */
+export class PackSize {
+  #bytesMax = PACK_BYTES_TARGET;
+
+  get bytesMax(): number {
+    return this.#bytesMax;
+  }
+
+  refuse(bytes: number): void {
+    this.#bytesMax = Math.min(this.#bytesMax, bytes >> 1);
+  }
+}
+
+export class Upload {
+  readonly unavailable = new Set<NodeId>();
+  readonly refused = new Map<NodeId, SyncedError>();
+  readonly rescan = new Set<string>();
+  readonly #ports: ClientPorts;
+  readonly #packSize: PackSize;
+  readonly #signal: AbortSignal;
+  readonly #inFlight = new Set<Promise<void>>();
+  readonly #failures: unknown[] = [];
+  #bytesTotal = 0;
+  #bytesDone = 0;
+  #chunksTotal = 0;
+  #chunksDone = 0;
+
+  constructor(ports: ClientPorts, packSize: PackSize, signal: AbortSignal) {
+    this.#ports = ports;
+    this.#packSize = packSize;
+    this.#signal = signal;
+  }
+
+  async sendChunks(chunks: readonly FilePiece[]): Promise<void> {
+    this.#bytesTotal = this.#bytesDone + chunks.reduce((sum, { size }) => sum + size, 0);
+    this.#chunksTotal = this.#chunksDone + chunks.length;
+    let pack: FileObject[] = [];
+    let packBytes = 0;
+    for (const { node, group } of byNode(chunks)) {
+      for (const object of this.#readChunks(node, group)) {
+        if (pack.length > 0 && packBytes + object.bytes.length > this.#packSize.bytesMax) {
+          await this.#sendBehind(pack);
+          pack = [];
+          packBytes = 0;
+        }
+        pack.push({ node, object });
+        packBytes += object.bytes.length;
+      }
+    }
+    if (pack.length > 0) await this.#sendBehind(pack);
+    await this.#drain();
+  }
+
+  async sendManifests(manifests: readonly FileObject[]): Promise<void> {
+    let pack: FileObject[] = [];
+    let packBytes = 0;
+    for (const manifest of manifests) {
+      const { length } = manifest.object.bytes;
+      if (pack.length > 0 && packBytes + length > this.#packSize.bytesMax) {
+        await this.#send(pack);
+        pack = [];
+        packBytes = 0;
+      }
+      pack.push(manifest);
+      packBytes += length;
+    }
+    if (pack.length > 0) await this.#send(pack);
+  }
+
+  /** The file is not what the scan saw. */
+  giveUp(node: NodeId): void {
+    this.unavailable.add(node);
+    const path = pathOf(this.#ports.store.local, node);
+    if (path !== undefined) this.rescan.add(path);
+  }
+
+  *#readChunks(node: NodeId, chunks: readonly FilePiece[]): Generator<PackObject> {
+    if (this.unavailable.has(node)) return;
+    const path = pathOf(this.#ports.store.local, node);
+    const reader = path === undefined ? undefined : this.#open(path);
+    if (reader === undefined) {
+      this.giveUp(node);
+      return;
+    }
+    try {
+      for (const { digest, offset, size } of chunks) {
+        const bytes = new Uint8Array(size);
+        if (!readFully(reader, bytes, offset) || sha256(bytes) !== digest) {
+          this.giveUp(node);
+          return;
+        }
+        yield { depth: 0, digest, bytes };
+        // Refused meanwhile.
+        if (this.unavailable.has(node)) return;
+      }
+    } finally {
+      reader.close();
+    }
+  }
+
+  #open(path: string): Reader | undefined {
+    try {
+      return this.#ports.fs.open(path);
+    } catch (cause) {
+      // Unreadable now: the scan will say so.
+      if (cause instanceof FileSystemError) return undefined;
+      throw cause;
+    }
+  }
+
+  /**
+   * Sends behind the caller's back, up to PACKS_IN_FLIGHT_MAX at once; the first failure is thrown
+   * by a later call.
+   */
+  async #sendBehind(pack: readonly FileObject[]): Promise<void> {
+    while (this.#inFlight.size >= PACKS_IN_FLIGHT_MAX) await Promise.race(this.#inFlight);
+    this.#throwFailure();
+    const sent = this.#send(pack).then(
+      () => this.#report(),
+      (cause: unknown) => {
+        this.#failures.push(cause);
+      },
+    );
+    this.#inFlight.add(sent);
+    void sent.finally(() => this.#inFlight.delete(sent));
+    await this.#ports.clock.yield();
+  }
+
+  /** Sends a pack, or what of it can be sent: what is refused is tried again in halves. */
+  async #send(pack: readonly FileObject[]): Promise<void> {
+    try {
+      await this.#ports.api.putObjects(
+        pack.map(({ object }) => object),
+        this.#signal,
+      );
+    } catch (cause) {
+      if (!(cause instanceof SyncedError) || !isAboutObjects(cause)) throw cause;
+      const [first] = pack;
+      if (pack.length > 1) {
+        const middle = pack.length >> 1;
+        if (cause.extensions["status"] === TOO_LARGE) this.#packSize.refuse(bytesOf(pack));
+        await this.#send(pack.slice(0, middle));
+        await this.#send(pack.slice(middle));
+      } else if (first !== undefined) {
+        this.unavailable.add(first.node);
+        if (!this.refused.has(first.node)) this.refused.set(first.node, cause);
+      }
+      return;
+    }
+    this.#bytesDone += bytesOf(pack);
+    this.#chunksDone += pack.length;
+  }
+
+  async #drain(): Promise<void> {
+    await Promise.all(this.#inFlight);
+    this.#throwFailure();
+  }
+
+  #throwFailure(): void {
+    const [failure] = this.#failures;
+    if (failure === undefined) return;
+    throw failure instanceof Error ? failure : new SyncedError("internal", String(failure));
+  }
+
+  #report(): void {
+    this.#ports.observer.emit({
+      event: "progress",
+      phase: "upload",
+      done: this.#chunksDone,
+      total: this.#chunksTotal,
+      bytesDone: this.#bytesDone,
+      bytesTotal: this.#bytesTotal,
+    });
+  }
+}
+
+/** What a single object may be refused for, on its way or by the server; the others go on (D8). */
+function isAboutObjects({ code }: SyncedError): boolean {
+  return code === "body_refused" || code === "chunk_missing" || code === "invalid_manifest";
+}
+
+function bytesOf(pack: readonly FileObject[]): number {
+  return pack.reduce((sum, { object }) => sum + object.bytes.length, 0);
+}
+
+interface Reader {
+  read(buffer: Uint8Array, position: number): number;
+  close(): void;
+}
+
+/** @returns false where the file is too short or cannot be read: the scan will say why. */
+function readFully(reader: Reader, buffer: Uint8Array, position: number): boolean {
+  let length = 0;
+  try {
+    while (length < buffer.length) {
+      const count = reader.read(buffer.subarray(length), position + length);
+      if (count === 0) return false;
+      length += count;
+    }
+    return true;
+  } catch (cause) {
+    if (cause instanceof FileSystemError) return false;
+    throw cause;
+  }
+}
+
+function* byNode(
+  chunks: readonly FilePiece[],
+): Generator<{ readonly node: NodeId; readonly group: readonly FilePiece[] }> {
+  const groups = new Map<NodeId, FilePiece[]>();
+  for (const chunk of chunks) {
+    const group = groups.get(chunk.node);
+    if (group === undefined) groups.set(chunk.node, [chunk]);
+    else group.push(chunk);
+  }
+  for (const [node, group] of groups) yield { node, group };
+}

@@ -1,0 +1,190 @@
+/**
+ * ScanRun: what the parts of one running scan share: its ports, its draft, its memory and its
+ * agenda.
+ * Rules: A1-A9, Y1.
+ */
+import type { Chunker } from "../../core/chunker.ts";
+import { type NodeId, ROOT_ID } from "../../core/identifier.ts";
+import { RACY_WINDOW_MS } from "../../core/limits.ts";
+import { joinPath, RESERVED_NAME } from "../../core/path.ts";
+import type { Stat } from "../../ports/filesystem.ts";
+import type { Pace } from "../folder/pace.ts";
+import type { ClientPorts } from "../folder/ports.ts";
+import type { IgnoreFiles } from "./ignore-files.ts";
+import type { Disappearances, Revisits } from "./memory.ts";
+import type { Draft } from "./overlay.ts";
+import type { ScanProblems } from "./problems.ts";
+
+export type ScanPorts = Pick<ClientPorts, "fs" | "clock" | "random" | "store" | "observer">;
+
+/** One directory to look at. */
+export interface Task {
+  readonly id: NodeId;
+  readonly path: string;
+  /** Only these entries; undefined: all. */
+  readonly names: ReadonlySet<string> | undefined;
+  /** Whether the directories in it are looked at as well, though they are where they were. */
+  readonly deep: boolean;
+  /** The nearest directory, from this one up, that was only drafted when the task was made. */
+  readonly under: NodeId | undefined;
+}
+
+/** An entry as the disk has it. */
+export interface Entry {
+  readonly name: string;
+  readonly path: string;
+  readonly stat: Stat;
+}
+
+/** A directory that was kept for what is gone by now (A8). */
+export interface Emptied {
+  readonly path: string;
+  readonly identity: string;
+}
+
+interface RunParts {
+  readonly ports: ScanPorts;
+  readonly draft: Draft;
+  readonly problems: ScanProblems;
+  readonly revisits: Revisits;
+  readonly disappearances: Disappearances;
+  readonly ignoreFiles: IgnoreFiles;
+  readonly chunker: Chunker;
+  readonly pace: Pace;
+  readonly rootIdentity: string;
+  /** The system told that something changed; otherwise it may have changed at any time. */
+  readonly isTold: boolean;
+}
+
+export class ScanRun {
+  readonly ports: ScanPorts;
+  readonly draft: Draft;
+  readonly problems: ScanProblems;
+  readonly revisits: Revisits;
+  readonly disappearances: Disappearances;
+  readonly ignoreFiles: IgnoreFiles;
+  readonly chunker: Chunker;
+  readonly pace: Pace;
+  readonly rootIdentity: string;
+  readonly isTold: boolean;
+  /** Clock.now(). */
+  readonly startedMs: number;
+  /** Missing before this scan, and missed again by it. */
+  readonly confirmed = new Set<NodeId>();
+  /** Left-over directories with nothing in them any more, inner ones first. */
+  readonly emptied: Emptied[] = [];
+  /** Files looked at. */
+  files = 0;
+  /** The root was there at first, and then was not. */
+  isRootLost = false;
+  readonly #missingBefore: ReadonlySet<NodeId>;
+  /** A stack: the walk goes deep first, so that few directories wait at any time. */
+  readonly #tasks: Task[] = [];
+  /** Hints that wait for the walk to end, by directory. */
+  readonly #named = new Map<NodeId, { path: string; names: Set<string> }>();
+  readonly #climbed = new Set<string>();
+
+  constructor(parts: RunParts) {
+    this.ports = parts.ports;
+    this.draft = parts.draft;
+    this.problems = parts.problems;
+    this.revisits = parts.revisits;
+    this.disappearances = parts.disappearances;
+    this.ignoreFiles = parts.ignoreFiles;
+    this.chunker = parts.chunker;
+    this.pace = parts.pace;
+    this.rootIdentity = parts.rootIdentity;
+    this.isTold = parts.isTold;
+    this.startedMs = parts.ports.clock.now();
+    this.#missingBefore = new Set(parts.disappearances.ids());
+  }
+
+  add(task: Task): void {
+    this.#tasks.push(task);
+  }
+
+  /** Looks at one path, or at the first directory on the way to it that is not known. */
+  hint(path: string): void {
+    if (path === "") {
+      this.add({ id: ROOT_ID, path: "", names: undefined, deep: false, under: undefined });
+      return;
+    }
+    let id: NodeId = ROOT_ID;
+    let directory = "";
+    let name = "";
+    for (const next of path.split("/")) {
+      if (name !== "") {
+        const node = this.draft.child(id, name);
+        if (node?.content.kind !== "directory") break;
+        id = node.id;
+        directory = joinPath(directory, name);
+      }
+      name = next;
+    }
+    if (name === "" || (directory === "" && name === RESERVED_NAME)) return;
+    const known = this.#named.get(id);
+    if (known === undefined) this.#named.set(id, { path: directory, names: new Set([name]) });
+    else known.names.add(name);
+  }
+
+  /** What was to be looked into is not there (any more): looks at it from above, once. */
+  climb(path: string): void {
+    if (path === "") {
+      this.isRootLost = true;
+    } else if (this.#climbed.has(path)) {
+      this.revisits.retry(path, this.ports.clock.monotonic());
+    } else {
+      this.#climbed.add(path);
+      this.hint(path);
+    }
+  }
+
+  next(): Task | undefined {
+    const task = this.#tasks.pop();
+    if (task !== undefined) return task;
+    for (const [id, { path, names }] of this.#named) {
+      this.#named.delete(id);
+      return { id, path, names, deep: false, under: this.nearestDraft(id) };
+    }
+    return undefined;
+  }
+
+  /** The nearest directory, from this one up, that is only drafted. */
+  nearestDraft(id: NodeId): NodeId | undefined {
+    let next = id;
+    for (let depth = 0; next !== ROOT_ID && depth < DEPTH_MAX; depth++) {
+      if (this.draft.isDrafted(next)) return next;
+      const node = this.draft.get(next);
+      if (node === undefined) return undefined;
+      next = node.parent;
+    }
+    return undefined;
+  }
+
+  /** A node is not in its place. */
+  lose(id: NodeId): void {
+    if (this.#missingBefore.has(id) && this.disappearances.has(id)) this.confirmed.add(id);
+    this.disappearances.add(id, this.ports.clock.monotonic(), this.isTold);
+  }
+
+  /** True where an equal stamp may hide a later change (A2). */
+  isYoung(stat: Stat): boolean {
+    return stat.changedMs > this.startedMs - RACY_WINDOW_MS;
+  }
+
+  isIgnored(path: string, isDirectory: boolean): boolean {
+    const { rules } = this.ignoreFiles;
+    return !rules.isEmpty && rules.ignores(path, isDirectory);
+  }
+
+  /** True while the task's path leads to the directory that it is about. */
+  isStillThere(task: Task): boolean {
+    const stat = this.ports.fs.stat(task.path);
+    if (stat?.kind !== "directory") return false;
+    const expected = task.id === ROOT_ID ? this.rootIdentity : this.draft.get(task.id)?.identity;
+    return stat.identity === expected;
+  }
+}
+
+/** Deeper than any legal tree. */
+const DEPTH_MAX = 4096;

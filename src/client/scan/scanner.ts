@@ -1,0 +1,311 @@
+/**
+ * Scanner: looks at the folder and records in the store's local tree what the disk holds.
+ * Rules: A1-A9, I16, I19, I20, Y1. Changes nothing on the disk and tells nothing to the server.
+ *
+ * A scan walks directories and drafts what it finds; the draft is written in batches whenever the
+ * tree that results is valid. A node is known by its identity wherever it turns up, so the order of
+ * the walk does not matter. What is not found is only remembered at first; it is removed when
+ * nothing else disappeared for a while and a later scan still does not find it.
+ */
+import { Chunker, type ChunkerProfile } from "../../core/chunker.ts";
+import { type NodeId, ROOT_ID } from "../../core/identifier.ts";
+import { DEVICE_IGNORE_FILE, type IgnoreRules } from "../../core/ignore.ts";
+import { type LocalNode, samePlace } from "../../core/node.ts";
+import { pathOf } from "../../core/tree.ts";
+import { FileSystemError, type Stat } from "../../ports/filesystem.ts";
+import { Pace } from "../folder/pace.ts";
+import { scanDirectory } from "./directory.ts";
+import { IgnoreFiles } from "./ignore-files.ts";
+import { Disappearances, Revisits } from "./memory.ts";
+import { MovedDirectories } from "./moved-directories.ts";
+import { Draft } from "./overlay.ts";
+import { ScanProblems } from "./problems.ts";
+import { type Emptied, type ScanPorts, ScanRun } from "./run.ts";
+
+export type ScanRequest =
+  /** `isTold`: the watcher told of more changes than it could name. */
+  | { readonly kind: "full"; readonly isTold?: boolean }
+  /** Watcher hints: files or directories, relative. A first scan is full whatever is asked. */
+  | { readonly kind: "paths"; readonly paths: ReadonlySet<string> };
+
+export interface ScanReport {
+  /**
+   * False when the scan was stopped, or the root could not be read.
+   */
+  readonly complete: boolean;
+  /** Nodes whose place or content changed, or that went. */
+  readonly changed: number;
+  /**
+   * All paths that want another look, and the monotonic time for it: young stamps, files that
+   * changed while they were read, disappearances that have not settled. Stands for the whole:
+   * earlier maps are void.
+   */
+  readonly again: ReadonlyMap<string, number>;
+  /** Some of those are changes that are not recorded yet (only young stamps are no reason). */
+  readonly unsettled: boolean;
+  /** Files looked at. */
+  readonly files: number;
+  readonly root: "ok" | "lost";
+}
+
+export const RULES_KEY = "ignoreRules";
+/** Nodes in one transaction: enough to amortise its durability, few enough to hold. */
+const BATCH_NODES = 500;
+/** A scan shorter than this is not worth a word. */
+const PROGRESS_AFTER_MS = 1_000;
+const PROGRESS_INTERVAL_MS = 500;
+/** Where waiting is over but something still stood in the way. */
+const BLOCKED_REVISIT_MS = 50;
+
+export class Scanner {
+  readonly #ports: ScanPorts;
+  readonly #chunker: Chunker;
+  readonly #ignoreFiles: IgnoreFiles;
+  #rememberedRules: IgnoreRules;
+  readonly #revisits = new Revisits();
+  readonly #disappearances = new Disappearances();
+  readonly #moved = new MovedDirectories();
+  /** Where found nodes wait for missing ones to leave. */
+  #blockedPaths: readonly string[] = [];
+  #emptied: readonly Emptied[] = [];
+  /** All rules files are only known once everything was looked at. */
+  #isWarm = false;
+
+  /** @param profile of the folder's chunker. */
+  constructor(ports: ScanPorts, profile: ChunkerProfile) {
+    this.#ports = ports;
+    this.#chunker = new Chunker(profile);
+    this.#ignoreFiles = new IgnoreFiles(ports.fs, ports.store.value(RULES_KEY));
+    this.#rememberedRules = this.#ignoreFiles.rules;
+  }
+
+  /** Left-over directories that the last scan found empty, inner ones first. */
+  get emptied(): readonly Emptied[] {
+    return this.#emptied;
+  }
+
+  /** Why what is new is not offered, where rules that cannot be used may forbid it (A10). */
+  get withheld(): string | undefined {
+    const path = this.#ignoreFiles.unknownFile;
+    if (path === undefined) return undefined;
+    return `the rules in ${JSON.stringify(path)} cannot be used; what is new beside or below it waits`;
+  }
+
+  /** As the last scan found them. */
+  get ignoreRules(): IgnoreRules {
+    return this.#ignoreFiles.rules;
+  }
+
+  /**
+   * This device's own rules are others than the last scan went by: only a full scan takes them in.
+   * Nobody watches them, since nothing in `.synced` is.
+   */
+  get hasNewDeviceRules(): boolean {
+    return this.#ignoreFiles.hasDeviceFileChanged;
+  }
+
+  /** This device moved a directory from there: hints of what is in it may still be on their way. */
+  noteMove(path: string, id: NodeId): void {
+    this.#moved.note(path, id, this.#ports.clock.monotonic());
+  }
+
+  /**
+   * Scans once. Not to be called while another scan of this folder runs.
+   *
+   * @throws nothing for what is wrong with single paths: that becomes problems in the store.
+   */
+  async scan(request: ScanRequest, signal: AbortSignal): Promise<ScanReport> {
+    const root = this.#lookAtRoot();
+    if (root === undefined) return this.#lost();
+    const paths = request.kind === "paths" && this.#isWarm ? request.paths : undefined;
+    const isTold = this.#isWarm && (request.kind === "paths" || request.isTold === true);
+    const run = this.#begin(root, { paths, isTold }, signal);
+    if (paths === undefined) this.#loadDeviceRules(run);
+
+    for (let task = run.next(); task !== undefined && !signal.aborted; task = run.next()) {
+      await scanDirectory(run, task);
+      if (run.draft.fresh >= BATCH_NODES) run.draft.write();
+    }
+    if (run.isRootLost) return this.#lost();
+    this.#rememberRules();
+    this.#end(run);
+    const isComplete = !signal.aborted;
+    if (isComplete) this.#revisits.finish();
+    else this.#revisits.restore();
+    if (isComplete && paths === undefined) {
+      this.#isWarm = true;
+      run.problems.clearUnseen();
+    }
+    return this.#report(run, isComplete);
+  }
+
+  #lookAtRoot(): Stat | undefined {
+    try {
+      const stat = this.#ports.fs.stat("");
+      return stat?.kind === "directory" ? stat : undefined;
+    } catch (error) {
+      if (error instanceof FileSystemError) return undefined;
+      throw error;
+    }
+  }
+
+  #lost(): ScanReport {
+    this.#revisits.restore();
+    const again = this.#again(this.#missing());
+    return { complete: false, changed: 0, again, unsettled: true, files: 0, root: "lost" };
+  }
+
+  #begin(
+    root: Stat,
+    { paths, isTold }: { paths: ReadonlySet<string> | undefined; isTold: boolean },
+    signal: AbortSignal,
+  ): ScanRun {
+    const { store, observer, clock } = this.#ports;
+    this.#forgetGone();
+    let onRest = () => {};
+    const pace = new Pace(clock, { signal, onRest: () => onRest() });
+    const run = new ScanRun({
+      ports: this.#ports,
+      draft: new Draft(store, (id) => this.#disappearances.delete(id)),
+      problems: new ScanProblems(store, observer),
+      revisits: this.#revisits,
+      disappearances: this.#disappearances,
+      ignoreFiles: this.#ignoreFiles,
+      chunker: this.#chunker,
+      pace,
+      rootIdentity: root.identity,
+      isTold,
+    });
+    onRest = this.#progress(run);
+    if (paths === undefined) {
+      this.#revisits.begin(undefined);
+      run.add({ id: ROOT_ID, path: "", names: undefined, deep: true, under: undefined });
+      return run;
+    }
+    const hints = new Set([...paths, ...this.#settled()]);
+    this.#revisits.begin(hints);
+    for (const hint of hints) {
+      for (const path of this.#moved.follow(hint, store.local)) run.hint(path);
+    }
+    return run;
+  }
+
+  /** Where disappearances count by now: these paths get their last look. */
+  #settled(): string[] {
+    const now = this.#ports.clock.monotonic();
+    const paths: string[] = [];
+    for (const id of this.#disappearances.ids()) {
+      const path = pathOf(this.#ports.store.local, id);
+      if (path !== undefined && this.#disappearances.counts(id, now)) paths.push(path);
+    }
+    return paths.length === 0 ? paths : [...paths, ...this.#blockedPaths];
+  }
+
+  #loadDeviceRules(run: ScanRun): void {
+    const load = this.#ignoreFiles.loadDevice();
+    if (load.kind !== "unusable") return;
+    run.problems.report(DEVICE_IGNORE_FILE, "invalid_ignore_rules", load.message);
+  }
+
+  /** Should a rules file not be usable after a restart, what it said before stays in force. */
+  #rememberRules(): void {
+    const { rules, texts } = this.#ignoreFiles;
+    if (rules === this.#rememberedRules) return;
+    this.#rememberedRules = rules;
+    this.#ports.store.setValue(RULES_KEY, texts.length === 0 ? undefined : texts);
+  }
+
+  /** Writes what is left of the draft; what was missed again and has settled goes with it. */
+  #end(run: ScanRun): void {
+    const now = this.#ports.clock.monotonic();
+    const lost = [...run.confirmed].filter((id) => this.#disappearances.counts(id, now));
+    const paths = new Map(lost.map((id) => [id, pathOf(this.#ports.store.local, id)]));
+    const leaving = lost.filter((id) => !run.draft.isDrafted(id) && !this.#revive(run, id));
+    const wasSeen = (id: NodeId): boolean => this.#disappearances.wasSeen(id);
+    for (const id of run.draft.write(leaving, wasSeen)) {
+      this.#disappearances.delete(id);
+      const path = paths.get(id);
+      if (path !== undefined) run.problems.clearBelow(path);
+    }
+    const blocked = run.draft.blocked();
+    this.#blockedPaths = blocked.flatMap((node) => pathOf(run.draft, node.id) ?? []);
+    for (const id of run.draft.unremoved()) this.#disappearances.add(id, now, run.isTold);
+    // They are not where the store has them. Should they leave where they are before that can be
+    // written, it is this that brings them to mind.
+    for (const node of blocked) {
+      const stored = this.#ports.store.local.get(node.id);
+      if (stored === undefined || samePlace(stored, node)) continue;
+      this.#disappearances.add(node.id, now, run.isTold);
+    }
+  }
+
+  /**
+   * An editor renames a file to a backup, writes it anew, and removes the backup. A scan in between
+   * saw a move and a new file; when the backup goes, the new file is the old node again.
+   */
+  #revive(run: ScanRun, id: NodeId): boolean {
+    const base = this.#ports.store.base.get(id);
+    if (base?.content.kind !== "file") return false;
+    const heir = run.draft.child(base.parent, base.name);
+    if (heir === undefined || heir.id === id || heir.content.kind !== "file") return false;
+    if (heir.conflictOf !== undefined || !run.draft.isOnlyLocal(heir.id)) return false;
+    const under = run.draft.isDrafted(base.parent) ? base.parent : undefined;
+    run.draft.remove(heir.id);
+    const node: LocalNode = { ...heir, id };
+    run.draft.put({ node, under });
+    return true;
+  }
+
+  #progress(run: ScanRun): () => void {
+    const { clock, observer, store } = this.#ports;
+    const startedAt = clock.monotonic();
+    let saidAt = startedAt + PROGRESS_AFTER_MS - PROGRESS_INTERVAL_MS;
+    let known: number | undefined;
+    return () => {
+      const now = clock.monotonic();
+      if (now - saidAt < PROGRESS_INTERVAL_MS) return;
+      saidAt = now;
+      known ??= store.counts().files;
+      const total = Math.max(run.files, known);
+      const bytes = { bytesDone: 0, bytesTotal: 0 };
+      observer.emit({ event: "progress", phase: "scan", done: run.files, total, ...bytes });
+    };
+  }
+
+  #report(run: ScanRun, complete: boolean): ScanReport {
+    this.#emptied = run.emptied;
+    const { files } = run;
+    const missing = this.#missing();
+    const unsettled = missing.size > 0 || this.#revisits.hasUnread;
+    const again = this.#again(missing);
+    return { complete, changed: run.draft.written, again, unsettled, files, root: "ok" };
+  }
+
+  #again(missing: ReadonlySet<string>): Map<string, number> {
+    const again = new Map<string, number>();
+    this.#revisits.addTo(again);
+    const now = this.#ports.clock.monotonic();
+    const at = Math.max(this.#disappearances.settledAt, now + BLOCKED_REVISIT_MS);
+    for (const path of missing) again.set(path, at);
+    return again;
+  }
+
+  /** Paths of what is missing, and of what waits for it to leave. */
+  #missing(): Set<string> {
+    this.#forgetGone();
+    const paths = new Set(this.#blockedPaths);
+    for (const id of this.#disappearances.ids()) {
+      const path = pathOf(this.#ports.store.local, id);
+      if (path !== undefined) paths.add(path);
+    }
+    return paths;
+  }
+
+  /** What went along with a directory above it, or by this device's own doing, is not missing. */
+  #forgetGone(): void {
+    const { local } = this.#ports.store;
+    for (const id of [...this.#disappearances.ids()]) {
+      if (local.get(id) === undefined) this.#disappearances.delete(id);
+    }
+  }
+}

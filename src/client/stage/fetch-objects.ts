@@ -1,0 +1,140 @@
+/**
+ * Fetches objects from the server in bounded batches, several at once, answered in order.
+ * Rules: C5. Holds at most FETCHES_MAX batches of FETCH_BYTES_MAX; writes nothing.
+ */
+import type { Digest } from "../../core/digest.ts";
+import { type ErrorCode, SyncedError } from "../../core/error.ts";
+import type { ServerApi } from "../../protocol/server-api.ts";
+
+/** Large enough to amortise a round trip; four of them in flight stay below 64 MiB. */
+export const FETCH_BYTES_MAX = 8 * 1024 * 1024;
+/** Thousands of small files travel in one answer. */
+export const FETCH_OBJECTS_MAX = 4_000;
+const FETCHES_MAX = 4;
+/** An object that came damaged is asked for again this often. */
+const ATTEMPTS_MAX = 3;
+
+/** Troubles of single objects; everything else is trouble with the server and ends the work. */
+const OBJECT_TROUBLES: ReadonlySet<ErrorCode> = new Set([
+  "chunk_missing",
+  "chunk_corrupt",
+  "hash_mismatch",
+  "invalid_chunk",
+  "not_found",
+  "protocol_violation",
+]);
+
+/** Objects by digest; those that the server cannot give are left out. */
+export type FetchedObjects = ReadonlyMap<Digest, Uint8Array>;
+
+export interface Fetched {
+  readonly objects: FetchedObjects;
+  /** Objects that something on the way does not let pass, and why. */
+  readonly refused: ReadonlyMap<Digest, SyncedError>;
+}
+
+/**
+ * Fetches these objects, each verified by the ServerApi; damaged answers are asked for again, at
+ * last one by one. Of what is refused on its way (H11) halves are asked for, down to one object.
+ *
+ * @throws {SyncedError} as ServerApi does for trouble that is not one object's
+ */
+export async function fetchObjects(
+  api: Pick<ServerApi, "fetchObjects">,
+  digests: readonly Digest[],
+  signal: AbortSignal,
+): Promise<Fetched> {
+  const taken = {
+    objects: new Map<Digest, Uint8Array>(),
+    refused: new Map<Digest, SyncedError>(),
+  };
+  const { objects, refused } = taken;
+  let wanted = digests;
+  for (let attempt = 1; attempt <= ATTEMPTS_MAX && wanted.length > 0; attempt += 1) {
+    await fetchInto(taken, api, wanted, signal);
+    wanted = wanted.filter((digest) => !objects.has(digest) && !refused.has(digest));
+  }
+  // One bad object may have hidden those behind it.
+  for (const digest of wanted) await fetchInto(taken, api, [digest], signal);
+  return taken;
+}
+
+async function fetchInto(
+  taken: { objects: Map<Digest, Uint8Array>; refused: Map<Digest, SyncedError> },
+  api: Pick<ServerApi, "fetchObjects">,
+  digests: readonly Digest[],
+  signal: AbortSignal,
+): Promise<void> {
+  let count = 0;
+  try {
+    for await (const object of api.fetchObjects(digests, signal)) {
+      taken.objects.set(object.digest, object.bytes);
+      count += 1;
+    }
+  } catch (error) {
+    if (!(error instanceof SyncedError)) throw error;
+    if (error.code === "body_refused") {
+      const [first] = digests;
+      if (digests.length === 1 && first !== undefined) taken.refused.set(first, error);
+      const middle = digests.length >> 1;
+      if (middle === 0) return;
+      await fetchInto(taken, api, digests.slice(0, middle), signal);
+      await fetchInto(taken, api, digests.slice(middle), signal);
+      return;
+    }
+    // An answer that has begun cannot say any more what is wrong with the next object: asked for
+    // anew, that object comes first, and then it can.
+    const mayBeObject = error.code === "server_unreachable" && count > 0;
+    if (!mayBeObject && !OBJECT_TROUBLES.has(error.code)) throw error;
+  }
+}
+
+/** Steps of the caller's work and the digests that they need. */
+export interface Load<Step> {
+  readonly steps: readonly Step[];
+  readonly digests: readonly Digest[];
+}
+
+/**
+ * Yields the loads in order, each with its objects, while the next ones are already being fetched.
+ *
+ * @throws {SyncedError} as `fetchObjects`, when the load that failed is reached
+ */
+export async function* fetchAhead<Step>(
+  api: Pick<ServerApi, "fetchObjects">,
+  loads: Iterable<Load<Step>>,
+  signal: AbortSignal,
+): AsyncGenerator<{ readonly steps: readonly Step[]; readonly objects: FetchedObjects }> {
+  // The reader may stop early (a full disk): then what is still under way is of no use.
+  const ours = new AbortController();
+  const either = AbortSignal.any([signal, ours.signal]);
+  const queue: { steps: readonly Step[]; answer: Promise<Answer> }[] = [];
+  try {
+    for (const { steps, digests } of loads) {
+      queue.push({ steps, answer: answerOf(fetchObjects(api, digests, either)) });
+      if (queue.length < FETCHES_MAX) continue;
+      const first = queue.shift();
+      if (first !== undefined) yield { steps: first.steps, objects: unwrap(await first.answer) };
+    }
+    for (const { steps, answer } of queue) yield { steps, objects: unwrap(await answer) };
+  } finally {
+    ours.abort();
+  }
+}
+
+type Answer =
+  | { readonly kind: "fetched"; readonly objects: FetchedObjects }
+  | { readonly kind: "failed"; readonly cause: unknown };
+
+/** A rejection that nobody waits for yet would end the process. */
+function answerOf(fetching: Promise<Fetched>): Promise<Answer> {
+  return fetching.then(
+    ({ objects }) => ({ kind: "fetched", objects }),
+    (cause: unknown) => ({ kind: "failed", cause }),
+  );
+}
+
+function unwrap(answer: Answer): FetchedObjects {
+  if (answer.kind === "failed") throw answer.cause;
+  return answer.objects;
+}

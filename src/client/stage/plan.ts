@@ -1,0 +1,217 @@
+/**
+ * What staging has to do: which manifests are missing, and for each chunk of each file where its
+ * bytes come from. Rules: C3, C4, C5. Changes nothing but the store's manifests and the names of
+ * partial downloads.
+ */
+import type { Digest } from "../../core/digest.ts";
+import { type ErrorCode, SyncedError } from "../../core/error.ts";
+import type { NodeId } from "../../core/identifier.ts";
+import { knownChunks, type ManifestPlace } from "../../core/manifest-walk.ts";
+import type { FileContent } from "../../core/node.ts";
+import { joinPath } from "../../core/path.ts";
+import type { FileSystem } from "../../ports/filesystem.ts";
+import { type ClientPorts, STAGING_DIRECTORY } from "../folder/ports.ts";
+import { FETCH_BYTES_MAX, FETCH_OBJECTS_MAX, fetchObjects, type Load } from "./fetch-objects.ts";
+
+/** A file on disk that may still hold this content; every chunk taken from it is verified. */
+export interface ReuseSource {
+  readonly path: string;
+  readonly content: FileContent;
+}
+
+/** A file to be staged. */
+export interface StageWant {
+  readonly id: NodeId;
+  readonly content: FileContent;
+  readonly reuse?: readonly ReuseSource[];
+}
+
+export interface StageFailure {
+  readonly id: NodeId;
+  readonly code: ErrorCode;
+  readonly message: string;
+}
+
+/** Where a chunk can be read on this disk. */
+export interface ChunkSource {
+  readonly path: string;
+  readonly offset: number;
+}
+
+/** One chunk of one file; without `place`, the file's end. */
+export interface StageStep {
+  readonly want: StageWant;
+  readonly place?: ManifestPlace;
+  readonly source?: ChunkSource;
+}
+
+/** Manifest objects are small: that many are at most 10 MiB. */
+const MANIFESTS_PER_REQUEST_MAX = 256;
+
+/**
+ * Fetches the manifest objects that these files' walks meet and the store lacks, level by level.
+ *
+ * @returns the files that can be staged, and why the others cannot.
+ * @throws {SyncedError} as ServerApi does
+ */
+export async function completeManifests(
+  ports: Pick<ClientPorts, "store" | "api">,
+  wants: readonly StageWant[],
+  signal: AbortSignal,
+): Promise<{ readonly ready: readonly StageWant[]; readonly failed: readonly StageFailure[] }> {
+  const { store, api } = ports;
+  const failed: StageFailure[] = [];
+  const unavailable = new Map<Digest, Omit<StageFailure, "id">>();
+  let ready = wants;
+  for (;;) {
+    const missing = new Set<Digest>();
+    ready = ready.filter((want) => {
+      const trouble = collectMissing(store, want, missing, unavailable);
+      if (trouble !== undefined) failed.push({ id: want.id, ...trouble });
+      return trouble === undefined;
+    });
+    if (missing.size === 0) return { ready, failed };
+    const digests = [...missing];
+    for (let at = 0; at < digests.length; at += MANIFESTS_PER_REQUEST_MAX) {
+      const some = digests.slice(at, at + MANIFESTS_PER_REQUEST_MAX);
+      const { objects, refused } = await fetchObjects(api, some, signal);
+      store.transaction(() => {
+        for (const [digest, bytes] of objects) store.putManifest(digest, bytes);
+      });
+      for (const digest of some) {
+        if (objects.has(digest)) continue;
+        const { code, message } = refused.get(digest) ?? {
+          code: "chunk_missing",
+          message: `Cannot fetch manifest object ${digest}`,
+        };
+        unavailable.set(digest, { code, message });
+      }
+    }
+  }
+}
+
+function collectMissing(
+  store: ClientPorts["store"],
+  want: StageWant,
+  missing: Set<Digest>,
+  unavailable: ReadonlyMap<Digest, Omit<StageFailure, "id">>,
+): Omit<StageFailure, "id"> | undefined {
+  if (want.content.depth === 0) return undefined;
+  try {
+    for (const { depth, digest } of knownChunks(want.content, (key) => store.manifest(key))) {
+      if (depth === 0) continue;
+      const trouble = unavailable.get(digest);
+      if (trouble !== undefined) return trouble;
+      missing.add(digest);
+    }
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof SyncedError)) throw error;
+    return { code: error.code, message: error.message };
+  }
+}
+
+/** The partial download of a file of several chunks; kept over a crash and taken up again. */
+export function partialPath(content: FileContent): string {
+  return joinPath(STAGING_DIRECTORY, `p-${content.sha256}`);
+}
+
+/** What an earlier run had of it: only read from. */
+export function formerPartialPath(content: FileContent): string {
+  return joinPath(STAGING_DIRECTORY, `o-${content.sha256}`);
+}
+
+/** @returns the digest of the content of which this staging entry is a partial download. */
+export function digestOfPartial(name: string): string | undefined {
+  return /^[po]-([0-9a-f]{64})$/.exec(name)?.[1];
+}
+
+/**
+ * Cuts the work into loads: as many chunks as one request may fetch, whatever files they belong to.
+ */
+export function* planLoads(
+  ports: Pick<ClientPorts, "fs" | "store">,
+  wants: readonly StageWant[],
+  known: ReadonlyMap<Digest, Uint8Array>,
+): Generator<Load<StageStep>> {
+  let steps: StageStep[] = [];
+  let digests = new Set<Digest>();
+  let bytes = 0;
+  let previous: Digest | undefined;
+  for (const step of planSteps(ports, wants)) {
+    const { place, source } = step;
+    const isFull =
+      bytes + (place?.size ?? 0) > FETCH_BYTES_MAX || steps.length >= FETCH_OBJECTS_MAX;
+    if (isFull && steps.length > 0) {
+      yield { steps, digests: [...digests] };
+      steps = [];
+      digests = new Set();
+      bytes = 0;
+    }
+    steps.push(step);
+    if (place === undefined) continue;
+    if (source !== undefined || known.has(place.digest)) {
+      previous = undefined;
+      continue;
+    }
+    // A run of one chunk (a hole of zeros) is fetched once: its bytes are still at hand.
+    const isFetched = place.digest === previous || digests.has(place.digest);
+    previous = place.digest;
+    if (isFetched) continue;
+    digests.add(place.digest);
+    bytes += place.size;
+  }
+  if (steps.length > 0) yield { steps, digests: [...digests] };
+}
+
+function* planSteps(
+  { fs, store }: Pick<ClientPorts, "fs" | "store">,
+  wants: readonly StageWant[],
+): Generator<StageStep> {
+  for (const want of wants) {
+    const { content } = want;
+    if (content.depth > 0) setPartialAside(fs, content);
+    const sources = content.depth > 0 ? chunkSources({ fs, store }, want) : undefined;
+    for (const place of knownChunks(content, (digest) => store.manifest(digest))) {
+      const source = sources?.get(place.digest);
+      yield source === undefined ? { want, place } : { want, place, source };
+    }
+    yield { want };
+  }
+}
+
+/** The longer of two earlier attempts stays as what can be read from. */
+function setPartialAside(fs: FileSystem, content: FileContent): void {
+  const partial = fs.stat(partialPath(content));
+  if (partial === undefined) return;
+  const former = fs.stat(formerPartialPath(content));
+  if (former !== undefined && former.size >= partial.size) {
+    fs.removeFile(partialPath(content));
+    return;
+  }
+  if (former !== undefined) fs.removeFile(formerPartialPath(content));
+  fs.moveNoReplace(partialPath(content), formerPartialPath(content));
+}
+
+/**
+ * Chunks by digest that this disk may have: of the file's own former bytes, and of a partial
+ * download.
+ */
+function chunkSources(
+  { fs, store }: Pick<ClientPorts, "fs" | "store">,
+  want: StageWant,
+): ReadonlyMap<Digest, ChunkSource> {
+  const sources = new Map<Digest, ChunkSource>();
+  const candidates = [...(want.reuse ?? [])];
+  const former = formerPartialPath(want.content);
+  const formerSize = fs.stat(former)?.size;
+  if (formerSize !== undefined) candidates.push({ path: former, content: want.content });
+  for (const { path, content } of candidates) {
+    const end = path === former ? (formerSize ?? 0) : content.size;
+    for (const place of knownChunks(content, (digest) => store.manifest(digest))) {
+      if (place.depth > 0 || place.offset + place.size > end) continue;
+      sources.set(place.digest, { path, offset: place.offset });
+    }
+  }
+  return sources;
+}

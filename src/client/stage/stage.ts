@@ -1,0 +1,374 @@
+/**
+ * Stage: brings the bytes of files into `.synced/staging`, verified and durable, ready to be put in
+ * place. Rules: D2, C5, D8. Touches nothing outside staging; a file that is not complete is
+ * never reported as staged.
+ */
+import { type Digest, Sha256, sha256 } from "../../core/digest.ts";
+import { type ErrorCode, SyncedError } from "../../core/error.ts";
+import type { NodeId } from "../../core/identifier.ts";
+import type { ManifestPlace } from "../../core/manifest-walk.ts";
+import { joinPath } from "../../core/path.ts";
+import {
+  type FileReader,
+  FileSystemError,
+  type FileWriter,
+  type Stat,
+} from "../../ports/filesystem.ts";
+import { codeOfTrouble } from "../folder/disk-trouble.ts";
+import { Pace } from "../folder/pace.ts";
+import { type ClientPorts, STAGING_DIRECTORY } from "../folder/ports.ts";
+import { ProgressReport } from "../folder/progress-report.ts";
+import { type FetchedObjects, fetchAhead, fetchObjects } from "./fetch-objects.ts";
+import {
+  type ChunkSource,
+  completeManifests,
+  formerPartialPath,
+  partialPath,
+  planLoads,
+  type ReuseSource,
+  type StageFailure,
+  type StageStep,
+  type StageWant,
+} from "./plan.ts";
+
+export type { ReuseSource, StageFailure, StageWant } from "./plan.ts";
+
+/**
+ * A complete file below staging: content verified, metadata set, bytes durable (its name not yet).
+ */
+export interface StagedFile {
+  /** Its name there, and the id of the journal entry and the quarantined file that may follow. */
+  readonly id: string;
+  readonly path: string;
+  readonly stat: Stat;
+}
+
+export interface StageReport {
+  readonly staged: ReadonlyMap<NodeId, StagedFile>;
+  /** Files that cannot be had now; the others were staged all the same. */
+  readonly failed: readonly StageFailure[];
+  /** What ended the work early (the server, the signal); undefined when every file was tried. */
+  readonly stop: unknown;
+}
+
+export interface StageOptions {
+  readonly signal: AbortSignal;
+  /** Contents that came beside their events, by whole-file SHA-256; verified here. */
+  readonly known?: ReadonlyMap<Digest, Uint8Array>;
+}
+
+type StagePorts = Pick<ClientPorts, "fs" | "store" | "api" | "observer" | "clock" | "random">;
+
+/**
+ * Stages these files. Never throws for the network or one file's trouble: the report says what
+ * happened. A large file that was not finished is kept as a partial download, and a later call
+ * takes it up again.
+ */
+export async function stageContents(
+  ports: StagePorts,
+  wants: readonly StageWant[],
+  options: StageOptions,
+): Promise<StageReport> {
+  const stage = new Stage(ports, options);
+  // Large files of equal content: one is downloaded, then the others are copied from it, one after
+  // the other.
+  const copies = new Map<Digest, ReuseSource>();
+  let rest = wants;
+  while (rest.length > 0 && stage.stop === undefined) {
+    const now = new Map<string, StageWant>();
+    const later: StageWant[] = [];
+    for (const want of rest) {
+      const { depth, sha256: digest } = want.content;
+      const key = depth === 0 ? want.id : digest;
+      const copy = copies.get(digest);
+      if (now.has(key)) later.push(want);
+      else if (copy === undefined) now.set(key, want);
+      else now.set(key, { ...want, reuse: [copy] });
+    }
+    await stage.run([...now.values()]);
+    for (const { id, content } of now.values()) {
+      const path = stage.staged.get(id)?.path;
+      if (path !== undefined && content.depth > 0) copies.set(content.sha256, { path, content });
+    }
+    rest = later;
+  }
+  return { staged: stage.staged, failed: stage.failed, stop: stage.stop };
+}
+
+/** The file that is being written. */
+interface OpenFile {
+  readonly want: StageWant;
+  readonly path: string;
+  readonly writer: FileWriter;
+  readonly hash: Sha256;
+}
+
+class Stage {
+  readonly staged = new Map<NodeId, StagedFile>();
+  readonly failed: StageFailure[] = [];
+  stop: unknown;
+  readonly #ports: StagePorts;
+  readonly #options: StageOptions;
+  readonly #known: ReadonlyMap<Digest, Uint8Array>;
+  #syncing = 0;
+  #onSynced: () => void = () => {};
+  readonly #readers = new Map<string, FileReader>();
+  readonly #pace: Pace;
+  readonly #progress: ProgressReport;
+  #open: OpenFile | undefined;
+  /** Files whose trouble is known: the rest of their steps is skipped. */
+  readonly #given = new Set<NodeId>();
+  #isFull = false;
+  /** The chunk that was written last: a run of equal chunks is fetched once. */
+  #last: { readonly digest: Digest; readonly bytes: Uint8Array } | undefined;
+
+  constructor(ports: StagePorts, options: StageOptions) {
+    this.#ports = ports;
+    this.#options = options;
+    this.#known = options.known ?? new Map();
+    this.#pace = new Pace(ports.clock);
+    this.#progress = new ProgressReport(ports, "download");
+  }
+
+  async run(wants: readonly StageWant[]): Promise<void> {
+    const { signal } = this.#options;
+    for (const { content } of wants) this.#progress.expect(content.size);
+    try {
+      const { ready, failed } = await completeManifests(this.#ports, wants, signal);
+      for (const failure of failed) {
+        this.#given.add(failure.id);
+        this.failed.push(failure);
+      }
+      const loads = planLoads(this.#ports, ready, this.#known);
+      for await (const { steps, objects } of fetchAhead(this.#ports.api, loads, signal)) {
+        for (const step of steps) {
+          signal.throwIfAborted();
+          if (this.stop !== undefined) throw this.stop;
+          await this.#take(step, objects);
+        }
+      }
+    } catch (error) {
+      this.stop ??= error;
+    }
+    this.#closeReaders();
+    this.#abandon(true);
+    await this.#untilSyncing(0);
+    this.#progress.end();
+    if (this.stop instanceof FileSystemError) this.#failRest(wants, this.stop);
+  }
+
+  async #take(step: StageStep, objects: FetchedObjects): Promise<void> {
+    const { want } = step;
+    if (this.#given.has(want.id)) return;
+    try {
+      if (this.#isFull) throw noSpace();
+      this.#open ??= this.#begin(want);
+      if (step.place === undefined) await this.#end(this.#open);
+      else await this.#append(this.#open, step, step.place, objects);
+    } catch (error) {
+      this.#abandon(false);
+      this.#fail(want, error);
+    }
+  }
+
+  #begin(want: StageWant): OpenFile {
+    const { fs, random } = this.#ports;
+    const name = joinPath(STAGING_DIRECTORY, random.id());
+    const path = want.content.depth > 0 ? partialPath(want.content) : name;
+    return { want, path, writer: fs.createFile(path), hash: new Sha256() };
+  }
+
+  async #append(
+    file: OpenFile,
+    step: StageStep,
+    place: ManifestPlace,
+    objects: FetchedObjects,
+  ): Promise<void> {
+    const bytes = await this.#bytesOf(step, place, objects);
+    if (bytes.length !== place.size) {
+      throw new SyncedError("hash_mismatch", `Chunk ${place.digest} has another size`);
+    }
+    file.writer.write(bytes);
+    file.hash.update(bytes);
+    this.#last = { digest: place.digest, bytes };
+    this.#progress.add(bytes.length);
+    if (this.#pace.block(bytes.length)) await this.#pace.rest();
+  }
+
+  async #bytesOf(
+    { source }: StageStep,
+    { digest, size }: ManifestPlace,
+    objects: FetchedObjects,
+  ): Promise<Uint8Array> {
+    if (source !== undefined) {
+      const bytes = this.#read(source, size);
+      if (bytes !== undefined && sha256(bytes) === digest) return bytes;
+    }
+    const known = this.#known.get(digest);
+    if (known !== undefined && sha256(known) === digest) return known;
+    if (this.#last?.digest === digest) return this.#last.bytes;
+    const fetched = objects.get(digest);
+    if (fetched !== undefined) return fetched;
+    // A source that has changed meanwhile, or an inlined content that was not what it said: rare.
+    const again = await fetchObjects(this.#ports.api, [digest], this.#options.signal);
+    const bytes = again.objects.get(digest);
+    if (bytes !== undefined) return bytes;
+    const refusal = again.refused.get(digest);
+    if (refusal !== undefined) throw refusal;
+    const trouble = `the server lost or damaged a piece of it (${digest.slice(0, 12)})`;
+    const message = `Cannot receive it: ${trouble}; run synced verify there`;
+    throw new SyncedError("chunk_missing", message);
+  }
+
+  /** A source is a saving, not a need: what cannot be read is fetched. */
+  #read({ path, offset }: ChunkSource, size: number): Uint8Array | undefined {
+    try {
+      let reader = this.#readers.get(path);
+      if (reader === undefined) {
+        reader = this.#ports.fs.open(path);
+        if (reader === undefined) return undefined;
+        this.#readers.set(path, reader);
+      }
+      const bytes = new Uint8Array(size);
+      let done = 0;
+      while (done < size) {
+        const count = reader.read(bytes.subarray(done), offset + done);
+        if (count === 0) return undefined;
+        done += count;
+      }
+      return bytes;
+    } catch (error) {
+      if (error instanceof FileSystemError) return undefined;
+      throw error;
+    }
+  }
+
+  async #end(file: OpenFile): Promise<void> {
+    const { want, hash, writer } = file;
+    if (hash.digest() !== want.content.sha256) {
+      throw new SyncedError("hash_mismatch", `Assembled bytes are not ${want.content.sha256}`);
+    }
+    const { executable, mtimeNs } = want.content;
+    writer.setMetadata({ executable, mtimeNs });
+    this.#open = undefined;
+    this.#closeReaders();
+    await this.#untilSyncing(this.#ports.fs.syncsMax - 1);
+    this.#syncing += 1;
+    void this.#sync(file).finally(() => {
+      this.#syncing -= 1;
+      this.#onSynced();
+    });
+  }
+
+  /** Waits until at most so many fsyncs are under way. */
+  async #untilSyncing(max: number): Promise<void> {
+    while (this.#syncing > max) {
+      await new Promise<void>((resolve) => {
+        this.#onSynced = resolve;
+      });
+    }
+  }
+
+  /** Never rejects: nobody may be waiting. What is not the file's own trouble ends the work. */
+  async #sync(file: OpenFile): Promise<void> {
+    try {
+      await this.#makeDurable(file);
+    } catch (error) {
+      if (troubleOf(error) === undefined) this.stop ??= error;
+      else this.#fail(file.want, error);
+    }
+  }
+
+  async #makeDurable({ want, path, writer }: OpenFile): Promise<void> {
+    const { fs, random } = this.#ports;
+    let isDurable = false;
+    try {
+      await writer.sync();
+      const stat = writer.stat();
+      isDurable = true;
+      this.staged.set(want.id, { ...this.#named(want, path, random.id()), stat });
+      if (want.content.depth > 0) fs.removeFile(formerPartialPath(want.content));
+      this.#progress.done();
+    } finally {
+      writer.close();
+      if (!isDurable) this.#remove(path);
+    }
+  }
+
+  /** A finished download leaves the name under which it could be taken up again. */
+  #named(want: StageWant, path: string, id: string): { id: string; path: string } {
+    if (want.content.depth === 0) return { id: path.slice(STAGING_DIRECTORY.length + 1), path };
+    const target = joinPath(STAGING_DIRECTORY, id);
+    const moved = this.#ports.fs.moveNoReplace(path, target);
+    if (moved === "moved") return { id, path: target };
+    throw new FileSystemError("io", path, `Cannot name the staged file "${path}": ${moved}`);
+  }
+
+  /** Lets go of the open file; a large one may stay as a partial download. */
+  #abandon(keepPartial: boolean): void {
+    const file = this.#open;
+    if (file === undefined) return;
+    this.#open = undefined;
+    file.writer.close();
+    if (!keepPartial || file.want.content.depth === 0) this.#remove(file.path);
+  }
+
+  #remove(path: string): void {
+    try {
+      this.#ports.fs.removeFile(path);
+    } catch (error) {
+      // Recovery removes it at the next start.
+      if (!(error instanceof FileSystemError)) throw error;
+    }
+  }
+
+  #fail(want: StageWant, error: unknown): void {
+    const code = troubleOf(error);
+    if (code === undefined) throw error;
+    if (code === "storage_full") this.#isFull = true;
+    this.#given.add(want.id);
+    this.failed.push({ id: want.id, code, message: receiptTrouble(error) });
+  }
+
+  /** Staging itself is in trouble: so is every file that was not staged. */
+  #failRest(wants: readonly StageWant[], error: FileSystemError): void {
+    this.stop = undefined;
+    for (const want of wants) {
+      if (!this.staged.has(want.id) && !this.#given.has(want.id)) this.#fail(want, error);
+    }
+  }
+
+  #closeReaders(): void {
+    for (const reader of this.#readers.values()) reader.close();
+    this.#readers.clear();
+  }
+}
+
+function noSpace(): FileSystemError {
+  return new FileSystemError("full", STAGING_DIRECTORY, "Cannot stage: the disk is full");
+}
+
+/** The staged file's own name means nothing to a person, who is told the path beside this. */
+function receiptTrouble(error: unknown): string {
+  if (error instanceof FileSystemError) {
+    if (error.code === "full") {
+      return "Cannot receive it: this device's disk is full; free some space, it is tried again";
+    }
+    return `Cannot receive it: this device's disk refuses it (${error.code}); it is tried again`;
+  }
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** Troubles of one file; the others go on (D8). */
+const FILE_TROUBLES: ReadonlySet<ErrorCode> = new Set([
+  "hash_mismatch",
+  "chunk_missing",
+  "body_refused",
+]);
+
+/** @returns undefined where it is not this one file's trouble. */
+function troubleOf(error: unknown): ErrorCode | undefined {
+  if (error instanceof FileSystemError) return codeOfTrouble(error);
+  if (error instanceof SyncedError && FILE_TROUBLES.has(error.code)) return error.code;
+  return undefined;
+}
