@@ -9,10 +9,10 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import packageJson from "./package.json" with { type: "json" };
 import { openDataDirectory } from "./src/adapters/data-directory.ts";
-import { type Listener, listen } from "./src/adapters/listen.ts";
-import { listenForScraper } from "./src/adapters/metrics-listener.ts";
-import { systemClock } from "./src/adapters/system-clock.ts";
-import { systemRandom } from "./src/adapters/system-random.ts";
+import { listenForScraper } from "./src/adapters/metrics/listener.ts";
+import { type Listener, listen } from "./src/adapters/network/listen.ts";
+import { systemClock } from "./src/adapters/runtime/clock.ts";
+import { systemRandom } from "./src/adapters/runtime/random.ts";
 import { SyncedError } from "./src/core/error.ts";
 import type { FolderName, ServerId } from "./src/core/identifier.ts";
 import { createRouter } from "./src/http/router.ts";
@@ -165,7 +165,7 @@ async function openBackend(options: ServerOptions, loopbackOnly: boolean): Promi
   const directory = openDataDirectory(options.data);
   const { metadata, objects } = directory;
   // Loaded here, so that commands that serve nothing do not wait for it.
-  const { createServerMetrics } = await import("./src/adapters/prometheus.ts");
+  const { createServerMetrics } = await import("./src/adapters/metrics/server.ts");
   const { instruments, page } = createServerMetrics({ version: packageJson.version });
   const sequencer = createSequencer({
     metadata,
@@ -217,7 +217,7 @@ async function openBackend(options: ServerOptions, loopbackOnly: boolean): Promi
 /** @throws {SyncedError} `usage` for a URL that is none; nothing is connected to yet. */
 async function createEventSink({ databaseUrl }: ServerOptions): Promise<EventSink | undefined> {
   if (databaseUrl === undefined) return undefined;
-  const { createPostgresEventSink } = await import("./src/adapters/postgres-event-sink.ts");
+  const { createPostgresEventSink } = await import("./src/adapters/postgres/event-sink.ts");
   return createPostgresEventSink({ url: databaseUrl });
 }
 

@@ -20,10 +20,10 @@ import { SyncedError } from "../core/error.ts";
 import type { ServerId } from "../core/identifier.ts";
 import type { MetadataStore } from "../ports/metadata-store.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
-import { openDiskObjectStore } from "./disk-object-store.ts";
-import { openSqliteMetadataStore } from "./sqlite-metadata-store.ts";
-import { reasonOf } from "./system-error.ts";
-import { systemRandom } from "./system-random.ts";
+import { reasonOf } from "./disk/system-error.ts";
+import { openSqliteMetadataStore } from "./metadata/store.ts";
+import { openDiskObjectStore } from "./objects/store.ts";
+import { systemRandom } from "./runtime/random.ts";
 
 /** What this version reads and writes. */
 const FORMAT = 1;

@@ -10,9 +10,9 @@ import { dirname, join, resolve } from "node:path";
 import { SyncedError } from "../core/error.ts";
 import { FileSystemError } from "../ports/filesystem.ts";
 import { isDataDirectory } from "./data-directory.ts";
-import { errorCode } from "./disk-calls.ts";
-import { createDiskFileSystem, type DiskFileSystem } from "./disk-filesystem.ts";
-import { reasonOf } from "./system-error.ts";
+import { errorCode } from "./disk/calls.ts";
+import { createDiskFileSystem, type DiskFileSystem } from "./disk/filesystem.ts";
+import { reasonOf } from "./disk/system-error.ts";
 
 export interface OpenFolderOptions {
   /** Makes and probes nothing; the file system then refuses every change. @default false */

@@ -3,9 +3,9 @@
  * equal, 3 different. Changes nothing; a client may run on the folder meanwhile. Rules: Y6, I43.
  */
 import { defineCommand } from "citty";
-import { createFetchTransport } from "../adapters/fetch-transport.ts";
+import { createFetchTransport } from "../adapters/network/fetch-transport.ts";
 import { openFolder } from "../adapters/open-folder.ts";
-import { systemClock } from "../adapters/system-clock.ts";
+import { systemClock } from "../adapters/runtime/clock.ts";
 import { checkFolder } from "../client/check.ts";
 import { RULES_KEY } from "../client/scan/scanner.ts";
 import { SyncedError } from "../core/error.ts";

@@ -3,7 +3,7 @@
  * when it is scraped. Rules: V5.
  */
 import packageJson from "../../package.json" with { type: "json" };
-import { listenForScraper } from "../adapters/metrics-listener.ts";
+import { listenForScraper } from "../adapters/metrics/listener.ts";
 import type { ClientInstruments, ClientReadings } from "../ports/instruments.ts";
 import type { Observer } from "../ports/observer.ts";
 import { openFolderState } from "./folder-state.ts";
@@ -29,7 +29,7 @@ export async function startClientMetrics(
   options: ClientMetricsStart,
 ): Promise<RunningClientMetrics> {
   // Loaded only where it is asked for.
-  const { createClientMetrics } = await import("../adapters/prometheus-client.ts");
+  const { createClientMetrics } = await import("../adapters/metrics/client.ts");
   const metrics = createClientMetrics({
     version: packageJson.version,
     read: () => readFolder(options.folderPath),

@@ -2,15 +2,16 @@
  * The real world of one client on one folder: disk, watcher, clock, chance, state database,
  * network; and the lock that keeps other processes out of it. Rules: S1, S3.
  */
-import { createChokidarWatcher } from "../adapters/chokidar-watcher.ts";
-import { createFetchTransport } from "../adapters/fetch-transport.ts";
-import { acquireFolderLock } from "../adapters/folder-lock.ts";
-import { createIdleMemory } from "../adapters/idle-memory.ts";
-import { createNativeWatcher } from "../adapters/native-watcher.ts";
+
+import { acquireFolderLock } from "../adapters/disk/folder-lock.ts";
+import { createFetchTransport } from "../adapters/network/fetch-transport.ts";
 import { openFolder } from "../adapters/open-folder.ts";
-import { createStateStoreHome } from "../adapters/sqlite-state-home.ts";
-import { systemClock } from "../adapters/system-clock.ts";
-import { systemRandom } from "../adapters/system-random.ts";
+import { systemClock } from "../adapters/runtime/clock.ts";
+import { createIdleMemory } from "../adapters/runtime/idle-memory.ts";
+import { systemRandom } from "../adapters/runtime/random.ts";
+import { createStateStoreHome } from "../adapters/state/home.ts";
+import { createNativeWatcher } from "../adapters/watch/native.ts";
+import { createChokidarWatcher } from "../adapters/watch/polling.ts";
 import type { ClientWorld } from "../client/folder/options.ts";
 import type { Observer } from "../ports/observer.ts";
 import type { Watcher } from "../ports/watcher.ts";

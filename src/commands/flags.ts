@@ -9,7 +9,7 @@
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import type { ArgsDef } from "citty";
-import { reasonOf } from "../adapters/system-error.ts";
+import { reasonOf } from "../adapters/disk/system-error.ts";
 import { SyncedError } from "../core/error.ts";
 import { parseToken } from "../protocol/token.ts";
 

@@ -5,8 +5,8 @@
 import { closeSync, existsSync, openSync, readFileSync, statfsSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { z } from "zod";
-import { isFolderLocked } from "../adapters/folder-lock.ts";
-import { openStateStoreReadOnly } from "../adapters/sqlite-state-store.ts";
+import { isFolderLocked } from "../adapters/disk/folder-lock.ts";
+import { openStateStoreReadOnly } from "../adapters/state/store.ts";
 import { parseMarker } from "../client/connect/marker.ts";
 import { MARKER_FILE, STATE_DIRECTORY } from "../client/folder/ports.ts";
 import { SyncedError } from "../core/error.ts";

@@ -3,7 +3,7 @@
  * wrong.
  */
 import { defineCommand } from "citty";
-import { createFetchTransport } from "../adapters/fetch-transport.ts";
+import { createFetchTransport } from "../adapters/network/fetch-transport.ts";
 import { parseJson } from "../protocol/json.ts";
 import { commonFlags, textFlag } from "./flags.ts";
 import { createOutput } from "./output.ts";

@@ -5,7 +5,7 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Server } from "../../server.ts";
-import { systemClock } from "../adapters/system-clock.ts";
+import { systemClock } from "../adapters/runtime/clock.ts";
 import { runClient } from "../client/run.ts";
 import { SyncedError } from "../core/error.ts";
 import type { FolderName } from "../core/identifier.ts";

@@ -5,8 +5,8 @@
 import { resolve } from "node:path";
 import { defineCommand } from "citty";
 import { createServer, type Server } from "../../server.ts";
-import { widenThreadPool } from "../adapters/native-calls.ts";
-import { requireOpenFiles } from "../adapters/open-files.ts";
+import { requireOpenFiles } from "../adapters/disk/open-files.ts";
+import { widenThreadPool } from "../adapters/runtime/native-calls.ts";
 import { SyncedError } from "../core/error.ts";
 import { commonFlags, parsePortFlag, readToken, switchFlag, textFlag, tokenFlag } from "./flags.ts";
 import { type Interruption, onInterruption } from "./interruption.ts";

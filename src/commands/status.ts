@@ -4,7 +4,7 @@
  */
 import { defineCommand } from "citty";
 import { z } from "zod";
-import { isFolderLocked } from "../adapters/folder-lock.ts";
+import { isFolderLocked } from "../adapters/disk/folder-lock.ts";
 import { type FolderState, STANDING_KEY } from "../client/folder/standing.ts";
 import { DEFAULT_GUARD, guardSettingText } from "../core/guard-setting.ts";
 import { type NodeState, sameContent, samePlace } from "../core/node.ts";

@@ -5,8 +5,8 @@
 import { hostname } from "node:os";
 import { resolve } from "node:path";
 import { defineCommand } from "citty";
-import { widenThreadPool } from "../adapters/native-calls.ts";
-import { requireOpenFiles } from "../adapters/open-files.ts";
+import { requireOpenFiles } from "../adapters/disk/open-files.ts";
+import { widenThreadPool } from "../adapters/runtime/native-calls.ts";
 import { planDryRun } from "../client/dry-run.ts";
 import type { ClientOptions, ClientWorld, RunOutcome } from "../client/folder/options.ts";
 import { runClient } from "../client/run.ts";

@@ -1,12 +1,12 @@
 /** The file system contract on real disks: every way that the disk file system can take. */
 import { existsSync } from "node:fs";
 import { tmpdir } from "node:os";
-import type { DiskCalls } from "../../src/adapters/disk-calls.ts";
-import { createDiskFileSystem } from "../../src/adapters/disk-filesystem.ts";
-import { type NativeCalls, nativeCalls } from "../../src/adapters/native-calls.ts";
-import { createNativeDiskCalls } from "../../src/adapters/native-disk-calls.ts";
-import { createNodeDiskCalls } from "../../src/adapters/node-disk-calls.ts";
+import type { DiskCalls } from "../../src/adapters/disk/calls.ts";
+import { createDiskFileSystem } from "../../src/adapters/disk/filesystem.ts";
+import { createNativeDiskCalls } from "../../src/adapters/disk/native-calls.ts";
+import { createNodeDiskCalls } from "../../src/adapters/disk/node-calls.ts";
 import { openFolder } from "../../src/adapters/open-folder.ts";
+import { type NativeCalls, nativeCalls } from "../../src/adapters/runtime/native-calls.ts";
 import { fileSystemContract } from "../contracts/filesystem-contract.ts";
 import { createDiskUser, makeScratchFolder } from "./disk-user.ts";
 

@@ -18,8 +18,8 @@ import {
 } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
-import { createDiskFileSystem, type DiskFileSystem } from "../../src/adapters/disk-filesystem.ts";
-import { createNodeDiskCalls } from "../../src/adapters/node-disk-calls.ts";
+import { createDiskFileSystem, type DiskFileSystem } from "../../src/adapters/disk/filesystem.ts";
+import { createNodeDiskCalls } from "../../src/adapters/disk/node-calls.ts";
 import { openFolder } from "../../src/adapters/open-folder.ts";
 import { FileSystemError } from "../../src/ports/filesystem.ts";
 import { makeScratchFolder } from "./disk-user.ts";

@@ -12,7 +12,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { openDiskObjectStore } from "../../src/adapters/disk-object-store.ts";
+import { openDiskObjectStore } from "../../src/adapters/objects/store.ts";
 import type { StoredObject } from "../../src/ports/object-store.ts";
 import { objectOf, objectStoreContract } from "../contracts/object-store-contract.ts";
 

@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { closeSync, mkdirSync, openSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { acquireFolderLock, isFolderLocked } from "../../src/adapters/folder-lock.ts";
+import { acquireFolderLock, isFolderLocked } from "../../src/adapters/disk/folder-lock.ts";
 import { SyncedError } from "../../src/core/error.ts";
 import { makeScratchFolder } from "./disk-user.ts";
 import { type Runtime, type Script, spawnScript } from "./processes/spawn.ts";

@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { execFileSync } from "node:child_process";
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
-import { openSyncsMax } from "../../src/adapters/open-files.ts";
+import { openSyncsMax } from "../../src/adapters/disk/open-files.ts";
 
 const SCRIPT = join(import.meta.dir, "processes/few-descriptors.ts");
 

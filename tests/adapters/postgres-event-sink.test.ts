@@ -7,7 +7,7 @@ import { chmodSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import postgres from "postgres";
-import { createPostgresEventSink } from "../../src/adapters/postgres-event-sink.ts";
+import { createPostgresEventSink } from "../../src/adapters/postgres/event-sink.ts";
 import { parseDigest, sha256 } from "../../src/core/digest.ts";
 import { type DeviceId, parseId } from "../../src/core/identifier.ts";
 import type { EventSink, FileAction, LogName } from "../../src/ports/event-sink.ts";

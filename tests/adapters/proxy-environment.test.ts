@@ -1,6 +1,10 @@
 /** Which proxy a URL is reached through, as the environment says. Rules: H10. */
 import { describe, expect, test } from "bun:test";
-import { isLoopback, proxyFor, takeProxySettings } from "../../src/adapters/proxy-environment.ts";
+import {
+  isLoopback,
+  proxyFor,
+  takeProxySettings,
+} from "../../src/adapters/network/proxy-environment.ts";
 
 const PROXY = "http://proxy.test:3128";
 

@@ -1,6 +1,6 @@
 /** SQLite as MetadataStore: the contract, and what is its own. */
 import { expect, test } from "bun:test";
-import { openSqliteMetadataStore } from "../../src/adapters/sqlite-metadata-store.ts";
+import { openSqliteMetadataStore } from "../../src/adapters/metadata/store.ts";
 import { metadataStoreContract } from "../contracts/metadata-store-contract.ts";
 import { SERVER } from "../server/server-world.ts";
 

@@ -13,12 +13,12 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { createStateStoreHome } from "../../src/adapters/sqlite-state-home.ts";
+import { createStateStoreHome } from "../../src/adapters/state/home.ts";
 import {
   openStateStore,
   openStateStoreCopy,
   openStateStoreReadOnly,
-} from "../../src/adapters/sqlite-state-store.ts";
+} from "../../src/adapters/state/store.ts";
 import { sha256 } from "../../src/core/digest.ts";
 import { SyncedError } from "../../src/core/error.ts";
 import { type DeviceId, ROOT_ID } from "../../src/core/identifier.ts";

@@ -1,7 +1,7 @@
 /** Trouble of the disk under the client's state is told as such, and is no bug. Rules: F21, F27, I41. */
 import { describe, expect, test } from "bun:test";
-import { toStat } from "../../src/adapters/disk-calls.ts";
-import { stateTrouble } from "../../src/adapters/sqlite-state-trouble.ts";
+import { toStat } from "../../src/adapters/disk/calls.ts";
+import { stateTrouble } from "../../src/adapters/state/trouble.ts";
 import { FileSystemError } from "../../src/ports/filesystem.ts";
 
 describe("stateTrouble()", () => {

@@ -1,7 +1,7 @@
 /** The clock and the randomness that a client really has. */
 import { expect, test } from "bun:test";
-import { systemClock } from "../../src/adapters/system-clock.ts";
-import { systemRandom } from "../../src/adapters/system-random.ts";
+import { systemClock } from "../../src/adapters/runtime/clock.ts";
+import { systemRandom } from "../../src/adapters/runtime/random.ts";
 import { type NodeId, parseId } from "../../src/core/identifier.ts";
 
 const LONG_MS = 60_000;

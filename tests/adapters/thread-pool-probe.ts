@@ -4,7 +4,7 @@
  */
 import { open, stat } from "node:fs";
 import process from "node:process";
-import { widenThreadPool } from "../../src/adapters/native-calls.ts";
+import { widenThreadPool } from "../../src/adapters/runtime/native-calls.ts";
 
 const STUCK_MS = 60_000;
 

@@ -13,8 +13,8 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { createChokidarWatcher } from "../../src/adapters/chokidar-watcher.ts";
-import { createNativeWatcher } from "../../src/adapters/native-watcher.ts";
+import { createNativeWatcher } from "../../src/adapters/watch/native.ts";
+import { createChokidarWatcher } from "../../src/adapters/watch/polling.ts";
 import type { Watch, Watcher } from "../../src/ports/watcher.ts";
 import { makeScratchFolder } from "./disk-user.ts";
 import { type Runtime, type Script, spawnLimitedScript, spawnScript } from "./processes/spawn.ts";

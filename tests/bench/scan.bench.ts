@@ -6,9 +6,9 @@ import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
-import type { DiskCalls } from "../../src/adapters/disk-calls.ts";
-import { createDiskFileSystem } from "../../src/adapters/disk-filesystem.ts";
-import { createNodeDiskCalls } from "../../src/adapters/node-disk-calls.ts";
+import type { DiskCalls } from "../../src/adapters/disk/calls.ts";
+import { createDiskFileSystem } from "../../src/adapters/disk/filesystem.ts";
+import { createNodeDiskCalls } from "../../src/adapters/disk/node-calls.ts";
 import type { FileSystem } from "../../src/ports/filesystem.ts";
 
 const FILES_PER_DIRECTORY = 100;

@@ -8,7 +8,7 @@ import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
-import { systemRandom } from "../../src/adapters/system-random.ts";
+import { systemRandom } from "../../src/adapters/runtime/random.ts";
 import type { DeviceId, NodeId } from "../../src/core/identifier.ts";
 import { encodePack, PACK_MEDIA_TYPE } from "../../src/protocol/pack.ts";
 import { fileOf } from "../generate/trees.ts";

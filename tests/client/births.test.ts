@@ -1,6 +1,6 @@
 /** What is remembered of who made a node, and when. Rules: G6. */
 import { expect, test } from "bun:test";
-import { openStateStore } from "../../src/adapters/sqlite-state-store.ts";
+import { openStateStore } from "../../src/adapters/state/store.ts";
 import { Births } from "../../src/client/connect/births.ts";
 import { Standing } from "../../src/client/folder/standing.ts";
 import type { Event } from "../../src/core/event.ts";

@@ -1,6 +1,6 @@
 /** Which dirty nodes are planned together where they are many. Rules: R8, R9, R14, I42. */
 import { beforeEach, describe, expect, test } from "bun:test";
-import { openStateStore } from "../../src/adapters/sqlite-state-store.ts";
+import { openStateStore } from "../../src/adapters/state/store.ts";
 import { sliceOfDirty } from "../../src/client/plan/dirty-slice.ts";
 import { type NodeId, ROOT_ID } from "../../src/core/identifier.ts";
 import type { Content } from "../../src/core/node.ts";

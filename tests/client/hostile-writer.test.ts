@@ -8,9 +8,9 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type OpenedFolder, openFolder } from "../../src/adapters/open-folder.ts";
-import { openStateStore } from "../../src/adapters/sqlite-state-store.ts";
-import { systemClock } from "../../src/adapters/system-clock.ts";
-import { systemRandom } from "../../src/adapters/system-random.ts";
+import { systemClock } from "../../src/adapters/runtime/clock.ts";
+import { systemRandom } from "../../src/adapters/runtime/random.ts";
+import { openStateStore } from "../../src/adapters/state/store.ts";
 import { applyTransitions } from "../../src/client/apply/apply-plan.ts";
 import { checkQuarantine } from "../../src/client/apply/quarantine.ts";
 import type { ClientPorts } from "../../src/client/folder/ports.ts";

@@ -1,6 +1,6 @@
 /** Ops whose answers were lost: what comes back of them is the base of what the disk holds by now. */
 import { describe, expect, test } from "bun:test";
-import { openStateStore } from "../../src/adapters/sqlite-state-store.ts";
+import { openStateStore } from "../../src/adapters/state/store.ts";
 import { OwnOps } from "../../src/client/connect/own-ops.ts";
 import type { Event, EventKind } from "../../src/core/event.ts";
 import type { BatchId, DeviceId, OpId } from "../../src/core/identifier.ts";

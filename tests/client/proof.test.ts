@@ -1,6 +1,6 @@
 /** "In sync" proves itself: what nobody would look at again is found, told and healed. */
 import { expect, test } from "bun:test";
-import { openStateStore } from "../../src/adapters/sqlite-state-store.ts";
+import { openStateStore } from "../../src/adapters/state/store.ts";
 import { proveInSync, STRAY_KEY } from "../../src/client/proof.ts";
 import { ROOT_ID } from "../../src/core/identifier.ts";
 import type { ClientEvent } from "../../src/ports/observer.ts";

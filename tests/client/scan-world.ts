@@ -2,7 +2,7 @@
  * ScanWorld: a scanner over a simulated disk and a real store, and a user who works in the folder.
  * Rules: A1-A9.
  */
-import { openStateStore } from "../../src/adapters/sqlite-state-store.ts";
+import { openStateStore } from "../../src/adapters/state/store.ts";
 import type { ScanReport, ScanRequest } from "../../src/client/scan/scanner.ts";
 import { Scanner } from "../../src/client/scan/scanner.ts";
 import { type NodeId, ROOT_ID } from "../../src/core/identifier.ts";

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Hono } from "hono";
 import { openDataDirectory } from "../../src/adapters/data-directory.ts";
-import { systemRandom } from "../../src/adapters/system-random.ts";
+import { systemRandom } from "../../src/adapters/runtime/random.ts";
 import { parseFolderName } from "../../src/core/identifier.ts";
 import { createRouter, type RouterOptions } from "../../src/http/router.ts";
 import type { Clock } from "../../src/ports/clock.ts";

@@ -8,7 +8,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createServer, type Server, type ServerOptions } from "../../server.ts";
-import { createClientMetrics } from "../../src/adapters/prometheus-client.ts";
+import { createClientMetrics } from "../../src/adapters/metrics/client.ts";
 import type { ClientReadings } from "../../src/ports/instruments.ts";
 import { id, problemOf } from "./fixture.ts";
 

@@ -5,7 +5,7 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createServer, type Server } from "../../server.ts";
-import { createFetchTransport } from "../../src/adapters/fetch-transport.ts";
+import { createFetchTransport } from "../../src/adapters/network/fetch-transport.ts";
 import { bestOf, timeOf } from "../timing.ts";
 
 let server: Server;

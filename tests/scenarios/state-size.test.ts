@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { randomBytes } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { openStateStoreReadOnly } from "../../src/adapters/sqlite-state-store.ts";
+import { openStateStoreReadOnly } from "../../src/adapters/state/store.ts";
 import { ensureBinary, runSynced } from "./binary.ts";
 import { Lab } from "./lab.ts";
 

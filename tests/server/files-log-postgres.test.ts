@@ -6,7 +6,7 @@ import { afterAll, beforeAll, beforeEach, expect, test } from "bun:test";
 import { chmodSync } from "node:fs";
 import { join } from "node:path";
 import postgres from "postgres";
-import { createPostgresEventSink } from "../../src/adapters/postgres-event-sink.ts";
+import { createPostgresEventSink } from "../../src/adapters/postgres/event-sink.ts";
 import type { NodeId } from "../../src/core/identifier.ts";
 import { makeScratchFolder } from "../adapters/disk-user.ts";
 import {

@@ -5,8 +5,8 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { openDiskObjectStore } from "../../src/adapters/disk-object-store.ts";
-import { openSqliteMetadataStore } from "../../src/adapters/sqlite-metadata-store.ts";
+import { openSqliteMetadataStore } from "../../src/adapters/metadata/store.ts";
+import { openDiskObjectStore } from "../../src/adapters/objects/store.ts";
 import { sha256 } from "../../src/core/digest.ts";
 import type { Cursor } from "../../src/core/event.ts";
 import {

@@ -4,7 +4,7 @@
  * it. Rules: S2, S4.
  */
 import { DatabaseSync } from "node:sqlite";
-import { openStateStore } from "../../src/adapters/sqlite-state-store.ts";
+import { openStateStore } from "../../src/adapters/state/store.ts";
 import type { StateStore, StateStoreHome } from "../../src/ports/state-store.ts";
 import { Killed } from "./sim-filesystem.ts";
 

@@ -1,6 +1,7 @@
 /** Listens, and says where and how many files it may sync at once. */
-import { listen } from "../../../src/adapters/listen.ts";
-import { openSyncsMax, requireOpenFiles } from "../../../src/adapters/open-files.ts";
+
+import { openSyncsMax, requireOpenFiles } from "../../../src/adapters/disk/open-files.ts";
+import { listen } from "../../../src/adapters/network/listen.ts";
 
 requireOpenFiles();
 const handle = () => new Response("ok");

@@ -1,6 +1,6 @@
 /** Takes the lock of the folder named by the first argument, says so, and waits to be killed. */
 import process from "node:process";
-import { acquireFolderLock } from "../../../src/adapters/folder-lock.ts";
+import { acquireFolderLock } from "../../../src/adapters/disk/folder-lock.ts";
 import { SyncedError } from "../../../src/core/error.ts";
 
 try {

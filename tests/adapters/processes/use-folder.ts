@@ -3,11 +3,11 @@
  * Bun.
  */
 import process from "node:process";
-import { acquireFolderLock, isFolderLocked } from "../../../src/adapters/folder-lock.ts";
-import { nativeCalls } from "../../../src/adapters/native-calls.ts";
+import { acquireFolderLock, isFolderLocked } from "../../../src/adapters/disk/folder-lock.ts";
 import { openFolder } from "../../../src/adapters/open-folder.ts";
-import { systemClock } from "../../../src/adapters/system-clock.ts";
-import { systemRandom } from "../../../src/adapters/system-random.ts";
+import { systemClock } from "../../../src/adapters/runtime/clock.ts";
+import { nativeCalls } from "../../../src/adapters/runtime/native-calls.ts";
+import { systemRandom } from "../../../src/adapters/runtime/random.ts";
 
 const { fs, path } = openFolder(process.argv[2] ?? "");
 const lock = acquireFolderLock(path);

@@ -4,7 +4,7 @@
  */
 import { writeFileSync } from "node:fs";
 import process from "node:process";
-import { createNativeWatcher } from "../../../src/adapters/native-watcher.ts";
+import { createNativeWatcher } from "../../../src/adapters/watch/native.ts";
 
 const LIMIT = "/proc/sys/user/max_inotify_watches";
 

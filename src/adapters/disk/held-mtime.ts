@@ -1,0 +1,32 @@
+/** What a disk makes of an mtime, found out by setting it below `.synced/staging`. Rules: N7. */
+import { randomBytes } from "node:crypto";
+import { type Capabilities, type FileSystem, FileSystemError } from "../../ports/filesystem.ts";
+
+const STAGING = ".synced/staging";
+/** From 1980 (FAT) to the end of 2037 (32 bits) every file system has room. */
+const MTIME_NS_COMMON_MIN = 315_619_200_000_000_000n;
+const MTIME_NS_COMMON_MAX = 2_145_916_800_000_000_000n;
+
+/** @returns the time itself where it cannot be found out. */
+export function heldMtime(fs: FileSystem, mtimeNs: string): string {
+  if (isHeldAsItIs(fs.capabilities, BigInt(mtimeNs))) return mtimeNs;
+  const path = `${STAGING}/${randomBytes(16).toString("hex")}`;
+  try {
+    const writer = fs.createFile(path);
+    try {
+      writer.setMetadata({ executable: false, mtimeNs });
+      return writer.stat().mtimeNs;
+    } finally {
+      writer.close();
+      fs.removeFile(path);
+    }
+  } catch (error) {
+    if (error instanceof FileSystemError) return mtimeNs;
+    throw error;
+  }
+}
+
+function isHeldAsItIs({ mtimeGranularityNs }: Capabilities, mtimeNs: bigint): boolean {
+  const isCommon = mtimeNs > MTIME_NS_COMMON_MIN && mtimeNs < MTIME_NS_COMMON_MAX;
+  return isCommon && mtimeGranularityNs === 1;
+}

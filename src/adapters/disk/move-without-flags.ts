@@ -1,0 +1,60 @@
+/**
+ * A move that replaces nothing, where the kernel or file system has no
+ * renameat2(RENAME_NOREPLACE). Rules: D5, D6.
+ */
+import { constants } from "node:os";
+import { CallError, type Directory, type DiskCalls, errorCode } from "./calls.ts";
+
+export interface Move {
+  /** The path of the source. */
+  readonly from: string;
+  readonly a: Directory;
+  readonly source: string;
+  readonly b: Directory;
+  readonly target: string;
+}
+
+const STATE_PREFIX = ".synced/";
+
+/**
+ * A link never replaces anything, and the file is ours to unlink where it comes from `.synced`.
+ * Into `.synced` nothing else is made under that name, so looking first is enough.
+ *
+ * RACE: within the user's tree, an entry made at the target between the look and the rename is
+ * replaced if it is of the same kind. It takes a new file of exactly that name within some
+ * microseconds, on NFS or FAT.
+ *
+ * @throws a failed call, EEXIST and ENOENT among them
+ */
+export function moveWithoutFlags(calls: DiskCalls, move: Move): void {
+  const { a, source, b, target } = move;
+  if (move.from.startsWith(STATE_PREFIX) && link(calls, move)) {
+    calls.removeFile(a, source);
+    return;
+  }
+  calls.stat(a, source);
+  if (isThere(calls, b, target)) throw new CallError("rename", -constants.errno.EEXIST);
+  calls.rename(a, source, b, target, "replace");
+}
+
+/** @returns false where this entry or file system has no hard links. */
+function link(calls: DiskCalls, { a, source, b, target }: Move): boolean {
+  if (calls.stat(a, source).kind !== "file") return false;
+  try {
+    calls.link(a, source, b, target);
+    return true;
+  } catch (error) {
+    if (["EPERM", "EOPNOTSUPP", "ENOSYS"].includes(errorCode(error))) return false;
+    throw error;
+  }
+}
+
+function isThere(calls: DiskCalls, parent: Directory, name: string): boolean {
+  try {
+    calls.stat(parent, name);
+    return true;
+  } catch (error) {
+    if (errorCode(error) === "ENOENT") return false;
+    throw error;
+  }
+}

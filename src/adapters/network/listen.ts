@@ -1,0 +1,176 @@
+/**
+ * Listens on TCP and hands requests to a handler: Bun.serve where it is, Node's server elsewhere
+ * (Deno).
+ * Rules: H2, H6. Knows nothing of routes.
+ */
+import { createServer, type Server } from "node:http";
+import { getRequestListener } from "@hono/node-server";
+import { SyncedError } from "../../core/error.ts";
+import { errorCode } from "../disk/calls.ts";
+import { watchOpenFiles } from "../disk/open-files.ts";
+import { reasonOf } from "../disk/system-error.ts";
+import { createIdleMemory } from "../runtime/idle-memory.ts";
+
+export interface ListenOptions {
+  readonly host: string;
+  /** 0 for any free one. */
+  readonly port: number;
+  readonly handle: (request: Request) => Response | Promise<Response>;
+}
+
+export interface Listener {
+  readonly url: string;
+  readonly port: number;
+  /**
+   * Takes no more connections, gives requests under way a moment, and closes what is left. Resolves
+   * within
+   * two seconds; idempotent. Whoever has live streams open ends them first.
+   */
+  stop(): Promise<void>;
+}
+
+/** Requests under way may finish for so long. */
+const GRACE_MS = 1_000;
+/** An idle connection, and a body that stands still. Streams are exempt. Bun's bound is 255. */
+const IDLE_SECONDS = 60;
+/** Bun says ENOENT of a name that nothing knows. */
+const NO_SUCH_ADDRESS: ReadonlySet<string> = new Set(["EADDRNOTAVAIL", "ENOTFOUND", "ENOENT"]);
+const EVENT_STREAM_TYPE = "text/event-stream";
+
+/**
+ * @throws {SyncedError} `port_in_use`; `usage` when the host cannot be bound
+ */
+export async function listen(options: ListenOptions): Promise<Listener> {
+  return typeof Bun === "undefined" ? await listenWithNode(options) : listenWithBun(options);
+}
+
+function listenWithBun(options: ListenOptions): Listener {
+  const { host, port } = options;
+  const memory = createIdleMemory();
+  let server = serveWithBun(options, port, memory);
+  const boundPort = server.port ?? port;
+  const former: (typeof server)[] = [];
+  // To try to accept what no descriptor is left for takes a whole core.
+  const files = watchOpenFiles({
+    scarce() {
+      former.push(server);
+      void server.stop(false);
+    },
+    plenty() {
+      server = serveWithBun(options, boundPort, memory);
+    },
+  });
+  let stopped: Promise<void> | undefined;
+  return {
+    url: urlOf(host, boundPort),
+    port: boundPort,
+    stop() {
+      memory.close();
+      files.close();
+      const all = [...former, server];
+      const stopAll = async (force: boolean) => {
+        await Promise.all(all.map((one) => one.stop(force)));
+      };
+      stopped ??= stopWithin(stopAll(false), () => stopAll(true));
+      return stopped;
+    },
+  };
+}
+
+function serveWithBun(
+  { host, handle }: ListenOptions,
+  port: number,
+  memory: ReturnType<typeof createIdleMemory>,
+): ReturnType<typeof Bun.serve> {
+  try {
+    return Bun.serve({
+      hostname: host,
+      port,
+      idleTimeout: IDLE_SECONDS,
+      // Routes bound their own bodies; a file has no bound, and Bun's own would cut it at 128 MiB.
+      maxRequestBodySize: Number.MAX_SAFE_INTEGER,
+      // Bun's page for a thrown error shows the source.
+      development: false,
+      // Without it `development: false` lets a second server share the port (measured, Bun 1.4.5 on
+      // Linux).
+      reusePort: false,
+      async fetch(request, self) {
+        memory.touch();
+        const response = await handle(request);
+        // Between two heartbeats a stream is idle, which Bun would take for dead (after 12 s by
+        // default).
+        if (response.headers.get("content-type") === EVENT_STREAM_TYPE) self.timeout(request, 0);
+        return response;
+      },
+      error: () => new Response(null, { status: 500 }),
+    });
+  } catch (cause) {
+    throw listenFailure({ host, port }, cause);
+  }
+}
+
+async function listenWithNode({ host, port, handle }: ListenOptions): Promise<Listener> {
+  const server = createServer(getRequestListener(handle, { overrideGlobalObjects: false }));
+  server.keepAliveTimeout = IDLE_SECONDS * 1000;
+  // Bounds whole requests otherwise, however steadily a large file comes.
+  server.requestTimeout = 0;
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", (cause) => reject(listenFailure({ host, port }, cause)));
+    server.listen({ host, port }, resolve);
+  });
+  const boundPort = portOf(server, port);
+  let stopped: Promise<void> | undefined;
+  return {
+    url: urlOf(host, boundPort),
+    port: boundPort,
+    stop() {
+      stopped ??= stopWithin(closeServer(server), () => server.closeAllConnections());
+      return stopped;
+    },
+  };
+}
+
+function closeServer(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => resolve());
+    server.closeIdleConnections();
+  });
+}
+
+function portOf(server: Server, port: number): number {
+  const address = server.address();
+  return typeof address === "object" && address !== null ? address.port : port;
+}
+
+/** Waits for a gentle stop for a moment, then forces it. */
+async function stopWithin(gentle: Promise<void>, force: () => unknown): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, GRACE_MS);
+  });
+  await Promise.race([gentle, late]);
+  clearTimeout(timer);
+  await Promise.race([
+    Promise.resolve(force()),
+    new Promise((resolve) => setTimeout(resolve, 200)),
+  ]);
+}
+
+function urlOf(host: string, port: number): string {
+  return `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
+}
+
+function listenFailure(
+  { host, port }: { readonly host: string; readonly port: number },
+  cause: unknown,
+): SyncedError {
+  const code = errorCode(cause);
+  const isInUse = code === "EADDRINUSE";
+  const reason = isInUse
+    ? "the port is in use; choose another one, or stop what listens there"
+    : NO_SUCH_ADDRESS.has(code)
+      ? "this machine has no such address"
+      : reasonOf(cause);
+  const message = `Cannot listen on ${host}:${port}: ${reason}`;
+  return new SyncedError(isInUse ? "port_in_use" : "usage", message, { cause });
+}

@@ -1,0 +1,46 @@
+/**
+ * StorageReserve: keeps uploads from taking the last of the server's disk. Rules: O10, B54, F20.
+ *
+ * A disk that is full to the last byte could not even take a delete. So bytes are refused while
+ * there is still room for changes that need none, and for SQLite to fold its logs in.
+ */
+import { statfsSync } from "node:fs";
+import { SyncedError } from "../../core/error.ts";
+import { STORAGE_RESERVE_BYTES_MAX, STORAGE_RESERVE_SHARE } from "../../core/limits.ts";
+
+export class StorageReserve {
+  readonly #directory: string;
+  /** On their way: not on the disk yet, but promised room. */
+  #incomingBytes = 0;
+
+  /** @param directory on the disk that is meant */
+  constructor(directory: string) {
+    this.#directory = directory;
+  }
+
+  /**
+   * Runs `work`, which stores so many bytes.
+   *
+   * @throws {SyncedError} `storage_full` before anything is done, where they would not leave enough
+   */
+  async taking<Result>(bytes: number, work: () => Promise<Result>): Promise<Result> {
+    this.#incomingBytes += bytes;
+    try {
+      this.#requireRoom();
+      return await work();
+    } finally {
+      this.#incomingBytes -= bytes;
+    }
+  }
+
+  #requireRoom(): void {
+    const { bavail, blocks, bsize } = statfsSync(this.#directory);
+    const reserve = Math.min(STORAGE_RESERVE_BYTES_MAX, blocks * bsize * STORAGE_RESERVE_SHARE);
+    if (bavail * bsize - this.#incomingBytes >= reserve) return;
+    // Some network file systems do not say.
+    if (blocks === 0) return;
+    const claim = "what is left on its disk is kept for changes that need no room";
+    const message = `Cannot store objects in "${this.#directory}": ${claim}; free some space`;
+    throw new SyncedError("storage_full", message);
+  }
+}

@@ -1,0 +1,166 @@
+/**
+ * Segments: files in which the large objects of one upload stand one after the other, so that they
+ * share one barrier. Rules: O7, I41. Which object is where is the caller's knowledge. A segment is
+ * never deleted once it is named: a crash may leave one that nothing names.
+ */
+import { mkdirSync, readdirSync, rmSync } from "node:fs";
+import { mkdir, open, rename, rm, stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import type { Digest } from "../../core/digest.ts";
+import type { StoredObject } from "../../ports/object-store.ts";
+
+/** Where an object's bytes are. */
+export interface SegmentPlace {
+  readonly segment: number;
+  readonly offset: number;
+  readonly size: number;
+}
+
+/** A segment that is durable. */
+export interface WrittenSegment {
+  readonly segment: number;
+  readonly bytes: number;
+  readonly places: ReadonlyMap<Digest, SegmentPlace>;
+}
+
+export interface ObjectSegmentsOptions {
+  /** Made where it is not there. */
+  readonly directory: string;
+  /** For segments that are being written; made where it is not there, emptied where it is. */
+  readonly temporary: string;
+  /** The highest number that the caller knows; 0 for none. */
+  readonly last: number;
+  /** Runs an fsync, and knows what it means when one fails. */
+  readonly barrier: (sync: () => Promise<void>) => Promise<void>;
+}
+
+/** Directories with millions of names are slow to look at. */
+const SEGMENTS_PER_DIRECTORY = 1000;
+const NUMBER = /^[0-9]{1,15}$/;
+
+export class ObjectSegments {
+  readonly #options: ObjectSegmentsOptions;
+  /** Directories whose own names are durable. */
+  readonly #durable = new Set<string>();
+  #last: number;
+
+  constructor(options: ObjectSegmentsOptions) {
+    this.#options = options;
+    for (const directory of [options.directory, options.temporary]) {
+      mkdirSync(directory, { recursive: true, mode: 0o700 });
+    }
+    // What a crash left half-written was promised to nobody.
+    for (const name of readdirSync(options.temporary)) rmSync(join(options.temporary, name));
+    this.#last = lastNumber(options);
+  }
+
+  /** Writes a segment. It is durable when this resolves, and gone when it rejects. */
+  async write(objects: readonly StoredObject[]): Promise<WrittenSegment> {
+    this.#last += 1;
+    const segment = this.#last;
+    const temporary = join(this.#options.temporary, String(segment));
+    const path = this.#path(segment);
+    try {
+      const places = await this.#writeBytes(temporary, segment, objects);
+      await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+      await rename(temporary, path);
+      await this.#syncNames(dirname(path));
+      return places;
+    } catch (error) {
+      await rm(temporary, { force: true });
+      await this.remove(segment);
+      throw error;
+    }
+  }
+
+  async #writeBytes(
+    path: string,
+    segment: number,
+    objects: readonly StoredObject[],
+  ): Promise<WrittenSegment> {
+    const places = new Map<Digest, SegmentPlace>();
+    let offset = 0;
+    const file = await open(path, "wx", 0o600);
+    try {
+      for (const { digest, bytes } of objects) {
+        places.set(digest, { segment, offset, size: bytes.length });
+        for (let written = 0; written < bytes.length; ) {
+          written += (await file.write(bytes, written)).bytesWritten;
+        }
+        offset += bytes.length;
+      }
+      await this.#options.barrier(() => file.sync());
+    } finally {
+      await file.close();
+    }
+    return { segment, bytes: offset, places };
+  }
+
+  /** Takes back a segment of which nothing was recorded. */
+  async remove(segment: number): Promise<void> {
+    await rm(this.#path(segment), { force: true });
+  }
+
+  /** @returns fewer bytes than the place has where the file is too short. */
+  async read({ segment, offset, size }: SegmentPlace): Promise<Uint8Array> {
+    const file = await open(this.#path(segment), "r");
+    try {
+      const bytes = new Uint8Array(size);
+      let done = 0;
+      while (done < size) {
+        const { bytesRead } = await file.read(bytes, done, size - done, offset + done);
+        if (bytesRead === 0) break;
+        done += bytesRead;
+      }
+      return bytes.subarray(0, done);
+    } finally {
+      await file.close();
+    }
+  }
+
+  /** @returns false where the file is lost or too short. */
+  async reaches({ segment, offset, size }: SegmentPlace): Promise<boolean> {
+    try {
+      return (await stat(this.#path(segment))).size >= offset + size;
+    } catch {
+      return false;
+    }
+  }
+
+  #path(segment: number): string {
+    return join(this.#options.directory, String(groupOf(segment)), String(segment));
+  }
+
+  async #syncNames(directory: string): Promise<void> {
+    await this.#syncDirectory(directory);
+    if (this.#durable.has(directory)) return;
+    await this.#syncDirectory(this.#options.directory);
+    await this.#syncDirectory(dirname(this.#options.directory));
+    this.#durable.add(directory);
+  }
+
+  async #syncDirectory(path: string): Promise<void> {
+    const directory = await open(path, "r");
+    try {
+      await this.#options.barrier(() => directory.sync());
+    } finally {
+      await directory.close();
+    }
+  }
+}
+
+function groupOf(segment: number): number {
+  return Math.floor(segment / SEGMENTS_PER_DIRECTORY);
+}
+
+/** Numbers are not used again, also where the caller's knowledge is older than the disk. */
+function lastNumber({ directory, last }: ObjectSegmentsOptions): number {
+  let found = last;
+  for (const group of readdirSync(directory)) {
+    if (!NUMBER.test(group) || Number(group) < groupOf(last)) continue;
+    for (const name of readdirSync(join(directory, group))) {
+      if (NUMBER.test(name)) found = Math.max(found, Number(name));
+    }
+  }
+  return found;
+}

@@ -1,0 +1,317 @@
+/**
+ * EventSink in PostgreSQL: the table `files_log`, made and migrated from here. Rules: M1-M6.
+ *
+ * One connection, thrown away at the first error; three traps of the driver are why. It knows no
+ * time limit for a query. Where something accepts connections and hangs up (a container's port
+ * proxy before its server runs) it would connect again without a pause, and a lost connection is
+ * replaced in silence, in the middle of a transaction too: so a client may connect once. And its
+ * own `begin` writes its rollback to the lost socket, which ends the process: so transactions are
+ * plain statements.
+ */
+import { Socket } from "node:net";
+import postgres from "postgres";
+import { isDigest } from "../../core/digest.ts";
+import { assert, SyncedError } from "../../core/error.ts";
+import type {
+  EventSink,
+  FilesLogRow,
+  LogName,
+  SinkBatch,
+  SinkCursor,
+} from "../../ports/event-sink.ts";
+import { FILES_LOG_MIGRATIONS, MIGRATION_LOCK } from "./schema.ts";
+import { describeTrouble, type SinkAddress } from "./trouble.ts";
+
+export interface PostgresSinkOptions {
+  /**
+   * `postgres://USER:PASSWORD@HOST:PORT/DATABASE`; what is left out comes from PGHOST and so on.
+   */
+  readonly url: string;
+  /** For connecting and looking. @default 10 s */
+  readonly openTimeoutMs?: number;
+  /** For writing a page on a slow day. @default 60 s */
+  readonly appendTimeoutMs?: number;
+}
+
+/**
+ * Connects with the first call. @throws {SyncedError} `usage` for an illegal URL, without showing
+ * it.
+ */
+export function createPostgresEventSink(options: PostgresSinkOptions): EventSink {
+  return new PostgresEventSink(options);
+}
+
+type Sql = ReturnType<typeof postgres>;
+
+interface Client {
+  readonly sql: Sql;
+  /** Ends it at once, whatever is under way. */
+  drop(): void;
+}
+
+const OPEN_TIMEOUT_MS = 10_000;
+const APPEND_TIMEOUT_MS = 60_000;
+
+class PostgresEventSink implements EventSink {
+  readonly name: string;
+  readonly #url: string;
+  readonly #address: SinkAddress;
+  readonly #openTimeoutMs: number;
+  readonly #appendTimeoutMs: number;
+  #client: Client | undefined;
+  #isBusy = false;
+  #isClosed = false;
+
+  constructor({ url, openTimeoutMs, appendTimeoutMs }: PostgresSinkOptions) {
+    this.#url = parseUrl(url);
+    this.#address = addressOf(this.#url);
+    const { host, database } = this.#address;
+    this.name = `PostgreSQL at ${host}, database "${database}"`;
+    this.#openTimeoutMs = openTimeoutMs ?? OPEN_TIMEOUT_MS;
+    this.#appendTimeoutMs = appendTimeoutMs ?? APPEND_TIMEOUT_MS;
+  }
+
+  open(): Promise<void> {
+    return this.#call(this.#openTimeoutMs, async (sql) => {
+      const [found] = await sql`
+        SELECT to_regclass('files_log_schema') IS NOT NULL AS exists,
+          to_regclass('files_log') IS NOT NULL AS complete,
+          current_setting('server_encoding') AS encoding`;
+      const encoding = String(found?.["encoding"]);
+      // SQL_ASCII stores what it is given; every other one lacks characters that names may have.
+      if (encoding !== "UTF8" && encoding !== "SQL_ASCII") throw wrongEncoding(this.name, encoding);
+      const version = found?.["exists"] === true ? await readVersion(sql) : 0;
+      if (version > FILES_LOG_MIGRATIONS.length) throw newerTables(this.name, version);
+      const isComplete = found?.["complete"] === true && version === FILES_LOG_MIGRATIONS.length;
+      if (!isComplete) await migrate(sql, this.name);
+    });
+  }
+
+  cursor({ server, folder, epoch }: LogName): Promise<SinkCursor> {
+    return this.#call(this.#openTimeoutMs, async (sql) => {
+      // Appending moves a row that is there, so a cursor that a person deleted is noticed. What is
+      // left of that log would be in the way of writing it anew.
+      await sql`
+        WITH made AS (
+          INSERT INTO files_log_cursors (server_id, folder, epoch, seq)
+          VALUES (${server}, ${folder}, ${epoch}, 0) ON CONFLICT DO NOTHING
+          RETURNING 1
+        )
+        DELETE FROM files_log
+        WHERE server_id = ${server} AND folder = ${folder} AND epoch = ${epoch}
+          AND EXISTS (SELECT FROM made)`;
+      const [row] = await sql`
+        SELECT seq, hash FROM files_log_cursors
+        WHERE server_id = ${server} AND folder = ${folder} AND epoch = ${epoch}`;
+      const seq = Number(row?.["seq"] ?? 0);
+      const hash = String(row?.["hash"]);
+      return isDigest(hash) ? { seq, hash } : { seq };
+    });
+  }
+
+  append(log: LogName, { after, rows, hash }: SinkBatch): Promise<"appended" | "cursor_moved"> {
+    const { server, folder, epoch } = log;
+    const last = rows.at(-1)?.seq ?? after;
+    return this.#call(this.#appendTimeoutMs, async (sql) => {
+      // The cursor's row is locked before any row is written: of two writers one finds it moved.
+      const written = await sql`
+        WITH moved AS (
+          UPDATE files_log_cursors SET seq = ${last}, hash = ${hash}
+          WHERE server_id = ${server} AND folder = ${folder} AND epoch = ${epoch}
+            AND seq = ${after}
+          RETURNING 1
+        )
+        INSERT INTO files_log (time, folder, seq, action, path, old_path, size, sha256, device,
+          version, server_id, epoch, device_id)
+        SELECT row.time, ${folder}, row.seq, row.action, row.path, row.old_path, row.size,
+          row.sha256, row.device, row.seq, ${server}, ${epoch}, row.device_id
+        FROM moved, json_to_recordset(${jsonOf(rows)}::text::json) AS row (time timestamptz,
+          seq bigint, action text, path text, old_path text, size bigint, sha256 text, device text,
+          device_id text)
+        ORDER BY row.seq`;
+      return written.count === rows.length ? "appended" : "cursor_moved";
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#drop();
+  }
+
+  /** Runs `work` in one transaction, or throws away the connection. */
+  async #call<Result>(timeoutMs: number, work: (sql: Sql) => Promise<Result>): Promise<Result> {
+    if (this.#isClosed) throw new SyncedError("temporarily_unavailable", "The sink is closed");
+    assert(!this.#isBusy, "one call at a time: they share a transaction");
+    this.#isBusy = true;
+    this.#client ??= connect(this.#url);
+    const { sql } = this.#client;
+    const run = async (): Promise<Result> => {
+      // A session that waits for a lock does not notice that nobody waits for it any more.
+      await sql.unsafe(`BEGIN; SET LOCAL statement_timeout = ${Math.ceil(timeoutMs)}`).simple();
+      const result = await work(sql);
+      await sql`COMMIT`;
+      return result;
+    };
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise<never>((_, reject) => {
+      const seconds = timeoutMs / 1000;
+      const error = Object.assign(new Error(`no answer within ${seconds} s`), {
+        code: "ETIMEDOUT",
+      });
+      timer = setTimeout(() => reject(error), timeoutMs);
+    });
+    try {
+      return await Promise.race([run(), late]);
+    } catch (error) {
+      this.#drop();
+      throw error instanceof SyncedError ? error : describeTrouble(error, this.#address);
+    } finally {
+      clearTimeout(timer);
+      this.#isBusy = false;
+    }
+  }
+
+  #drop(): void {
+    this.#client?.drop();
+    this.#client = undefined;
+  }
+}
+
+function connect(url: string): Client {
+  let socket: Socket | undefined;
+  const options = {
+    max: 1,
+    // Poolers that share connections between clients know no prepared statements.
+    prepare: false,
+    fetch_types: false,
+    max_lifetime: null,
+    // The driver would print "already exists, skipping".
+    onnotice: () => undefined,
+    connection: { application_name: "synced" },
+    socket: async (target: DriverTarget): Promise<Socket> => {
+      if (socket !== undefined) throw Object.assign(new Error("hung up"), { code: "ECONNRESET" });
+      socket = new Socket();
+      return await connectSocket(target, socket);
+    },
+  };
+  const sql = postgres(url, options);
+  return {
+    sql,
+    drop() {
+      // What is under way is rejected by it; that the connection is gone is what was wanted.
+      sql.end({ timeout: 0 }).catch(() => undefined);
+      socket?.destroy();
+    },
+  };
+}
+
+/** What the driver tells its undocumented `socket` option. */
+interface DriverTarget {
+  readonly host: readonly string[];
+  readonly port: readonly number[];
+  /** Of a Unix socket. */
+  readonly path: string | false;
+}
+
+function connectSocket({ host, port, path }: DriverTarget, socket: Socket): Promise<Socket> {
+  const address = host[0] ?? "localhost";
+  return new Promise((resolve, reject) => {
+    socket.once("error", reject);
+    socket.once("connect", () => {
+      socket.off("error", reject);
+      // The driver takes the name that it checks in the server's certificate from here.
+      resolve(Object.assign(socket, { host: address, port: port[0] }));
+    });
+    if (typeof path === "string") socket.connect(path);
+    else socket.connect(port[0] ?? 5432, address);
+  });
+}
+
+async function readVersion(sql: Sql): Promise<number> {
+  const [row] = await sql`SELECT version FROM files_log_schema`;
+  return Number(row?.["version"] ?? 0);
+}
+
+async function migrate(sql: Sql, name: string): Promise<void> {
+  // Several servers may share the database and start together.
+  await sql`SELECT pg_advisory_xact_lock(${MIGRATION_LOCK})`;
+  await sql`
+    CREATE TABLE IF NOT EXISTS files_log_schema (
+      singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+      version integer NOT NULL
+    )`;
+  let version = await readVersion(sql);
+  if (version > FILES_LOG_MIGRATIONS.length) throw newerTables(name, version);
+  const [found] = await sql`SELECT to_regclass('files_log') IS NOT NULL AS exists`;
+  if (version > 0 && found?.["exists"] !== true) {
+    // Somebody dropped it: without the cursors all of it is written anew.
+    await sql`DROP TABLE IF EXISTS files_log_cursors`;
+    version = 0;
+  }
+  for (const migration of FILES_LOG_MIGRATIONS.slice(version)) await sql.unsafe(migration);
+  await sql`
+    INSERT INTO files_log_schema (version) VALUES (${FILES_LOG_MIGRATIONS.length})
+    ON CONFLICT (singleton) DO UPDATE SET version = excluded.version`;
+}
+
+/**
+ * PostgreSQL's text holds neither U+0000 nor half a surrogate pair; one odd name must not end the
+ * log.
+ */
+function jsonOf(rows: readonly FilesLogRow[]): string {
+  const records = rows.map((row) => ({
+    time: row.time,
+    seq: row.seq,
+    action: row.action,
+    path: storable(row.path),
+    old_path: row.oldPath === undefined ? null : storable(row.oldPath),
+    size: row.size ?? null,
+    sha256: row.sha256 ?? null,
+    device: storable(row.device),
+    device_id: row.deviceId,
+  }));
+  return JSON.stringify(records);
+}
+
+function storable(text: string): string {
+  return text.toWellFormed().replaceAll("\0", "\uFFFD");
+}
+
+/** The driver's and the runtime's own messages about a bad URL show all of it. */
+function parseUrl(url: string): string {
+  const parsed = URL.canParse(url) ? new URL(url) : undefined;
+  if (parsed?.protocol === "postgres:" || parsed?.protocol === "postgresql:") return url;
+  throw new SyncedError(
+    "usage",
+    "Cannot use the database URL: expected postgres://USER:PASSWORD@HOST:PORT/DATABASE, " +
+      'with "%40" for "@" and "%2F" for "/" in the password',
+  );
+}
+
+/** As the driver will understand it, with its defaults. Making a client connects to nothing. */
+function addressOf(url: string): SinkAddress {
+  try {
+    const { host, port, path, user, database } = postgres(url, { max: 1 }).options;
+    const place = typeof path === "string" && path !== "" ? path : `${host[0]}:${port[0]}`;
+    return { host: place, user, database };
+  } catch {
+    throw new SyncedError("usage", "Cannot use the database URL: its escapes are malformed");
+  }
+}
+
+function newerTables(name: string, version: number): SyncedError {
+  return new SyncedError(
+    "data_newer",
+    `Cannot write to files_log in ${name}: its tables have version ${version}, this synced knows ` +
+      `${FILES_LOG_MIGRATIONS.length}. Nothing is written there until a newer synced is started; ` +
+      "sync goes on",
+  );
+}
+
+function wrongEncoding(name: string, encoding: string): SyncedError {
+  return new SyncedError(
+    "temporarily_unavailable",
+    `Cannot write to files_log in ${name}: it stores text as ${encoding}, which lacks characters ` +
+      "that file names may have. Create a database with ENCODING 'UTF8'; sync goes on",
+  );
+}

@@ -1,0 +1,223 @@
+/**
+ * One server-side SQLite file: how it is opened, its schema version, transactions and what their
+ * errors mean. Rules: O7. A file of a newer version is refused before SQLite sees it (I44); a
+ * failed barrier ends it (I41).
+ */
+import { closeSync, openSync, readSync } from "node:fs";
+import {
+  DatabaseSync,
+  type SQLInputValue,
+  type SQLOutputValue,
+  type StatementSync,
+} from "node:sqlite";
+import { SyncedError } from "../../core/error.ts";
+import { ReadTurn } from "./read-turn.ts";
+
+/** A row as SQLite hands it out. */
+export type SqlRow = Record<string, SQLOutputValue>;
+export type SqlValue = SQLInputValue;
+
+/**
+ * `normal` leaves the barrier to the next `full` transaction: a crash may forget it, never tear it.
+ */
+export type Barrier = "full" | "normal";
+
+export class SqliteDatabase {
+  readonly failure: Promise<unknown>;
+  readonly #database: DatabaseSync;
+  readonly #statements = new Map<string, StatementSync>();
+  readonly #path: string;
+  readonly #reads: ReadTurn;
+  #barrier: Barrier = "full";
+  #isWriting = false;
+  #failed: SyncedError | undefined;
+  #reportFailure: (error: unknown) => void = () => {};
+
+  /**
+   * Opens or creates the file and brings its schema up to date.
+   *
+   * @param migrations SQL from version n to n + 1, never edited once released.
+   * @throws {SyncedError} `data_newer` (nothing was written), `damage_found`, `data_not_writable`
+   */
+  constructor(path: string, migrations: readonly string[]) {
+    this.#path = path;
+    refuseNewer(path, storedVersion(path), migrations.length);
+    this.failure = new Promise((resolve) => {
+      this.#reportFailure = resolve;
+    });
+    try {
+      this.#database = new DatabaseSync(path);
+      this.#reads = new ReadTurn(this.#database);
+      this.#database.exec(SETTINGS);
+      this.#migrate(migrations);
+    } catch (error) {
+      throw this.#translate(error, "open");
+    }
+  }
+
+  /** Within `write` only. */
+  run(sql: string, ...values: SQLInputValue[]): number {
+    return Number(this.#statement(sql).run(...values).changes);
+  }
+
+  row(sql: string, ...values: SQLInputValue[]): SqlRow | undefined {
+    if (!this.#isWriting) this.#reads.begin();
+    return this.#statement(sql).get(...values);
+  }
+
+  rows(sql: string, ...values: SQLInputValue[]): SqlRow[] {
+    if (!this.#isWriting) this.#reads.begin();
+    return this.#statement(sql).all(...values);
+  }
+
+  /** Throws what ended this database, if anything did. */
+  refuseFailed(): void {
+    if (this.#failed !== undefined) throw this.#failed;
+  }
+
+  /**
+   * One synchronous transaction; rolls back when `work` throws. Durable when it returns, with
+   * `full`.
+   */
+  write<Result>(barrier: Barrier, work: () => Result): Result {
+    this.refuseFailed();
+    try {
+      this.#reads.end();
+      if (barrier !== this.#barrier) {
+        this.#database.exec(`PRAGMA synchronous = ${barrier}`);
+        this.#barrier = barrier;
+      }
+      this.#database.exec("BEGIN IMMEDIATE");
+    } catch (error) {
+      throw this.#translate(error, "begin to write");
+    }
+    this.#isWriting = true;
+    try {
+      const result = work();
+      this.#database.exec("COMMIT");
+      return result;
+    } catch (error) {
+      this.#rollBack();
+      const reason = this.#translate(error, "write");
+      if (reason instanceof SyncedError && reason.code === "storage_full") this.#foldLogIn();
+      throw reason;
+    } finally {
+      this.#isWriting = false;
+    }
+  }
+
+  /** @returns one message each. */
+  check(): string[] {
+    const found: string[] = [];
+    for (const row of this.rows("PRAGMA integrity_check(100)")) {
+      const message = String(Object.values(row)[0]);
+      if (message !== "ok") found.push(message);
+    }
+    return found;
+  }
+
+  close(): void {
+    this.#reads.end();
+    this.#statements.clear();
+    this.#database.close();
+  }
+
+  #statement(sql: string): StatementSync {
+    const known = this.#statements.get(sql);
+    if (known !== undefined) return known;
+    const made = this.#database.prepare(sql);
+    this.#statements.set(sql, made);
+    return made;
+  }
+
+  #migrate(migrations: readonly string[]): void {
+    const row = this.#database.prepare("PRAGMA user_version").get();
+    const version = Number(row?.["user_version"]);
+    // The header may lag behind the WAL: look again now that SQLite has read both.
+    refuseNewer(this.#path, version, migrations.length);
+    if (version === migrations.length) return;
+    this.write("full", () => {
+      for (const sql of migrations.slice(version)) this.#database.exec(sql);
+      this.#database.exec(`PRAGMA user_version = ${migrations.length}`);
+    });
+    // The version must be in the file's header, where an older program looks before it opens
+    // anything.
+    this.#database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+  }
+
+  /** The next try finds the log's room free, where there was no more for it to grow. */
+  #foldLogIn(): void {
+    try {
+      this.#database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+    } catch (error) {
+      // Without room for what the log holds it stays as it is; a failed barrier is the end.
+      this.#translate(error, "checkpoint");
+    }
+  }
+
+  #rollBack(): void {
+    try {
+      if (this.#database.isTransaction) this.#database.exec("ROLLBACK");
+    } catch {
+      // SQLite has rolled back by itself; the first error is the one to tell.
+    }
+  }
+
+  #translate(error: unknown, action: string): unknown {
+    if (error instanceof SyncedError || !(error instanceof Error)) return error;
+    const message = `Cannot ${action} "${this.#path}": ${error.message}`;
+    // Deno reports no SQLite code, so the texts of sqlite3_errstr() decide.
+    if (/database or disk is full/.test(error.message)) {
+      return new SyncedError("storage_full", message, { cause: error });
+    }
+    if (/database is locked/.test(error.message)) {
+      return new SyncedError("temporarily_unavailable", message, { cause: error });
+    }
+    if (/malformed|not a database/.test(error.message)) {
+      return new SyncedError("damage_found", message, { cause: error });
+    }
+    if (/readonly database|unable to open/.test(error.message)) {
+      return new SyncedError("data_not_writable", message, { cause: error });
+    }
+    if (!/disk I\/O error/.test(error.message)) return error;
+    // After a failed fsync nobody knows what is on the disk: no retry on this connection (I41).
+    this.#failed = new SyncedError("storage_failed", message, { cause: error });
+    this.#reportFailure(this.#failed);
+    return this.#failed;
+  }
+}
+
+const SETTINGS = `
+  PRAGMA journal_mode = WAL;
+  PRAGMA synchronous = FULL;
+  PRAGMA busy_timeout = 5000;
+  PRAGMA foreign_keys = ON;
+  PRAGMA cache_size = -16384;
+  PRAGMA wal_autocheckpoint = 4000;
+`;
+
+/** The big-endian user_version in a database file's header; 0 where there is no file. */
+function storedVersion(path: string): number {
+  const header = new Uint8Array(64);
+  try {
+    const descriptor = openSync(path, "r");
+    try {
+      readSync(descriptor, header, 0, header.length, 0);
+    } finally {
+      closeSync(descriptor);
+    }
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return 0;
+    const message = `Cannot read "${path}"`;
+    throw new SyncedError("data_not_writable", message, { cause: error });
+  }
+  return new DataView(header.buffer).getUint32(60);
+}
+
+function refuseNewer(path: string, version: number, known: number): void {
+  if (version <= known) return;
+  throw new SyncedError(
+    "data_newer",
+    `Cannot use "${path}": its format ${version} is newer than ${known}; use a newer version`,
+  );
+}

@@ -1,0 +1,68 @@
+/**
+ * The rows of the client's database that were looked at lately, decoded. Rules: T1, S1. A
+ * reconciling looks at the same node, and at the directories above it, dozens of times.
+ */
+import type { NodeId } from "../../core/identifier.ts";
+import type { BaseNode, LocalNode, RemoteNode } from "../../core/node.ts";
+
+/** A row of the local overlay. */
+export interface OverlayRow {
+  readonly node: LocalNode;
+  /** It hides its base row: the node's going was seen, or it was missed later on. */
+  readonly gone: "seen" | "missed" | undefined;
+}
+
+/** Rows of one table; about 700 bytes each. */
+const ROWS_MAX = 4_096;
+
+/** One table's rows, and what is known not to be in it. */
+class TableRows<Row> {
+  readonly #rows = new Map<NodeId, Row | undefined>();
+  readonly #isKept: boolean;
+
+  constructor(isKept: boolean) {
+    this.#isKept = isKept;
+  }
+
+  read(id: NodeId, load: () => Row | undefined): Row | undefined {
+    const known = this.#rows.get(id);
+    if (known !== undefined || this.#rows.has(id)) return known;
+    const row = load();
+    this.set(id, row);
+    return row;
+  }
+
+  set(id: NodeId, row: Row | undefined): void {
+    if (!this.#isKept) return;
+    if (this.#rows.size >= ROWS_MAX) this.#rows.clear();
+    this.#rows.set(id, row);
+  }
+
+  forget(id: NodeId): void {
+    this.#rows.delete(id);
+  }
+
+  clear(): void {
+    // At rest it is asked for at every turn.
+    if (this.#rows.size > 0) this.#rows.clear();
+  }
+}
+
+/** @param isKept false where another process writes. */
+export class NodeRows {
+  readonly base: TableRows<BaseNode>;
+  readonly local: TableRows<OverlayRow>;
+  readonly remote: TableRows<RemoteNode>;
+
+  constructor(isKept: boolean) {
+    this.base = new TableRows(isKept);
+    this.local = new TableRows(isKept);
+    this.remote = new TableRows(isKept);
+  }
+
+  clear(): void {
+    this.base.clear();
+    this.local.clear();
+    this.remote.clear();
+  }
+}

@@ -1,0 +1,32 @@
+/**
+ * What a failed SQLite call on the client's state means: trouble with our own files, after which
+ * the client begins again as after a crash. Rules: S1, I41, F21, F27.
+ */
+import { SyncedError } from "../../core/error.ts";
+import { FileSystemError, type FileSystemErrorCode } from "../../ports/filesystem.ts";
+
+const STATE_FILE = ".synced/state.db";
+
+/** Deno reports no SQLite code, so the texts of sqlite3_errstr() decide. */
+const TROUBLES: readonly (readonly [RegExp, FileSystemErrorCode, string])[] = [
+  [/database or disk is full/, "full", "this device's disk is full; free some space"],
+  [/readonly database/, "denied", "it is read-only"],
+  [/unable to open database/, "io", "it cannot be opened"],
+  [/disk I\/O error|locking protocol/, "io", "the disk gives an error"],
+  [/out of memory/, "exhausted", "there is no memory left"],
+  [/database is locked|database table is locked/, "io", "another process has it locked"],
+  // The next opening checks the pages, and sets aside what is damaged.
+  [/malformed|not a database/, "io", "it is damaged"],
+];
+
+/** @returns a FileSystemError for what went wrong outside; anything else comes back as it is. */
+export function stateTrouble(error: unknown): unknown {
+  if (!(error instanceof Error) || error instanceof SyncedError) return error;
+  if (error instanceof FileSystemError) return error;
+  for (const [text, code, reason] of TROUBLES) {
+    if (!text.test(error.message)) continue;
+    const message = `Cannot use this folder's state "${STATE_FILE}": ${reason}`;
+    return new FileSystemError(code, STATE_FILE, message, error);
+  }
+  return error;
+}

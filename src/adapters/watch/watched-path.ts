@@ -1,0 +1,16 @@
+/** What both watchers make of a path that they hear of. Rules: A6, Y2. */
+import { sep } from "node:path";
+import type { WatchHandler } from "../../ports/watcher.ts";
+
+const STATE_DIRECTORY = ".synced";
+/** What a name that is not UTF-8 is shown as. */
+const REPLACEMENT = "\uFFFD";
+
+/** @param path relative to the root, in the platform's spelling */
+export function reportChange(handler: WatchHandler, path: string): void {
+  const names = path.split(sep);
+  if (names.includes(STATE_DIRECTORY)) return;
+  handler.changed(names.join("/"));
+  // The path as shown may not exist; its directory does, and has an illegible entry more or less.
+  if (path.includes(REPLACEMENT)) handler.changed(names.slice(0, -1).join("/"));
+}
