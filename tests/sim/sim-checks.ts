@@ -8,6 +8,7 @@ import { type Digest, EMPTY_DIGEST, sha256 } from "../../src/core/digest.ts";
 import type { ServedEvent } from "../../src/core/event.ts";
 import { parseManifestObject } from "../../src/core/manifest.ts";
 import type { FileContent } from "../../src/core/node.ts";
+import { baseName } from "../../src/core/path.ts";
 import { MemoryTree, pathOf } from "../../src/core/tree.ts";
 import type { StateStore } from "../../src/ports/state-store.ts";
 import type { SimClient } from "./sim-client.ts";
@@ -150,7 +151,8 @@ export function lostContents(
     }
   }
   for (const { digest } of seenInLog(log)) if (digest !== undefined) present.add(digest);
-  for (const digest of earlierLosers(log)) present.add(digest);
+  const events = log?.events.map(({ event }) => event) ?? [];
+  for (const digest of earlierLosers(events, labelsOf(clients))) present.add(digest);
   return ledger.lost(present);
 }
 
@@ -176,18 +178,37 @@ export function inventedContents(
   return lines;
 }
 
-/** A device keeps one conflict copy of a quarrel: later losers become its next versions (R13). */
-function earlierLosers(log: SimLog | undefined): ReadonlySet<Digest> {
+/**
+ * A device keeps one conflict copy of a quarrel: later losers become its next versions (R13). What
+ * it replaces is bytes of which a copy's name tells that the same device made it of them, whoever
+ * gave the copy back to a restored server.
+ */
+export function earlierLosers(
+  events: Iterable<Pick<ServedEvent, "node" | "path" | "device" | "content">>,
+  labels: ReadonlyMap<string | undefined, string>,
+): ReadonlySet<Digest> {
   const found = new Set<Digest>();
-  const last = new Map<string, ServedEvent>();
-  for (const { event } of log?.events ?? []) {
-    const before = last.get(event.node);
-    if (before === undefined && event.conflictOf === undefined) continue;
-    last.set(event.node, event);
-    if (before?.content.kind === "file" && before.device === event.device)
-      found.add(before.content.sha256);
+  const nodes = new Map<string, { bytes: Digest; readonly copies: Map<Digest, string> }>();
+  for (const { node, path, device, content } of events) {
+    if (content.kind !== "file") continue;
+    const known = nodes.get(node) ?? { bytes: content.sha256, copies: new Map() };
+    nodes.set(node, known);
+    const maker = known.copies.get(known.bytes);
+    const isReplaced = known.bytes !== content.sha256;
+    if (isReplaced && maker !== undefined && maker === labels.get(device)) found.add(known.bytes);
+    known.bytes = content.sha256;
+    const [, label, hash6] = COPY.exec(baseName(path)) ?? [];
+    if (label !== undefined && hash6 === content.sha256.slice(0, 6))
+      known.copies.set(content.sha256, label);
   }
   return found;
+}
+
+/** The last mark is of the copy's own bytes, where it is a copy of a copy. */
+const COPY = /.*\(conflict (\w+) \d{4}-\d\d-\d\d ([0-9a-f]{6})\)/;
+
+function labelsOf(clients: readonly SimClient[]): ReadonlyMap<string | undefined, string> {
+  return new Map(clients.map(({ device, label }) => [device, label]));
 }
 
 /**
@@ -200,9 +221,7 @@ export function selfConflicts(
   log: SimLog | undefined,
 ): readonly string[] {
   const lines: string[] = [];
-  const labels = new Map<string | undefined, string>(
-    clients.filter(({ wasTorn }) => !wasTorn).map(({ device, label }) => [device, label]),
-  );
+  const labels = labelsOf(clients.filter(({ wasTorn }) => !wasTorn));
   const writerOf = ({ content }: ServedEvent) =>
     content.kind === "file" ? ledger.writerOf(content.sha256) : undefined;
   /** Who changed a node last, by then. */
