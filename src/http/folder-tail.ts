@@ -1,7 +1,7 @@
 /**
  * What the event streams of one folder read. Those that stand at the same event, which is nearly
  * all of them nearly always, share one look at the log and one encoding: a commit that wakes 200
- * streams would else be read and encoded 200 times. Rules: H5, H6, H9.
+ * streams would else be read and encoded 200 times. Rules: H5, H6, H9, H13.
  */
 import type { ServedEvent } from "../core/event.ts";
 import type { DeviceId, Epoch, FolderName } from "../core/identifier.ts";

@@ -1,6 +1,6 @@
 /**
  * History of a path: what happened to all that ever stood there, one after the other.
- * Rules: H7, L5.
+ * Rules: H14, L5.
  *
  * Programs save by deleting a file and making it anew, so a path's versions belong to many nodes.
  * The node that is there now, or was last, is followed back across its renames; of those before it

@@ -90,7 +90,7 @@ describe("proxyFor()", () => {
     }
   });
 
-  test("refuses a proxy that cannot be used, without repeating its password [H10]", () => {
+  test("refuses a proxy that cannot be used, without repeating its password [H10, H17]", () => {
     for (const value of ["socks5://u:secret@p.test", "ftp://u:secret@p.test", "http://u:secret@"]) {
       expect(() => originFor("http://sync.test", { http_proxy: value })).toThrow(
         /^Cannot use the proxy that http_proxy names: (?!.*secret)/,
@@ -99,7 +99,7 @@ describe("proxyFor()", () => {
   });
 });
 
-test("takeProxySettings() leaves no variable to the runtime, and all others [H10]", () => {
+test("takeProxySettings() leaves no variable to the runtime, and all others [H17]", () => {
   const environment = {
     http_proxy: "a",
     HTTPS_PROXY: "b",

@@ -172,7 +172,7 @@ test("ops that come back otherwise are posted again rarely, and not given up [Y4
   await world.stop();
 });
 
-test("events that come while a client is busy do not pile up: the gap is filled by pages [H6, H5]", async () => {
+test("events that come while a client is busy do not pile up: the gap is filled by pages [H16, H5]", async () => {
   const world = await joined(() => undefined);
   const busy = Promise.withResolvers<void>();
   let pages = 0;

@@ -1,4 +1,4 @@
-/** What the client does while nothing happens to it, whatever waits. Rules: Y1-Y5, O10, D8, G2. */
+/** What the client does while nothing happens to it, whatever waits. Rules: Y1-Y5, O11, D8, G2. */
 import { describe, expect, test } from "bun:test";
 import { LoopWorld, type Work } from "./loop-world.ts";
 
@@ -73,7 +73,7 @@ describe("a turn that did nothing is followed by a sleep", () => {
     await world.stop();
   });
 
-  test("while the server's disk is full: one content is tried, and all once there is room [O10]", async () => {
+  test("while the server's disk is full: one content is tried, and all once there is room [O11]", async () => {
     const world = await joined("a");
     world.isServerFull = true;
     world.make(...files(100));

@@ -110,7 +110,7 @@ describe("supplyContents()", () => {
     expect(world.has("d")).toBe(true);
   });
 
-  test("sends smaller packs where larger ones are refused, and stays with them [H11]", async () => {
+  test("sends smaller packs where larger ones are refused, and stays with them [H18]", async () => {
     const big = textOf(3, 400_000);
     const world = await worldWith({ a: big, b: textOf(4, 400_000) });
     const limit = 50_000;
@@ -128,7 +128,7 @@ describe("supplyContents()", () => {
   });
 
   for (const status of [200, 302, 400, 403, 413, 502, 504]) {
-    test(`refuses the one file of which no piece gets through (${status}) [D8, H11]`, async () => {
+    test(`refuses the one file of which no piece gets through (${status}) [D8, H18]`, async () => {
       const world = await worldWith({ a: shared, b: `${shared}<virus>${other}`, c: other });
       const isBad = ({ bytes }: PackObject) => new TextDecoder().decode(bytes).includes("<virus>");
       world.refuses = (objects) => (objects.some(isBad) ? status : undefined);
@@ -140,7 +140,7 @@ describe("supplyContents()", () => {
     });
   }
 
-  test("refuses each file that shares a refused piece [D8, H11]", async () => {
+  test("refuses each file that shares a refused piece [D8, H18]", async () => {
     const world = await worldWith({ a: `<virus>${shared}`, b: `<virus>${shared}`, c: other });
     const isBad = ({ bytes }: PackObject) => new TextDecoder().decode(bytes).includes("<virus>");
     world.refuses = (objects) => (objects.some(isBad) ? 403 : undefined);

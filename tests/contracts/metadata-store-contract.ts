@@ -378,7 +378,7 @@ function pastReads(): void {
     expect(page.map(({ seq }) => seq)).toEqual([3]);
   });
 
-  test("a place's history tells who came, changed there and left [H7]", async () => {
+  test("a place's history tells who came, changed there and left [H14]", async () => {
     const at = async (parent: NodeId, name: string, before?: number, limit = 10) => {
       const page = { place: { parent, name }, limit, ...(before === undefined ? {} : { before }) };
       return (await store.placeHistory(FOLDER, page)).map(({ seq, kind }) => `${seq} ${kind}`);

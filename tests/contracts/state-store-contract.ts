@@ -669,7 +669,7 @@ export function stateStoreContract(name: string, open: () => StateStore): void {
         expect(store.isLeftover("i")).toBe(false);
       });
 
-      test("pruneManifests() keeps what a tree reaches, down to its leaves [C4]", () => {
+      test("pruneManifests() keeps what a tree reaches, down to its leaves [C8]", () => {
         const child = manifestOf([sha256("chunk")], 1);
         const root = manifestOf([sha256(child)], 2);
         const lost = manifestOf([sha256("lost")], 1);

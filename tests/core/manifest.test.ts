@@ -120,7 +120,7 @@ describe("ManifestBuilder", () => {
     expect(manifest.objects.at(-1)?.digest).toBe(manifest.manifest);
   });
 
-  test("content without variety is cut at 1,024 children, and reaches depth 3 [C4]", async () => {
+  test("content without variety is cut at 1,024 children, and reaches depth 3 [C4, C7]", async () => {
     const chunk: ManifestChild = { digest: sha256("zeros"), size: 8 * 1_048_576 };
     const count = 1024 * 1024 + 5;
     const builder = new ManifestBuilder();

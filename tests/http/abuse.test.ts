@@ -359,7 +359,7 @@ describe("Paths of files (B1-B4, B9, B12, B14)", () => {
     ["a stray percent sign [H8]", "GET", `${BASE}/files?path=100%`, 400, "invalid_parameter"],
     ["an unknown parameter [H8]", "GET", `${BASE}/files?path=a&mode=7`, 400, "invalid_parameter"],
     ["a file that is not there [H7]", "GET", `${BASE}/files?path=none`, 404, "not_found"],
-    ["history of nothing [H7]", "GET", `${BASE}/history?path=none`, 404, "not_found"],
+    ["history of nothing [H14]", "GET", `${BASE}/history?path=none`, 404, "not_found"],
   ]);
 });
 

@@ -154,7 +154,7 @@ describe("GET events as a stream", () => {
     await reader.cancel();
   });
 
-  test("streams that share a look at the log each get what is theirs [H6, H9]", async () => {
+  test("streams that share a look at the log each get what is theirs [H13, H9]", async () => {
     const author = "0".repeat(32);
     const own = await openStream(`after=0&inline=1&device=${author}`);
     const other = await openStream(`after=0&inline=1&device=${id("other")}`);
@@ -172,7 +172,7 @@ describe("GET events as a stream", () => {
     }
   });
 
-  test("a commit that wakes many streams is read once [H6]", async () => {
+  test("a commit that wakes many streams is read once [H13]", async () => {
     let looks = 0;
     const { events } = fixture.sequencer;
     const sequencer: Sequencer = {

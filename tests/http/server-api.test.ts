@@ -133,7 +133,7 @@ describe("createServerApi()", () => {
     expect(known).toEqual([true, true, false]);
   });
 
-  test("hadVersion() knows what stood at a path, page by page [H7, R11]", async () => {
+  test("hadVersion() knows what stood at a path, page by page [H14, R11]", async () => {
     const headers = { authorization: `Bearer ${TOKEN}` };
     const put = (path: string, body: string) => {
       const url = `http://localhost/v1/folders/default/files?path=${path}`;
@@ -181,7 +181,7 @@ describe("createServerApi()", () => {
     expect(fixture.clock.sleepCount).toBe(0);
   });
 
-  test("a reader's own events are passed over, and foreseen from the answer [H9]", async () => {
+  test("a reader's own events are passed over, and foreseen from the answer [H9, H15]", async () => {
     const batch = await batchOf(create("mine"), create("too"));
     const ending = new AbortController();
     const request = { after: batch.cursor, device: batch.device };
@@ -425,7 +425,7 @@ describe("a server that lies (B60-B68)", () => {
       });
     }
 
-    test(`a bad moment of a proxy at ${name} is passed over [H11]`, async () => {
+    test(`a bad moment of a proxy at ${name} is passed over [H18]`, async () => {
       let refusals = 0;
       const proxied = createServerApi({
         transport: async (request) => {

@@ -120,7 +120,7 @@ test("an edit on a stale version is refused and changes nothing [H7]", async () 
   }
 });
 
-test("the list names what is there, now and then, and history knows more [H7]", async () => {
+test("the list names what is there, now and then, and history knows more [H7, H14]", async () => {
   alpha.write("listed/one.txt", "1\n");
   await waitFor("the file", () => existsSync(beta.join("listed/one.txt")));
   const seq = await lab.head();

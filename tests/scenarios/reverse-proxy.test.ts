@@ -87,7 +87,7 @@ const CASES = [
 ];
 
 for (const { name, bad, refuses, advice } of CASES) {
-  test(`${name} is a problem of one file; the rest flows both ways [H11, D8]`, async () => {
+  test(`${name} is a problem of one file; the rest flows both ways [H11, H18, D8]`, async () => {
     const place = name.replaceAll(/[^a-z]/g, "");
     const { url, server } = await startServer(scratch.join(`${place}-data`));
     const proxy = openReverseProxy(url, refuses);

@@ -16,7 +16,7 @@ afterAll(async () => {
   await lab?.close();
 });
 
-test("manifests of earlier versions do not stay in the state [C4, S1]", async () => {
+test("manifests of earlier versions do not stay in the state [C8, S1]", async () => {
   lab = await Lab.open();
   const path = lab.scratch.join("folder");
   mkdirSync(path);

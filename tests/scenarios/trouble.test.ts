@@ -93,7 +93,7 @@ test.skipIf(!mayMount())(
 );
 
 test.skipIf(!mayMount())(
-  "a full server is told once and when it is over, and gives meanwhile [O10, F20, Y3]",
+  "a full server is told once and when it is over, and gives meanwhile [O10, O11, F20, Y3]",
   async () => {
     const small = lab.scratch.join("small-server");
     mountSmall(small);

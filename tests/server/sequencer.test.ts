@@ -188,7 +188,7 @@ describe("the tree and the index", () => {
     expect(await world.sequencer.nodeAt(FOLDER, "")).toBeUndefined();
   });
 
-  test("history follows a node across renames and after its deletion, by pages [H7]", async () => {
+  test("history follows a node across renames and after its deletion, by pages [H14]", async () => {
     await put("dir/old", "one");
     const node = await world.sequencer.nodeAt(FOLDER, "dir/old");
     await world.post([move(node?.id ?? A, "new", 2)]);
@@ -207,7 +207,7 @@ describe("the tree and the index", () => {
     expect(await shown({ path: "dir/never" })).toEqual([[], undefined]);
   });
 
-  test("history names all that ever stood at a path, whichever nodes these were [H7]", async () => {
+  test("history names all that ever stood at a path, whichever nodes these were [H14]", async () => {
     const { sequencer } = world;
     const remove = (path: string) => sequencer.deleteFile(FOLDER, { path, device: DEVICE });
     const nodeOf = async (path: string) => (await sequencer.nodeAt(FOLDER, path))?.id ?? A;

@@ -1,6 +1,6 @@
 /**
  * Which proxy a request goes through, as `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy`
- * say: by curl's rules, but that loopback is always reached directly. Rules: H10.
+ * say: by curl's rules, but that loopback is always reached directly. Rules: H10, H17.
  */
 import { BlockList, isIP } from "node:net";
 import { SyncedError } from "../../core/error.ts";

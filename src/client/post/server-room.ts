@@ -1,5 +1,5 @@
 /**
- * ServerRoom: what waits while the server's disk is full, and when that is tried again. Rules: O10,
+ * ServerRoom: what waits while the server's disk is full, and when that is tried again. Rules: O11,
  * Y3. Only bytes need room: everything else goes on, in both directions.
  */
 import { SyncedError } from "../../core/error.ts";

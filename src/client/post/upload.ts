@@ -1,6 +1,6 @@
 /**
  * Upload: reads missing chunks from the user's files and sends them in packs, manifests after them.
- * Rules: O7, C5, D8, H11.
+ * Rules: O7, C5, D8, H11, H18.
  *
  * Bytes are checked against the digests that the scan took: a file that changed meanwhile is given
  * up, and its path is looked at again. So is a file of which something on the way to the server
