@@ -1,5 +1,5 @@
 /**
- * What the base may say, aspect by aspect. Rules: S2, R1, I15.
+ * What the base may say, aspect by aspect. Rules: S6, R1, I15.
  *
  * The base is the common past of this disk and the log. Each aspect of it (parent, name, bytes,
  * executable bit, modification time) moves on by itself, and only to what this disk durably held.

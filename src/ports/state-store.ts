@@ -1,5 +1,5 @@
 /**
- * StateStore: everything one device remembers about one folder. Rules: S1-S5.
+ * StateStore: everything one device remembers about one folder. Rules: S1-S10.
  *
  * Synchronous on purpose: reconcile and scan read trees row by row, and no await may interleave
  * inside a transaction. `transaction` is durable when it returns (SQLite WAL with

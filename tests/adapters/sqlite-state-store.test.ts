@@ -1,4 +1,4 @@
-/** The client's SQLite store: the contract, and what only a file can show. Rules: S1, S4, I44. */
+/** The client's SQLite store: the contract, and what only a file can show. Rules: S1, S4, S8, I44. */
 
 import { afterAll, describe, expect, test } from "bun:test";
 import {
@@ -131,7 +131,7 @@ describe("a state database in a file", () => {
     third.close();
   });
 
-  test("is refused as damaged when it is not a database or was cut [S4]", () => {
+  test("is refused as damaged when it is not a database or was cut [S8]", () => {
     const garbage = newPath();
     writeFileSync(garbage, "not a database at all ".repeat(1000));
     expect(codeOf(() => openStateStore(garbage))).toBe("damage_found");
@@ -145,7 +145,7 @@ describe("a state database in a file", () => {
     expect(codeOf(() => openStateStore(cut))).toBe("damage_found");
   });
 
-  test("is checked page by page after an unclean stop [S4]", () => {
+  test("is checked page by page after an unclean stop [S8]", () => {
     const path = newPath();
     const store = openStateStore(path);
     store.transaction(() => {
@@ -161,7 +161,7 @@ describe("a state database in a file", () => {
     expect(codeOf(() => openStateStore(path))).toBe("damage_found");
   });
 
-  test("is refused as damaged when a byte of an id or digest changed, even after a clean stop [S4]", () => {
+  test("is refused as damaged when a byte of an id or digest changed, even after a clean stop [S8]", () => {
     const path = newPath();
     const store = openStateStore(path);
     store.putLocal(local(1));
@@ -251,7 +251,7 @@ describe("a state database in a file", () => {
     store.close();
   });
 
-  test("is set aside with its log, and a new one starts empty [S4]", () => {
+  test("is set aside with its log, and a new one starts empty [S8]", () => {
     const directory = mkdtempSync(join(scratch, "home-"));
     const home = createStateStoreHome(directory);
     expect(home.exists()).toBe(false);

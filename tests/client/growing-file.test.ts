@@ -73,7 +73,7 @@ describe("digestGrowing()", () => {
     expect(taken).toMatchObject({ digest: { sha256: sha256(world.bytes) }, stat: { size: 5_000 } });
   });
 
-  test("takes what a file held at one moment when it grows at any call [A5] [I19]", async () => {
+  test("takes what a file held at one moment when it grows at any call [A16] [I19]", async () => {
     for (let at = 0; at < 40; at += 1) {
       const world = new GrowingWorld();
       world.set(noise(2, 5_000));
@@ -84,7 +84,7 @@ describe("digestGrowing()", () => {
     }
   });
 
-  test("takes a file of some MiB that grows at every third call [A5] [I19]", async () => {
+  test("takes a file of some MiB that grows at every third call [A16] [I19]", async () => {
     const world = new GrowingWorld();
     world.set(noise(3, 5 * MIB));
     let changes = 0;
@@ -94,7 +94,7 @@ describe("digestGrowing()", () => {
   });
 
   for (const place of ["start", "middle", "end"] as const) {
-    test(`never takes a state that was not, when its ${place} changes too [A5] [I19]`, async () => {
+    test(`never takes a state that was not, when its ${place} changes too [A16] [I19]`, async () => {
       let taken = 0;
       for (let at = 0; at < 24; at += 1) {
         for (const gap of [1, 2, 3, 5]) {
@@ -119,7 +119,7 @@ describe("digestGrowing()", () => {
     });
   }
 
-  test("gives up what changes and does not grow, shrinks, or is another file [A5]", async () => {
+  test("gives up what changes and does not grow, shrinks, or is another file [A16]", async () => {
     for (const change of [flip(2_500), (bytes: Uint8Array) => bytes.slice(0, 100)]) {
       const world = new GrowingWorld();
       world.set(noise(5, 5_000));
@@ -136,7 +136,7 @@ describe("digestGrowing()", () => {
     expect(await digestGrowing(world.fs, file, new Chunker(PROFILE), pace)).toBeUndefined();
   });
 
-  test("gives up what grows faster than it is read [A5]", async () => {
+  test("gives up what grows faster than it is read [A16]", async () => {
     const world = new GrowingWorld();
     world.set(noise(6, 5_000));
     world.changeAt(() => true, append);
@@ -171,7 +171,7 @@ describe("a large file that changes all the time", () => {
     return { world, taken, reads, report };
   }
 
-  test("is taken within 30 s, then each minute, and read now and then only [A5, A14]", async () => {
+  test("is taken within 30 s, then each minute, and read now and then only [A16, A14]", async () => {
     const { world, taken, reads } = await watchFor(120, append);
     expect(taken[0]?.atMs).toBeLessThan(30_000);
     for (const { sha256: digest } of taken) expect(world.states).toContain(digest);
@@ -184,14 +184,14 @@ describe("a large file that changes all the time", () => {
     expect(problems).toEqual([]);
   }, 60_000);
 
-  test("is a listed problem while it is only written in place, and costs little [A14]", async () => {
+  test("is a listed problem while it is only written in place, and costs little [A14, A17]", async () => {
     const { world, taken, reads } = await watchFor(120, flip(1_000_000));
     expect(taken).toEqual([]);
     expect(world.store.problems()).toMatchObject([{ path: "f", code: "file_changed" }]);
     expect(reads).toBeLessThan(15);
   }, 60_000);
 
-  test("is as it is at last within a rest, once its writer has ended [A5, A14]", async () => {
+  test("is as it is at last within a rest, once its writer has ended [A16, A14]", async () => {
     const { world, report } = await watchFor(30, append);
     world.onCall = () => undefined;
     const due = Math.max(...report.again.values());

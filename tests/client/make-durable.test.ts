@@ -1,4 +1,4 @@
-/** What a user did is durable before it is posted or agreed upon. Rules: I15, S2, I41. */
+/** What a user did is durable before it is posted or agreed upon. Rules: I15, S7, I41. */
 import { describe, expect, test } from "bun:test";
 import { makeDurable } from "../../src/client/post/make-durable.ts";
 import type { DirectoryInode, FileInode } from "../sim/sim-disk.ts";
@@ -34,7 +34,7 @@ function durableText(world: ApplyWorld, path: string): string {
 }
 
 describe("makeDurable()", () => {
-  test("syncs new and changed files and the directories of their names [I15, F17]", async () => {
+  test("syncs new and changed files and the directories of their names [S7, I15, F17]", async () => {
     const world = await syncedWorld(true, "d/", "d/old");
     save(world, "d/old", "new bytes");
     save(world, "d/new", "never synced");
@@ -47,7 +47,7 @@ describe("makeDurable()", () => {
     expect(directory(world, "d").durableEntries.has("new")).toBe(true);
   });
 
-  test("syncs where a name was taken away [I15]", async () => {
+  test("syncs where a name was taken away [S7, I15]", async () => {
     const world = await syncedWorld(true, "a/", "a/gone", "a/moved", "b/");
     rename(world, "b/moved", { after: file(world, "a/moved") });
     rename(world, "a/moved", { after: undefined });

@@ -110,7 +110,7 @@ describe("an op whose answer was lost", () => {
     expect([...ops.values()].flat()).toMatchObject([{ kind: "delete" }]);
   });
 
-  test("does not claim that the disk held what others did meanwhile [S2, R1]", () => {
+  test("does not claim that the disk held what others did meanwhile [S6, R1]", () => {
     const store = settled();
     store.putLocal(local(fileContent("v0"), "b"));
     // Somebody else's new bytes come first, then this device's rename, which knew nothing of them.
@@ -122,7 +122,7 @@ describe("an op whose answer was lost", () => {
     expect(transitions).toMatchObject([{ kind: "replace", content: fileContent("theirs") }]);
   });
 
-  test("does not claim that the disk held a rename of others meanwhile [S2, R1]", () => {
+  test("does not claim that the disk held a rename of others meanwhile [S6, R1]", () => {
     const store = settled();
     store.putLocal(local(fileContent("v1")));
     store.putRemote({ ...remote(1, fileContent("v0"), "theirs"), placeVersion: 2 });

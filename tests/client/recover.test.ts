@@ -62,7 +62,7 @@ describe("recoverJournal()", () => {
     expect(world.files()["w"]).toBe("w".repeat(5_000));
   });
 
-  test("after the state was lost nothing is removed whose origin nobody knows [S4, I2]", async () => {
+  test("after the state was lost nothing is removed whose origin nobody knows [S8, I2]", async () => {
     const world = await syncedWorld(true);
     world.write(`.synced/staging/${ID}`, "unseen edit");
     world.write(`.synced/quarantine/${ID}`, "displaced");
@@ -73,7 +73,7 @@ describe("recoverJournal()", () => {
     expect(world.entries("parking")).toEqual([]);
   });
 
-  test("after the state was lost, bytes that the server has wait in quarantine [S4, D3]", async () => {
+  test("after the state was lost, bytes that the server has wait in quarantine [S8, D3]", async () => {
     const world = await syncedWorld(true);
     world.remoteCreate("f", "on the server");
     world.write(`.synced/staging/${ID}`, "on the server");
@@ -82,7 +82,7 @@ describe("recoverJournal()", () => {
     expect(world.store.quarantine()).toMatchObject([{ id: ID, digest: sha256("on the server") }]);
   });
 
-  test("after the state was lost, what the history has is no find [S4, D3, R11]", async () => {
+  test("after the state was lost, what the history has is no find [S8, D3, R11]", async () => {
     const world = await syncedWorld(true);
     const [replaced, unseen, empty] = ["a".repeat(32), "b".repeat(32), "c".repeat(32)];
     world.write(`.synced/quarantine/${replaced}`, "an earlier version");

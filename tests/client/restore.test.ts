@@ -6,7 +6,7 @@ import { LoopWorld } from "./loop-world.ts";
 const TIMEOUT_MS = 60_000;
 
 test(
-  "news that waits is no edit of this device's once the server was restored [S5, R3]",
+  "news that waits is no edit of this device's once the server was restored [S10, R3]",
   async () => {
     const world = new LoopWorld();
     world.make("f");
@@ -36,7 +36,7 @@ test(
 );
 
 test(
-  "a deletion that waits leaves nothing to be refused for ever once the server was restored [S5, I11]",
+  "a deletion that waits leaves nothing to be refused for ever once the server was restored [S10, I11]",
   async () => {
     const world = new LoopWorld();
     world.make("f");

@@ -334,7 +334,7 @@ describe("disappearances", () => {
     expect(report.unsettled).toBe(false);
   });
 
-  test("a temporary file that was seen and renamed over another is an edit [F48]", async () => {
+  test("a temporary file that was seen and renamed over another is an edit [A15, F48]", async () => {
     const world = await agreed("a");
     const { id } = world.node("a");
     world.write("a.tmp", "saved");
@@ -387,7 +387,7 @@ describe("disappearances", () => {
     expect(world.paths()).toEqual(["d", "d/.g.swp", "l.tmp", "tmp", "tmp/f~"]);
   });
 
-  test("a new file counts when something is in it, an empty one after 300 ms [A11]", async () => {
+  test("a new file counts when something is in it, an empty one after 300 ms [A20]", async () => {
     const world = await agreed("f");
     world.write("new", "");
     const first = await world.scan("new");
@@ -415,7 +415,7 @@ describe("disappearances", () => {
     expect(world.paths()).toEqual(["f", "flag", "new", "old"]);
   });
 
-  test("a file that is emptied to be written anew keeps its bytes for 300 ms [A11]", async () => {
+  test("a file that is emptied to be written anew keeps its bytes for 300 ms [A20]", async () => {
     const world = await agreed("f");
     const { id, content } = world.node("f");
     world.write("f", "");
@@ -446,7 +446,7 @@ describe("disappearances", () => {
     ]);
   });
 
-  test("a new file of many writes is left to grow for a moment [A11]", async () => {
+  test("a new file of many writes is left to grow for a moment [A20]", async () => {
     const world = await agreed("f");
     const grow = (size: number) => world.write("big", "x".repeat(size));
     grow(8 * 1024 + 1);

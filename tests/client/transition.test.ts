@@ -561,7 +561,7 @@ for (const exchange of [true, false]) {
       expect(world.files()).toEqual({ "d/f": "inner" });
     });
 
-    test("nothing is recorded as agreed when directories cannot be made durable [S2, I15, I41]", async () => {
+    test("nothing is recorded as agreed when directories cannot be made durable [S2, S7, I15, I41]", async () => {
       const world = await syncedWorld(exchange, "f");
       world.remoteWrite("f", "new");
       world.onCall = (name) => (name === "syncDirectories" ? "io" : undefined);

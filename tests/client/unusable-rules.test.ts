@@ -1,4 +1,4 @@
-/** Rules files that cannot be used: what may still be offered, and what is said. Rules: A10, I43. */
+/** Rules files that cannot be used: what may still be offered, and what is said. Rules: A18, A19, I43. */
 import { expect, test } from "bun:test";
 import { LoopWorld } from "./loop-world.ts";
 
@@ -19,7 +19,7 @@ function write(world: LoopWorld, path: string, text: string): void {
   world.folder.disk.touched(path);
 }
 
-test("unusable rules of this device hold back all that is new, at rest and said [A10, I43, Y5]", async () => {
+test("unusable rules of this device hold back all that is new, at rest and said [A19, I43, Y5]", async () => {
   const world = await started((world) => {
     world.folder.write(".synced/ignore", BAD);
     world.make("a", "d/b");
@@ -38,7 +38,7 @@ test("unusable rules of this device hold back all that is new, at rest and said 
   await world.stop();
 });
 
-test("the rules known before stay in force across a restart [A10]", async () => {
+test("the rules known before stay in force across a restart [A18]", async () => {
   const world = await started((world) => {
     world.folder.write(".syncedignore", GOOD);
     world.folder.write(".synced/ignore", "*.log\n");
@@ -61,7 +61,7 @@ test("the rules known before stay in force across a restart [A10]", async () => 
   await world.stop();
 });
 
-test("an unusable file from another device holds back what is new beside it, and nothing else [A10]", async () => {
+test("an unusable file from another device holds back what is new beside it, and nothing else [A19]", async () => {
   const world = await started((world) => world.make("d/a", "e/a"));
   await world.remote("d/.syncedignore", BAD);
   await world.pass(5_000);

@@ -1,4 +1,4 @@
-/** What every StateStore must do, whatever keeps it. Rules: S1, S2, S5, T1. */
+/** What every StateStore must do, whatever keeps it. Rules: S1, S2, S5, S6, S10, T1. */
 import { beforeEach, describe, expect, test } from "bun:test";
 import { type Digest, sha256 } from "../../src/core/digest.ts";
 import type { Event, EventKind } from "../../src/core/event.ts";
@@ -279,7 +279,7 @@ export function stateStoreContract(name: string, open: () => StateStore): void {
         for (const store of [one, two]) store.close();
       });
 
-      test("an own event moves the base on in what it was about, in nothing else [S2] [R1]", () => {
+      test("an own event moves the base on in what it was about, in nothing else [S6] [R1]", () => {
         putSettled(store, 1, "a", a);
         store.putLocal(localNode(1, "b", a));
         store.putRemote(remoteNode(1, "a", b, { contentVersion: 2 }));
@@ -291,7 +291,7 @@ export function stateStoreContract(name: string, open: () => StateStore): void {
         expect(store.dirty()).toEqual([nodeId(1)]);
       });
 
-      test("what was done here moves the base on in that alone [S2] [R1] [I15]", () => {
+      test("what was done here moves the base on in that alone [S6] [R1] [I15]", () => {
         putSettled(store, 1, "a", a);
         const version = { contentVersion: 2, placeVersion: 3 };
         store.putRemote(remoteNode(1, "c", b, version));
@@ -308,7 +308,7 @@ export function stateStoreContract(name: string, open: () => StateStore): void {
         expect(store.dirty()).toEqual([]);
       });
 
-      test("agree() takes over name, parent, bytes, bit and time each on its own [S2] [R1]", () => {
+      test("agree() takes over name, parent, bytes, bit and time each on its own [S6] [R1]", () => {
         putSettled(store, 1, "a", a);
         const parent = nodeId(5);
         const theirs = fileContent("b", { executable: true, mtimeNs: "5" });
@@ -399,7 +399,7 @@ export function stateStoreContract(name: string, open: () => StateStore): void {
         expect(store.local.get(nodeId(1))?.content).toEqual(a);
       });
 
-      test("clearRemote() falls back to the base and marks what changed [S5]", () => {
+      test("clearRemote() falls back to the base and marks what changed [S10]", () => {
         putSettled(store, 1, "a", a);
         store.putRemote(remoteNode(1, "a", b, { contentVersion: 2 }));
         store.putRemote(remoteNode(2, "n", b));
@@ -443,7 +443,7 @@ export function stateStoreContract(name: string, open: () => StateStore): void {
         expect(store.dirty()).toEqual([]);
       });
 
-      test("clearBase() leaves both trees as they were, all dirty, without a base [S5]", () => {
+      test("clearBase() leaves both trees as they were, all dirty, without a base [S10]", () => {
         putSettled(store, 1, "same", a);
         putSettled(store, 2, "edited", a);
         putSettled(store, 3, "removed", a);
@@ -464,7 +464,7 @@ export function stateStoreContract(name: string, open: () => StateStore): void {
         expect(store.remoteRow(nodeId(4))?.deleted).toBe(true);
       });
 
-      test("putBase() sets the base alone and marks the node [S5]", () => {
+      test("putBase() sets the base alone and marks the node [S10]", () => {
         const id = nodeId(1);
         putSettled(store, 1, "a", a);
         store.clearBase();

@@ -359,7 +359,7 @@ describe("IgnoreRules", () => {
     expect(code).toBe("invalid_ignore_rules");
   });
 
-  test("that are too much name the file in which they stand [A10]", () => {
+  test("that are too much name the file in which they stand [A18]", () => {
     const text = "a".repeat(4097);
     expect(() => IgnoreRules.none.withFile("", text)).toThrow('".syncedignore"');
     expect(() => IgnoreRules.none.withFile("sub", text)).toThrow('"sub/.syncedignore"');

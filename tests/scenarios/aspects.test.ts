@@ -167,7 +167,7 @@ describe("two people at the same files at once undo nothing of each other", () =
   ];
   for (const [one, other] of PAIRS) {
     test(
-      `${one} and ${other} [R1, R5, S2]`,
+      `${one} and ${other} [R1, R5, S6]`,
       async () => {
         const acts = [ACTS[one], ACTS[other]];
         const devices = await share(["alpha", "beta"]);
@@ -180,7 +180,7 @@ describe("two people at the same files at once undo nothing of each other", () =
 });
 
 test(
-  "three people at the same files at once undo nothing of each other [R1, R5, S2]",
+  "three people at the same files at once undo nothing of each other [R1, R5, S6]",
   async () => {
     const acts = [ACTS.append, ACTS.rename, ACTS.chmod];
     const devices = await share(["alpha", "beta", "gamma"]);
@@ -191,7 +191,7 @@ test(
 );
 
 test(
-  "a directory is renamed while somebody writes to the files in it [R1, R8, S2]",
+  "a directory is renamed while somebody writes to the files in it [R1, R8, S6]",
   async () => {
     const [alpha, beta] = await share(["alpha", "beta"]);
     if (alpha === undefined || beta === undefined) throw new Error("Two devices");

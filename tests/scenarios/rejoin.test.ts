@@ -116,7 +116,7 @@ describe("the client's state is not the one that was left", () => {
     expect(beta.proxy?.bytes).toBeLessThan(100_000);
   }
 
-  test("state.db was deleted: joins by union, says so [S4, R11]", async () => {
+  test("state.db was deleted: joins by union, says so [S8, R11]", async () => {
     const [alpha, beta] = await shareAndPart();
     // What beta displaced a moment before stands in its quarantine, and in the history.
     await logged(2, () => {
@@ -138,7 +138,7 @@ describe("the client's state is not the one that was left", () => {
     expect(beta.read("notes/0/note-0.txt")).toBe("note 0\n");
   });
 
-  test("state.db is an older copy: set aside, joins by union, nothing is deleted [S4, R11]", async () => {
+  test("state.db is an older copy: set aside, joins by union, nothing is deleted [S8, R11]", async () => {
     const [alpha, beta] = await shareAndPart();
     await beta.stop();
     const older = lab.scratch.join("older");
@@ -187,7 +187,7 @@ describe("the client's state is not the one that was left", () => {
     expect(beta.read("notes/1/note-4.txt")).toBe("note 4, second version\n");
   });
 
-  test("state.db is garbage: set aside, said, joins by union [S4, F78]", async () => {
+  test("state.db is garbage: set aside, said, joins by union [S8, F78]", async () => {
     const [alpha, beta] = await shareAndPart();
     await beta.stop();
     for (const name of ["state.db-wal", "state.db-shm"]) {
@@ -198,7 +198,7 @@ describe("the client's state is not the one that was left", () => {
     expect(noticesOf(beta)).toMatchObject([{ code: "state_set_aside" }]);
   });
 
-  test("some pages of state.db are damaged: nothing is lost on either side [S4]", async () => {
+  test("some pages of state.db are damaged: nothing is lost on either side [S8]", async () => {
     const [alpha, beta] = await shareAndPart();
     const before = alpha.snapshot();
     await beta.stop();
@@ -210,7 +210,7 @@ describe("the client's state is not the one that was left", () => {
     expect(differences(before, beta.snapshot())).toEqual([]);
   });
 
-  test("the folder was copied with its .synced: a device of its own, union [S4]", async () => {
+  test("the folder was copied with its .synced: a device of its own, union [S9]", async () => {
     const [alpha, beta] = await shareAndPart();
     await beta.stop();
     const gamma = lab.device("gamma");
@@ -242,7 +242,7 @@ describe("the server was replaced by an older copy of itself", () => {
     await lab.startServer();
   }
 
-  test("running clients notice, delete nothing, and give back what was lost [S5, I34]", async () => {
+  test("running clients notice, delete nothing, and give back what was lost [S5, S10, I34]", async () => {
     const [alpha, beta] = [lab.device("alpha"), lab.device("beta")];
     fill(alpha);
     for (const device of [alpha, beta]) device.start();
@@ -270,7 +270,7 @@ describe("the server was replaced by an older copy of itself", () => {
     expect(index.entries).toHaveLength(before.size);
   });
 
-  test("deletions since then come back rather than being made again [S5, I7]", async () => {
+  test("deletions since then come back rather than being made again [S10, I7]", async () => {
     const [alpha, beta] = [lab.device("alpha"), lab.device("beta")];
     fill(alpha);
     for (const device of [alpha, beta]) device.start();
@@ -287,7 +287,7 @@ describe("the server was replaced by an older copy of itself", () => {
     expect(digestsIn(alpha.snapshot()).size).toBe(31);
   });
 
-  test("clients that were stopped, and edited meanwhile, lose nothing [S5, I2]", async () => {
+  test("clients that were stopped, and edited meanwhile, lose nothing [S10, I2]", async () => {
     const [alpha, beta] = [lab.device("alpha"), lab.device("beta")];
     fill(alpha);
     for (const device of [alpha, beta]) device.start();
@@ -317,7 +317,7 @@ describe("the server was replaced by an older copy of itself", () => {
     await lab.verify();
   });
 
-  test("what was lost of something that had just changed before comes back too [S5, R1]", async () => {
+  test("what was lost of something that had just changed before comes back too [S5, S10, R1]", async () => {
     const [alpha, beta] = [lab.device("alpha"), lab.device("beta")];
     alpha.write("x/f", "in it\n");
     for (const device of [alpha, beta]) device.start();
@@ -338,7 +338,7 @@ describe("the server was replaced by an older copy of itself", () => {
     expect(beta.read("log")).toBe("line 59\n");
   });
 
-  test("lost bytes come back under the name that somebody gave the file since [S5, R1]", async () => {
+  test("lost bytes come back under the name that somebody gave the file since [S10, R1]", async () => {
     const [alpha, beta, gamma] = ["alpha", "beta", "gamma"].map((name) => lab.device(name));
     if (alpha === undefined || beta === undefined || gamma === undefined) throw new Error("none");
     alpha.write("doc", "old\n");

@@ -35,7 +35,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   },
   /** An own op that comes back makes the whole remote node the base, whatever it was about. */
   "rebase-whole": {
-    rule: "S2",
+    rule: "S6",
     seeds: 50,
     file: "src/client/connect/remote-log.ts",
     guard: "if (isOwn) store.agreeOwn(event);",

@@ -36,7 +36,7 @@ export function prepareStateDirectories(fs: FileSystem): void {
 export interface RecoverOptions {
   readonly deviceName: string;
   /**
-   * True after the database was set aside (S4): its journal is gone, and nobody knows whose bytes
+   * True after the database was set aside (S8): its journal is gone, and nobody knows whose bytes
    * are here.
    */
   readonly isStateLost?: boolean;

@@ -1,6 +1,6 @@
 /**
  * The same server with a log that does not contain this device's cursor: it was restored from an
- * older backup. Rules: S5, R11.
+ * older backup. Rules: S5, S10, R11.
  *
  * The newest remembered cursor that lies on its log is the common point C. Then the remote tree is
  * read anew, and the base becomes what the restored server says wherever that is the server's old

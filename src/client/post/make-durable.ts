@@ -1,6 +1,6 @@
 /**
  * MakeDurable: what a user did is on the disk for good before others hear of it and before it is
- * the base. Rules: I15, S2, R12, D2.
+ * the base. Rules: I15, S7, R12, D2.
  *
  * Programs seldom sync what they save: for half a minute or longer it is in memory only. After a
  * power cut such a file is empty, or gone; were it agreed upon by then, that would look like its

@@ -1,6 +1,6 @@
 /**
  * What an entry holds: a file's digest, a symlink's target.
- * Rules: A2, A5, A11, A14, I19, I20, F60, F62.
+ * Rules: A2, A5, A11, A14, A16, A20, I19, I20, F60, F62.
  */
 import { SyncedError } from "../../core/error.ts";
 import {
@@ -98,7 +98,7 @@ export function reportUnreadable(run: ScanRun, path: string, error: FileSystemEr
 }
 
 /**
- * A11: true for a file that was made or emptied just now and is still empty, or is new and grows:
+ * A20: true for a file that was made or emptied just now and is still empty, or is new and grows:
  * its writer is about to go on, and what is there now is nobody's version of it.
  */
 function isBeingWritten(

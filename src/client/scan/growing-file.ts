@@ -1,5 +1,5 @@
 /**
- * Digests a file that somebody writes to all the time, as it was at one moment. Rules: A5, I19.
+ * Digests a file that somebody writes to all the time, as it was at one moment. Rules: A16, I19.
  *
  * Such a file is never the same before and after reading. But its bytes are read twice: all of
  * them up to where it ends, then, after a look at its size, all of them again. What both readings

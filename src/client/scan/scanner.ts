@@ -84,7 +84,7 @@ export class Scanner {
     return this.#emptied;
   }
 
-  /** Why what is new is not offered, where rules that cannot be used may forbid it (A10). */
+  /** Why what is new is not offered, where rules that cannot be used may forbid it (A19). */
   get withheld(): string | undefined {
     const path = this.#ignoreFiles.unknownFile;
     if (path === undefined) return undefined;
