@@ -1,6 +1,6 @@
 /**
  * Conflict names: what a losing file is called, and one that was recovered.
- * Rules: R13, D7. A function of its arguments alone, so that a retry, or another device, finds the
+ * Rules: R13, D15. A function of its arguments alone, so that a retry, or another device, finds the
  * same name.
  */
 import { DEVICE_NAME_LENGTH_MAX, NAME_BYTES_MAX } from "./limits.ts";

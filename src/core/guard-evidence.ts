@@ -1,5 +1,6 @@
 /**
- * What tells honest work from an accident, where many files go at once. Rules: G6, G8. Pure.
+ * What tells honest work from an accident, where many files go at once. Rules: G6, G8, G10-G12.
+ * Pure.
  */
 import { type NodeId, ROOT_ID } from "./identifier.ts";
 import {

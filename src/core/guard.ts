@@ -1,5 +1,5 @@
 /**
- * Guards: what looks like an accident is held until a person has spoken. Rules: G2, G3, G4, G6-G9.
+ * Guards: what looks like an accident is held until a person has spoken. Rules: G2, G3, G4, G6-G12.
  *
  * Pure. What is held is taken out of the plan; what remains flows. The cost goes with the number of
  * changes; directories are listed only where more files go than may go unasked.

@@ -256,7 +256,7 @@ class MergedTree implements TreeView {
     );
   }
 
-  /** R11: without a base, what the log's node had before is no edit of it. */
+  /** R16: without a base, what the log's node had before is no edit of it. */
   #isOutdated(id: NodeId, remote: NodeId): boolean {
     const [input, content] = [this.#input, this.#input.local.get(id)?.content];
     const isFile = content?.kind === "file" && input.remote.get(remote)?.content.kind === "file";

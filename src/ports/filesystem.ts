@@ -1,5 +1,5 @@
 /**
- * FileSystem: one folder on one disk, as the client sees it. Rules: D1-D8.
+ * FileSystem: one folder on one disk, as the client sees it. Rules: D1-D20.
  *
  * Paths are relative to the root, "/"-separated, "" is the root itself; they are never interpreted
  * by a shell and may hold any legal name. Every call walks from the root's open descriptor

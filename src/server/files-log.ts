@@ -1,6 +1,6 @@
 /**
  * Events as people read them: which action an event was, from the event and the content before it.
- * Pure. Rules: M2.
+ * Pure. Rules: M2, M7.
  */
 import type { ServedEvent } from "../core/event.ts";
 import type { DeviceId } from "../core/identifier.ts";

@@ -174,7 +174,7 @@ describe("paths", () => {
 
 describe("permissions", () => {
   for (const kind of ["native", "node:fs"] as const) {
-    test(`of a directory are those of the one that it is made like (${kind}) [D5]`, () => {
+    test(`of a directory are those of the one that it is made like (${kind}) [D12]`, () => {
       const calls = { calls: createNodeDiskCalls(root) };
       const disk = kind === "native" ? fs : createDiskFileSystem(root, calls);
       mkdirSync(join(root, "private"));

@@ -199,7 +199,7 @@ describe("tables", () => {
     expect(message).toContain("Create a database with ENCODING 'UTF8'");
   });
 
-  test("text that PostgreSQL cannot hold is replaced, not fatal [M2]", async () => {
+  test("text that PostgreSQL cannot hold is replaced, not fatal [M7]", async () => {
     const url = await freshDatabase();
     const sql = connect(url);
     const log = freshLog();

@@ -111,7 +111,7 @@ for (const [name, create] of Object.entries(WATCHERS)) {
       expect(hints.filter((hint) => hint === "(failed)")).toHaveLength(1);
     });
 
-    test("watches again when the folder is back [Y2, F71]", async () => {
+    test("watches again when the folder is back [Y12, F71]", async () => {
       const folder = join(root, "folder");
       mkdirSync(folder);
       await begin(create(folder));
@@ -139,7 +139,7 @@ test("the native watcher says that it failed where there is no folder [Y2]", asy
 });
 
 test.skipIf(process.platform !== "linux")(
-  "files that were open for writing are told of when closed, as after writes through a map [Y2]",
+  "files that were open for writing are told of when closed, as after writes through a map [Y13]",
   async () => {
     // Without any write: nothing else of it is to be heard.
     const hearsOf = async (path: string): Promise<void> => {
@@ -174,7 +174,7 @@ test.skipIf(process.platform !== "linux")(
   180_000,
 );
 
-test("what cannot be watched stops nothing else, and is watched as soon as it can be [F57, Y2]", async () => {
+test("what cannot be watched stops nothing else, and is watched as soon as it can be [F57, Y12]", async () => {
   const name = "n".repeat(200);
   const beyondPathMax = `i=0; while [ $i -lt 40 ]; do mkdir ${name} && cd -P ${name} || exit 1; i=$((i+1)); done`;
   Bun.spawnSync(["sh", "-c", beyondPathMax], { cwd: root });
@@ -204,7 +204,7 @@ for (const runtime of ["bun", "deno"] satisfies Runtime[]) {
   }, 180_000);
 
   test.skipIf(!mayLimitWatches())(
-    `${runtime}: watching is taken up when there are watches again [F67, Y2]`,
+    `${runtime}: watching is taken up when there are watches again [F67, Y12]`,
     async () => {
       for (const path of ["a/x", "b/x", "c/x"]) mkdirSync(join(root, path), { recursive: true });
       const script = spawnLimitedScript(runtime, "watch-few.ts", root);
@@ -225,7 +225,7 @@ for (const runtime of ["bun", "deno"] satisfies Runtime[]) {
 }
 
 // Deno comes back to such a directory by itself.
-test("a directory that was made while hints were dropped is watched soon [F66, F69, Y2]", async () => {
+test("a directory that was made while hints were dropped is watched soon [F66, F69, Y12]", async () => {
   const script = spawnScript("bun", "watch-folder.ts", root);
   try {
     await loseHints(script);

@@ -1,4 +1,4 @@
-/** The log goes on while a client posts: what it planned before is planned anew. Rules: Y1, R3, R7. */
+/** The log goes on while a client posts: what it planned before is planned anew. Rules: Y9, R3, R7. */
 import { afterAll, expect, test } from "bun:test";
 import {
   existsSync,
@@ -94,7 +94,7 @@ async function syncWhile(
   return { folder, outcome: await folder.sync(), server };
 }
 
-test("a file that is deleted while its new version is on its way stays deleted [Y1, R3, R7]", async () => {
+test("a file that is deleted while its new version is on its way stays deleted [Y9, R3, R7]", async () => {
   const { folder, outcome, server } = await syncWhile("deleted", (server) =>
     call(server, "DELETE", "f"),
   );
@@ -104,7 +104,7 @@ test("a file that is deleted while its new version is on its way stays deleted [
   expect(existsSync(join(folder.path, "f"))).toBe(false);
 });
 
-test("a file that is changed again while its new version is on its way has no conflict [Y1, R3]", async () => {
+test("a file that is changed again while its new version is on its way has no conflict [Y9, R3]", async () => {
   const { folder, outcome } = await syncWhile("changed", (server) =>
     call(server, "PUT", "f", "third"),
   );

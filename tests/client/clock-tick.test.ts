@@ -74,7 +74,7 @@ for (const exchange of [true, false]) {
       await expectNoticed(world, "g");
     });
 
-    test("what a user wrote just before it was displaced is kept [D2, D3]", async () => {
+    test("what a user wrote just before it was displaced is kept [D10, D3]", async () => {
       const world = await syncedWorld(exchange);
       world.remoteCreate("f", "four");
       await world.apply();

@@ -46,7 +46,7 @@ async function joined(answer: LoopWorld["answer"]): Promise<LoopWorld> {
 
 describe("an event stream that", () => {
   test.each(STREAM_TROUBLES)(
-    "%s is tried now and then; news comes all the same, online [Y3, H6]",
+    "%s is tried now and then; news comes all the same, online [Y15, H6]",
     async (_, answer) => {
       const world = await joined((request) => (isStream(request) ? answer() : undefined));
       expect(world.standing.state).toBe("in_sync");
@@ -73,7 +73,7 @@ describe("an event stream that", () => {
     await world.stop();
   });
 
-  test("is cut every minute is opened anew at once [Y3]", async () => {
+  test("is cut every minute is opened anew at once [Y15]", async () => {
     const world = await joined(() => undefined);
     for (let count = 0; count < 5; count++) {
       await world.pass(MINUTE_MS);

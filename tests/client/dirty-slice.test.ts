@@ -53,7 +53,7 @@ describe("of many dirty nodes", () => {
     expect(sliceOfDirty(store, NEW_MAX)).toEqual({ ids: [1, 2].map(nodeId), isWhole: true });
   });
 
-  test("those that are new on one side are planned in parts, the oldest first [I42]", () => {
+  test("those that are new on one side are planned in parts, the oldest first [Y10, I42]", () => {
     for (const number of [5, 4, 3]) putLocal(number);
     for (const number of [9, 8, 7]) putRemote(number, 2);
     expect(slice()).toEqual([4, 5, 8, 9].map(nodeId));

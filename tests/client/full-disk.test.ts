@@ -1,4 +1,4 @@
-/** A disk that takes nothing more, in the middle of a first sync. Rules: Y1, D8, I42. */
+/** A disk that takes nothing more, in the middle of a first sync. Rules: Y10, D8, I42. */
 import { expect, test } from "bun:test";
 import { RemoteLog } from "../../src/client/connect/remote-log.ts";
 import { Rounds } from "../../src/client/cycle.ts";
@@ -8,7 +8,7 @@ import { type DeviceId, parseId } from "../../src/core/identifier.ts";
 import { NEW_NODES_PER_PLAN_MAX } from "../../src/core/limits.ts";
 import { ApplyWorld, DEVICE } from "./apply-world.ts";
 
-test("where nothing fits any more the rest is not planned as a whole [Y1, I42]", async () => {
+test("where nothing fits any more the rest is not planned as a whole [Y10, I42]", async () => {
   const world = new ApplyWorld();
   world.store.transaction(() => {
     for (let i = 0; i <= NEW_NODES_PER_PLAN_MAX; i += 1) world.remoteCreate(`f${i}`, "");

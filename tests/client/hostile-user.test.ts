@@ -135,7 +135,7 @@ for (const exchange of [true, false]) {
   for (const scenario of SCENARIOS) {
     describe(`${scenario.name} ${exchange ? "with" : "without"} exchange`, () => {
       for (const [name, act] of Object.entries(ACTS)) {
-        test(`loses nothing when a user ${name} before any call [I3, D2]`, async () => {
+        test(`loses nothing when a user ${name} before any call [I3, D2, D10]`, async () => {
           const run = (call: number) =>
             runWith(scenario, exchange, call, (world, lost) => act(world, scenario.target, lost));
           let call = 1;

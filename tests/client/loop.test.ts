@@ -90,7 +90,7 @@ describe("a turn that did nothing is followed by a sleep", () => {
     await world.stop();
   });
 
-  test("while the disk takes nothing: tries are far between, and what makes room is heard [D8, Y3]", async () => {
+  test("while the disk takes nothing: tries are far between, and what makes room is heard [D8, Y19, Y16]", async () => {
     const world = await joined("d/other", "e/other");
     const { onCall } = world.folder;
     let isFull = true;
@@ -161,7 +161,7 @@ describe("what is ignored here", () => {
     return world;
   }
 
-  test("is not planned again when a file gets another name [R15, Y1]", async () => {
+  test("is not planned again when a file gets another name [R15, Y11]", async () => {
     const world = await leavingOut();
     world.move("a", "c");
     expect((await world.pass(MINUTE_MS)).planned).toBeLessThanOrEqual(3);

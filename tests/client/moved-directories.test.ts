@@ -15,14 +15,14 @@ async function movedUnderItsUser(): Promise<ScanWorld> {
   return world;
 }
 
-test("scan() follows a hint into a directory that was moved here meanwhile [A1, Y2]", async () => {
+test("scan() follows a hint into a directory that was moved here meanwhile [A1, Y14]", async () => {
   const world = await movedUnderItsUser();
   const { id } = world.node("file");
   await world.scan("file", "before/deep/file");
   expect(world.node("after/deep/file").id).toBe(id);
 });
 
-test("scan() still looks where the hint leads, if something stands there again [Y2]", async () => {
+test("scan() still looks where the hint leads, if something stands there again [Y14]", async () => {
   const world = await movedUnderItsUser();
   world.make("before/", "before/new");
   await world.scan("before", "before/new");

@@ -98,7 +98,7 @@ for (const exchange of [true, false]) {
 }
 
 for (const isBlind of [false, true]) {
-  test(`an exchange that fails when it is done loses nothing${isBlind ? ", nor where nobody can look" : ""} [D2, D8, I3]`, async () => {
+  test(`an exchange that fails when it is done loses nothing${isBlind ? ", nor where nobody can look" : ""} [D10, D8, I3]`, async () => {
     const world = await syncedWorld(true, "f");
     world.remoteWrite("f", "remote");
     const { fs } = world;

@@ -1,6 +1,6 @@
 /**
  * Overlay file systems, as in containers: a file of the lower layer gets another identity when it
- * is first moved or changed. Rules: D2, D4, D5, R5.
+ * is first moved or changed. Rules: D4, D5, D10, D12, R5.
  */
 import { describe, expect, test } from "bun:test";
 import type { ApplyWorld } from "./apply-world.ts";
@@ -20,7 +20,7 @@ function copyUpAt(world: ApplyWorld, path: string, ...calls: string[]): void {
 
 for (const exchange of [true, false]) {
   describe(`on an overlay ${exchange ? "with" : "without"} exchange`, () => {
-    test("an edit from elsewhere makes no conflict copy of a file that is copied up [D2]", async () => {
+    test("an edit from elsewhere makes no conflict copy of a file that is copied up [D10]", async () => {
       const world = await syncedWorld(exchange, "f");
       world.remoteWrite("f", "new");
       copyUpAt(world, "f", exchange ? "exchange" : "moveNoReplace");
@@ -31,7 +31,7 @@ for (const exchange of [true, false]) {
       expect(world.files()).toEqual({ f: "new" });
     });
 
-    test("an unseen edit of such a file is kept [D2]", async () => {
+    test("an unseen edit of such a file is kept [D10]", async () => {
       const world = await syncedWorld(exchange, "f");
       world.remoteWrite("f", "new");
       world.onCall = (name) => {
@@ -64,7 +64,7 @@ for (const exchange of [true, false]) {
       expect(world.isSettled()).toBe(true);
     });
 
-    test("directories of the lower layer move, trade places and keep their nodes [D5]", async () => {
+    test("directories of the lower layer move, trade places and keep their nodes [D12]", async () => {
       const world = await syncedWorld(exchange, "a/f", "a/b/g", "c/h");
       world.makeLower("a", "a/b", "c");
       const before = world.ids();
@@ -82,7 +82,7 @@ for (const exchange of [true, false]) {
       expect(world.entries("parking")).toEqual([]);
     });
 
-    test("what is ignored in such a directory, and what is new in it, goes along [D5, I3]", async () => {
+    test("what is ignored in such a directory, and what is new in it, goes along [D12, I3]", async () => {
       const world = await syncedWorld(exchange, "a/f");
       world.makeLower("a");
       world.ignores = (path) => path.endsWith(".tmp");
@@ -104,7 +104,7 @@ for (const exchange of [true, false]) {
       });
     });
 
-    test("all of it is put back where a part of it cannot be moved [D5, D8, I3]", async () => {
+    test("all of it is put back where a part of it cannot be moved [D12, D8, I3]", async () => {
       const world = await syncedWorld(exchange, "a/f", "a/b/g");
       world.makeLower("a", "a/b");
       world.remoteMove("a", "c");

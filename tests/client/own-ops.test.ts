@@ -74,7 +74,7 @@ function batch(opId: string): Batch {
 }
 
 describe("an op whose answer was lost", () => {
-  test("is the base of a later edit: no conflict, and the edit goes up [F12, R3]", () => {
+  test("is the base of a later edit: no conflict, and the edit goes up [Y17, F12, R3]", () => {
     const store = settled();
     store.putLocal(local(fileContent("v2")));
     store.agreeOwn(event("modify", 2));
@@ -133,7 +133,7 @@ describe("an op whose answer was lost", () => {
     expect(transitions).toMatchObject([{ kind: "move", name: "theirs" }]);
   });
 
-  test("is known after a kill, once [F12, F14]", () => {
+  test("is known after a kill, once [Y17, Y18, F12, F14]", () => {
     const store = settled();
     new OwnOps(store).expect(batch("op-1"));
     const later = new OwnOps(store);

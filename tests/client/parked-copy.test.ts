@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { syncedWorld } from "./apply-world.ts";
 
-test("the losing bytes of a parked file stand beside where it was [D2, D5, I3]", async () => {
+test("the losing bytes of a parked file stand beside where it was [D2, D13, I3]", async () => {
   const world = await syncedWorld(false, "d/f", "d/g");
   world.write("d/g", "mine");
   world.clock.elapsedMs += 10_000;
@@ -36,7 +36,7 @@ test("the losing bytes of a parked file stand beside where it was [D2, D5, I3]",
   ]);
 });
 
-test("what is written late to a parked file's old bytes stands beside where it was [D3, D5, I4]", async () => {
+test("what is written late to a parked file's old bytes stands beside where it was [D3, D13, I4]", async () => {
   const world = await syncedWorld(false, "d/f", "d/g");
   const old = world.disk.at("d/g");
   world.remoteSwap("d/f", "d/g");

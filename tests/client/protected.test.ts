@@ -14,7 +14,7 @@ function forbid(world: ApplyWorld, ...calls: string[]): void {
 }
 
 describe("applyTransitions() without permission", () => {
-  test("gives new metadata to a file of another user as a copy of its own [D2, D8, R5]", async () => {
+  test("gives new metadata to a file of another user as a copy of its own [D2, D19, R5]", async () => {
     const world = await syncedWorld(true, "f");
     const { identity } = world.node("f");
     world.remoteWrite("f", world.content("text of f", { executable: true }));
@@ -28,7 +28,7 @@ describe("applyTransitions() without permission", () => {
     expect(world.isSettled()).toBe(true);
   });
 
-  test("lists what it may not change, and looks at nothing again for it [D8]", async () => {
+  test("lists what it may not change, and looks at nothing again for it [D8, D18, D19]", async () => {
     const world = await syncedWorld(true, "d/a", "d/b");
     world.remoteDelete("d/a");
     world.remoteDelete("d/b");
@@ -48,7 +48,7 @@ describe("applyTransitions() without permission", () => {
 });
 
 describe("an obstacle", () => {
-  test("that no scan makes a node of is listed, and waited for without looking [D8]", async () => {
+  test("that no scan makes a node of is listed, and waited for without looking [D8, D19]", async () => {
     const world = await syncedWorld(true);
     world.put("f", world.disk.newOther());
     await world.settle();

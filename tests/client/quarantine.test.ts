@@ -78,7 +78,7 @@ describe("checkQuarantine()", () => {
     expect(nextQuarantineCheckMs(world.ports)).toBe(world.clock.monotonic() + 60_000);
   });
 
-  test("a late write whose bytes a sibling holds makes no copy [R13]", async () => {
+  test("a late write whose bytes a sibling holds makes no copy [R18]", async () => {
     const world = await syncedWorld(true, "f", "sibling");
     const handle = world.inode("f");
     if (handle.kind !== "file") throw new Error("a file");

@@ -39,7 +39,7 @@ describe("recoverCreated()", () => {
     expect(world.files()).toEqual({});
   });
 
-  test("a directory that was moved by parts is the node that it was [D5, D7]", async () => {
+  test("a directory that was moved by parts is the node that it was [D12, D7]", async () => {
     const world = await syncedWorld(true, "a/f", "a/b/g");
     world.makeLower("a", "a/b");
     const { id } = world.node("a");

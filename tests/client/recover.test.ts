@@ -1,4 +1,4 @@
-/** Recovery of what only a rare crash leaves: orphans, partial downloads, a lost state. Rules: D7, I14, I23. */
+/** Recovery of what only a rare crash leaves: orphans, partial downloads, a lost state. Rules: D7, D14-D16, I14, I23. */
 import { describe, expect, test } from "bun:test";
 import { recoverJournal } from "../../src/client/apply/recover.ts";
 import { formerPartialPath, partialPath } from "../../src/client/stage/plan.ts";
@@ -16,7 +16,7 @@ describe("recoverJournal()", () => {
     }
   });
 
-  test("removes what was staged without a note, whatever it is [D7, F4]", async () => {
+  test("removes what was staged without a note, whatever it is [D14, F4]", async () => {
     const world = await syncedWorld(true, "f");
     world.write(`.synced/staging/${ID}`, "staged");
     world.make(".synced/staging/link -> /etc/passwd");
@@ -26,7 +26,7 @@ describe("recoverJournal()", () => {
     expect(world.files()).toEqual({ f: "text of f" });
   });
 
-  test("what was displaced or in place before is no leftover of staging [D7, I2]", async () => {
+  test("what was displaced or in place before is no leftover of staging [D14, I2]", async () => {
     const world = await syncedWorld(true, "f", "g", "h");
     const entry = { node: world.node("f").id, path: "f", sinceMs: 0, scans: 0 };
     const [unchanged, written] = ["a".repeat(32), "b".repeat(32)];
@@ -48,7 +48,7 @@ describe("recoverJournal()", () => {
     ]);
   });
 
-  test("keeps a partial download while its content is still wanted [D7]", async () => {
+  test("keeps a partial download while its content is still wanted [D14]", async () => {
     const world = await syncedWorld(true);
     const wanted = world.content("w".repeat(5_000));
     const unwanted = world.content("u".repeat(5_000));
@@ -73,7 +73,7 @@ describe("recoverJournal()", () => {
     expect(world.entries("parking")).toEqual([]);
   });
 
-  test("after the state was lost, bytes that the server has wait in quarantine [S8, D3]", async () => {
+  test("after the state was lost, bytes that the server has wait in quarantine [S8, D15]", async () => {
     const world = await syncedWorld(true);
     world.remoteCreate("f", "on the server");
     world.write(`.synced/staging/${ID}`, "on the server");
@@ -82,7 +82,7 @@ describe("recoverJournal()", () => {
     expect(world.store.quarantine()).toMatchObject([{ id: ID, digest: sha256("on the server") }]);
   });
 
-  test("after the state was lost, what the history has is no find [S8, D3, R11]", async () => {
+  test("after the state was lost, what the history has is no find [S8, D15, R16]", async () => {
     const world = await syncedWorld(true);
     const [replaced, unseen, empty] = ["a".repeat(32), "b".repeat(32), "c".repeat(32)];
     world.write(`.synced/quarantine/${replaced}`, "an earlier version");
@@ -105,7 +105,7 @@ describe("recoverJournal()", () => {
     expect(world.files()).toEqual({ recovered: "unseen edit" });
   });
 
-  test("after the state was lost, rescued bytes have the name they had [D7, S4]", async () => {
+  test("after the state was lost, rescued bytes have the name they had [D15, S4]", async () => {
     for (const exchange of [true, false]) {
       const world = await syncedWorld(exchange, "d/f.txt", "g", "e/deep/h", "twin/f");
       const late = ["d/f.txt", "g", "e/deep/h"].map((path) => [path, world.inode(path)] as const);
@@ -138,7 +138,7 @@ describe("recoverJournal()", () => {
     }
   });
 
-  test("names are kept for as long as what they name, and no trouble stops the rest [D7]", async () => {
+  test("names are kept for as long as what they name, and no trouble stops the rest [D16]", async () => {
     const world = await syncedWorld(true, "f", "g", "h");
     world.onCall = (name, path) =>
       path.startsWith(".synced/names/") && name !== "list" ? "denied" : undefined;
@@ -162,7 +162,7 @@ describe("recoverJournal()", () => {
     expect(world.entries("names")).toEqual([]);
   });
 
-  test("an unseen edit in staging gets a conflict name beside its file [D7, F6]", async () => {
+  test("an unseen edit in staging gets a conflict name beside its file [D14, F6]", async () => {
     const world = await syncedWorld(true, "d/f");
     world.remoteWrite("d/f", "new");
     const { id } = world.node("d/f");

@@ -80,7 +80,7 @@ describe("supplyContents()", () => {
   const other = textOf(2, 70_000);
 
   for (const changed of ["a", "b", "c"]) {
-    test(`sends shared chunks although "${changed}" of three files changed [D8, O6]`, async () => {
+    test(`sends shared chunks although "${changed}" of three files changed [D17, O6]`, async () => {
       const files = { a: shared + other, b: `${shared}b${other}`, c: other + shared };
       const world = await worldWith(files);
       world.write(changed, `${"!".repeat(40_000)}`);
@@ -92,7 +92,7 @@ describe("supplyContents()", () => {
     });
   }
 
-  test("sends a file whose equal twins were cut, deleted and unreadable [D8, O6]", async () => {
+  test("sends a file whose equal twins were cut, deleted and unreadable [D17, O6]", async () => {
     const world = await worldWith({ a: shared, b: shared, c: shared, d: shared });
     world.write("a", "short");
     world.remove("b");
@@ -102,7 +102,7 @@ describe("supplyContents()", () => {
     expect(world.has("d")).toBe(true);
   });
 
-  test("gives up each of many equal files that all changed, and sends the rest [D8]", async () => {
+  test("gives up each of many equal files that all changed, and sends the rest [D17]", async () => {
     const world = await worldWith({ a: shared, b: shared, c: shared, d: other });
     for (const path of ["a", "b", "c"]) world.write(path, "other");
     const { unavailable } = await world.supply("a", "b", "c", "d");

@@ -102,7 +102,7 @@ for (const exchange of [true, false]) {
       expect(world.isSettled()).toBe(true);
     });
 
-    test("metadata of one hard link is not that of the others [D2, R5]", async () => {
+    test("metadata of one hard link is not that of the others [D11, R5]", async () => {
       const world = await syncedWorld(exchange, "f");
       world.link("f", "g");
       await world.agree();
@@ -120,7 +120,7 @@ for (const exchange of [true, false]) {
       expect(world.entries("quarantine")).toEqual([]);
     });
 
-    test("a hard link that is made meanwhile keeps its metadata [D2, R5]", async () => {
+    test("a hard link that is made meanwhile keeps its metadata [D11, R5]", async () => {
       const world = await syncedWorld(exchange, "f");
       world.remoteWrite("f", world.content("text of f", { executable: true }));
       let stats = 0;
@@ -237,7 +237,7 @@ for (const exchange of [true, false]) {
       expect(world.isSettled()).toBe(true);
     });
 
-    test("rings of renames to each other's spellings close on a folding disk [D9]", async () => {
+    test("rings of renames to each other's spellings close on a folding disk [D20]", async () => {
       const fold = (name: string) => name.toLowerCase();
       for (const ring of [
         ["a", "B"],
@@ -276,7 +276,7 @@ for (const exchange of [true, false]) {
       expect(world.entries("parking")).toEqual([]);
     });
 
-    test("a directory gives way to a file of its name that came out of it [D5, F39]", async () => {
+    test("a directory gives way to a file of its name that came out of it [D13, F39]", async () => {
       const world = await syncedWorld(exchange, "a/f", "a/g");
       world.remoteMove("a/f", "tmp");
       world.remoteDelete("a/g");
@@ -289,7 +289,7 @@ for (const exchange of [true, false]) {
       expect(world.entries("parking")).toEqual([]);
     });
 
-    test("a directory gives way also where its user has just removed files in it [D5, R13]", async () => {
+    test("a directory gives way also where its user has just removed files in it [D13, R13]", async () => {
       const world = await syncedWorld(exchange, "a/f", "a/d/g", "a/d/e/h");
       for (const path of ["a/f", "a/d/e/h", "a/d/e", "a/d/g", "a/d", "a"]) world.remoteDelete(path);
       world.remoteCreate("a", "now a file");
@@ -302,7 +302,7 @@ for (const exchange of [true, false]) {
       expect(world.entries("parking")).toEqual([]);
     });
 
-    test("a parked directory with unseen files comes back into sight [D5, I3]", async () => {
+    test("a parked directory with unseen files comes back into sight [D13, I3]", async () => {
       const world = await syncedWorld(exchange, "a/f", "a/g");
       world.remoteMove("a/f", "tmp");
       world.remoteDelete("a/g");
@@ -367,7 +367,7 @@ for (const exchange of [true, false]) {
       expect(world.plan().transitions).toEqual([]);
     });
 
-    test("in a quarrel a device has one copy, and earlier losers in its history [R13]", async () => {
+    test("in a quarrel a device has one copy, and earlier losers in its history [R19]", async () => {
       const world = await syncedWorld(exchange, "doc.txt");
       let round = 0;
       const lose = async (text: string) => {
@@ -422,7 +422,7 @@ for (const exchange of [true, false]) {
       expect(world.isSettled()).toBe(true);
     });
 
-    test("a file that only lost its place is nobody's copy, and keeps its bytes [R9, R13]", async () => {
+    test("a file that only lost its place is nobody's copy, and keeps its bytes [R9, R20]", async () => {
       const world = await syncedWorld(exchange, "doc.txt", "mine.txt");
       world.remoteMove("doc.txt", "new.txt");
       world.move("mine.txt", "new.txt");
@@ -450,7 +450,7 @@ for (const exchange of [true, false]) {
       expect(world.files()[displaced]).toBe("text of mine.txt");
     });
 
-    test("a copy that somebody works on is not taken away [R13, I3]", async () => {
+    test("a copy that somebody works on is not taken away [R20, I3]", async () => {
       const world = await syncedWorld(exchange, "f");
       const lose = async (text: string, there: string) => {
         world.write("f", text);
@@ -477,7 +477,7 @@ for (const exchange of [true, false]) {
       expect(world.files()[copy]).toBe("merged by hand");
     });
 
-    test("no conflict copy is made where a sibling holds the losing bytes [R13]", async () => {
+    test("no conflict copy is made where a sibling holds the losing bytes [R18]", async () => {
       const world = await syncedWorld(exchange, "f", "sibling");
       world.write("f", "text of sibling");
       await world.settle();
@@ -487,7 +487,7 @@ for (const exchange of [true, false]) {
       expect(world.entries("quarantine").length).toBe(1);
     });
 
-    test("an edit that no scan saw is not touched, its path is scanned [D2, I3]", async () => {
+    test("an edit that no scan saw is not touched, its path is scanned [D10, I3]", async () => {
       const world = await syncedWorld(exchange, "f", "g");
       world.remoteWrite("f", "remote");
       world.remoteDelete("g");
@@ -547,7 +547,7 @@ for (const exchange of [true, false]) {
       expect(world.files()).toEqual({ a: "new a", c: "new c" });
     });
 
-    test("what is below a directory that cannot be made waits without a word [D8]", async () => {
+    test("what is below a directory that cannot be made waits without a word [D18]", async () => {
       const world = await syncedWorld(exchange);
       world.remoteCreate("d", { kind: "directory" });
       world.remoteCreate("d/f", "inner");

@@ -459,7 +459,7 @@ function metadataContract({ fs, user }: Context): void {
     expect(user().readFile("file")).toBe("x");
   });
 
-  test("setMetadata() leaves a file alone that is not the expected one [D2]", () => {
+  test("setMetadata() leaves a file alone that is not the expected one [D11]", () => {
     const wanted = { executable: true, mtimeNs: "5" };
     user().writeFile("file", "x");
     const before = known(fs().stat("file"));

@@ -523,7 +523,7 @@ export function stateStoreContract(name: string, open: () => StateStore): void {
         expect(store.dirty()).toEqual([4, 5, 7].map(nodeId));
       });
 
-      test("dirtyVersion() grows with whatever a plan may depend on, and not otherwise [Y1, Y5]", () => {
+      test("dirtyVersion() grows with whatever a plan may depend on, and not otherwise [Y5, Y11]", () => {
         putSettled(store, 1, "a", a);
         const grows = (work: () => void): boolean => {
           const before = store.dirtyVersion();

@@ -20,7 +20,7 @@ function nameOf(source: Partial<ConflictNameSource>): string {
   });
 }
 
-test("recoveredName() says when the file was changed and what is in it [D7]", () => {
+test("recoveredName() says when the file was changed and what is in it [D15]", () => {
   const source = { mtimeNs: "1767225600000000000", hash6Source: sha256("x"), attempt: 0 };
   const hash6 = sha256("x").slice(0, 6);
   const mark = `(recovered 2026-01-01 ${hash6})`;

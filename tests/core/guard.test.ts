@@ -191,7 +191,7 @@ describe("what this device made itself within a day [G6]", () => {
   ]);
 });
 
-describe("one directory, while the rest of the folder lives [G6]", () => {
+describe("one directory, while the rest of the folder lives [G10-G12]", () => {
   for (const side of BOTH) {
     check([
       {

@@ -76,7 +76,7 @@ describe("reconcile() of one file", () => {
     expect(outcome(world)).toEqual([`${copy}=here`, "a.txt=there"]);
   });
 
-  test("makes no copy where a sibling already holds the losing bytes [R13]", () => {
+  test("makes no copy where a sibling already holds the losing bytes [R18]", () => {
     const world = new PlannerWorld();
     const a = world.agree(ROOT_ID, "a.txt", text("old"));
     const losing = text("here", DAY_2026);
@@ -252,7 +252,7 @@ describe("reconcile() of directories", () => {
 
   for (const isOneNode of [false, true]) {
     const title = isOneNode ? "one node" : "two nodes";
-    test(`lets what the log had before give way without a copy: ${title} [R11]`, () => {
+    test(`lets what the log had before give way without a copy: ${title} [R16]`, () => {
       const world = new PlannerWorld();
       const theirs = world.newId();
       const ours = isOneNode ? theirs : world.newId();
@@ -264,7 +264,7 @@ describe("reconcile() of directories", () => {
     });
   }
 
-  test("takes an edit for an edit where there is a base, whatever the log had before [R11, R4]", () => {
+  test("takes an edit for an edit where there is a base, whatever the log had before [R17, R4]", () => {
     const world = new PlannerWorld();
     const id = world.agree(ROOT_ID, "x", text("base"));
     world.isEarlier = () => true;

@@ -122,7 +122,7 @@ describe("createServerApi()", () => {
     expect(await collect(api.fetchObjects([], signal))).toEqual([]);
   });
 
-  test("hasContent() knows what any version of a file held [H7, D7]", async () => {
+  test("hasContent() knows what any version of a file held [H7, D15]", async () => {
     const url = "http://localhost/v1/folders/default/files?path=versions";
     for (const body of ["first", "second"]) {
       const headers = { authorization: `Bearer ${TOKEN}` };
@@ -133,7 +133,7 @@ describe("createServerApi()", () => {
     expect(known).toEqual([true, true, false]);
   });
 
-  test("hadVersion() knows what stood at a path, page by page [H14, R11]", async () => {
+  test("hadVersion() knows what stood at a path, page by page [H14, R16]", async () => {
     const headers = { authorization: `Bearer ${TOKEN}` };
     const put = (path: string, body: string) => {
       const url = `http://localhost/v1/folders/default/files?path=${path}`;

@@ -84,7 +84,7 @@ interface History {
 }
 
 describe("both sides edit one file", () => {
-  test("while the clients are stopped: both versions are on both sides [R4, R13, Y4, I9]", async () => {
+  test("while the clients are stopped: both versions are on both sides [R4, R13, Y17, I9]", async () => {
     const before = await shareAndPart(plan);
     edit(alpha, "plans/plan.txt", "from alpha\n");
     edit(beta, "plans/plan.txt", "from beta\n");
@@ -136,7 +136,7 @@ describe("both sides edit one file", () => {
     await expectRest();
   });
 
-  test("again and again: one copy, whose history has what lost before [I9, R13]", async () => {
+  test("again and again: one copy, whose history has what lost before [I9, R19]", async () => {
     await shareAndPart(plan);
     for (const round of [1, 2]) {
       edit(alpha, "plans/plan.txt", `alpha ${round}\n`);

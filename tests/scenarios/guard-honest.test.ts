@@ -66,7 +66,7 @@ function makeRepository(): string {
 }
 
 describe("honest work flows", () => {
-  test("rm -rf build, half of the folder, seen to go [G6, A12]", async () => {
+  test("rm -rf build, half of the folder, seen to go [G10, A12]", async () => {
     make(150, "src/{d}/{n}.c");
     make(150, "build/{d}/{n}.o");
     await share();
@@ -88,7 +88,7 @@ describe("honest work flows", () => {
     expectNothingWasHeld();
   }, 120_000);
 
-  test("git gc and git rebase [G6]", async () => {
+  test("git gc and git rebase [G10]", async () => {
     const repository = makeRepository();
     await share();
     git(repository, "gc", "-q", "--prune=now");
@@ -107,7 +107,7 @@ describe("honest work flows", () => {
     expectNothingWasHeld();
   }, 240_000);
 
-  test("a clone in place of a removed one [G6]", async () => {
+  test("a clone in place of a removed one [G10]", async () => {
     const repository = makeRepository();
     await share();
     const bare = lab.scratch.join("bare.git");
@@ -154,7 +154,7 @@ describe("what looks like an accident is held", () => {
     expect((await alpha.status()).guard).toBe("100%");
   }, 120_000);
 
-  test("a directory that is found gone after a restart, until it is approved [G6, A12]", async () => {
+  test("a directory that is found gone after a restart, until it is approved [G11, A12]", async () => {
     make(150, "src/{d}/{n}.c");
     make(150, "photos/{d}/{n}.o");
     await share();

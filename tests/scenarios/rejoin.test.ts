@@ -161,7 +161,7 @@ describe("the client's state is not the one that was left", () => {
     );
   });
 
-  test("a folder from a backup: what is older gives way, what nobody knows is kept [R11]", async () => {
+  test("a folder from a backup: what is older gives way, what nobody knows is kept [R11, R16]", async () => {
     const [alpha, beta] = [lab.device("alpha"), lab.device("beta")];
     fill(alpha);
     for (const device of [alpha, beta]) device.start();

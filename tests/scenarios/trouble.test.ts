@@ -145,7 +145,7 @@ function fill(path: string): void {
   }
 }
 
-test("what cannot be watched is scanned every few seconds, until it can be [F57, F68, Y2]", async () => {
+test("what cannot be watched is scanned every few seconds, until it can be [F57, F68, Y2, Y12]", async () => {
   const deep = lab.device("deep");
   const plain = lab.device("plain");
   const name = "n".repeat(200);

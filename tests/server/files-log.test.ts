@@ -144,7 +144,7 @@ describe("actions", () => {
     ]);
   });
 
-  test("a device has its name where it is known, and always its id [M2]", async () => {
+  test("a device has its name where it is known, and always its id [M7]", async () => {
     const other = hexId<DeviceId>("d", 2);
     await done(create(id(1), "a", DIRECTORY));
     const group = [create(id(2), "b", DIRECTORY)];
@@ -297,7 +297,7 @@ describe("troubles", () => {
     await filesLog.stop();
   });
 
-  test("a log that was rolled back waits for a person; other folders go on [M3]", async () => {
+  test("a log that was rolled back waits for a person; other folders go on [M8]", async () => {
     const sink = new MemoryEventSink();
     for (const n of [1, 2, 3]) await done(create(id(n), `${n}`, DIRECTORY));
     await mirror(sink);

@@ -179,7 +179,7 @@ export function inventedContents(
 }
 
 /**
- * A device keeps one conflict copy of a quarrel: later losers become its next versions (R13). What
+ * A device keeps one conflict copy of a quarrel: later losers become its next versions (R19). What
  * it replaces is bytes of which a copy's name tells that the same device made it of them, whoever
  * gave the copy back to a restored server.
  */
@@ -213,7 +213,7 @@ function labelsOf(clients: readonly SimClient[]): ReadonlyMap<string | undefined
 
 /**
  * Conflict copies that a device made of what its user wrote, for the sake of what the same user
- * wrote (Y4). Only of use where no device forgot what it had done.
+ * wrote (Y17). Only of use where no device forgot what it had done.
  */
 export function selfConflicts(
   ledger: SimLedger,

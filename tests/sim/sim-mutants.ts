@@ -89,7 +89,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   },
   /** What was posted is forgotten by a kill: it comes back as somebody else's. */
   "forget-posted": {
-    rule: "Y4",
+    rule: "Y17",
     seeds: 500,
     file: "src/client/connect/own-ops.ts",
     guard: `for (const op of batch.groups.flat()) this.#posted.add(op.opId);

@@ -561,7 +561,7 @@ class SimWorld {
       swarm.serverRestore || swarm.stateLoss || swarm.stateRollback || swarm.oldFiles;
     if (!isForgetful && !swarm.ignoring && !swarm.userCaches) {
       const own = selfConflicts(this.#ledger, this.#clients, log);
-      if (own.length > 0) throw new Finding(`Y4: in conflict with itself: ${own.join("; ")}`);
+      if (own.length > 0) throw new Finding(`Y17: in conflict with itself: ${own.join("; ")}`);
     }
     const invented = inventedContents(this.#ledger, this.#clients, log);
     if (invented.length > 0) throw new Finding(`I5: invented content: ${invented.join("; ")}`);

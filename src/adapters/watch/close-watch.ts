@@ -1,5 +1,5 @@
 /**
- * Hears that files were closed after somebody had opened them to write. Rules: Y2.
+ * Hears that files were closed after somebody had opened them to write. Rules: Y13.
  *
  * What is written through a memory map makes no other hint, and the runtime's watcher does not ask
  * for this one. So it stands beside that watcher, on Linux with FFI only; where it cannot be had,

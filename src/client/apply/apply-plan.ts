@@ -1,6 +1,6 @@
 /**
  * Transition: carries out the disk's half of a plan, in batches, each with one durability barrier.
- * Rules: D1-D8, S2, Y1, I3, I13-I15. The order within a batch: contents staged and durable,
+ * Rules: D1-D20, S2, Y1, I3, I13-I15. The order within a batch: contents staged and durable,
  * journal, renames, directories durable, one transaction with the base last. A failure on one path
  * is that path's; the others go on.
  */

@@ -196,7 +196,7 @@ function hashOf(content: Content | undefined) {
 }
 
 /**
- * True where a file beside it, that still looks as it was last seen, holds the same bytes (R13).
+ * True where a file beside it, that still looks as it was last seen, holds the same bytes (R18).
  */
 function isHeldBySibling(batch: ApplyBatch, lost: LostEntry, { content }: Sight): boolean {
   if (content?.kind !== "file" || lost.parent === undefined) return false;

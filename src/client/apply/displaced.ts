@@ -1,6 +1,6 @@
 /**
  * Displaced entries: looking at what stands in a place before it is swapped out, and judging what
- * came out. Rules: D2, D3, D4, A2, I3.
+ * came out. Rules: D3, D4, D10, A2, I3.
  */
 
 import { type Digest, Sha256, sha256 } from "../../core/digest.ts";

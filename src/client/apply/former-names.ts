@@ -1,7 +1,7 @@
 /**
  * Former names: where the entries below staging, quarantine and parking stood, kept beside the
  * state database, so that a user's bytes have a name to be put back under when it is lost.
- * Rules: D7, S1.
+ * Rules: D16, S1.
  *
  * `.synced/names/ID` is a file that holds the path. Where it cannot be made, for want of room say,
  * a name is not known: that stops nothing.

@@ -2,7 +2,7 @@
  * A directory that rename(2) refuses with EXDEV although it stays on its file system: on an overlay
  * one of the lower layer, elsewhere one of another project quota. It is made anew in the parking,
  * its entries are moved there, the old one is removed, and the new one gets the place, as `mv`
- * would do it. Rules: D5, D7, I3. Copies and unlinks nothing; all is put back where a part of it
+ * would do it. Rules: D12, D7, I3. Copies and unlinks nothing; all is put back where a part of it
  * cannot be moved.
  */
 import { conflictName } from "../../core/conflict.ts";

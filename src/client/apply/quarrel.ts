@@ -1,7 +1,7 @@
 /**
  * Quarrels: two devices that save one file again and again. What loses next becomes the next
  * version of the copy that lost before, so that each has one copy and the history has the others.
- * Rules: R13, I3.
+ * Rules: R19, R20, I3.
  */
 import { conflictName } from "../../core/conflict.ts";
 import type { NodeId } from "../../core/identifier.ts";
@@ -23,7 +23,7 @@ export interface FormerCopy {
 }
 
 /**
- * The copy whose next version the lost bytes are (R13): made of an earlier version of the same file
+ * The copy whose next version the lost bytes are (R19): made of an earlier version of the same file
  * a short while ago, untouched by anybody since, as its name tells, and kept in the history.
  */
 export function formerCopy(

@@ -1,6 +1,6 @@
 /**
  * RecoverCreated: new nodes that were put in place and not recorded, since the process ended in
- * between; directories, too, that were moved by parts. Rules: D5, D7, S2, I14. Without it, where
+ * between; directories, too, that were moved by parts. Rules: D7, D12, S2, I14. Without it, where
  * the log has gone on meanwhile, what stands there would be taken for somebody else's file, and be
  * kept as a conflict copy.
  */

@@ -1,7 +1,8 @@
 /**
  * Recover: decides, from the journal and the bytes themselves, what a crash left below the state
- * directory. Rules: D7, I14, I3. Nothing that may be a user's only copy is unlinked: it is put
- * back, gets a conflict name, or goes to quarantine. May itself crash anywhere and be run again.
+ * directory. Rules: D7, D14-D16, I14, I3. Nothing that may be a user's only copy is unlinked: it is
+ * put back, gets a conflict name, or goes to quarantine. May itself crash anywhere and be run
+ * again.
  */
 import { recoveredName } from "../../core/conflict.ts";
 import type { Digest } from "../../core/digest.ts";

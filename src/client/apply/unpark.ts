@@ -1,6 +1,6 @@
 /**
  * Unpark: brings nodes out of `.synced/parking`, where no scan looks, back into sight.
- * Rules: D5, I3, I12. Moves only; a place that is taken by now gives way to a conflict name.
+ * Rules: D13, I3, I12. Moves only; a place that is taken by now gives way to a conflict name.
  */
 import { conflictName } from "../../core/conflict.ts";
 import { PARKING_ID, ROOT_ID } from "../../core/identifier.ts";

@@ -1,6 +1,6 @@
 /**
  * OwnOps: ops of this device that were posted and have not come back in the log.
- * Rules: F12, F14, Y4, S2.
+ * Rules: F12, F14, Y17, Y18, S2.
  *
  * When an answer is lost, or the process is killed before it comes, the disk goes on changing
  * before the log is heard of again. What then comes back is no edit of somebody else: the disk held

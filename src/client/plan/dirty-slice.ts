@@ -1,5 +1,5 @@
 /**
- * DirtySlice: which dirty nodes are planned together. Rules: R8, R9, R14, G2, I42.
+ * DirtySlice: which dirty nodes are planned together. Rules: R8, R9, R14, G2, Y10, I42.
  *
  * A plan takes about 4 KB a node while it is made: a first sync of a million files at once would
  * take 4 GB, and two minutes in which nothing else happens. So of the nodes that only one side has

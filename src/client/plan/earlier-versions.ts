@@ -1,5 +1,5 @@
 /**
- * Earlier versions: bytes that stood at a path before what the log has there now. Rules: R11.
+ * Earlier versions: bytes that stood at a path before what the log has there now. Rules: R16, R17.
  *
  * After the state was lost, or with a folder from a backup, a file that is older than the server's
  * looks like an edit of it. The history tells them apart, and is asked only of what would become a

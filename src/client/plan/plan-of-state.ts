@@ -1,4 +1,4 @@
-/** A plan for what the state says of the three trees. Rules: Y1, R1-R15. */
+/** A plan for what the state says of the three trees. Rules: Y1, R1-R20. */
 import type { NodeId } from "../../core/identifier.ts";
 import { reconcile } from "../../core/reconcile.ts";
 import type { Plan } from "../../core/transition.ts";

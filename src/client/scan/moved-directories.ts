@@ -1,7 +1,7 @@
 /**
  * MovedDirectories: where directories stood before this device moved them. What a user did in one
  * just before is told under its former path, to which nothing leads any more: a file that was moved
- * there would look deleted, and stay unseen until the next full scan. Rules: A1, Y2.
+ * there would look deleted, and stay unseen until the next full scan. Rules: A1, Y14.
  */
 import type { NodeId } from "../../core/identifier.ts";
 import { joinPath } from "../../core/path.ts";
