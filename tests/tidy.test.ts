@@ -105,7 +105,19 @@ const LEFT_BEHIND = new Set([
 /** It speaks of ids and markers without meaning any. */
 const TIDY = "tests/tidy.test.ts";
 
-const PAPERS = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "src/DESIGN.md", "tests/README.md"];
+const PAPERS = [
+  "README.md",
+  "BENCHMARKS.md",
+  "CHANGELOG.md",
+  "CONTRIBUTING.md",
+  "src/DESIGN.md",
+  "src/INVARIANTS.md",
+  "tests/README.md",
+];
+
+const PAPER_COLUMNS_MAX = 120;
+/** Longer ones claim several things, of which a test shows one. */
+const RULE_WORDS_MAX = 60;
 
 const LINES_MAX = 500;
 const TEST_LINES_MAX = 800;
@@ -155,6 +167,15 @@ function withoutProse(text: string): string {
     /(?<=[=(,:!&|?{};\n]\s*)\/(?![/*])(?:[^/\\[\n]|\\.|\[(?:[^\]\\\n]|\\.)*\])+\/[a-z]*/;
   const prose = new RegExp([comment, quoted, pattern].map(({ source }) => source).join("|"), "g");
   return text.replace(prose, (found) => found.replace(/[^\n]/g, " "));
+}
+
+/** The lines of a paper, those of tables and of fenced code emptied. */
+function withoutTablesAndCode(text: string): string[] {
+  let isCode = false;
+  return text.split("\n").map((line) => {
+    if (line.startsWith("```")) isCode = !isCode;
+    return isCode || line.startsWith("|") ? "" : line;
+  });
 }
 
 function areaOf(path: string): string {
@@ -329,8 +350,30 @@ describe("DESIGN.md, INVARIANTS.md and the tests", () => {
     );
   }
 
-  test("a rule is written once", () => {
+  test("a rule is written once, and those of one letter stand in order", () => {
     expect(rules.filter((rule, index) => rules.indexOf(rule) !== index)).toEqual([]);
+    const letters = [...new Set(rules.map((rule) => rule.charAt(0)))];
+    for (const letter of letters) {
+      const numbers = rules.filter((rule) => rule.startsWith(letter)).map((id) => id.slice(1));
+      expect(numbers.map(Number)).toEqual(numbers.map(Number).toSorted((one, two) => one - two));
+    }
+  });
+
+  test(`a rule has at most ${RULE_WORDS_MAX} words, so that a test can hold all of it`, () => {
+    const texts = design.matchAll(/^- \*\*([A-Z][0-9]+)\*\* (.*(?:\n {2}.*)*)/gm);
+    const long = [...texts]
+      .map(([, rule = "", text = ""]) => ({ rule, words: text.trim().split(/\s+/).length }))
+      .filter(({ words }) => words > RULE_WORDS_MAX);
+    expect(long).toEqual([]);
+  });
+
+  test(`papers have at most ${PAPER_COLUMNS_MAX} columns outside tables and code`, () => {
+    const wrong = PAPERS.flatMap((path) =>
+      withoutTablesAndCode(textOf(path))
+        .map((line, index) => ({ place: `${path}:${index + 1}`, columns: line.length }))
+        .filter(({ columns }) => columns > PAPER_COLUMNS_MAX),
+    );
+    expect(wrong).toEqual([]);
   });
 
   test("the catalogue has each id once, in order, and names files that check it", () => {
