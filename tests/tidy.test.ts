@@ -401,6 +401,17 @@ describe("DESIGN.md, INVARIANTS.md and the tests", () => {
     expect(wrong).toEqual([]);
   });
 
+  test("files that papers name are there", () => {
+    const paths = new Set(SOURCES.map(({ path }) => path));
+    const wrong = PAPERS.flatMap((paper) =>
+      [...textOf(paper).matchAll(/`((?:[\w-]+\/)+[\w.-]+\.ts)`/g)]
+        .map(([, file = ""]) => file)
+        .filter((file) => !["", "src/", "tests/"].some((below) => paths.has(below + file)))
+        .map((file) => `${paper}: ${file}`),
+    );
+    expect(wrong).toEqual([]);
+  });
+
   test("every rule of DESIGN.md is named by a test", () => {
     const named = new Set(tests.flatMap(idsNamedBy));
     expect(rules.filter((rule) => !named.has(rule))).toEqual([]);
