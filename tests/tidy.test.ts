@@ -401,6 +401,13 @@ describe("DESIGN.md, INVARIANTS.md and the tests", () => {
     expect(wrong).toEqual([]);
   });
 
+  test("the glossary explains each word once, in alphabetical order", () => {
+    const [, glossary = ""] = /^## Glossary\n([\s\S]*?)^## /m.exec(design) ?? [];
+    const words = [...glossary.matchAll(/^- \*\*([^*]+)\*\*: /gm)].map(([, word = ""]) => word);
+    expect(words.length).toBeGreaterThan(0);
+    expect([...new Set(words)].toSorted()).toEqual(words);
+  });
+
   test("files that papers name are there", () => {
     const paths = new Set(SOURCES.map(({ path }) => path));
     const wrong = PAPERS.flatMap((paper) =>
