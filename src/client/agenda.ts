@@ -5,7 +5,22 @@
  * it, and a turn that enters nothing is followed by a sleep. What is entered while a turn works is
  * never put off by what the turn enters at its end, since the earlier time counts.
  */
-export class Agenda<Reason extends string> {
+/** Which work waits for its time. */
+export type Reason =
+  /** A look whether the root is there, and whether this device's own rules are others. */
+  | "root"
+  | "full scan"
+  /** Another look at paths that a scan asked for. */
+  | "look"
+  /** Another look at paths that did not look as planned. */
+  | "unexpected"
+  | "server"
+  | "plan"
+  | "answer"
+  | "quarantine"
+  | "report";
+
+export class Agenda {
   readonly #times = new Map<Reason, number>();
 
   /**
@@ -16,6 +31,12 @@ export class Agenda<Reason extends string> {
   at(reason: Reason, atMs: number): void {
     const known = this.#times.get(reason);
     if (known === undefined || atMs < known) this.#times.set(reason, atMs);
+  }
+
+  /** Whatever was entered for it before; undefined: nothing of the kind is due any more. */
+  enter(reason: Reason, atMs: number | undefined): void {
+    this.done(reason);
+    if (atMs !== undefined) this.at(reason, atMs);
   }
 
   /** Nothing of the kind is due any more. */

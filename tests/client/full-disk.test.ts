@@ -1,7 +1,7 @@
 /** A disk that takes nothing more, in the middle of a first sync. Rules: Y10, D8, I42. */
 import { expect, test } from "bun:test";
 import { RemoteLog } from "../../src/client/connect/remote-log.ts";
-import { Rounds } from "../../src/client/cycle.ts";
+import { Cycle } from "../../src/client/cycle.ts";
 import { Holding } from "../../src/client/hold.ts";
 import { DEFAULT_GUARD } from "../../src/core/guard-setting.ts";
 import { type DeviceId, parseId } from "../../src/core/identifier.ts";
@@ -19,8 +19,13 @@ test("where nothing fits any more the rest is not planned as a whole [Y10, I42]"
   const device = parseId<DeviceId>("d".repeat(32));
   const log = new RemoteLog(ports, device);
   const holding = new Holding(ports, { device, setting: DEFAULT_GUARD });
-  const rounds = new Rounds({ ports, log, scanner, holding, device, deviceName: DEVICE });
-  await rounds.run(new AbortController().signal);
+  const session = {
+    keepUp: async () => {},
+    attempt: (work: () => Promise<void>) => work(),
+    connection: { isOnline: true, settled: () => {} },
+  };
+  const parts = { ports, session, log, scanner, holding, device, deviceName: DEVICE };
+  await new Cycle(parts).run(async () => false, new AbortController().signal);
   const told = world.events.filter(({ event }) => event === "problem").length;
   expect(told).toBeGreaterThan(0);
   // One batch of steps found the disk full; a second plan would have sent another one there.

@@ -3,7 +3,7 @@
  * again and again. Rules: D2, D8, A8.
  */
 import { describe, expect, test } from "bun:test";
-import { ParkedNodes } from "../../src/client/plan/deferred.ts";
+import { DeferredNodes } from "../../src/client/plan/deferred.ts";
 import { removeEmptied } from "../../src/client/scan/remove-emptied.ts";
 import { type ApplyWorld, syncedWorld } from "./apply-world.ts";
 import { CALM_MS } from "./scan-world.ts";
@@ -39,11 +39,11 @@ describe("applyTransitions() without permission", () => {
     expect(report.rescan).toEqual(new Set());
     expect(world.files()).toEqual({ "d/a": "text of d/a" });
     const plan = world.plan();
-    const parked = new ParkedNodes(world.ports);
-    for (const failure of report.failed) parked.park(failure);
-    parked.parkWithOthers(plan);
-    expect(world.store.dirty().every((id) => parked.has(id))).toBe(true);
-    expect(parked.awaitsRetry).toBe(false);
+    const deferred = new DeferredNodes(world.ports);
+    for (const failure of report.failed) deferred.defer(failure);
+    deferred.deferWithOthers(plan);
+    expect(world.store.dirty().every((id) => deferred.has(id))).toBe(true);
+    expect(deferred.awaitsRetry).toBe(false);
   });
 });
 
@@ -56,14 +56,14 @@ describe("an obstacle", () => {
     const report = await world.apply();
     expect(report.rescan).toEqual(new Set());
     expect(report.failed).toMatchObject([{ path: "f", code: "unsupported_kind" }]);
-    const parked = new ParkedNodes(world.ports);
-    for (const failure of report.failed) parked.park(failure);
-    parked.unpark();
-    expect(parked.size).toBe(1);
+    const deferred = new DeferredNodes(world.ports);
+    for (const failure of report.failed) deferred.defer(failure);
+    deferred.takeUpAgain();
+    expect(deferred.size).toBe(1);
     world.remove("f");
     await world.settle();
-    parked.unpark();
-    expect(parked.size).toBe(0);
+    deferred.takeUpAgain();
+    expect(deferred.size).toBe(0);
     await world.converge();
     expect(world.files()).toEqual({ f: "from elsewhere" });
     expect(world.store.problems()).toEqual([]);
@@ -100,10 +100,10 @@ describe("an obstacle", () => {
 test("a trouble that lasts stays listed after a scan that sees nothing of it [D8, I43]", async () => {
   const world = await syncedWorld(true);
   const id = world.remoteCreate("f", "from elsewhere");
-  const parked = new ParkedNodes(world.ports);
-  parked.tell(id, "unsupported_name", "Cannot create it here");
+  const deferred = new DeferredNodes(world.ports);
+  deferred.tell(id, "unsupported_name", "Cannot create it here");
   await world.settle();
   world.store.setProblem("f", undefined);
-  parked.forgetSolved();
+  deferred.forgetSolved();
   expect(world.store.problems()).toMatchObject([{ path: "f", code: "unsupported_name" }]);
 });

@@ -1,6 +1,6 @@
 /**
- * ParkedNodes: nodes whose last try failed. They are left alone for a while, longer each time, and
- * their trouble is listed for as long as it lasts. Rules: D8, Y3, I43.
+ * DeferredNodes: nodes whose last try failed. They are left alone for a while, longer each time,
+ * and their trouble is listed for as long as it lasts. Rules: D8, Y3, I43.
  */
 import type { ErrorCode } from "../../core/error.ts";
 import type { NodeId } from "../../core/identifier.ts";
@@ -20,15 +20,15 @@ const DELAY_MS_MAX = 300_000;
  */
 const DELAY_MS_PER_DIRTY_NODE = 15;
 
-interface Parked {
+interface Deferral {
   readonly code: ErrorCode;
   readonly untilMs: number;
   readonly delayMs: number;
 }
 
-export class ParkedNodes {
+export class DeferredNodes {
   readonly #ports: Pick<ClientPorts, "store" | "clock" | "observer">;
-  readonly #parked = new Map<NodeId, Parked>();
+  readonly #deferred = new Map<NodeId, Deferral>();
   readonly #delays = new Map<NodeId, number>();
   readonly #troubles = new Map<NodeId, Problem>();
   /** Their paths and the directories that these are in; undefined where it has to be made anew. */
@@ -44,24 +44,24 @@ export class ParkedNodes {
   }
 
   get size(): number {
-    return this.#parked.size;
+    return this.#deferred.size;
   }
 
   has(id: NodeId): boolean {
-    return this.#parked.has(id);
+    return this.#deferred.has(id);
   }
 
   /** True while something waits that the next try may well carry out. */
   get awaitsRetry(): boolean {
-    for (const { code } of this.#parked.values()) if (!NEVER_SYNCED.has(code)) return true;
+    for (const { code } of this.#deferred.values()) if (!NEVER_SYNCED.has(code)) return true;
     return false;
   }
 
   /** When the next try is due (Clock.monotonic); undefined where nothing waits for one. */
   get retryAtMs(): number | undefined {
-    if (this.#parked.size === 0) return undefined;
+    if (this.#deferred.size === 0) return undefined;
     let earliest = Number.POSITIVE_INFINITY;
-    for (const { untilMs } of this.#parked.values()) earliest = Math.min(earliest, untilMs);
+    for (const { untilMs } of this.#deferred.values()) earliest = Math.min(earliest, untilMs);
     const { store, clock } = this.#ports;
     const spreadMs = Math.min(DELAY_MS_MAX, store.dirtyCount() * DELAY_MS_PER_DIRTY_NODE);
     return Math.max(earliest, clock.monotonic() + spreadMs);
@@ -79,13 +79,13 @@ export class ParkedNodes {
     );
     if (!this.#places.has(path)) return false;
     for (const [id, { path: at }] of this.#troubles) {
-      if (at === path || parentPath(at) === path) this.#parked.delete(id);
+      if (at === path || parentPath(at) === path) this.#deferred.delete(id);
     }
     return true;
   }
 
   /** Leaves a node alone whose trouble is recorded already. */
-  park({ id, path, code, message }: Problem & { readonly id: NodeId }): void {
+  defer({ id, path, code, message }: Problem & { readonly id: NodeId }): void {
     this.#delay(id, code);
     this.#trouble(id, { path, code, message });
   }
@@ -107,10 +107,10 @@ export class ParkedNodes {
   }
 
   #delay(id: NodeId, code: ErrorCode): void {
-    const before = this.#parked.get(id)?.delayMs ?? this.#delays.get(id);
+    const before = this.#deferred.get(id)?.delayMs ?? this.#delays.get(id);
     const delayMs = Math.min(DELAY_MS_MAX, (before ?? DELAY_MS_MIN / 2) * 2);
     this.#delays.set(id, delayMs);
-    this.#parked.set(id, { untilMs: this.#ports.clock.monotonic() + delayMs, delayMs, code });
+    this.#deferred.set(id, { untilMs: this.#ports.clock.monotonic() + delayMs, delayMs, code });
   }
 
   /**
@@ -118,42 +118,42 @@ export class ParkedNodes {
    * waits with it; what others wait for comes first in a plan. So does a directory that is to go
    * while something in it cannot.
    */
-  parkWithOthers({ transitions }: Plan): void {
-    if (this.#parked.size === 0) return;
+  deferWithOthers({ transitions }: Plan): void {
+    if (this.#deferred.size === 0) return;
     for (const step of transitions) {
       const awaited = this.#awaitedBy(step);
       const id = step.kind === "create" ? step.node.id : step.id;
-      if (awaited !== undefined) this.#parked.set(id, awaited);
+      if (awaited !== undefined) this.#deferred.set(id, awaited);
     }
   }
 
-  #awaitedBy(step: Plan["transitions"][number]): Parked | undefined {
+  #awaitedBy(step: Plan["transitions"][number]): Deferral | undefined {
     const { local } = this.#ports.store;
     if (step.kind === "delete") {
       if (step.expected.content.kind !== "directory") return undefined;
-      const stuck = local.children(step.id).find(({ id }) => this.#parked.has(id));
-      return stuck === undefined ? undefined : this.#parked.get(stuck.id);
+      const stuck = local.children(step.id).find(({ id }) => this.#deferred.has(id));
+      return stuck === undefined ? undefined : this.#deferred.get(stuck.id);
     }
     if (step.kind !== "create" && step.kind !== "move") return undefined;
     const { parent, name } = step.kind === "create" ? step.node : step;
     const occupant = local.child(parent, name)?.id;
-    return this.#parked.get(parent) ?? (occupant && this.#parked.get(occupant));
+    return this.#deferred.get(parent) ?? (occupant && this.#deferred.get(occupant));
   }
 
   /** The plan without what waits. */
   takenOut(plan: Plan): Plan {
-    if (this.#parked.size === 0) return plan;
-    this.parkWithOthers(plan);
-    const ops = new Map([...plan.ops].filter(([id]) => !this.#parked.has(id)));
+    if (this.#deferred.size === 0) return plan;
+    this.deferWithOthers(plan);
+    const ops = new Map([...plan.ops].filter(([id]) => !this.#deferred.has(id)));
     const transitions = plan.transitions.filter(
-      (step) => !this.#parked.has(step.kind === "create" ? step.node.id : step.id),
+      (step) => !this.#deferred.has(step.kind === "create" ? step.node.id : step.id),
     );
     return { ...plan, ops, transitions };
   }
 
   /**
-   * A problem ends with the wish: its node was settled in another way than by being carried out.
-   * One that lasts is still listed after a scan that found nothing wrong at its path.
+   * Clears problems whose change is no longer wanted because the node was settled some other way. A
+   * problem that lasts stays listed, also after a scan that found nothing wrong at its path.
    */
   forgetSolved(): void {
     if (this.#troubles.size === 0) return;
@@ -164,13 +164,13 @@ export class ParkedNodes {
       const { path } = trouble;
       const problem = listed.get(path);
       if (dirty.has(id)) {
-        if (problem === undefined && this.#parked.has(id)) store.setProblem(path, trouble);
+        if (problem === undefined && this.#deferred.has(id)) store.setProblem(path, trouble);
         continue;
       }
       this.#troubles.delete(id);
       this.#places = undefined;
       this.#delays.delete(id);
-      this.#parked.delete(id);
+      this.#deferred.delete(id);
       if (problem !== undefined && !SCAN_CODES.has(problem.code)) store.setProblem(path, undefined);
     }
   }
@@ -179,16 +179,16 @@ export class ParkedNodes {
    * Lets those be tried again whose time has come, and those in whose way something stood that a
    * scan does not find any more.
    */
-  unpark(): void {
-    if (this.#parked.size === 0) return;
+  takeUpAgain(): void {
+    if (this.#deferred.size === 0) return;
     const { clock, store } = this.#ports;
     const now = clock.monotonic();
     const listed = new Set(store.problems().map(({ path }) => path));
-    for (const [id, { untilMs }] of this.#parked) {
+    for (const [id, { untilMs }] of this.#deferred) {
       const trouble = this.#troubles.get(id);
       const isObstacle = trouble !== undefined && OBSTACLES.has(trouble.code);
       const isGone = isObstacle && !listed.has(trouble.path);
-      if (untilMs <= now || isGone) this.#parked.delete(id);
+      if (untilMs <= now || isGone) this.#deferred.delete(id);
     }
   }
 }

@@ -11,7 +11,9 @@ import { sameContent, samePlace } from "../../core/node.ts";
 import { parentPath } from "../../core/path.ts";
 import { pathOf } from "../../core/tree.ts";
 import type { FileSystemError } from "../../ports/filesystem.ts";
+import { codeOfTrouble } from "../folder/disk-trouble.ts";
 import type { ClientPorts } from "../folder/ports.ts";
+import type { DeferredNodes } from "../plan/deferred.ts";
 
 type DurablePorts = Pick<ClientPorts, "fs" | "store">;
 
@@ -39,6 +41,17 @@ export async function makeDurable(
     if (error.code === "denied") continue;
     for (const id of users.get(error.path) ?? []) failed.set(id, error);
   }
+  return failed;
+}
+
+/** What cannot be made durable is a problem of its path, and is left alone for a while. */
+export async function makeDurableOrDefer(
+  ports: DurablePorts,
+  deferred: DeferredNodes,
+  ids: Iterable<NodeId>,
+): Promise<ReadonlyMap<NodeId, FileSystemError>> {
+  const failed = await makeDurable(ports, ids);
+  for (const [id, error] of failed) deferred.tell(id, codeOfTrouble(error), error.message);
   return failed;
 }
 

@@ -1,21 +1,20 @@
 /** Groups of ops packed into the batches that are posted. Rules: O1, O5, G4, H4. */
 import { SyncedError } from "../../core/error.ts";
-import type { BatchId, DeviceId, OpId } from "../../core/identifier.ts";
+import type { BatchId, DeviceId, NodeId, OpId } from "../../core/identifier.ts";
 import { OPS_PER_BATCH_MAX } from "../../core/limits.ts";
 import type { Batch, Op } from "../../core/op.ts";
 import type { OpDraft } from "../../core/transition.ts";
 import type { ClientPorts } from "../folder/ports.ts";
-import type { Holding } from "../hold.ts";
 
 interface PackContext {
   readonly ports: Pick<ClientPorts, "random" | "store">;
-  readonly holding: Holding;
   readonly device: DeviceId;
+  readonly approvalOf: (id: NodeId) => string | undefined;
 }
 
 /** In their order; one batch carries one approval or none, and the cursor of when it is taken. */
 export function* packBatches(
-  { ports, holding, device }: PackContext,
+  { ports, device, approvalOf }: PackContext,
   groups: readonly (readonly OpDraft[])[],
 ): Generator<Batch> {
   const { random, store } = ports;
@@ -30,7 +29,7 @@ export function* packBatches(
     return approval === undefined ? batch : { ...batch, approval };
   };
   for (const group of groups) {
-    const groupApproval = approvalOf(holding, group);
+    const groupApproval = approvalOfGroup(approvalOf, group);
     const isFull = size + group.length > OPS_PER_BATCH_MAX || groupApproval !== approval;
     if (current.length > 0 && isFull) {
       yield close();
@@ -44,9 +43,12 @@ export function* packBatches(
   if (current.length > 0) yield close();
 }
 
-function approvalOf(holding: Holding, group: readonly OpDraft[]): string | undefined {
+function approvalOfGroup(
+  approvalOf: PackContext["approvalOf"],
+  group: readonly OpDraft[],
+): string | undefined {
   for (const { node } of group) {
-    const approval = holding.approvalOf(node);
+    const approval = approvalOf(node);
     if (approval !== undefined) return approval;
   }
   return undefined;

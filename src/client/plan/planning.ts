@@ -1,0 +1,64 @@
+/**
+ * Planning: the next plan for what is dirty: a part of it or all, adopted first, with what the
+ * history knows of it. Rules: R8, R11, R15, Y1.
+ */
+import type { IgnoreRules } from "../../core/ignore.ts";
+import { NEW_NODES_PER_PLAN_MAX } from "../../core/limits.ts";
+import type { ClientPorts } from "../folder/ports.ts";
+import type { Scanner } from "../scan/scanner.ts";
+import type { DeferredNodes } from "./deferred.ts";
+import { sliceOfDirty } from "./dirty-slice.ts";
+import { EarlierVersions } from "./earlier-versions.ts";
+import { type PlannedPart, planOfState } from "./plan-of-state.ts";
+
+export interface PlanningParts {
+  readonly ports: ClientPorts;
+  readonly scanner: Scanner;
+  readonly deferred: DeferredNodes;
+  readonly deviceName: string;
+}
+
+export class Planning {
+  readonly #parts: PlanningParts;
+  readonly #earlier: EarlierVersions;
+  /** Under which rules ignored remote nodes were left out. */
+  #judgedBy: IgnoreRules | undefined;
+
+  constructor(parts: PlanningParts) {
+    this.#parts = parts;
+    this.#earlier = new EarlierVersions(parts.ports);
+  }
+
+  /** What other rules left out may be wanted by now; a run begins with rules of its own (R15). */
+  lookAgainAtIgnored(): void {
+    const { ports, scanner } = this.#parts;
+    if (this.#judgedBy === scanner.ignoreRules) return;
+    this.#judgedBy = scanner.ignoreRules;
+    ports.store.markUnmaterialisedDirty();
+  }
+
+  /**
+   * @param isWhole of all that is dirty, however much it is.
+   * @returns undefined where nothing is dirty.
+   * @throws {SyncedError} where the history cannot be asked now
+   */
+  async next(isWhole: boolean, signal: AbortSignal): Promise<PlannedPart | undefined> {
+    const { ports, scanner, deferred, deviceName } = this.#parts;
+    const { store } = ports;
+    for (;;) {
+      const dirty = isWhole
+        ? { ids: store.dirty(), isWhole }
+        : sliceOfDirty(store, NEW_NODES_PER_PLAN_MAX + deferred.size);
+      if (dirty.ids.length === 0) return undefined;
+      const parts = { scanner, device: deviceName, earlier: this.#earlier };
+      const plan = planOfState(store, dirty.ids, parts);
+      if (plan.adoptions.length === 0) {
+        if (await this.#earlier.learn(plan, signal)) continue;
+        return { plan, isWhole: dirty.isWhole };
+      }
+      store.transaction(() => {
+        for (const { local, remote } of plan.adoptions) store.adopt(local, remote);
+      });
+    }
+  }
+}

@@ -1,0 +1,116 @@
+/**
+ * Answers: what the server said to each posted group, taken into the state. Rules: O1, O2, Y4, I43.
+ *
+ * A refusal is not an error: its reason is in the log, and the next plan knows of it. Only what is
+ * refused again without any news, or for good, is a problem of its path.
+ */
+import { SyncedError } from "../../core/error.ts";
+import type { NodeId } from "../../core/identifier.ts";
+import { type RemoteNode, sameContent, samePlace } from "../../core/node.ts";
+import type { Group, GroupResult, Op } from "../../core/op.ts";
+import { pathOf } from "../../core/tree.ts";
+import type { RemoteLog } from "../connect/remote-log.ts";
+import { FINAL_REFUSALS } from "../folder/lasting-trouble.ts";
+import type { ClientPorts } from "../folder/ports.ts";
+import type { DeferredNodes } from "../plan/deferred.ts";
+
+/**
+ * Refused again without any news from the log: after so many times it is a problem of that path.
+ */
+const REFUSALS_MAX = 3;
+
+export interface AnswerParts {
+  readonly ports: ClientPorts;
+  readonly log: RemoteLog;
+  readonly deferred: DeferredNodes;
+}
+
+export class Answers {
+  readonly #parts: AnswerParts;
+  readonly #refusals = new Map<NodeId, { readonly count: number; readonly head: number }>();
+
+  constructor(parts: AnswerParts) {
+    this.#parts = parts;
+  }
+
+  /** To be asked before the answer is folded: what is deleted has no path after that. */
+  pathsOf(groups: readonly Group[]): ReadonlyMap<NodeId, string | undefined> {
+    return new Map(groups.flat().map(({ node }) => [node, this.#lastPathOf(node)]));
+  }
+
+  /** @param paths as `pathsOf` said. */
+  take(
+    groups: readonly Group[],
+    results: readonly GroupResult[],
+    paths: ReadonlyMap<NodeId, string | undefined>,
+  ): void {
+    this.#parts.ports.store.transaction(() => {
+      for (const [i, result] of results.entries()) this.#takeResult(groups[i] ?? [], result, paths);
+    });
+  }
+
+  /**
+   * What the log does not have, or has otherwise, would be posted again and again.
+   *
+   * @throws {SyncedError} `protocol_violation`
+   */
+  checkAccepted(groups: readonly Group[], results: readonly GroupResult[]): void {
+    for (const [i, result] of results.entries()) {
+      if (result.status !== "accepted") continue;
+      for (const [at, op] of (groups[i] ?? []).entries()) {
+        const row = this.#parts.ports.store.remoteRow(op.node);
+        if (row !== undefined && holds(row, op, result.seqs[at] ?? 0)) continue;
+        const message = "Cannot go on: the server's log does not have what it accepted";
+        throw new SyncedError("protocol_violation", message);
+      }
+    }
+  }
+
+  #takeResult(
+    group: Group,
+    result: GroupResult,
+    paths: ReadonlyMap<NodeId, string | undefined>,
+  ): void {
+    const { ports, log, deferred } = this.#parts;
+    if (result.status === "accepted") {
+      for (const op of group) {
+        this.#refusals.delete(op.node);
+        const path = paths.get(op.node);
+        ports.observer.emit({ event: "change", direction: "up", kind: op.kind, path: path ?? "" });
+        if (path !== undefined) ports.store.setProblem(path, undefined);
+      }
+      return;
+    }
+    const op = group[result.op] ?? group[0];
+    if (op === undefined) return;
+    const { current } = result;
+    if (current?.deleted === true && ports.store.remoteRow(current.id) === undefined) {
+      // A snapshot does not tell of the deleted: joined anew after a restore, this device learns
+      // of a tombstone only here. On top of it the node is revived (O2).
+      ports.store.putRemote(current);
+      return;
+    }
+    const before = this.#refusals.get(op.node);
+    const count = before !== undefined && before.head === log.head ? before.count + 1 : 1;
+    this.#refusals.set(op.node, { count, head: log.head });
+    const isFinal = FINAL_REFUSALS.has(result.code);
+    if (isFinal || count >= REFUSALS_MAX) deferred.tell(op.node, result.code, result.detail);
+  }
+
+  /** Where it is, or for what is gone from both sides where it was. */
+  #lastPathOf(id: NodeId): string | undefined {
+    const { local, remote, base } = this.#parts.ports.store;
+    return pathOf(local, id) ?? pathOf(remote, id) ?? pathOf(base, id);
+  }
+}
+
+/** True where the node is as the op made it with event `seq`, or was changed again since. */
+function holds(row: RemoteNode, op: Op, seq: number): boolean {
+  const { contentVersion, placeVersion } = row;
+  if (Math.max(contentVersion, placeVersion) < seq) return false;
+  if (op.kind === "delete") return row.deleted || contentVersion > seq || placeVersion > seq;
+  const isPlaced = op.kind === "modify" || placeVersion > seq || samePlace(row, op);
+  return (
+    isPlaced && (op.kind === "move" || contentVersion > seq || sameContent(row.content, op.content))
+  );
+}

@@ -1,0 +1,176 @@
+/**
+ * Posting: the ops of a plan, their bytes first, to the server. Rules: Y1, O1, O5, O10, H11, R12.
+ *
+ * Batch by batch: what its user did is synced to the disk while the bytes are on their way, ids are
+ * durable before anything is sent, and what comes back is folded before the next batch.
+ */
+import { SyncedError } from "../../core/error.ts";
+import { groupOps } from "../../core/group-ops.ts";
+import type { DeviceId, NodeId } from "../../core/identifier.ts";
+import type { Batch, Group } from "../../core/op.ts";
+import type { Plan } from "../../core/transition.ts";
+import type { RemoteLog } from "../connect/remote-log.ts";
+import type { ClientPorts } from "../folder/ports.ts";
+import type { DeferredNodes } from "../plan/deferred.ts";
+import { Answers } from "./answers.ts";
+import { makeDurableOrDefer } from "./make-durable.ts";
+import { packBatches } from "./pack-batches.ts";
+import { ServerRoom } from "./server-room.ts";
+import { type SupplyReport, suppliesOf, supplyContents } from "./supply.ts";
+import { PackSize } from "./upload.ts";
+
+export interface PostingParts {
+  readonly ports: ClientPorts;
+  readonly log: RemoteLog;
+  readonly device: DeviceId;
+  readonly deferred: DeferredNodes;
+  /** The approval that an op about this node carries (G4). */
+  readonly approvalOf: (id: NodeId) => string | undefined;
+}
+
+export interface PostReport {
+  /** The log moved, or the server said no in a way that the log explains. */
+  readonly moved: boolean;
+  /** Paths that did not look as the last scan saw them. */
+  readonly rescan: ReadonlySet<string>;
+}
+
+export class Posting {
+  /** What waits because the server's disk is full. */
+  readonly room: ServerRoom;
+  readonly #parts: PostingParts;
+  readonly #answers: Answers;
+  readonly #packSize = new PackSize();
+  #rescan = new Set<string>();
+
+  constructor(parts: PostingParts) {
+    this.room = new ServerRoom(parts.ports);
+    this.#parts = parts;
+    this.#answers = new Answers(parts);
+  }
+
+  /** True where one content that waits for room tells that the server has some again. */
+  hasRoom(signal: AbortSignal): Promise<boolean> {
+    return this.room.hasSome(this.#packSize, signal);
+  }
+
+  /**
+   * A server whose disk is full takes nothing, but it still gives. So a full server is only noted
+   * here, and what is to be applied on this disk does not wait for it.
+   *
+   * @throws {SyncedError} as `ServerApi` does; what was done is recorded.
+   */
+  async post(plan: Plan, signal: AbortSignal): Promise<PostReport> {
+    this.#rescan = new Set();
+    let moved = false;
+    try {
+      moved = await this.#postAll(plan, signal);
+    } catch (cause) {
+      if (!(cause instanceof SyncedError) || cause.code !== "storage_full") throw cause;
+      this.room.refuse(cause);
+    }
+    return { moved, rescan: this.#rescan };
+  }
+
+  async #postAll(plan: Plan, signal: AbortSignal): Promise<boolean> {
+    const { ports, deferred, log } = this.#parts;
+    const { groups, oversized } = groupOps({ ops: plan.ops, remote: ports.store.remote });
+    const message = "more names change places in a circle than one group may hold";
+    for (const id of oversized) deferred.tell(id, "batch_too_large", message);
+    if (groups.length === 0) return false;
+    let moved = false;
+    for (const batch of packBatches(this.#parts, groups)) {
+      signal.throwIfAborted();
+      if (await this.#postBatch(batch, signal)) moved = true;
+    }
+    // Nothing to ask for where all that happened is what was just posted.
+    if (!moved || log.isBehind) await log.catchUp(signal);
+    return moved;
+  }
+
+  async #postBatch(packed: Batch, signal: AbortSignal): Promise<boolean> {
+    const { ports, deferred, log } = this.#parts;
+    const batch = { ...packed, groups: this.room.fitting(packed.groups) };
+    if (batch.groups.length === 0) return false;
+    // The disk is waited for while the bytes are on their way.
+    const nodes = batch.groups.flatMap((group) => group.map((op) => op.node));
+    const durable = makeDurableOrDefer(ports, deferred, nodes);
+    const supply = this.#supply(batch, signal);
+    const { own } = log;
+    const expected = (async () => own.expect(batch))();
+    await Promise.allSettled([durable, supply, expected]);
+    await expected;
+    const failed = await durable;
+    const { unavailable, refused, rescan } = await supply;
+    for (const path of rescan) this.#rescan.add(path);
+    for (const [id, { code, message }] of refused) deferred.tell(id, code, message);
+    const groups = batch.groups.filter(
+      (group) => !group.some(({ node }) => unavailable.has(node) || failed.has(node)),
+    );
+    const unknown =
+      groups.length === 0 ? [] : await this.#sendInHalves({ ...batch, groups }, signal);
+    own.settle({ ...batch, groups: batch.groups.filter((group) => !unknown.includes(group)) });
+    return groups.length > unknown.length;
+  }
+
+  /** A server that is full takes no bytes, but it takes what needs none. */
+  async #supply(batch: Batch, signal: AbortSignal): Promise<SupplyReport> {
+    const { ports } = this.#parts;
+    try {
+      return await supplyContents(ports, suppliesOf(batch.groups), this.#packSize, signal);
+    } catch (cause) {
+      if (!(cause instanceof SyncedError) || cause.code !== "storage_full") throw cause;
+      this.room.refuse(cause, suppliesOf(batch.groups));
+      const waiting = batch.groups.flat().filter((op) => this.room.needsRoom(op));
+      const unavailable = new Set(waiting.map(({ node }) => node));
+      return { unavailable, refused: new Map(), rescan: new Set() };
+    }
+  }
+
+  /**
+   * A batch that something on the way refuses is posted in halves, ops and their ids as they are:
+   * the server may have taken it all the same (O1).
+   *
+   * @returns groups that were refused alone, of which nobody knows what became of them.
+   */
+  async #sendInHalves(posted: Batch, signal: AbortSignal): Promise<readonly Group[]> {
+    try {
+      await this.#send(posted, signal);
+      return [];
+    } catch (cause) {
+      if (!(cause instanceof SyncedError) || cause.code !== "body_refused") throw cause;
+      const { groups } = posted;
+      const middle = groups.length >> 1;
+      if (middle === 0) {
+        const { deferred } = this.#parts;
+        for (const { node } of groups.flat()) deferred.tell(node, cause.code, cause.message);
+        return groups;
+      }
+      const halves = [groups.slice(0, middle), groups.slice(middle)];
+      const unknown: Group[] = [];
+      for (const half of halves) {
+        const some = await this.#sendInHalves({ ...posted, groups: half }, signal);
+        for (const one of some) unknown.push(one);
+      }
+      return unknown;
+    }
+  }
+
+  async #send(posted: Batch, signal: AbortSignal): Promise<void> {
+    const { ports, log } = this.#parts;
+    const { groups } = posted;
+    const answer = await ports.api.postOps(posted, signal);
+    const { results, head } = answer;
+    if (results.length !== groups.length) {
+      throw new SyncedError("protocol_violation", "Server answered for another number of groups");
+    }
+    log.head = Math.max(log.head, head);
+    const paths = this.#answers.pathsOf(groups);
+    const isKnown = log.foldOwn(posted, answer);
+    this.#answers.take(groups, results, paths);
+    if (isKnown) return;
+    // What follows is posted on top of it.
+    await log.catchUp(signal);
+    this.#answers.checkAccepted(groups, results);
+  }
+}

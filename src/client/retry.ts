@@ -1,0 +1,102 @@
+/**
+ * Retry: when what is dirty is to be planned again. Rules: Y1, Y3, Y5, O10.
+ *
+ * Nothing is planned twice for the same reason: only where something dirty or a rule changed, a
+ * person answered, or the time of something that waits has come.
+ */
+import type { IgnoreRules } from "../core/ignore.ts";
+import { RETRY_DELAY_MS_MAX } from "../core/limits.ts";
+import type { ClientPorts } from "./folder/ports.ts";
+import type { Holding } from "./hold.ts";
+import type { DeferredNodes } from "./plan/deferred.ts";
+import type { ServerRoom } from "./post/server-room.ts";
+import type { Scanner } from "./scan/scanner.ts";
+
+const UNREST_DELAY_MS_MIN = 1_000;
+
+/** What the last plan was made of. */
+interface Planned {
+  readonly dirtyVersion: number;
+  readonly rules: IgnoreRules;
+}
+
+export interface RetryParts {
+  readonly ports: ClientPorts;
+  readonly scanner: Scanner;
+  readonly holding: Holding;
+  readonly deferred: DeferredNodes;
+  readonly room: ServerRoom;
+}
+
+export class Retry {
+  readonly #parts: RetryParts;
+  /** Undefined where something is to be planned, whatever is dirty. */
+  #planned: Planned | undefined;
+  /** When what waits here may be tried again (Clock.monotonic), however full the server is. */
+  #tryAtMs: number | undefined;
+  #unrestDelayMs = 0;
+  #isResting = false;
+
+  constructor(parts: RetryParts) {
+    this.#parts = parts;
+  }
+
+  /** What was planned last is to be planned anew, though nothing is known to have changed. */
+  ask(): void {
+    this.#planned = undefined;
+  }
+
+  /** Nothing more can be done now: says what comes next. */
+  rest(hasRescans: boolean): void {
+    const { ports, scanner, holding, deferred, room } = this.#parts;
+    const { store } = ports;
+    const held = new Set(holding.held?.nodes ?? []);
+    this.#isResting = store.dirty().every((id) => deferred.has(id) || held.has(id));
+    this.#planned = { dirtyVersion: store.dirtyVersion(), rules: scanner.ignoreRules };
+    this.#tryAtMs = earlier(deferred.retryAtMs, holding.rejudgeAtMs);
+    if (this.#isResting || hasRescans || room.retryAtMs !== undefined) {
+      this.#unrestDelayMs = 0;
+      return;
+    }
+    // What can neither be done nor waits for anything that is known: looked at again all the same.
+    const doubledMs = Math.max(UNREST_DELAY_MS_MIN, 2 * this.#unrestDelayMs);
+    this.#unrestDelayMs = Math.min(doubledMs, RETRY_DELAY_MS_MAX);
+    this.#tryAtMs = earlier(this.#tryAtMs, ports.clock.monotonic() + this.#unrestDelayMs);
+  }
+
+  /** When it is due again if nothing happens (Clock.monotonic). */
+  get atMs(): number | undefined {
+    return earlier(this.#tryAtMs, this.#parts.room.retryAtMs);
+  }
+
+  /** True where a plan may come to something, and when the time of what waits has come. */
+  get isDue(): boolean {
+    return this.#hasNews || this.#isPast(this.atMs);
+  }
+
+  /** True while all that is dirty waits for a later try or for a person. */
+  get isResting(): boolean {
+    return this.#isResting && !this.isDue;
+  }
+
+  /** True where all that could be done now waits for room on the server's disk. */
+  get awaitsRoomOnly(): boolean {
+    const { room } = this.#parts;
+    return room.retryAtMs !== undefined && !this.#hasNews && !this.#isPast(this.#tryAtMs);
+  }
+
+  #isPast(atMs: number | undefined): boolean {
+    return atMs !== undefined && atMs <= this.#parts.ports.clock.monotonic();
+  }
+
+  get #hasNews(): boolean {
+    const { ports, scanner } = this.#parts;
+    if (this.#planned === undefined) return true;
+    const { dirtyVersion, rules } = this.#planned;
+    return dirtyVersion !== ports.store.dirtyVersion() || rules !== scanner.ignoreRules;
+  }
+}
+
+function earlier(a: number | undefined, b: number | undefined): number | undefined {
+  return a === undefined || b === undefined ? (a ?? b) : Math.min(a, b);
+}
