@@ -2,8 +2,8 @@
  * The server's composition root: data directory, sequencer, router, listener.
  *
  * `bun server.ts` and `deno serve server.ts` work too: the default export opens nothing until the
- * first request,
- * and is configured by the environment twins of `synced serve`'s flags. Rules: H2, H3.
+ * first request, and is configured by the environment twins of `synced serve`'s flags. Rules: H2,
+ * H3.
  */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";

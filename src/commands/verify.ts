@@ -1,7 +1,6 @@
 /**
  * `synced verify`: reads everything in a data directory and names all damage. Changes nothing; no
- * server may run on
- * it meanwhile. Exit 0 clean, 4 damage found. Rules: I25, I27, I37.
+ * server may run on it meanwhile. Exit 0 clean, 4 damage found. Rules: I25, I27, I37.
  */
 import { resolve } from "node:path";
 import { defineCommand } from "citty";

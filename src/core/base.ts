@@ -41,8 +41,8 @@ export function baseAfterOwn(base: Agreed | undefined, event: Event): Agreed | u
 }
 
 /**
- * The base after each aspect that is the same on both sides was taken over. A version goes with
- * the last aspect that it covers.
+ * The base after each aspect that is the same on both sides was taken over. A version goes with the
+ * last aspect that it covers.
  *
  * @param local what this disk durably holds.
  * @returns `base` itself where nothing is to be taken over.

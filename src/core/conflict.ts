@@ -90,8 +90,8 @@ const DAY_MIN = -719_528;
 const DAY_MAX = 2_932_896;
 
 /**
- * The UTC date of an mtime. Written out because core may not name Date.
- * Source: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", civil_from_days.
+ * The UTC date of an mtime. Written out because core may not name Date. Source: Howard Hinnant,
+ * "chrono-Compatible Low-Level Date Algorithms", civil_from_days.
  */
 function dateOf(mtimeNs: string | undefined): string {
   const day = Math.min(Math.max(dayOf(mtimeNs ?? "0"), DAY_MIN), DAY_MAX);

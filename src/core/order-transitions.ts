@@ -6,13 +6,14 @@
  * anything is put there, so a directory is never moved below itself. Where the place is occupied on
  * disk:
  * - the occupant has a step of its own that can be taken first (a chain a->b->c): it is taken
- * first;
+ *   first;
  * - it is a file or symlink that goes away: its delete is taken first;
  * - it is a directory that goes away or whose turn comes later, and the step is a create, or the
- * step's node stands
- *   inside it: the occupant is parked;
+ *   step's node stands inside it: the occupant is parked;
  * - otherwise (a swap, a rotation) the move exchanges the two, and the occupant's own move finds it
- * elsewhere. What is left to delete is deleted bottom-up at the end.
+ *   elsewhere.
+ *
+ * What is left to delete is deleted bottom-up at the end.
  */
 import { assert } from "./error.ts";
 import { type NodeId, PARKING_ID, ROOT_ID } from "./identifier.ts";

@@ -1,14 +1,14 @@
 /**
- * Reconcile: the pure function of the three trees to a plan. Rules: R1-R15.
+ * Reconcile: the pure function of the three trees to a plan. Rules: R1-R20.
  *
  * 1. Merge each dirty node on its own (merge.ts). A node that is not dirty is the same in all three
- * trees.
+ *    trees.
  * 2. Repair what the merged nodes do to each other: a parent that would go while a child lives
  *    (R8), a cycle made by two moves (R10), a place that nobody chose (R6), two nodes for one place
  *    (R9). After that the merged tree is a valid tree.
  * 3. The plan is the difference: merged against local gives transitions, merged against remote
- * gives ops. An op is only made where local already equals merged in that respect (R12), so the log
- * never runs ahead of the disk.
+ *    gives ops. An op is only made where local already equals merged in that respect (R12), so the
+ *    log never runs ahead of the disk.
  *
  * It is run again after each round; it is done when every dirty node is settled.
  */

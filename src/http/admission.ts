@@ -20,8 +20,8 @@ export interface AdmissionOptions {
  * @param openPaths of the routes that say of themselves that they want no token; all else does,
  * whatever it is.
  * @throws {SyncedError} `invalid_token` for options with a token that is not legal
- * @returns the check of one request and its raw path.
- * It throws `invalid_host`, `misdirected_request`, `csrf`, `unauthenticated` or `upgrade_required`.
+ * @returns the check of one request and its raw path. It throws `invalid_host`,
+ * `misdirected_request`, `csrf`, `unauthenticated` or `upgrade_required`.
  */
 export function createAdmission(
   options: AdmissionOptions,

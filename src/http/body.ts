@@ -1,7 +1,6 @@
 /**
- * Reading bodies: media type, encoding, size and pace, all bounded. Rules: H4, H8.
- * Sizes are checked on Content-Length first and again while reading; a trickle ends with
- * `request_timeout`.
+ * Reading bodies: media type, encoding, size and pace, all bounded. Rules: H4, H8. Sizes are
+ * checked on Content-Length first and again while reading; a trickle ends with `request_timeout`.
  */
 import { SyncedError } from "../core/error.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -59,8 +58,7 @@ function isJson(type: string | null): boolean {
 
 /**
  * Whether HTTP announces a body. `Request.body` cannot tell: Bun gives a GET none where one was
- * sent, and Node's
- * server gives every PUT and DELETE one.
+ * sent, and Node's server gives every PUT and DELETE one.
  */
 function isFramed(headers: Headers): boolean {
   const length = headers.get("content-length");

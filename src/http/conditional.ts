@@ -54,8 +54,7 @@ export function wantsRange(ifRange: string | null, etag: string): boolean {
  * One range of bytes.
  *
  * @returns undefined where the whole is to be sent: no header, another unit, bad syntax, or several
- * ranges
- * (RFC 9110 lets a server ignore those; serving them would multiply the work).
+ * ranges (RFC 9110 lets a server ignore those; serving them would multiply the work).
  * @throws {SyncedError} `range_not_satisfiable`
  */
 export function parseRange(header: string | null, size: number): ByteRange | undefined {

@@ -1,8 +1,7 @@
 /**
  * The event log over HTTP: a JSON page, or the same events live as server-sent events.
  * Rules: H5, H6. A stream reads the log only as fast as its reader takes it, so that a slow reader
- * costs one
- * bounded buffer and a dead one is let go.
+ * costs one bounded buffer and a dead one is let go.
  */
 
 import { parseDigest } from "../core/digest.ts";

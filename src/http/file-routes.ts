@@ -24,8 +24,7 @@ import { folderOf } from "./json-routes.ts";
 
 /**
  * Up to one chunk is read before it is sent: Bun gives a stream no Content-Length, and damage is
- * then an error and
- * not a broken body.
+ * then an error and not a broken body.
  */
 const WHOLE_BYTES_MAX = CHUNK_SIZE_BYTES_MAX;
 

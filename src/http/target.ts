@@ -2,8 +2,7 @@
  * A request's target: host, path and query, read from the raw text. Rules: H3, H8.
  *
  * `new URL()` is never used: it throws on the Host headers that Bun lets through, and it resolves
- * and decodes
- * before anybody could look (B6, B7, B75).
+ * and decodes before anybody could look (B6, B7, B75).
  */
 import { SyncedError } from "../core/error.ts";
 
@@ -26,9 +25,8 @@ export function rawPath(request: Request): string {
 /**
  * The host as the requester names it: `name`, or `name:port`.
  *
- * @throws {SyncedError} `invalid_host` where there is none, more than one (Bun joins two with ",
- * "), or one
- * that is no host.
+ * @throws {SyncedError} `invalid_host` where there is none, more than one (Bun joins two with a
+ * comma), or one that is no host.
  */
 export function requestHost(request: Request): string {
   const host = request.headers.get("host") ?? AUTHORITY.exec(request.url)?.[1] ?? "";
@@ -46,8 +44,7 @@ export function isLoopbackHost(host: string): boolean {
  * Query parameters.
  *
  * @throws {SyncedError} `invalid_parameter` for a name that is not in `known`, a repeated one, and
- * what is not
- * percent-encoded UTF-8.
+ * what is not percent-encoded UTF-8.
  */
 export function parseQuery(
   request: Request,

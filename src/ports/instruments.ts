@@ -1,7 +1,7 @@
 /**
  * Instruments: where the server and the client tell what they did, so that it can be counted.
- * Rules: V1-V5. Calls never throw, never block and cost about a microsecond; what they count is
- * of a bounded number of kinds, never of a path, a digest or a request.
+ * Rules: V1-V5. Calls never throw, never block and cost about a microsecond; what they count is of
+ * a bounded number of kinds, never of a path, a digest or a request.
  */
 import type { ErrorCode } from "../core/error.ts";
 import type { FolderName } from "../core/identifier.ts";

@@ -1,8 +1,7 @@
 /**
  * The client's edge: what a server answered becomes core values, or `protocol_violation`. A server
- * may be newer
- * (unknown fields are passed over) but never chooses names, ids or sizes that the core would not
- * accept.
+ * may be newer (unknown fields are passed over) but never chooses names, ids or sizes that the core
+ * would not accept.
  * Rules: H5, H8, L1, L5, N1-N8.
  */
 import { z } from "zod";

@@ -1,10 +1,9 @@
 /**
  * Reads the shapes that both directions share out of parsed JSON: fields, ids, digests, numbers,
- * content.
- * Written by hand since pages of a thousand events pass through here; zod takes four times as long.
+ * content. Written by hand since pages of a thousand events pass through here; zod takes four times
+ * as long.
  * Rules: H8, N3, N7, N8, C2, C4. Each failure carries the code that names it; the client's side
- * turns all of them
- * into `protocol_violation`.
+ * turns all of them into `protocol_violation`.
  */
 import { type Digest, EMPTY_DIGEST, parseDigest } from "../core/digest.ts";
 import { type ErrorCode, SyncedError } from "../core/error.ts";

@@ -1,6 +1,6 @@
 /**
- * Commits and uploads per second on a real disk: `bun tests/bench/commit.bench.ts`.
- * Aims: over 5,000 single-op batches and over 20,000 ops in full batches a second.
+ * Commits and uploads per second on a real disk: `bun tests/bench/commit.bench.ts`. Aims: over
+ * 5,000 single-op batches and over 20,000 ops in full batches a second.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

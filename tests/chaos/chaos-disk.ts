@@ -30,8 +30,8 @@ export class ChaosDisk {
     if (kind === "tmpfs") run("mount", "-t", "tmpfs", "-o", `size=${mebibytes}M`, "tmpfs", at);
     else {
       run("truncate", "-s", `${mebibytes}M`, this.#image);
-      // None of it is kept for root. In blocks as large disks have them: SQLite's shared memory
-      // has holes in smaller ones, and where the disk is full no program lives through that.
+      // None of it is kept for root. In blocks as large disks have them: SQLite's shared memory has
+      // holes in smaller ones, and where the disk is full no program lives through that.
       run("mkfs.ext4", "-q", "-F", "-m", "0", "-b", "4096", this.#image);
       run("mount", "-o", "loop,noatime", this.#image, at);
       rmSync(join(at, "lost+found"), { recursive: true, force: true });

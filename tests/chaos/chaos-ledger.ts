@@ -162,8 +162,8 @@ export class ChaosLedger {
   }
 
   /**
-   * RACE: something else stood at the path than was seen an instant before, and was replaced by
-   * an ordinary call that cannot tell. Nobody could have kept it.
+   * RACE: something else stood at the path than was seen an instant before, and was replaced by an
+   * ordinary call that cannot tell. Nobody could have kept it.
    */
   lostInRace(path: string): void {
     this.races += 1;
@@ -200,8 +200,8 @@ export class ChaosLedger {
   }
 
   /**
-   * True where something else stood at one of the piece's paths: another file there is the same
-   * one after a save, as far as a client can tell.
+   * True where something else stood at one of the piece's paths: another file there is the same one
+   * after a save, as far as a client can tell.
    */
   hasMetOthers(piece: Piece): boolean {
     return [...piece.paths].some((path) =>

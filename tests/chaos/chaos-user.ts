@@ -1,6 +1,6 @@
 /**
- * ChaosUser: a person and the programs that work for him on one device: editors with their ways
- * to save, logs, databases, archives, file managers. Knows nothing of sync. Which file is taken
+ * ChaosUser: a person and the programs that work for him on one device: editors with their ways to
+ * save, logs, databases, archives, file managers. Knows nothing of sync. Which file is taken
  * depends on what the disk holds at that moment; what is done with it on the seed alone.
  */
 import type { SimRandom } from "../sim/sim-random.ts";

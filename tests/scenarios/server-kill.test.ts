@@ -1,8 +1,8 @@
 /**
  * kill -9 of the server at chosen calls to the kernel: while it makes its data directory, while
  * people work, while it stops. What it answered is there afterwards, its data are sound, and the
- * clients go on by themselves. Where strace cannot be used this is not tested.
- * `SYNCED_TEST_POINTS` sets how many calls of each kind are tried.
+ * clients go on by themselves. Where strace cannot be used this is not tested. `SYNCED_TEST_POINTS`
+ * sets how many calls of each kind are tried.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { readdirSync, readFileSync, renameSync, rmSync } from "node:fs";

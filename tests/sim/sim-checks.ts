@@ -60,8 +60,8 @@ function fileLine(digest: Digest, executable: boolean, mtimeNs: string): string 
 
 /**
  * What differs on a client's disk from the tree that it should hold. A folding disk cannot hold the
- * second of two twins: it is parked, a listed problem, with all below it, and stays where it was
- * if it was there before (F51, F52). So does what a third name would be needed for.
+ * second of two twins: it is parked, a listed problem, with all below it, and stays where it was if
+ * it was there before (F51, F52). So does what a third name would be needed for.
  */
 export function differenceOn(client: SimClient, ledger: SimLedger, wanted: Snapshot) {
   const disk = snapshotDisk(client, ledger);

@@ -160,8 +160,8 @@ function drawFolding(random: SimRandom): SwarmOptions["folding"] {
 
 /**
  * Clocks that must not matter (I10). Where something may happen at any port call, a file that is
- * read once more because another device's time looks young here changes what happens next: then
- * all clocks are wrong alike.
+ * read once more because another device's time looks young here changes what happens next: then all
+ * clocks are wrong alike.
  */
 export function drawSkews(options: SwarmOptions): readonly number[] {
   const { editAtCall, editAtRename, killAtCall, diskFault } = options;

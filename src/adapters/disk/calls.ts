@@ -2,9 +2,9 @@
  * DiskCalls: what a disk file system needs of a kernel, relative to open directories. Rules: D1,
  * I22.
  *
- * Two implementations: `native-calls.ts` (Linux through FFI) and `node-calls.ts`
- * (everything else). Names are single components that the caller has checked. Failures are thrown
- * as `{ code: "ENOENT" }` and the like, whether from `node:fs` or as a `CallError`.
+ * Two implementations: `native-calls.ts` (Linux through FFI) and `node-calls.ts` (everything else).
+ * Names are single components that the caller has checked. Failures are thrown as
+ * `{ code: "ENOENT" }` and the like, whether from `node:fs` or as a `CallError`.
  */
 import { constants } from "node:os";
 import type { Listing, Stat } from "../../ports/filesystem.ts";

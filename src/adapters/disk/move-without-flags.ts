@@ -1,6 +1,6 @@
 /**
- * A move that replaces nothing, where the kernel or file system has no
- * renameat2(RENAME_NOREPLACE). Rules: D5, D6.
+ * A move that replaces nothing, where the kernel or file system has no renameat2(RENAME_NOREPLACE).
+ * Rules: D5, D6.
  */
 import { constants } from "node:os";
 import { CallError, type Directory, type DiskCalls, errorCode } from "./calls.ts";

@@ -23,8 +23,7 @@ export interface Listener {
   readonly port: number;
   /**
    * Takes no more connections, gives requests under way a moment, and closes what is left. Resolves
-   * within
-   * two seconds; idempotent. Whoever has live streams open ends them first.
+   * within two seconds; idempotent. Whoever has live streams open ends them first.
    */
   stop(): Promise<void>;
 }

@@ -23,8 +23,8 @@ export function unparkAll(batch: ApplyBatch): void {
 }
 
 /**
- * Brings one parked node out: to its former place where that is free, else beside it, else to
- * the root.
+ * Brings one parked node out: to its former place where that is free, else beside it, else to the
+ * root.
  *
  * @param former where it stood; undefined where that is not known.
  */

@@ -1,7 +1,6 @@
 /**
  * Scans one directory: compares its entries with the nodes known there.
- * Rules: A1-A4, A6, A7, I16. Which node an entry is that is not where it was, `place.ts`
- * decides.
+ * Rules: A1-A4, A6, A7, I16. Which node an entry is that is not where it was, `place.ts` decides.
  */
 import type { ErrorCode } from "../../core/error.ts";
 import { ROOT_ID } from "../../core/identifier.ts";

@@ -1,10 +1,10 @@
 /**
  * Digests a file that somebody writes to all the time, as it was at one moment. Rules: A16, I19.
  *
- * Such a file is never the same before and after reading. But its bytes are read twice: all of
- * them up to where it ends, then, after a look at its size, all of them again. What both readings
- * agree upon was there at that look, whether the file only grew or not. A byte that was another one
- * just then, and the same at both readings, could deceive; so the first and the last bytes, where
+ * Such a file is never the same before and after reading. But its bytes are read twice: all of them
+ * up to where it ends, then, after a look at its size, all of them again. What both readings agree
+ * upon was there at that look, whether the file only grew or not. A byte that was another one just
+ * then, and the same at both readings, could deceive; so the first and the last bytes, where
  * formats have their marks, are read just before and just after the look as well.
  */
 import type { Chunker } from "../../core/chunker.ts";

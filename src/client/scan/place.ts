@@ -113,8 +113,8 @@ async function inherit(
 ): Promise<void> {
   const read = await readContent(run, entry, node.content, guess);
   if (run.pace.isStopped) return;
-  // Unread, its bytes are looked at as soon as they can be. Whatever has the old identity by now,
-  // a backup say, is another node.
+  // Unread, its bytes are looked at as soon as they can be. Whatever has the old identity by now, a
+  // backup say, is another node.
   const { content, stamp } = read ?? { content: node.content, stamp: UNREAD_STAMP };
   const heir = { ...node, content, identity: entry.stat.identity, stamp };
   run.draft.put({ node: heir, under: task.under, objects: read?.objects ?? [] });

@@ -1,7 +1,7 @@
 /**
  * Stage: brings the bytes of files into `.synced/staging`, verified and durable, ready to be put in
- * place. Rules: D2, C5, D8. Touches nothing outside staging; a file that is not complete is
- * never reported as staged.
+ * place. Rules: D2, C5, D8. Touches nothing outside staging; a file that is not complete is never
+ * reported as staged.
  */
 import { type Digest, Sha256, sha256 } from "../../core/digest.ts";
 import { type ErrorCode, SyncedError } from "../../core/error.ts";
