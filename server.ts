@@ -77,8 +77,7 @@ interface Backend {
  * Starts a server.
  *
  * @throws {SyncedError} `data_in_use`, `data_not_writable`, `data_newer`, `damage_found`,
- * `port_in_use`,
- * `token_required`
+ * `port_in_use`, `token_required`
  */
 export async function createServer(options: ServerOptions): Promise<Server> {
   const host = options.host ?? DEFAULT_HOST;

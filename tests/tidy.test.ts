@@ -178,6 +178,48 @@ function withoutTablesAndCode(text: string): string[] {
   });
 }
 
+/** What a comment's line begins with. */
+const COMMENT = /^\s*(?:\/\*\*?|\*(?!\/)|\/\/) ?/;
+/** Here a paragraph begins, though no line is blank before it. */
+const PARAGRAPH = /^\s*(?:[-*+] |\d+\. |@|\||```|Rules?: )/;
+const LIST_ITEM = /^(\s*)(?:[-*+]|\d+\.) /;
+
+interface CommentLine {
+  readonly line: string;
+  readonly text: string;
+}
+
+/** The line's text, blank where it is code or ends a block. */
+function commentLines({ text, code }: Source): CommentLine[] {
+  const codeLines = code.split("\n");
+  let isCode = false;
+  return text.split("\n").map((line, index) => {
+    const [marker] = COMMENT.exec(line) ?? [];
+    if (marker === undefined || codeLines[index]?.trim() !== "") return { line, text: "" };
+    const said = line.slice(marker.length).replace("*/", "").trimEnd();
+    if (said.startsWith("```")) isCode = !isCode;
+    return { line, text: isCode ? "" : said };
+  });
+}
+
+/** Lines that a paragraph broke although the next word fits, and list items at the margin. */
+function brokenComments(source: Source): string[] {
+  const lines = commentLines(source);
+  const wrong: string[] = [];
+  let item: string | undefined;
+  for (const [index, { line, text }] of lines.entries()) {
+    if (text === "" || text.startsWith("@")) item = undefined;
+    item = LIST_ITEM.exec(text)?.[1] ?? item;
+    const next = lines[index + 1]?.text ?? "";
+    if (text === "" || next === "" || PARAGRAPH.test(next) || text.startsWith("|")) continue;
+    const [word = ""] = /^(?:`[^`]*`\S*|\S+)/.exec(next.trimStart()) ?? [];
+    const isEarly = line.trimEnd().length + 1 + word.length <= COLUMNS_MAX;
+    const isAtMargin = item !== undefined && !next.startsWith(`${item} `);
+    if (isEarly || isAtMargin) wrong.push(`${source.path}:${index + 1}: ${line.trim()}`);
+  }
+  return wrong;
+}
+
 function areaOf(path: string): string {
   const [first = "", second = ""] = path.split("/");
   return first === "src" ? `src/${second}` : first;
@@ -294,6 +336,10 @@ describe("sizes and markers", () => {
     const tooLong = new RegExp(`^.{${COLUMNS_MAX + 1},}$`, "u");
     const found = SOURCES.flatMap((source) => linesMatching(source, source.text, tooLong));
     expect(found.filter((line) => !isUnbreakable(line.replace(/^\S+: /, "")))).toEqual([]);
+  });
+
+  test("comments fill their lines, and list items go on below their words", () => {
+    expect(SOURCES.flatMap(brokenComments)).toEqual([]);
   });
 
   test("no markers, no focused or skipped tests, no silenced checks", () => {

@@ -201,8 +201,8 @@ export class Loop {
       standing.set({ state: "offline", head, reason: connection.offlineReason ?? null });
     else if (shortage !== undefined) standing.set({ state: "syncing", head, reason: shortage });
     else if (this.#isQuiet() && this.#isProven()) {
-      // What could not be carried out, and is tried again, is not in sync, whatever rests
-      // meanwhile (I43).
+      // What could not be carried out, and is tried again, is not in sync, whatever rests meanwhile
+      // (I43).
       const { withheld } = this.#scanner;
       const waits = this.#cycle.deferred.awaitsRetry || withheld !== undefined;
       standing.set({ state: waits ? "syncing" : "in_sync", head, reason: withheld ?? null });

@@ -3,8 +3,8 @@
  * images are made by stand-ins.sh, Grafana is left out (tests/scenarios/dashboard.test.ts runs its
  * queries). Needs root and Debian's package sources.
  *
- * `bun run test:compose [DIRECTORY]`: the directory keeps the base images for the next run. Exit
- * 77 where no container can be run.
+ * `bun run test:compose [DIRECTORY]`: the directory keeps the base images for the next run. Exit 77
+ * where no container can be run.
  */
 import {
   cpSync,

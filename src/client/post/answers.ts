@@ -85,8 +85,8 @@ export class Answers {
     if (op === undefined) return;
     const { current } = result;
     if (current?.deleted === true && ports.store.remoteRow(current.id) === undefined) {
-      // A snapshot does not tell of the deleted: joined anew after a restore, this device learns
-      // of a tombstone only here. On top of it the node is revived (O2).
+      // A snapshot does not tell of the deleted: joined anew after a restore, this device learns of
+      // a tombstone only here. On top of it the node is revived (O2).
       ports.store.putRemote(current);
       return;
     }
