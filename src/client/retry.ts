@@ -1,5 +1,5 @@
 /**
- * Retry: when what is dirty is to be planned again. Rules: Y1, Y3, Y5, O10.
+ * Retry: when what is dirty is to be planned again. Rules: Y5, Y11, Y16, O11.
  *
  * Nothing is planned twice for the same reason: only where something dirty or a rule changed, a
  * person answered, or the time of something that waits has come.

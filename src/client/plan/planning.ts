@@ -1,6 +1,6 @@
 /**
  * Planning: the next plan for what is dirty: a part of it or all, adopted first, with what the
- * history knows of it. Rules: R8, R11, R15, Y1.
+ * history knows of it. Rules: R9, R15-R17, Y10.
  */
 import type { IgnoreRules } from "../../core/ignore.ts";
 import { NEW_NODES_PER_PLAN_MAX } from "../../core/limits.ts";

@@ -1,5 +1,5 @@
 /**
- * Posting: the ops of a plan, their bytes first, to the server. Rules: Y1, O1, O5, O10, H11, R12.
+ * Posting: the ops of a plan, their bytes first, to the server. Rules: Y1, O1, O5, O11, H18, R12.
  *
  * Batch by batch: what its user did is synced to the disk while the bytes are on their way, ids are
  * durable before anything is sent, and what comes back is folded before the next batch.
