@@ -46,6 +46,8 @@ export interface SimClientParts {
   readonly sharedContents: readonly Uint8Array[];
   /** Wall clock error at the start. */
   readonly skewMs: number;
+  /** So many times as long as drawn takes what waits for its disk. */
+  readonly slowness: number;
   readonly wrappers: ClientWrappers;
   /** A finding about this client's engine. */
   readonly fail: (message: string) => void;
@@ -187,14 +189,15 @@ export class SimClient {
 
   start(): void {
     if (this.#process !== undefined) return;
-    const { label, scheduler, trace, listener, swarm, engine, wrappers, ledger } = this.#parts;
+    const { label, scheduler, trace, listener, swarm, engine, wrappers } = this.#parts;
+    const { ledger, slowness } = this.#parts;
     const clock = new SimClock(scheduler, this.skewMs);
     const process: Process = {
       fs: new SimFileSystem({
         disk: this.disk,
         exchange: swarm.exchange,
         beforeCall: (name, path, detail) => this.#beforeCall(process, name, path, detail),
-        pause: () => clock.sleep(Math.ceil(this.#chance.fraction() * SYNC_MS_MAX)),
+        pause: () => clock.sleep(Math.ceil(this.#chance.fraction() * SYNC_MS_MAX * slowness)),
       }),
       clock,
       connection: new SimConnection({ scheduler, random: this.#network, trace, listener, label }),

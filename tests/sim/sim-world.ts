@@ -56,6 +56,8 @@ export interface SimRequest {
   readonly keepTrace?: boolean;
   /** Every device's clock is wrong by so much, one after the other. @default 0 */
   readonly skewsMs?: readonly number[];
+  /** So many times as long as drawn takes what waits for a disk. @default 1 */
+  readonly slowness?: number;
 }
 
 const HEAL_MS_MAX = 45 * 60_000;
@@ -128,7 +130,8 @@ class SimWorld {
   #compared: { readonly pulse: string; readonly lines: readonly string[] } | undefined;
 
   constructor(request: SimRequest) {
-    const { seed, life, changes, bug = NO_BUG, keepTrace = false, skewsMs = [] } = request;
+    const { seed, life, changes, bug = NO_BUG, keepTrace = false } = request;
+    const { skewsMs = [], slowness = 1 } = request;
     this.swarm = { ...drawOptions(seed, life), ...changes };
     this.trace = new SimTrace(keepTrace);
     this.#random = new SimRandom(seed, "world");
@@ -177,6 +180,7 @@ class SimWorld {
         engine,
         sharedContents,
         skewMs: skewsMs[index] ?? 0,
+        slowness,
         wrappers: { fs: bug.fs, store: bug.store },
         fail,
       });
