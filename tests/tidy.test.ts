@@ -110,6 +110,7 @@ const PAPERS = [
   "BENCHMARKS.md",
   "CHANGELOG.md",
   "CONTRIBUTING.md",
+  "src/README.md",
   "src/DESIGN.md",
   "src/INVARIANTS.md",
   "tests/README.md",
