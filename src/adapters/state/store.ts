@@ -52,7 +52,12 @@ import { closeDatabase, copyToMemory, openDatabase, openDatabaseReadOnly } from 
  * @throws {SyncedError} `damage_found`, `data_newer`
  */
 export function openStateStore(path: string): StateStore {
-  return new SqliteStateStore(openDatabase(path), false);
+  return stateStoreIn(openDatabase(path));
+}
+
+/** @param database that `openDatabase` opened, and nobody else uses. */
+export function stateStoreIn(database: DatabaseSync): StateStore {
+  return new SqliteStateStore(database, false);
 }
 
 /**
