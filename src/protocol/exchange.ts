@@ -125,49 +125,63 @@ function requestHeaders(outgoing: Outgoing): Headers {
 
 /**
  * Ends the exchange when a step takes too long or the caller gives up; both leave nothing waiting.
+ * One timer serves all steps: it looks how long the step under way has taken.
  */
 class IdleGuard {
   readonly #clock: Clock;
   readonly #idleMs: number;
   readonly #ended: AbortController;
-  #step = new AbortController();
-  #isGivenUp = false;
+  /** Of the step under way. */
+  #step: { readonly sinceMs: number; readonly fail: (reason: Error) => void } | undefined;
+  #reason: Error | undefined;
 
   constructor(clock: Clock, idleMs: number, ended: AbortController) {
     this.#clock = clock;
     this.#idleMs = idleMs;
     this.#ended = ended;
+    void this.#watch();
   }
 
   giveUp(): void {
-    this.#isGivenUp = true;
-    this.#ended.abort();
-    this.#step.abort();
+    this.#end(givenUp());
   }
 
   /** Waits for one step of the exchange, and names what ended it otherwise. */
   async wait<Value>(step: Promise<Value>): Promise<Value> {
-    if (this.#isGivenUp) {
+    if (this.#reason !== undefined) {
       step.catch(() => undefined);
-      throw givenUp();
+      throw this.#reason;
     }
-    this.#step = new AbortController();
-    const late = this.#clock.sleep(this.#idleMs, this.#step.signal);
     try {
-      const winner = await Promise.race([
-        step.then((value) => ({ value })),
-        late.then(() => undefined),
-      ]);
-      if (this.#isGivenUp) throw givenUp();
-      if (winner !== undefined) return winner.value;
+      const value = await new Promise<Value>((resolve, reject) => {
+        this.#step = { sinceMs: this.#clock.monotonic(), fail: reject };
+        step.then(resolve, reject);
+      });
+      if (this.#reason !== undefined) throw this.#reason;
+      return value;
     } catch (error) {
-      throw this.#isGivenUp ? givenUp() : transportFailure(error);
+      throw this.#reason ?? transportFailure(error);
     } finally {
-      this.#step.abort();
+      this.#step = undefined;
     }
+  }
+
+  async #watch(): Promise<void> {
+    let delayMs = this.#idleMs;
+    while (delayMs > 0) {
+      await this.#clock.sleep(delayMs, this.#ended.signal);
+      if (this.#ended.signal.aborted) return;
+      const sinceMs = this.#step?.sinceMs ?? this.#clock.monotonic();
+      delayMs = sinceMs + this.#idleMs - this.#clock.monotonic();
+    }
+    const message = `No answer from the server for ${Math.round(this.#idleMs / 1000)} s`;
+    this.#end(new SyncedError("server_unreachable", message));
+  }
+
+  #end(reason: Error): void {
+    this.#reason ??= reason;
+    this.#step?.fail(this.#reason);
     this.#ended.abort();
-    const seconds = Math.round(this.#idleMs / 1000);
-    throw new SyncedError("server_unreachable", `No answer from the server for ${seconds} s`);
   }
 }
 

@@ -490,6 +490,31 @@ describe("a server that lies (B60-B68)", () => {
     await expect(messages).rejects.toMatchObject({ code: "server_unreachable" });
   });
 
+  test("each piece of a stream gives it another 45 s [H6]", async () => {
+    const clock = new HandClock();
+    const pieces = new TransformStream<Uint8Array, Uint8Array>();
+    const beats = pieces.writable.getWriter();
+    const slow = apiOver(
+      async () =>
+        new Response(pieces.readable, { headers: { "content-type": "text/event-stream" } }),
+      clock,
+    );
+    let end: unknown;
+    const messages = collect(slow.stream({ after: CURSOR }, signal)).catch((error: unknown) => {
+      end = error;
+    });
+    for (let beat = 0; beat < 3; beat++) {
+      await clock.advance(40_000);
+      await beats.write(new TextEncoder().encode(": beat\n"));
+    }
+    await clock.advance(44_000);
+    expect(end).toBeUndefined();
+    await clock.advance(2_000);
+    await messages;
+    expect(end).toMatchObject({ code: "server_unreachable" });
+    expect(clock.sleepCount).toBe(0);
+  });
+
   const stream = (text: string) => () =>
     new Response(text, { headers: { "content-type": "text/event-stream" } });
   const data = (event: ServedEvent) => `id: ${event.seq}\r\ndata: ${JSON.stringify(event)}\r\n\r\n`;
