@@ -406,7 +406,7 @@ export class SimClient {
     if (name === "exchange") trace.count("exchange");
     this.#noteRecord(name, path, detail);
     if (!this.trouble || this.#process !== process) return undefined;
-    const before = this.disk.at(path)?.ctimeNs;
+    const before = name === "setMetadata.gap" ? this.#lookOf(path) : undefined;
     if (this.#editsAtCalls < EDITS_AT_CALLS_MAX && this.#users.chance(swarm.editAtCall)) {
       this.#editsAtCalls++;
       trace.count("edit at a port call");
@@ -419,7 +419,7 @@ export class SimClient {
       this.#editNow("edit after a rename", () => this.user.editInTheWay(renamed));
     else if (name === "setMetadata.gap")
       this.#editNow("edit at new metadata", () => this.user.overwriteAlike(path));
-    if (name === "setMetadata.gap" && this.disk.at(path)?.ctimeNs !== before) this.#raced(path);
+    if (name === "setMetadata.gap" && this.#lookOf(path) !== before) this.#raced(path);
     // Right after a rename a crash hurts most.
     const killChance = swarm.killAtCall * (renamed === undefined ? 1 : RENAME_KILL_FACTOR);
     this.#renamed = isRename ? visiblePath(detail, path) : undefined;
@@ -445,6 +445,14 @@ export class SimClient {
       this.#parts.ledger.entries.weaken(this.label);
     }
     if (name === "transaction" || (name === "open" && path === "")) this.#isUnrecorded = false;
+  }
+
+  /** All that a user may change there; within one tick of the kernel's clock no time tells. */
+  #lookOf(path: string): string {
+    const inode = this.disk.at(path);
+    if (!isFile(inode)) return "";
+    const digest = this.#parts.ledger.digest(inode.bytes);
+    return `${inode.ino} ${digest} ${inode.executable} ${inode.mtimeNs} ${inode.ctimeNs}`;
   }
 
   /** New metadata are set over a change that nobody could see: only its bytes are left (D2). */

@@ -122,8 +122,11 @@ class SimWorld {
   /** Nothing has gone wrong since all agreed. */
   #isCalm = false;
   #finding: string | undefined;
-  /** Who wrote to what in duels lately. */
-  readonly #writers = new Map<object, Set<SimUser>>();
+  /**
+   * Who wrote to what in duels lately: to a thing, and under a name, which outlasts the thing where
+   * its user took it away and made it anew.
+   */
+  readonly #writers = new Map<object | string, Set<SimUser>>();
   /** A client could not hold all: it tries again now and then, and may then change something. */
   #hasParked = false;
   /** What was last found, as long as nothing has been written since. */
@@ -288,9 +291,9 @@ class SimWorld {
     const entry = this.#ledger.entries.at(path);
     const act = user.duel(path);
     if (act === undefined) return;
-    if (WRITES.has(act) && entry !== undefined) {
-      const writers = this.#writers.get(entry) ?? new Set();
-      this.#writers.set(entry, writers.add(user));
+    if (WRITES.has(act)) {
+      for (const key of entry === undefined ? [baseName(path)] : [entry, baseName(path)])
+        this.#writers.set(key, (this.#writers.get(key) ?? new Set()).add(user));
     }
     this.scheduler.at(this.#random.below(DUEL_MS_MAX), () => user.finish());
   }
