@@ -86,6 +86,11 @@ export interface ConflictOrigin {
   readonly version: Sequence;
 }
 
+/** One text for each place: names hold no "/". */
+export function placeKey({ parent, name }: Place): string {
+  return `${parent}/${name}`;
+}
+
 export function samePlace(a: Place, b: Place): boolean {
   return a.parent === b.parent && a.name === b.name;
 }

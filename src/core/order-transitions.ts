@@ -17,8 +17,8 @@
  */
 import { assert } from "./error.ts";
 import { type NodeId, PARKING_ID, ROOT_ID } from "./identifier.ts";
-import type { LocalNode, NodeState, Place } from "./node.ts";
-import type { Transition } from "./transition.ts";
+import { type LocalNode, type NodeState, type Place, placeKey } from "./node.ts";
+import { nodeOf, type Transition } from "./transition.ts";
 import type { TreeView } from "./tree.ts";
 
 interface Input {
@@ -68,17 +68,17 @@ class PlacingOrder {
     this.#local = input.local;
     this.#deletes = new Map(deletes.map((step) => [step.id, step]));
     const depth = depthIn(input.merged);
-    this.#sorted = [...placing].sort((a, b) => depth(idOf(a)) - depth(idOf(b)));
-    for (const step of this.#sorted) this.#pending.set(idOf(step), step);
+    this.#sorted = [...placing].sort((a, b) => depth(nodeOf(a)) - depth(nodeOf(b)));
+    for (const step of this.#sorted) this.#pending.set(nodeOf(step), step);
   }
 
   run(): readonly Transition[] {
-    for (const step of this.#sorted) if (this.#pending.has(idOf(step))) this.#place(step);
+    for (const step of this.#sorted) if (this.#pending.has(nodeOf(step))) this.#place(step);
     return this.#result;
   }
 
   #place(step: PlacingStep): void {
-    const id = idOf(step);
+    const id = nodeOf(step);
     this.#inProgress.add(id);
     const target = placeOf(step);
     let occupant = this.#occupant(target);
@@ -151,7 +151,7 @@ class PlacingOrder {
   }
 
   #occupant(place: Place): NodeId | undefined {
-    const key = keyOf(place);
+    const key = placeKey(place);
     if (this.#occupants.has(key)) return this.#occupants.get(key);
     return this.#local.child(place.parent, place.name)?.id;
   }
@@ -160,32 +160,24 @@ class PlacingOrder {
   #put(id: NodeId, place: Place): void {
     const occupant = this.#occupant(place);
     const before = this.#placeNow(id);
-    if (before !== undefined) this.#occupants.set(keyOf(before), undefined);
+    if (before !== undefined) this.#occupants.set(placeKey(before), undefined);
     if (occupant !== undefined && occupant !== id && before !== undefined) {
       this.#places.set(occupant, { parent: before.parent, name: before.name });
-      this.#occupants.set(keyOf(before), occupant);
+      this.#occupants.set(placeKey(before), occupant);
     }
     this.#places.set(id, place);
-    this.#occupants.set(keyOf(place), id);
+    this.#occupants.set(placeKey(place), id);
   }
 
   #free(id: NodeId): void {
     const place = this.#placeNow(id);
-    if (place !== undefined) this.#occupants.set(keyOf(place), undefined);
+    if (place !== undefined) this.#occupants.set(placeKey(place), undefined);
   }
-}
-
-function idOf(step: PlacingStep): NodeId {
-  return step.kind === "create" ? step.node.id : step.id;
 }
 
 function placeOf(step: PlacingStep): Place {
   const { parent, name } = step.kind === "create" ? step.node : step;
   return { parent, name };
-}
-
-function keyOf(place: Place): string {
-  return `${place.parent}/${place.name}`;
 }
 
 /** Memoised depth of a node in one tree; what is not in it counts as top. */

@@ -27,6 +27,7 @@ import {
   type LocalNode,
   type NodeState,
   type Place,
+  placeKey,
   type RemoteNode,
   type Sequence,
   sameBytes,
@@ -338,10 +339,6 @@ class MergedTree implements TreeView {
 /** Of two files one was caught between being made and being written: the other one's bytes win. */
 function isBeginning(a: Content, b: Content): boolean {
   return a.kind === "file" && b.kind === "file" && (isEmptyFile(a) || isEmptyFile(b));
-}
-
-function placeKey(place: Place): string {
-  return `${place.parent}/${place.name}`;
 }
 
 /** A parked node's own place is meaningless: the last agreed one stands for it. */

@@ -48,6 +48,11 @@ export type Transition =
     }
   | { readonly kind: "delete"; readonly id: NodeId; readonly expected: LocalNode };
 
+/** The node that a step is about. */
+export function nodeOf(step: Transition): NodeId {
+  return step.kind === "create" ? step.node.id : step.id;
+}
+
 /**
  * A local-only node that is the server's node of that place: equal bytes, or directories that
  * merge.

@@ -1,7 +1,8 @@
 /** Conditional and range requests on files: RFC 9110, sections 13 and 14. Rules: H7, B80, B81. */
+
 import { type Digest, isDigest } from "../core/digest.ts";
 import { SyncedError } from "../core/error.ts";
-import type { ByteRange } from "../server/sequencer.ts";
+import type { ByteRange } from "../core/manifest-walk.ts";
 
 /** Entity tags that a header names; those that are none of ours match nothing and are left out. */
 export interface EntityTags {

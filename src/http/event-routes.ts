@@ -13,7 +13,7 @@ import {
   STREAM_BUFFER_BYTES_MAX,
 } from "../core/limits.ts";
 import { parseSequenceText } from "../protocol/parse-request.ts";
-import type { EventsRequest } from "../server/sequencer.ts";
+import type { EventsRequest } from "../server/requests.ts";
 import { bytesAnswer, jsonAnswer } from "./answer.ts";
 import {
   type Call,

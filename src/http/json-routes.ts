@@ -2,6 +2,7 @@
  * Routes that answer JSON: health, greeting, folders, ops, tree, devices, index, history. Rules:
  * H1, H4, O1-O5.
  */
+
 import { SyncedError } from "../core/error.ts";
 import {
   type DeviceId,
@@ -31,7 +32,7 @@ import {
   parseLimitText,
   parseSequenceText,
 } from "../protocol/parse-request.ts";
-import type { PathNode } from "../server/sequencer.ts";
+import type { PathNode } from "../server/requests.ts";
 import { emptyAnswer, jsonAnswer } from "./answer.ts";
 import { readJson } from "./body.ts";
 import {

@@ -2,6 +2,7 @@
  * Whole files by path, for people and curl: a PUT or DELETE is an ordinary group of ops in the log.
  * Rules: H7, O8, O9, C1, C2.
  */
+
 import { Chunker } from "../core/chunker.ts";
 import { type Digest, Sha256, sha256 } from "../core/digest.ts";
 import { assert, SyncedError } from "../core/error.ts";
@@ -22,12 +23,8 @@ import type { FolderHead } from "../ports/metadata-store.ts";
 import type { PackObject } from "../protocol/messages.ts";
 import type { ObjectSupply } from "./object-supply.ts";
 import { nodesAlong, requireFolder } from "./path-reads.ts";
-import type {
-  DeleteFileRequest,
-  PutFileRequest,
-  PutFileResult,
-  SequencerPorts,
-} from "./sequencer.ts";
+import type { SequencerPorts } from "./ports.ts";
+import type { DeleteFileRequest, PutFileRequest, PutFileResult } from "./requests.ts";
 
 /** The bytes of a body, once they are stored. */
 type StoredBytes = Pick<FileContent, "manifest" | "depth" | "sha256" | "size">;

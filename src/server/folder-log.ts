@@ -2,6 +2,7 @@
  * One folder's queue of batches. What waits is decided together and appended in one transaction, so
  * that many devices share one durability barrier. Rules: O1-O8, L1.
  */
+
 import { assert, SyncedError } from "../core/error.ts";
 import type { FolderName } from "../core/identifier.ts";
 import { COMMIT_ATTEMPTS_MAX, COMMIT_OPS_MAX, COMMIT_QUEUE_MAX } from "../core/limits.ts";
@@ -14,7 +15,7 @@ import { decide } from "./commit.ts";
 import { fileAction } from "./files-log.ts";
 import { UsageTally } from "./folder-usage.ts";
 import type { ObjectSupply } from "./object-supply.ts";
-import type { SequencerPorts } from "./sequencer.ts";
+import type { SequencerPorts } from "./ports.ts";
 import { formatTime } from "./time.ts";
 
 interface Waiting {

@@ -2,6 +2,7 @@
  * Objects of a folder: taken in, handed out, assembled to files.
  * Rules: C5, O6, O7, I37, I39: what another folder has is as if it were not there.
  */
+
 import type { Digest } from "../core/digest.ts";
 import { SyncedError } from "../core/error.ts";
 import type { FolderName } from "../core/identifier.ts";
@@ -11,8 +12,8 @@ import { type ByteRange, leafChunks } from "../core/manifest-walk.ts";
 import type { FileContent } from "../core/node.ts";
 import type { KnownObject } from "../ports/metadata-store.ts";
 import type { PackObject } from "../protocol/messages.ts";
+import type { SequencerPorts } from "./ports.ts";
 import { readAhead } from "./read-ahead.ts";
-import type { SequencerPorts } from "./sequencer.ts";
 
 type ObjectPlace = Pick<KnownObject, "digest" | "depth">;
 

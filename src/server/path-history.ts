@@ -6,13 +6,14 @@
  * The node that is there now, or was last, is followed back across its renames; of those before it
  * their time in this place is told, and where they went.
  */
+
 import type { ServedEvent } from "../core/event.ts";
 import { type FolderName, type NodeId, ROOT_ID } from "../core/identifier.ts";
 import { HISTORY_DIRECTORIES_MAX } from "../core/limits.ts";
 import { type Place, type Sequence, samePlace } from "../core/node.ts";
 import type { MetadataStore } from "../ports/metadata-store.ts";
 import { headOf, legalNames, nodesAlong } from "./path-reads.ts";
-import type { HistoryPage, HistoryVersion } from "./sequencer.ts";
+import type { HistoryPage, HistoryVersion } from "./requests.ts";
 
 /** A node's last stay at one place or path. */
 interface Stay {

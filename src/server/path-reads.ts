@@ -1,11 +1,12 @@
 /** Reads by path: which node is there, what lies below. Rules: L5, H4, H7. */
+
 import { SyncedError } from "../core/error.ts";
 import type { Cursor } from "../core/event.ts";
 import { type FolderName, type NodeId, ROOT_ID } from "../core/identifier.ts";
 import type { RemoteNode, Sequence } from "../core/node.ts";
 import { joinPath, parsePath } from "../core/path.ts";
 import type { FolderHead, MetadataStore } from "../ports/metadata-store.ts";
-import type { IndexPage, IndexRequest, PathNode } from "./sequencer.ts";
+import type { IndexPage, IndexRequest, PathNode } from "./requests.ts";
 
 /** @throws {SyncedError} `folder_not_found` */
 export async function requireFolder(

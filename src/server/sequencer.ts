@@ -2,10 +2,11 @@
  * The sequencer: everything the server does, without HTTP. One per data directory.
  * Rules: O1-O9, L1-L6, C5, C6, H5, H7.
  */
+
 import { genesisHash } from "../core/canonical.ts";
 import type { Digest } from "../core/digest.ts";
 import { SyncedError } from "../core/error.ts";
-import type { Cursor, EventKind, ServedEvent } from "../core/event.ts";
+import type { Cursor, ServedEvent } from "../core/event.ts";
 import type { DeviceId, Epoch, FolderName, NodeId, ServerId } from "../core/identifier.ts";
 import {
   CHUNK_SIZE_BYTES_AVERAGE,
@@ -17,11 +18,8 @@ import {
 import type { ByteRange } from "../core/manifest-walk.ts";
 import type { FileContent, RemoteNode, Sequence } from "../core/node.ts";
 import type { Batch, BatchResult } from "../core/op.ts";
-import type { Clock } from "../ports/clock.ts";
-import type { ServerInstruments } from "../ports/instruments.ts";
 import type { FolderHead, FolderUsage, MetadataStore } from "../ports/metadata-store.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
-import type { Random } from "../ports/random.ts";
 import type {
   DeviceInfo,
   DeviceReport,
@@ -37,81 +35,17 @@ import { FolderLog } from "./folder-log.ts";
 import { ObjectSupply } from "./object-supply.ts";
 import { readHistory } from "./path-history.ts";
 import { nodeAt, readIndex, requireFolder } from "./path-reads.ts";
+import type { SequencerPorts } from "./ports.ts";
+import type {
+  DeleteFileRequest,
+  EventsRequest,
+  HistoryPage,
+  IndexPage,
+  IndexRequest,
+  PutFileRequest,
+  PutFileResult,
+} from "./requests.ts";
 import { formatTime } from "./time.ts";
-
-export type { ByteRange } from "../core/manifest-walk.ts";
-
-export interface SequencerPorts {
-  readonly metadata: MetadataStore;
-  readonly objects: ObjectStore;
-  readonly clock: Clock;
-  readonly random: Random;
-  /** @default nothing is counted */
-  readonly instruments?: ServerInstruments;
-}
-
-/** A node with people's path, as it was at one seq. */
-export interface PathNode {
-  readonly path: string;
-  readonly node: RemoteNode;
-}
-
-export interface IndexPage {
-  readonly folder: FolderName;
-  readonly epoch: Cursor["epoch"];
-  /** The seq that the entries were read at. */
-  readonly seq: Sequence;
-  /** Live nodes in depth-first order, names in byte order, a directory before what is in it. */
-  readonly entries: readonly PathNode[];
-  /** The path to ask after; undefined on the last page. */
-  readonly next?: string;
-}
-
-export interface HistoryVersion {
-  readonly seq: Sequence;
-  readonly time: string;
-  readonly device: DeviceId;
-  readonly kind: EventKind;
-  readonly path: string;
-  /** Of the file that is there after it; absent where it has gone. */
-  readonly size?: number;
-  readonly sha256?: Digest;
-}
-
-export interface HistoryPage {
-  /** Newest first: of all that ever stood there; of who is there now, across renames too. */
-  readonly versions: readonly HistoryVersion[];
-  /** `before` of the next page; undefined on the last page. */
-  readonly next?: Sequence;
-}
-
-export interface PutFileRequest {
-  readonly path: string;
-  readonly body: AsyncIterable<Uint8Array>;
-  readonly device: DeviceId;
-  /** Only where the file now has one of these SHA-256s; "*" wants any file. */
-  readonly ifMatch?: readonly Digest[] | "*";
-  /** `If-None-Match: *`: only where nothing is. */
-  readonly ifNoneMatch?: boolean;
-  /** @default what the file has, else false */
-  readonly executable?: boolean;
-  /** @default now where the bytes change */
-  readonly mtimeNs?: string;
-}
-
-export interface PutFileResult {
-  readonly outcome: "created" | "replaced" | "identical";
-  readonly node: NodeId;
-  readonly content: FileContent;
-  /** The event's seq, or for `identical` the seq that the file's content already had. */
-  readonly seq: Sequence;
-}
-
-export interface DeleteFileRequest {
-  readonly path: string;
-  readonly device: DeviceId;
-  readonly ifMatch?: readonly Digest[] | "*";
-}
 
 /**
  * Every method throws `folder_not_found` for an unknown folder, `storage_full` when the disk is
@@ -227,24 +161,6 @@ export interface Sequencer {
 
   /** Waits for commits under way and refuses new ones. Does not close the stores. */
   close(): Promise<void>;
-}
-
-export interface EventsRequest {
-  readonly after: Sequence;
-  readonly epoch?: Cursor["epoch"];
-  readonly hash?: Digest;
-  readonly limit: number;
-  /** Small files' bytes travel beside their events. */
-  readonly inline?: boolean;
-  /** The reader: its own files' bytes do not travel back to it. */
-  readonly device?: DeviceId;
-}
-
-export interface IndexRequest {
-  readonly seq?: Sequence;
-  /** A path: entries come after it. */
-  readonly after?: string;
-  readonly limit: number;
 }
 
 /** Makes the one sequencer of a data directory; nothing runs until it is called. */

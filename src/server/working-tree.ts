@@ -4,7 +4,7 @@
  */
 import { type NodeId, ROOT_ID } from "../core/identifier.ts";
 import { PATH_DEPTH_MAX } from "../core/limits.ts";
-import type { Place, RemoteNode } from "../core/node.ts";
+import { type Place, placeKey, type RemoteNode } from "../core/node.ts";
 import type { Loaded } from "../ports/metadata-store.ts";
 
 /** Where a node's parents lead. `missing`: to an id that nobody has. */
@@ -123,9 +123,4 @@ export class WorkingTree {
   #count(parent: NodeId, change: number): void {
     this.#childCounts?.set(parent, (this.#childCounts.get(parent) ?? 0) + change);
   }
-}
-
-/** Names hold no "/", so this is one place only. */
-function placeKey(place: Place): string {
-  return `${place.parent}/${place.name}`;
 }

@@ -2,6 +2,7 @@
  * A sequencer over real stores, with a clock and a random source that repeat, and short ways to
  * make ops.
  */
+
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -24,11 +25,8 @@ import type { Batch, Group, GroupResult, Op } from "../../src/core/op.ts";
 import type { Clock } from "../../src/ports/clock.ts";
 import type { Random } from "../../src/ports/random.ts";
 import type { PackObject } from "../../src/protocol/messages.ts";
-import {
-  createSequencer,
-  type Sequencer,
-  type SequencerPorts,
-} from "../../src/server/sequencer.ts";
+import type { SequencerPorts } from "../../src/server/ports.ts";
+import { createSequencer, type Sequencer } from "../../src/server/sequencer.ts";
 
 export const FOLDER = parseFolderName("default");
 export const DEVICE = hexId<DeviceId>("d", 1);

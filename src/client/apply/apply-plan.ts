@@ -8,7 +8,7 @@ import { type Digest, sha256 } from "../../core/digest.ts";
 import type { NodeId } from "../../core/identifier.ts";
 import type { Content, FileContent } from "../../core/node.ts";
 import { joinPath, parentPath } from "../../core/path.ts";
-import type { Transition } from "../../core/transition.ts";
+import { nodeOf, type Transition } from "../../core/transition.ts";
 import { pathOf } from "../../core/tree.ts";
 import { FileSystemError, type Stat } from "../../ports/filesystem.ts";
 import type { JournalEntry } from "../../ports/state-store.ts";
@@ -111,9 +111,9 @@ class Application {
     const transitions = planned.map((step) => replacingShared(this.#ports, step));
     for (const step of transitions) {
       this.#progress.expect(contentOf(step)?.size ?? 0);
-      this.#coming.set(idOf(step), (this.#coming.get(idOf(step)) ?? 0) + 1);
+      this.#coming.set(nodeOf(step), (this.#coming.get(nodeOf(step)) ?? 0) + 1);
     }
-    for (const step of transitions) if (this.#isTaken(step)) this.#taken.add(idOf(step));
+    for (const step of transitions) if (this.#isTaken(step)) this.#taken.add(nodeOf(step));
     await this.#runBatches(cutBatches(transitions));
     const copies = this.#asCopies.splice(0);
     for (const step of copies) this.#progress.expect(contentOf(step)?.size ?? 0);
@@ -155,9 +155,9 @@ class Application {
     const wants: StageWant[] = [];
     for (const step of steps) {
       const content = contentOf(step);
-      if (content === undefined || this.#taken.has(idOf(step))) continue;
-      const displaced = this.#options.displaced?.sourcesOf(idOf(step), content) ?? [];
-      wants.push({ id: idOf(step), content, reuse: [...displaced, ...this.#reuse(step)] });
+      if (content === undefined || this.#taken.has(nodeOf(step))) continue;
+      const displaced = this.#options.displaced?.sourcesOf(nodeOf(step), content) ?? [];
+      wants.push({ id: nodeOf(step), content, reuse: [...displaced, ...this.#reuse(step)] });
     }
     const { known } = this.#options;
     const options = { signal: this.#signal, ...(known === undefined ? {} : { known }) };
@@ -217,8 +217,8 @@ class Application {
     const staged = new Map(stage.staged);
     const journal = new Journal(this.#ports, batch, staged);
     for (const [index, step] of steps.entries()) {
-      this.#coming.set(idOf(step), (this.#coming.get(idOf(step)) ?? 0) - 1);
-      const file = staged.get(idOf(step));
+      this.#coming.set(nodeOf(step), (this.#coming.get(nodeOf(step)) ?? 0) - 1);
+      const file = staged.get(nodeOf(step));
       if (contentOf(step) !== undefined && file === undefined) {
         this.#reportTaken(batch, step);
         continue;
@@ -238,12 +238,13 @@ class Application {
   }
 
   #reportTaken(batch: ApplyBatch, step: Transition): void {
-    if (!this.#taken.has(idOf(step))) return;
+    if (!this.#taken.has(nodeOf(step))) return;
     const path = step.kind === "create" ? batch.pathOfPlace(step.node) : undefined;
     // Where its directory could not be made, or another node could not leave, that has been told.
     if (path === undefined) return;
     try {
-      if (statExactly(batch.ports.fs, path) === undefined) reportOccupied(batch, idOf(step), path);
+      if (statExactly(batch.ports.fs, path) === undefined)
+        reportOccupied(batch, nodeOf(step), path);
     } catch (error) {
       if (!(error instanceof FileSystemError)) throw error;
       this.#blame(batch, step, error);
@@ -285,7 +286,7 @@ class Application {
       this.#asCopies.push({ kind: "replace", id, content, expected });
       return;
     }
-    const id = idOf(step);
+    const id = nodeOf(step);
     const path = this.#pathAt(batch, [step], id);
     if (error.code === "denied") {
       batch.fail({ id, path, ...protection(path) });
@@ -300,7 +301,7 @@ class Application {
   }
 
   #pathAt(batch: ApplyBatch, steps: readonly Transition[], id: NodeId): string {
-    const step = steps.find((candidate) => idOf(candidate) === id);
+    const step = steps.find((candidate) => nodeOf(candidate) === id);
     if (step?.kind === "create") return batch.pathOfPlace(step.node) ?? step.node.name;
     if (step?.kind === "move") return batch.pathOfPlace(step) ?? step.name;
     return batch.path(id) ?? pathOf(this.#ports.store.remote, id) ?? "";
@@ -359,7 +360,7 @@ class Journal {
   }
 
   #entryOf(step: Transition): Omit<JournalEntry, "order"> | undefined {
-    const path = this.#batch.path(idOf(step));
+    const path = this.#batch.path(nodeOf(step));
     if (path === undefined) return undefined;
     if (step.kind === "delete" && step.expected.content.kind !== "directory") {
       const id = this.#ports.random.id<string>();
@@ -411,10 +412,6 @@ function digestOfContent(content: Content): Digest | undefined {
     case "directory":
       return undefined;
   }
-}
-
-function idOf(step: Transition): NodeId {
-  return step.kind === "create" ? step.node.id : step.id;
 }
 
 /** Only a person helps: to look at it again and again would not. */

@@ -4,7 +4,7 @@
  * nothing.
  */
 import type { NodeId } from "../../core/identifier.ts";
-import type { LocalNode, Place } from "../../core/node.ts";
+import { type LocalNode, placeKey } from "../../core/node.ts";
 import type { TreeView } from "../../core/tree.ts";
 
 export class ApplyDraft implements TreeView<LocalNode> {
@@ -61,8 +61,4 @@ export class ApplyDraft implements TreeView<LocalNode> {
     const key = placeKey(before);
     if (this.#places.get(key) === id) this.#places.delete(key);
   }
-}
-
-function placeKey({ parent, name }: Place): string {
-  return `${parent}/${name}`;
 }

@@ -5,7 +5,7 @@
 import type { ErrorCode } from "../../core/error.ts";
 import type { NodeId } from "../../core/identifier.ts";
 import { parentPath } from "../../core/path.ts";
-import type { Plan } from "../../core/transition.ts";
+import { nodeOf, type Plan } from "../../core/transition.ts";
 import { pathOf } from "../../core/tree.ts";
 import type { Problem } from "../../ports/state-store.ts";
 import { NEVER_SYNCED } from "../folder/lasting-trouble.ts";
@@ -122,7 +122,7 @@ export class DeferredNodes {
     if (this.#deferred.size === 0) return;
     for (const step of transitions) {
       const awaited = this.#awaitedBy(step);
-      const id = step.kind === "create" ? step.node.id : step.id;
+      const id = nodeOf(step);
       if (awaited !== undefined) this.#deferred.set(id, awaited);
     }
   }
@@ -145,9 +145,7 @@ export class DeferredNodes {
     if (this.#deferred.size === 0) return plan;
     this.deferWithOthers(plan);
     const ops = new Map([...plan.ops].filter(([id]) => !this.#deferred.has(id)));
-    const transitions = plan.transitions.filter(
-      (step) => !this.#deferred.has(step.kind === "create" ? step.node.id : step.id),
-    );
+    const transitions = plan.transitions.filter((step) => !this.#deferred.has(nodeOf(step)));
     return { ...plan, ops, transitions };
   }
 

@@ -7,7 +7,7 @@
 import { assert } from "../../core/error.ts";
 import { type NodeId, ROOT_ID } from "../../core/identifier.ts";
 import type { EncodedManifestObject } from "../../core/manifest.ts";
-import { type LocalNode, sameContent, samePlace } from "../../core/node.ts";
+import { type LocalNode, placeKey, sameContent, samePlace } from "../../core/node.ts";
 import type { TreeView } from "../../core/tree.ts";
 import type { StateStore } from "../../ports/state-store.ts";
 
@@ -298,8 +298,4 @@ export class Draft implements TreeView<LocalNode> {
       this.#onPlaced(id);
     }
   }
-}
-
-function placeKey({ parent, name }: { readonly parent: NodeId; readonly name: string }): string {
-  return `${parent}/${name}`;
 }

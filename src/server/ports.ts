@@ -1,0 +1,15 @@
+/** What the sequencer is given: the ports of one server. */
+import type { Clock } from "../ports/clock.ts";
+import type { ServerInstruments } from "../ports/instruments.ts";
+import type { MetadataStore } from "../ports/metadata-store.ts";
+import type { ObjectStore } from "../ports/object-store.ts";
+import type { Random } from "../ports/random.ts";
+
+export interface SequencerPorts {
+  readonly metadata: MetadataStore;
+  readonly objects: ObjectStore;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** @default nothing is counted */
+  readonly instruments?: ServerInstruments;
+}
