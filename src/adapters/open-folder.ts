@@ -5,9 +5,17 @@
  * The path is resolved once, so the root itself may be a symlink; from then on nothing below is
  * followed.
  */
+
 import * as fs from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { SyncedError } from "../core/error.ts";
+import {
+  MARKER_FILE,
+  PARKING_DIRECTORY,
+  QUARANTINE_DIRECTORY,
+  STAGING_DIRECTORY,
+  STATE_DIRECTORY,
+} from "../core/state-directory.ts";
 import { FileSystemError } from "../ports/filesystem.ts";
 import { isDataDirectory } from "./data-directory.ts";
 import { errorCode } from "./disk/calls.ts";
@@ -29,13 +37,12 @@ export interface OpenedFolder {
   readonly created: boolean;
 }
 
-const MARKER = ".synced/marker.json";
 /** Parents first. Nobody else may read what is staged: it has no permissions of its own yet. */
 const STATE_DIRECTORIES = [
-  ".synced",
-  ".synced/staging",
-  ".synced/quarantine",
-  ".synced/parking",
+  STATE_DIRECTORY,
+  STAGING_DIRECTORY,
+  QUARANTINE_DIRECTORY,
+  PARKING_DIRECTORY,
 ] as const;
 const STATE_DIRECTORY_MODE = 0o700;
 
@@ -106,7 +113,7 @@ function nearestDirectory(path: string): string {
 /** Two engines on one file would each take the other's work for a person's edits. */
 function refuseNested(path: string, start: string): void {
   for (let directory = start; ; directory = dirname(directory)) {
-    if (fs.existsSync(join(directory, MARKER))) {
+    if (fs.existsSync(join(directory, MARKER_FILE))) {
       const message = `Cannot sync "${path}": it lies inside "${directory}", which is synced; choose one outside`;
       throw new SyncedError("folder_nested", message, { path });
     }

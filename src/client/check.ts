@@ -5,9 +5,12 @@
  * own over the disk, the server's index instead of the client's three trees, no stamps. Changes
  * nothing. What a running client has still to carry across is a difference like any other.
  */
+
 import type { Digest } from "../core/digest.ts";
+import { IGNORE_FILE } from "../core/ignore.ts";
 import { TREE_NODES_PER_PAGE_MAX } from "../core/limits.ts";
 import { checkName, joinPath, RESERVED_NAME } from "../core/path.ts";
+import { MARKER_FILE } from "../core/state-directory.ts";
 import { type FileSystem, FileSystemError, type Stat } from "../ports/filesystem.ts";
 import type { IndexEntry } from "../protocol/messages.ts";
 import type { ServerApi } from "../protocol/server-api.ts";
@@ -17,7 +20,6 @@ import { meet } from "./connect/join.ts";
 import { readMarker } from "./connect/marker.ts";
 import type { ClientOptions, ClientWorld } from "./folder/options.ts";
 import { Pace } from "./folder/pace.ts";
-import { MARKER_FILE } from "./folder/ports.ts";
 import { IgnoreFiles } from "./scan/ignore-files.ts";
 
 export interface Difference {
@@ -125,7 +127,7 @@ class Walk {
   async directory(path: string): Promise<void> {
     this.#options.signal.throwIfAborted();
     const entries = this.#list(path);
-    const rules = entries.find(({ name }) => name === ".syncedignore");
+    const rules = entries.find(({ name }) => name === IGNORE_FILE);
     this.#ignore.load(path, rules?.stat);
     for (const { name, stat } of entries) {
       if (this.#pace.step()) await this.#pace.rest();

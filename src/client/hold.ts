@@ -2,19 +2,19 @@
  * Holding: the guards' verdict over time: what was let through lately, what a person approved, what
  * is held now. Rules: G2, G3, G4.
  */
+
 import { type Changes, type GuardInput, guard, NO_CHANGES, type Verdict } from "../core/guard.ts";
 import type { Witness } from "../core/guard-evidence.ts";
 import type { GuardSetting } from "../core/guard-setting.ts";
 import type { DeviceId, NodeId } from "../core/identifier.ts";
 import { GUARD_WINDOW_MS } from "../core/limits.ts";
+import { APPROVAL_FILE } from "../core/state-directory.ts";
 import type { Plan } from "../core/transition.ts";
 import type { HeldChange } from "../ports/state-store.ts";
 import { approvedByOthers, clearApprovedByOthers } from "./connect/remote-log.ts";
 import type { ClientPorts } from "./folder/ports.ts";
 import { readSmallFile } from "./folder/small-file.ts";
 
-/** Written by `synced approve`: the id of the held change that a person lets through. */
-export const APPROVAL_FILE = ".synced/approved";
 const HELD_KEY = "held";
 const APPROVAL_KEY = "approval";
 /** An id and a line end. */

@@ -5,11 +5,12 @@
  * `.synced/approved`, that holds the held change's id: a running client looks for it, a stopped one
  * reads it when it starts.
  */
+
 import { closeSync, fsyncSync, openSync, renameSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { defineCommand } from "citty";
-import { APPROVAL_FILE } from "../client/hold.ts";
 import { parseId } from "../core/identifier.ts";
+import { APPROVAL_FILE } from "../core/state-directory.ts";
 import { pathOf } from "../core/tree.ts";
 import type { StateStore } from "../ports/state-store.ts";
 import { commonFlags } from "./flags.ts";

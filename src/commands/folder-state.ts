@@ -2,15 +2,16 @@
  * A synced folder seen from outside its running client: its state is opened read-only, beside the
  * process that owns it. Rules: S1, S3.
  */
+
 import { closeSync, existsSync, openSync, readFileSync, statfsSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { z } from "zod";
 import { isFolderLocked } from "../adapters/disk/folder-lock.ts";
 import { openStateStoreReadOnly } from "../adapters/state/store.ts";
 import { parseMarker } from "../client/connect/marker.ts";
-import { MARKER_FILE, STATE_DIRECTORY } from "../client/folder/ports.ts";
 import { SyncedError } from "../core/error.ts";
 import type { FolderName } from "../core/identifier.ts";
+import { MARKER_FILE, STATE_DIRECTORY } from "../core/state-directory.ts";
 import type { StateStore } from "../ports/state-store.ts";
 
 /** What a person must know of a held change; the rest of it is the engine's. */

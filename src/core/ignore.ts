@@ -7,6 +7,7 @@
  * root, the deepest last, because the last match decides. The device's own rules come last of all:
  * what a person keeps from syncing on one device, no rules file from another device can bring back.
  */
+
 import ignore, { type Ignore } from "ignore";
 import { SyncedError } from "./error.ts";
 import {
@@ -16,11 +17,10 @@ import {
   IGNORE_PATTERNS_MAX,
 } from "./limits.ts";
 import { joinPath, parentPath, RESERVED_NAME, utf8LengthBytes } from "./path.ts";
+import { DEVICE_IGNORE_FILE } from "./state-directory.ts";
 
 /** The name of a rules file; it is itself synced. */
 export const IGNORE_FILE = ".syncedignore";
-/** The rules of this device alone; its patterns are relative to the root. */
-export const DEVICE_IGNORE_FILE = `${RESERVED_NAME}/ignore`;
 
 /** A rules file as found: the directory that holds it ("" for the root), and its text. */
 export interface IgnoreFile {

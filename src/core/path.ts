@@ -3,6 +3,7 @@
  * apart.
  * Rules: N3, N4, N5, N8. Bytes are kept as they are; nothing here normalises what is stored.
  */
+
 import { type ErrorCode, SyncedError } from "./error.ts";
 import {
   NAME_BYTES_MAX,
@@ -10,11 +11,12 @@ import {
   PATH_DEPTH_MAX,
   SYMLINK_TARGET_BYTES_MAX,
 } from "./limits.ts";
+import { STATE_DIRECTORY } from "./state-directory.ts";
 
 export type NameRefusal = Extract<ErrorCode, "invalid_path" | "path_too_long" | "reserved_name">;
 
 /** The name of the state directory, reserved at every depth together with its look-alikes. */
-export const RESERVED_NAME = ".synced";
+export const RESERVED_NAME = STATE_DIRECTORY;
 
 const SLASH = 0x2f;
 const DOT = 0x2e;

@@ -2,8 +2,10 @@
  * TreeView: the synchronous read side of a tree, and its in-memory implementation. Rules: T1. The
  * SQLite implementation lives behind the StateStore port and passes the same contract suite.
  */
+
 import { type NodeId, PARKING_ID, ROOT_ID } from "./identifier.ts";
 import type { NodeState } from "./node.ts";
+import { PARKING_DIRECTORY } from "./state-directory.ts";
 
 /** Reads one tree. Only live nodes are visible; the root itself has no row. */
 export interface TreeView<Node extends NodeState = NodeState> {
@@ -64,9 +66,6 @@ export class MemoryTree<Node extends NodeState = NodeState> implements TreeView<
   }
 }
 
-/** Where the parking stands on disk. */
-const PARKING_PATH = ".synced/parking";
-
 /**
  * The path of a node, "" for the root; a parked node's path leads through the parking directory.
  *
@@ -77,7 +76,7 @@ export function pathOf(tree: TreeView, id: NodeId): string | undefined {
   let current = id;
   while (current !== ROOT_ID) {
     if (current === PARKING_ID) {
-      names.push(PARKING_PATH);
+      names.push(PARKING_DIRECTORY);
       break;
     }
     const node = tree.get(current);

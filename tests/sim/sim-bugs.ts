@@ -3,9 +3,9 @@
  * it would find such a bug. No product code knows of them.
  */
 
-import { QUARANTINE_DIRECTORY } from "../../src/client/folder/ports.ts";
 import type { RemoteNode } from "../../src/core/node.ts";
 import type { Op } from "../../src/core/op.ts";
+import { QUARANTINE_DIRECTORY } from "../../src/core/state-directory.ts";
 import { type FileSystem, FileSystemError, type FileWriter } from "../../src/ports/filesystem.ts";
 import type { MetadataStore } from "../../src/ports/metadata-store.ts";
 import type { StateStore } from "../../src/ports/state-store.ts";

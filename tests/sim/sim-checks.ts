@@ -2,13 +2,14 @@
  * What must hold at the end of a run, and what must never be broken on the way. Rules: I1, I2, I5,
  * I24, I25, I27.
  */
-import { STATE_DIRECTORY } from "../../src/client/folder/ports.ts";
+
 import { eventHash } from "../../src/core/canonical.ts";
 import { type Digest, EMPTY_DIGEST, sha256 } from "../../src/core/digest.ts";
 import type { ServedEvent } from "../../src/core/event.ts";
 import { parseManifestObject } from "../../src/core/manifest.ts";
 import type { FileContent } from "../../src/core/node.ts";
 import { baseName } from "../../src/core/path.ts";
+import { STATE_DIRECTORY } from "../../src/core/state-directory.ts";
 import { MemoryTree, pathOf } from "../../src/core/tree.ts";
 import type { StateStore } from "../../src/ports/state-store.ts";
 import type { SimClient } from "./sim-client.ts";

@@ -4,16 +4,16 @@
  */
 
 import type { ClientOptions } from "../../src/client/folder/options.ts";
+import { runClient } from "../../src/client/run.ts";
+import { SyncedError } from "../../src/core/error.ts";
 import {
+  APPROVAL_FILE,
+  DEVICE_IGNORE_FILE,
   PARKING_DIRECTORY,
   QUARANTINE_DIRECTORY,
   STAGING_DIRECTORY,
   STATE_DIRECTORY,
-} from "../../src/client/folder/ports.ts";
-import { APPROVAL_FILE } from "../../src/client/hold.ts";
-import { runClient } from "../../src/client/run.ts";
-import { SyncedError } from "../../src/core/error.ts";
-import { DEVICE_IGNORE_FILE } from "../../src/core/ignore.ts";
+} from "../../src/core/state-directory.ts";
 import type { FileSystem, FileSystemErrorCode } from "../../src/ports/filesystem.ts";
 import type { ClientEvent } from "../../src/ports/observer.ts";
 import { type Scheduler, SimClock } from "./sim-clock.ts";

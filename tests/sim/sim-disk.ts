@@ -4,7 +4,7 @@
  * each unsynced change by chance. May fold names, keeping the spelling in which they were made.
  * Clients reach it through SimFileSystem, simulated users directly. Rules: I3, I14, I15, F51, F52.
  */
-import { STATE_DIRECTORY } from "../../src/client/folder/ports.ts";
+import { STATE_DIRECTORY } from "../../src/core/state-directory.ts";
 import type { EntryKind } from "../../src/ports/filesystem.ts";
 
 interface InodeCommon {

@@ -3,9 +3,10 @@
  * swaps, deletes, at any moment, also between two system calls of the client. Knows nothing of
  * sync. Rules: I3, I4, F39-F48, F51, F52, F80, F95.
  */
-import { STATE_DIRECTORY } from "../../src/client/folder/ports.ts";
+
 import { IGNORE_FILE } from "../../src/core/ignore.ts";
 import { joinPath, parentPath } from "../../src/core/path.ts";
+import { STATE_DIRECTORY } from "../../src/core/state-directory.ts";
 import type { DirectoryInode, Durability, FileInode, Inode, SimDisk } from "./sim-disk.ts";
 import type { SeenInode } from "./sim-entries.ts";
 import type { SimLedger } from "./sim-ledger.ts";

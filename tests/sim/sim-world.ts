@@ -6,10 +6,10 @@
 
 import { nodeAt } from "../../src/client/apply/recover.ts";
 import type { ClientOptions } from "../../src/client/folder/options.ts";
-import { QUARANTINE_DIRECTORY } from "../../src/client/folder/ports.ts";
 import type { ServedEvent } from "../../src/core/event.ts";
 import type { FolderName } from "../../src/core/identifier.ts";
 import { baseName, parentPath } from "../../src/core/path.ts";
+import { QUARANTINE_DIRECTORY } from "../../src/core/state-directory.ts";
 import { type Bug, NO_BUG } from "./sim-bugs.ts";
 import {
   difference,

@@ -1,11 +1,12 @@
 /**
  * What a file system can do, found out by doing it in `.synced/staging`. Rules: D2, D6, N7.
  */
+
 import { randomBytes } from "node:crypto";
+import { STAGING_DIRECTORY } from "../../core/state-directory.ts";
 import type { Capabilities } from "../../ports/filesystem.ts";
 import { type Directory, type DiskCalls, errorCode } from "./calls.ts";
 
-const STAGING = ".synced/staging";
 /** A time with a different digit at every place that a file system may drop. */
 const PROBE_MTIME_NS = 1_700_000_001_123_456_789n;
 /** ext4, XFS, Btrfs, APFS; NTFS; some network file systems; old ones; FAT. */
@@ -22,7 +23,7 @@ export function probeCapabilities(calls: DiskCalls, readOnly: boolean): Capabili
   if (readOnly) return usual;
   let staging: Directory;
   try {
-    staging = calls.openDirectory(STAGING, "list");
+    staging = calls.openDirectory(STAGING_DIRECTORY, "list");
   } catch (error) {
     if (errorCode(error) === "ENOENT") return usual;
     throw error;

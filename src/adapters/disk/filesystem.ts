@@ -5,9 +5,11 @@
  * results and errors, and the ways around what a file system does not have. System calls are in
  * `DiskCalls`.
  */
+
 import { constants } from "node:os";
 import process from "node:process";
 import { assert } from "../../core/error.ts";
+import { STATE_PREFIX } from "../../core/state-directory.ts";
 import type {
   Capabilities,
   FileMetadata,
@@ -49,8 +51,6 @@ export interface DiskFileSystem extends FileSystem {
 
 /** What waits for the disk at the same time; it answers many together. */
 const SYNCS_MAX = 64;
-const STATE_PREFIX = ".synced/";
-
 /**
  * @param rootPath absolute, free of symlinks, an existing directory
  * @throws {FileSystemError} when the root cannot be opened

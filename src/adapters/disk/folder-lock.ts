@@ -8,9 +8,11 @@
  * Elsewhere SQLite holds the file in exclusive mode; asking takes the lock for a moment there. The
  * two exclude each other, since both lock bytes of one file in the kernel.
  */
+
 import { chmodSync, constants, existsSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 import { SyncedError } from "../../core/error.ts";
+import { LOCK_FILE } from "../../core/state-directory.ts";
 import { type NativeCalls, nativeCalls } from "../runtime/native-calls.ts";
 import { CallError } from "./calls.ts";
 
@@ -19,7 +21,6 @@ export interface FolderLock {
   release(): void;
 }
 
-const LOCK_FILE = ".synced/lock";
 const AT_FDCWD = -100;
 const O_CLOEXEC = 0o2000000;
 const F_OFD_GETLK = 36;

@@ -1,8 +1,9 @@
 /** What a disk makes of an mtime, found out by setting it below `.synced/staging`. Rules: N7. */
+
 import { randomBytes } from "node:crypto";
+import { STAGING_DIRECTORY } from "../../core/state-directory.ts";
 import { type Capabilities, type FileSystem, FileSystemError } from "../../ports/filesystem.ts";
 
-const STAGING = ".synced/staging";
 /** From 1980 (FAT) to the end of 2037 (32 bits) every file system has room. */
 const MTIME_NS_COMMON_MIN = 315_619_200_000_000_000n;
 const MTIME_NS_COMMON_MAX = 2_145_916_800_000_000_000n;
@@ -10,7 +11,7 @@ const MTIME_NS_COMMON_MAX = 2_145_916_800_000_000_000n;
 /** @returns the time itself where it cannot be found out. */
 export function heldMtime(fs: FileSystem, mtimeNs: string): string {
   if (isHeldAsItIs(fs.capabilities, BigInt(mtimeNs))) return mtimeNs;
-  const path = `${STAGING}/${randomBytes(16).toString("hex")}`;
+  const path = `${STAGING_DIRECTORY}/${randomBytes(16).toString("hex")}`;
   try {
     const writer = fs.createFile(path);
     try {

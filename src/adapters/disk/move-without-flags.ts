@@ -2,7 +2,9 @@
  * A move that replaces nothing, where the kernel or file system has no renameat2(RENAME_NOREPLACE).
  * Rules: D5, D6.
  */
+
 import { constants } from "node:os";
+import { STATE_PREFIX } from "../../core/state-directory.ts";
 import { CallError, type Directory, type DiskCalls, errorCode } from "./calls.ts";
 
 export interface Move {
@@ -13,8 +15,6 @@ export interface Move {
   readonly b: Directory;
   readonly target: string;
 }
-
-const STATE_PREFIX = ".synced/";
 
 /**
  * A link never replaces anything, and the file is ours to unlink where it comes from `.synced`.

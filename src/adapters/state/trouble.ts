@@ -2,10 +2,10 @@
  * What a failed SQLite call on the client's state means: trouble with our own files, after which
  * the client begins again as after a crash. Rules: S1, I41, F21, F27.
  */
-import { SyncedError } from "../../core/error.ts";
-import { FileSystemError, type FileSystemErrorCode } from "../../ports/filesystem.ts";
 
-const STATE_FILE = ".synced/state.db";
+import { SyncedError } from "../../core/error.ts";
+import { STATE_DATABASE } from "../../core/state-directory.ts";
+import { FileSystemError, type FileSystemErrorCode } from "../../ports/filesystem.ts";
 
 /** Deno reports no SQLite code, so the texts of sqlite3_errstr() decide. */
 const TROUBLES: readonly (readonly [RegExp, FileSystemErrorCode, string])[] = [
@@ -25,8 +25,8 @@ export function stateTrouble(error: unknown): unknown {
   if (error instanceof FileSystemError) return error;
   for (const [text, code, reason] of TROUBLES) {
     if (!text.test(error.message)) continue;
-    const message = `Cannot use this folder's state "${STATE_FILE}": ${reason}`;
-    return new FileSystemError(code, STATE_FILE, message, error);
+    const message = `Cannot use this folder's state "${STATE_DATABASE}": ${reason}`;
+    return new FileSystemError(code, STATE_DATABASE, message, error);
   }
   return error;
 }

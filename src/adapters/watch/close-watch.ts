@@ -6,9 +6,11 @@
  * or watches run out, such writes are found by the full scan. Watches stay with their directories:
  * one that was moved is told of by `follow`, which finds it under its new path.
  */
+
 import { closeSync, readdirSync, read as readFrom } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
+import { STATE_DIRECTORY } from "../../core/state-directory.ts";
 import { type NativeCalls, nativeCalls } from "../runtime/native-calls.ts";
 
 const IN_CLOSE_WRITE = 0x8;
@@ -27,8 +29,6 @@ const EVENT_BYTES = 16;
 const BUFFER_BYTES = 64 * 1024;
 /** Directories that are looked into before others may run. */
 const DIRECTORIES_PER_TURN = 50;
-const STATE_DIRECTORY = ".synced";
-
 interface Handler {
   /** @param path relative to the root. */
   closed(path: string): void;

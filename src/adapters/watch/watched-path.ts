@@ -1,8 +1,9 @@
 /** What both watchers make of a path that they hear of. Rules: A6, Y2. */
+
 import { sep } from "node:path";
+import { STATE_DIRECTORY } from "../../core/state-directory.ts";
 import type { WatchHandler } from "../../ports/watcher.ts";
 
-const STATE_DIRECTORY = ".synced";
 /** What a name that is not UTF-8 is shown as. */
 const REPLACEMENT = "\uFFFD";
 

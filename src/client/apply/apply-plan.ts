@@ -4,16 +4,18 @@
  * journal, renames, directories durable, one transaction with the base last. A failure on one path
  * is that path's; the others go on.
  */
+
 import { type Digest, sha256 } from "../../core/digest.ts";
 import type { NodeId } from "../../core/identifier.ts";
 import type { Content, FileContent } from "../../core/node.ts";
 import { joinPath, parentPath } from "../../core/path.ts";
+import { STATE_DIRECTORY } from "../../core/state-directory.ts";
 import { nodeOf, type Transition } from "../../core/transition.ts";
 import { pathOf } from "../../core/tree.ts";
 import { FileSystemError, type Stat } from "../../ports/filesystem.ts";
 import type { JournalEntry } from "../../ports/state-store.ts";
 import { codeOfTrouble } from "../folder/disk-trouble.ts";
-import { type ClientPorts, STATE_DIRECTORY } from "../folder/ports.ts";
+import type { ClientPorts } from "../folder/ports.ts";
 import { ProgressReport } from "../folder/progress-report.ts";
 import { statExactly } from "../folder/spelling.ts";
 import type { DisplacedContents } from "../stage/displaced-contents.ts";

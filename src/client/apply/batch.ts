@@ -2,18 +2,20 @@
  * ApplyBatch: what was done on the disk since the last barrier, and the barrier: directories made
  * durable, then one transaction that records all of it, the base last. Rules: S2, I15, D2, D3, D8.
  */
+
 import type { Digest } from "../../core/digest.ts";
 import type { ErrorCode } from "../../core/error.ts";
 import type { NodeId } from "../../core/identifier.ts";
 import type { EncodedManifestObject } from "../../core/manifest.ts";
 import type { LocalNode, Place } from "../../core/node.ts";
 import { baseName, joinPath, parentPath } from "../../core/path.ts";
+import { QUARANTINE_DIRECTORY, STAGING_DIRECTORY } from "../../core/state-directory.ts";
 import { pathOf } from "../../core/tree.ts";
 import { FileSystemError, type Stat } from "../../ports/filesystem.ts";
 import type { ClientEvent } from "../../ports/observer.ts";
 import type { ConflictCopy } from "../../ports/state-store.ts";
 import { Pace } from "../folder/pace.ts";
-import { type ClientPorts, QUARANTINE_DIRECTORY, STAGING_DIRECTORY } from "../folder/ports.ts";
+import type { ClientPorts } from "../folder/ports.ts";
 import { RACY_MARK } from "../scan/content.ts";
 import type { DisplacedContent } from "../stage/displaced-contents.ts";
 import { forgetName } from "./former-names.ts";

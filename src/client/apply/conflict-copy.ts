@@ -3,6 +3,7 @@
  * their own. Rules: D2, I3, R4, R13. Moves them there without replacing anything; never copies,
  * never unlinks.
  */
+
 import { Chunker } from "../../core/chunker.ts";
 import { conflictName } from "../../core/conflict.ts";
 import { sha256 } from "../../core/digest.ts";
@@ -15,8 +16,12 @@ import {
 import type { EncodedManifestObject } from "../../core/manifest.ts";
 import { type ConflictOrigin, type Content, type Place, sameBytes } from "../../core/node.ts";
 import { joinPath } from "../../core/path.ts";
+import {
+  PARKING_DIRECTORY,
+  QUARANTINE_DIRECTORY,
+  STATE_DIRECTORY,
+} from "../../core/state-directory.ts";
 import { FileSystemError, type Stat } from "../../ports/filesystem.ts";
-import { PARKING_DIRECTORY, QUARANTINE_DIRECTORY, STATE_DIRECTORY } from "../folder/ports.ts";
 import { digestFile } from "../scan/digest-file.ts";
 import type { ApplyBatch } from "./batch.ts";
 import type { FormerPlace } from "./displaced.ts";

@@ -6,9 +6,9 @@
 import { type Digest, Sha256, sha256 } from "../../core/digest.ts";
 import type { Content, LocalNode } from "../../core/node.ts";
 import { joinPath } from "../../core/path.ts";
+import { QUARANTINE_DIRECTORY } from "../../core/state-directory.ts";
 import type { FileSystem, Stat } from "../../ports/filesystem.ts";
 import type { Pace } from "../folder/pace.ts";
-import { QUARANTINE_DIRECTORY } from "../folder/ports.ts";
 import { RACY_MARK } from "../scan/content.ts";
 import { type ApplyBatch, isSameSight } from "./batch.ts";
 

@@ -6,12 +6,13 @@
  * `.synced/names/ID` is a file that holds the path. Where it cannot be made, for want of room say,
  * a name is not known: that stops nothing.
  */
+
 import { SyncedError } from "../../core/error.ts";
 import { PATH_BYTES_MAX } from "../../core/limits.ts";
 import { joinPath, parsePath } from "../../core/path.ts";
+import { NAMES_DIRECTORY, PARKING_DIRECTORY } from "../../core/state-directory.ts";
 import { type FileSystem, FileSystemError } from "../../ports/filesystem.ts";
 import type { StateStore } from "../../ports/state-store.ts";
-import { NAMES_DIRECTORY, PARKING_DIRECTORY } from "../folder/ports.ts";
 import { readSmallFile } from "../folder/small-file.ts";
 
 /** To be called before the entry leaves its place. */

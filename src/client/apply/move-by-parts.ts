@@ -5,11 +5,12 @@
  * would do it. Rules: D12, D7, I3. Copies and unlinks nothing; all is put back where a part of it
  * cannot be moved.
  */
+
 import { conflictName } from "../../core/conflict.ts";
 import { type NodeId, parseId, ROOT_ID } from "../../core/identifier.ts";
 import { baseName, joinPath, parentPath } from "../../core/path.ts";
+import { PARKING_DIRECTORY } from "../../core/state-directory.ts";
 import { type FileSystem, FileSystemError } from "../../ports/filesystem.ts";
-import { PARKING_DIRECTORY } from "../folder/ports.ts";
 import type { ApplyBatch } from "./batch.ts";
 import { moveToFreeName } from "./conflict-copy.ts";
 import { noteName } from "./former-names.ts";

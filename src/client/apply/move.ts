@@ -2,13 +2,14 @@
  * A rename on the disk. Rules: D5, I3, I13. Replaces nothing: an occupant that the tree knows
  * trades places, one that it does not know stops the step.
  */
+
 import { PARKING_ID } from "../../core/identifier.ts";
 import type { LocalNode } from "../../core/node.ts";
 import { joinPath } from "../../core/path.ts";
+import { PARKING_DIRECTORY } from "../../core/state-directory.ts";
 import type { Transition } from "../../core/transition.ts";
 import { pathOf } from "../../core/tree.ts";
 import { type FileSystem, FileSystemError, type Stat } from "../../ports/filesystem.ts";
-import { PARKING_DIRECTORY } from "../folder/ports.ts";
 import { RACY_MARK } from "../scan/content.ts";
 import { type ApplyBatch, isSameSight, looksAlike } from "./batch.ts";
 import { moveEntry } from "./move-by-parts.ts";

@@ -2,13 +2,14 @@
  * Quarantine: displaced files wait until it is certain that nobody still writes to them. Rules: D3,
  * I4. Unlinks only what is, byte for byte, what was displaced.
  */
+
 import type { NodeId } from "../../core/identifier.ts";
 import { QUARANTINE_AGE_MS_MIN } from "../../core/limits.ts";
 import { baseName, joinPath, parentPath } from "../../core/path.ts";
+import { QUARANTINE_DIRECTORY } from "../../core/state-directory.ts";
 import { pathOf } from "../../core/tree.ts";
 import { FileSystemError } from "../../ports/filesystem.ts";
 import type { QuarantineEntry } from "../../ports/state-store.ts";
-import { QUARANTINE_DIRECTORY } from "../folder/ports.ts";
 import { ApplyBatch, type ApplyPorts } from "./batch.ts";
 import { saveConflictCopy } from "./conflict-copy.ts";
 import { digestOf } from "./displaced.ts";

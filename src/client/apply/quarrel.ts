@@ -3,14 +3,15 @@
  * version of the copy that lost before, so that each has one copy and the history has the others.
  * Rules: R19, R20, I3.
  */
+
 import { conflictName } from "../../core/conflict.ts";
 import type { NodeId } from "../../core/identifier.ts";
 import { QUARREL_PAUSE_MS_MAX } from "../../core/limits.ts";
 import { type LocalNode, sameBytes, samePlace } from "../../core/node.ts";
 import { joinPath, parentPath } from "../../core/path.ts";
+import { QUARANTINE_DIRECTORY } from "../../core/state-directory.ts";
 import { FileSystemError } from "../../ports/filesystem.ts";
 import type { StateStore } from "../../ports/state-store.ts";
-import { QUARANTINE_DIRECTORY } from "../folder/ports.ts";
 import type { ApplyBatch } from "./batch.ts";
 import { isUntouched, type Sighting, setDisplacedAside, sight } from "./displaced.ts";
 import { noteName } from "./former-names.ts";

@@ -4,21 +4,22 @@
  * put back, gets a conflict name, or goes to quarantine. May itself crash anywhere and be run
  * again.
  */
+
 import { recoveredName } from "../../core/conflict.ts";
 import type { Digest } from "../../core/digest.ts";
 import { type NodeId, PARKING_ID, parseId, ROOT_ID } from "../../core/identifier.ts";
 import type { LocalNode } from "../../core/node.ts";
 import { baseName, joinPath, parentPath } from "../../core/path.ts";
-import { pathOf } from "../../core/tree.ts";
-import { type FileSystem, FileSystemError, type Stat } from "../../ports/filesystem.ts";
-import type { JournalEntry, StateStore } from "../../ports/state-store.ts";
 import {
   NAMES_DIRECTORY,
   PARKING_DIRECTORY,
   QUARANTINE_DIRECTORY,
   STAGING_DIRECTORY,
   STATE_DIRECTORY,
-} from "../folder/ports.ts";
+} from "../../core/state-directory.ts";
+import { pathOf } from "../../core/tree.ts";
+import { type FileSystem, FileSystemError, type Stat } from "../../ports/filesystem.ts";
+import type { JournalEntry, StateStore } from "../../ports/state-store.ts";
 import { digestOfPartial } from "../stage/plan.ts";
 import { ApplyBatch, type ApplyPorts } from "./batch.ts";
 import { moveToFreeName, saveConflictCopy } from "./conflict-copy.ts";

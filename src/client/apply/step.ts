@@ -8,13 +8,18 @@
  * or a user was faster and it gets a name of its own. At no moment are bytes only in a place that
  * is about to be unlinked.
  */
+
 import { assert } from "../../core/error.ts";
 import { type NodeId, PARKING_ID } from "../../core/identifier.ts";
 import type { ConflictOrigin, LocalNode, NodeState, Place } from "../../core/node.ts";
 import { checkName, joinPath, parentPath } from "../../core/path.ts";
+import {
+  PARKING_DIRECTORY,
+  QUARANTINE_DIRECTORY,
+  STAGING_DIRECTORY,
+} from "../../core/state-directory.ts";
 import type { Transition } from "../../core/transition.ts";
 import type { FileSystem, Stat } from "../../ports/filesystem.ts";
-import { PARKING_DIRECTORY, QUARANTINE_DIRECTORY, STAGING_DIRECTORY } from "../folder/ports.ts";
 import { statExactly } from "../folder/spelling.ts";
 import { SCAN_CODES } from "../scan/problems.ts";
 import type { StagedFile } from "../stage/stage.ts";

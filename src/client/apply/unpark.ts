@@ -2,12 +2,13 @@
  * Unpark: brings nodes out of `.synced/parking`, where no scan looks, back into sight.
  * Rules: D13, I3, I12. Moves only; a place that is taken by now gives way to a conflict name.
  */
+
 import { conflictName } from "../../core/conflict.ts";
 import { PARKING_ID, ROOT_ID } from "../../core/identifier.ts";
 import type { LocalNode, Place } from "../../core/node.ts";
 import { joinPath } from "../../core/path.ts";
+import { PARKING_DIRECTORY } from "../../core/state-directory.ts";
 import { FileSystemError } from "../../ports/filesystem.ts";
-import { PARKING_DIRECTORY } from "../folder/ports.ts";
 import type { ApplyBatch } from "./batch.ts";
 import { moveToFreeName } from "./conflict-copy.ts";
 

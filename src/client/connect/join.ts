@@ -2,14 +2,15 @@
  * Join: who this folder is, which state belongs to it, and whether the server behind the URL is the
  * one it knows. Rules: S3, S4, G1, G5, R11.
  */
+
 import { SyncedError } from "../../core/error.ts";
 import { DEFAULT_GUARD, guardSettingText } from "../../core/guard-setting.ts";
 import type { DeviceId } from "../../core/identifier.ts";
+import { MARKER_FILE } from "../../core/state-directory.ts";
 import type { StateStore } from "../../ports/state-store.ts";
 import { type FolderCreation, type Hello, PROTOCOL_VERSION } from "../../protocol/messages.ts";
 import type { ServerApi } from "../../protocol/server-api.ts";
 import type { ClientOptions, ClientWorld } from "../folder/options.ts";
-import { MARKER_FILE } from "../folder/ports.ts";
 import { type Marker, readMarker, writeMarker } from "./marker.ts";
 
 export interface OpenedState {

@@ -2,6 +2,7 @@
  * The marker: `.synced/marker.json` says what this folder is and which state database belongs to
  * it. Rules: S4, G1.
  */
+
 import { SyncedError } from "../../core/error.ts";
 import {
   type DeviceId,
@@ -10,9 +11,9 @@ import {
   parseId,
   type ServerId,
 } from "../../core/identifier.ts";
+import { MARKER_FILE, STAGING_DIRECTORY, STATE_DIRECTORY } from "../../core/state-directory.ts";
 import type { FileSystem, Stat } from "../../ports/filesystem.ts";
 import type { Random } from "../../ports/random.ts";
-import { MARKER_FILE, STAGING_DIRECTORY, STATE_DIRECTORY } from "../folder/ports.ts";
 import { readSmallFile } from "../folder/small-file.ts";
 
 export interface Marker {

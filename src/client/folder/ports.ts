@@ -16,13 +16,3 @@ export interface ClientPorts {
   readonly store: StateStore;
   readonly api: ServerApi;
 }
-
-/** The state directory inside the folder, and what is in it. Never synced, a nested one neither. */
-export const STATE_DIRECTORY = ".synced";
-export const STAGING_DIRECTORY = ".synced/staging";
-export const QUARANTINE_DIRECTORY = ".synced/quarantine";
-/** Whole subtrees set aside while a directory and its own descendant trade places. */
-export const PARKING_DIRECTORY = ".synced/parking";
-/** Where entries of these three stood: see apply/former-names.ts. */
-export const NAMES_DIRECTORY = ".synced/names";
-export const MARKER_FILE = ".synced/marker.json";

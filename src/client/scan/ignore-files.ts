@@ -3,9 +3,11 @@
  * Rules: A6, A7, F95. What the rules mean is core's; that a directory is looked at anew after a
  * change is the scan's.
  */
+
 import { SyncedError } from "../../core/error.ts";
-import { DEVICE_IGNORE_FILE, IGNORE_FILE, IgnoreRules } from "../../core/ignore.ts";
+import { IGNORE_FILE, IgnoreRules } from "../../core/ignore.ts";
 import { joinPath } from "../../core/path.ts";
+import { DEVICE_IGNORE_FILE } from "../../core/state-directory.ts";
 import { type FileSystem, FileSystemError, type Stat } from "../../ports/filesystem.ts";
 import { readRulesFile } from "../folder/small-file.ts";
 

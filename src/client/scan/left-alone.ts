@@ -1,9 +1,10 @@
 /**
  * Directories that belong to synced itself: another synced folder, a server's data. Rules: A6.
  */
+
 import { joinPath } from "../../core/path.ts";
+import { MARKER_FILE } from "../../core/state-directory.ts";
 import { type FileSystem, FileSystemError } from "../../ports/filesystem.ts";
-import { MARKER_FILE } from "../folder/ports.ts";
 
 /** In a server's data directory. */
 export const DATA_FORMAT_FILE = "format";

@@ -7,10 +7,12 @@
  * the walk does not matter. What is not found is only remembered at first; it is removed when
  * nothing else disappeared for a while and a later scan still does not find it.
  */
+
 import { Chunker, type ChunkerProfile } from "../../core/chunker.ts";
 import { type NodeId, ROOT_ID } from "../../core/identifier.ts";
-import { DEVICE_IGNORE_FILE, type IgnoreRules } from "../../core/ignore.ts";
+import type { IgnoreRules } from "../../core/ignore.ts";
 import { type LocalNode, samePlace } from "../../core/node.ts";
+import { DEVICE_IGNORE_FILE } from "../../core/state-directory.ts";
 import { pathOf } from "../../core/tree.ts";
 import { FileSystemError, type Stat } from "../../ports/filesystem.ts";
 import { Pace } from "../folder/pace.ts";

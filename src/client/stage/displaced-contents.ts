@@ -3,12 +3,13 @@
  * version that is short or empty, and then its chunks stand nowhere else on this disk. Rules: D3,
  * C4. In memory only: what is forgotten is downloaded.
  */
+
 import type { Digest } from "../../core/digest.ts";
 import type { NodeId } from "../../core/identifier.ts";
 import type { FileContent } from "../../core/node.ts";
 import { joinPath } from "../../core/path.ts";
+import { QUARANTINE_DIRECTORY } from "../../core/state-directory.ts";
 import type { StateStore } from "../../ports/state-store.ts";
-import { QUARANTINE_DIRECTORY } from "../folder/ports.ts";
 import type { ReuseSource } from "./plan.ts";
 
 /** One file in quarantine, by the id of its entry there. */

@@ -3,14 +3,16 @@
  * bytes come from. Rules: C3, C4, C5. Changes nothing but the store's manifests and the names of
  * partial downloads.
  */
+
 import type { Digest } from "../../core/digest.ts";
 import { type ErrorCode, SyncedError } from "../../core/error.ts";
 import type { NodeId } from "../../core/identifier.ts";
 import { knownChunks, type ManifestPlace } from "../../core/manifest-walk.ts";
 import type { FileContent } from "../../core/node.ts";
 import { joinPath } from "../../core/path.ts";
+import { STAGING_DIRECTORY } from "../../core/state-directory.ts";
 import type { FileSystem } from "../../ports/filesystem.ts";
-import { type ClientPorts, STAGING_DIRECTORY } from "../folder/ports.ts";
+import type { ClientPorts } from "../folder/ports.ts";
 import { FETCH_BYTES_MAX, FETCH_OBJECTS_MAX, fetchObjects, type Load } from "./fetch-objects.ts";
 
 /** A file on disk that may still hold this content; every chunk taken from it is verified. */

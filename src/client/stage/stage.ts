@@ -3,11 +3,13 @@
  * place. Rules: D2, C5, D8. Touches nothing outside staging; a file that is not complete is never
  * reported as staged.
  */
+
 import { type Digest, Sha256, sha256 } from "../../core/digest.ts";
 import { type ErrorCode, SyncedError } from "../../core/error.ts";
 import type { NodeId } from "../../core/identifier.ts";
 import type { ManifestPlace } from "../../core/manifest-walk.ts";
 import { joinPath } from "../../core/path.ts";
+import { STAGING_DIRECTORY } from "../../core/state-directory.ts";
 import {
   type FileReader,
   FileSystemError,
@@ -16,7 +18,7 @@ import {
 } from "../../ports/filesystem.ts";
 import { codeOfTrouble } from "../folder/disk-trouble.ts";
 import { Pace } from "../folder/pace.ts";
-import { type ClientPorts, STAGING_DIRECTORY } from "../folder/ports.ts";
+import type { ClientPorts } from "../folder/ports.ts";
 import { ProgressReport } from "../folder/progress-report.ts";
 import { type FetchedObjects, fetchAhead, fetchObjects } from "./fetch-objects.ts";
 import {
