@@ -2,12 +2,14 @@
  * Dry run: what a sync would do, without doing it. Rules: Y1, Y7. Works on a copy of the state in
  * memory; writes nothing to the disk and posts nothing.
  */
+
 import { SyncedError } from "../core/error.ts";
 import { groupOps } from "../core/group-ops.ts";
 import { NO_CHANGES, type Verdict } from "../core/guard.ts";
 import { DEFAULT_GUARD } from "../core/guard-setting.ts";
 import type { DeviceId, NodeId } from "../core/identifier.ts";
 import type { Place } from "../core/node.ts";
+import { setsPlace } from "../core/op.ts";
 import { joinPath, parentPath } from "../core/path.ts";
 import type { OpDraft, Plan, Transition } from "../core/transition.ts";
 import { pathOf, type TreeView } from "../core/tree.ts";
@@ -131,7 +133,7 @@ function describe(plan: Plan, { plan: flowing, held }: Verdict, trees: Trees): D
 type Placed = readonly [NodeId, Place];
 
 function placedByOp(op: OpDraft): Placed[] {
-  return op.kind === "create" || op.kind === "move" ? [[op.node, op]] : [];
+  return setsPlace(op) ? [[op.node, op]] : [];
 }
 
 function placedByStep(step: Transition): Placed[] {

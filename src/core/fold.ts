@@ -8,13 +8,14 @@ import type { RemoteNode } from "./node.ts";
  */
 export function foldEvent(event: Event): RemoteNode {
   const { node, parent, name, content, seq, kind } = event;
-  return {
-    id: node,
-    parent,
-    name,
-    content,
-    deleted: kind === "delete",
-    contentVersion: kind === "move" ? event.baseContent : seq,
-    placeVersion: kind === "modify" ? event.basePlace : seq,
-  };
+  const state = { id: node, parent, name, content, deleted: kind === "delete" };
+  switch (kind) {
+    case "create":
+    case "delete":
+      return { ...state, contentVersion: seq, placeVersion: seq };
+    case "modify":
+      return { ...state, contentVersion: seq, placeVersion: event.basePlace };
+    case "move":
+      return { ...state, contentVersion: event.baseContent, placeVersion: seq };
+  }
 }

@@ -9,8 +9,10 @@
  * are one group (Tarjan, "Depth-first search and linear graph algorithms", 1972; it yields them in
  * dependency order). A unit whose need has no ops in this plan waits for a later plan.
  */
+
 import { type NodeId, ROOT_ID } from "./identifier.ts";
 import { OPS_PER_GROUP_MAX } from "./limits.ts";
+import { setsPlace } from "./op.ts";
 import type { OpDraft } from "./transition.ts";
 import type { TreeView } from "./tree.ts";
 
@@ -92,7 +94,7 @@ function needsOf(id: NodeId, { ops, remote }: GroupingInput): readonly Need[] {
       case "create":
       case "move": {
         const parentOps = ops.get(op.parent);
-        const places = parentOps?.some((o) => o.kind === "create" || o.kind === "move") ?? false;
+        const places = parentOps?.some(setsPlace) ?? false;
         const isKnown = isRoot(op.parent) || remote.get(op.parent) !== undefined;
         if (places || !isKnown) needs.push({ id: op.parent, met: places, contends: false });
         if (op.kind === "move") {

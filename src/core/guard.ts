@@ -147,9 +147,18 @@ function upwardChanges({ plan, base, isApproved }: GuardInput): Findings {
 }
 
 function take(found: Findings, op: OpDraft): void {
-  if (op.kind === "delete") found.delete(op.node);
-  else if (op.kind === "modify") found.overwrite(op.node, op.content);
-  else if (op.kind === "move") found.move(op.node, op.name);
+  switch (op.kind) {
+    case "create":
+      return;
+    case "modify":
+      return found.overwrite(op.node, op.content);
+    case "move":
+      return found.move(op.node, op.name);
+    case "delete":
+      return found.delete(op.node);
+    default:
+      op satisfies never;
+  }
 }
 
 function downwardChanges({ plan, base, isApproved }: GuardInput): Findings {

@@ -44,6 +44,38 @@ export interface DeleteOp extends OpHeader {
 
 export type Op = CreateOp | ModifyOp | MoveOp | DeleteOp;
 
+interface OfKind {
+  readonly kind: Op["kind"];
+}
+
+/** True of ops that give their node a place. A new kind does not compile until it is decided. */
+export function setsPlace<O extends OfKind>(
+  op: O,
+): op is Extract<O, { readonly kind: "create" | "move" }> {
+  switch (op.kind) {
+    case "create":
+    case "move":
+      return true;
+    case "modify":
+    case "delete":
+      return false;
+  }
+}
+
+/** True of ops that give their node bytes, a target or metadata. */
+export function setsContent<O extends OfKind>(
+  op: O,
+): op is Extract<O, { readonly kind: "create" | "modify" }> {
+  switch (op.kind) {
+    case "create":
+    case "modify":
+      return true;
+    case "move":
+    case "delete":
+      return false;
+  }
+}
+
 /** Accepted or refused as a whole; the tree must be valid at its end, not at each op. */
 export type Group = readonly Op[];
 

@@ -5,7 +5,7 @@
 import type { Digest } from "../core/digest.ts";
 import { type NodeId, ROOT_ID } from "../core/identifier.ts";
 import type { FileContent, Place, Sequence } from "../core/node.ts";
-import type { Batch, MoveOp } from "../core/op.ts";
+import { type Batch, type MoveOp, setsContent, setsPlace } from "../core/op.ts";
 import type { Loaded, LoadRequest, OpKey } from "../ports/metadata-store.ts";
 import { isShallower } from "./commit-checks.ts";
 import { WorkingTree } from "./working-tree.ts";
@@ -31,11 +31,11 @@ export function batchTouches(batches: readonly Batch[]): BatchTouches {
       ops.push({ device, opId: op.opId });
       nodes.add(op.node);
       if (op.kind === "delete") deleted.add(op.node);
-      if (op.kind === "create" || op.kind === "move") {
+      if (setsPlace(op)) {
         if (op.parent !== ROOT_ID) nodes.add(op.parent);
         places.push({ parent: op.parent, name: op.name });
       }
-      if ((op.kind === "create" || op.kind === "modify") && op.content.kind === "file") {
+      if (setsContent(op) && op.content.kind === "file") {
         contents.push(op.content);
         if (op.content.size > 0) objects.add(op.content.manifest);
       }

@@ -6,7 +6,7 @@ import { EMPTY_DIGEST } from "../core/digest.ts";
 import { type NodeId, ROOT_ID } from "../core/identifier.ts";
 import { PATH_BYTES_MAX, PATH_DEPTH_MAX } from "../core/limits.ts";
 import type { FileContent, RemoteNode } from "../core/node.ts";
-import type { Group, Op, RefusalCode } from "../core/op.ts";
+import { type Group, type Op, type RefusalCode, setsContent, setsPlace } from "../core/op.ts";
 import { checkName, utf8LengthBytes } from "../core/path.ts";
 import type { SubtreeExtent } from "../ports/metadata-store.ts";
 import type { Climb, WorkingTree } from "./working-tree.ts";
@@ -24,7 +24,7 @@ export interface Refusal extends Problem {
 /** Compare-and-set, kind and name of one op (O2), against its node as it is right before it. */
 export function checkOp(op: Op, current: RemoteNode | undefined): Problem | undefined {
   if (op.node === ROOT_ID) return problem("invalid_path", op, "the root is never changed");
-  if (op.kind === "create" || op.kind === "move") {
+  if (setsPlace(op)) {
     const refusal = checkName(op.name);
     const shown = JSON.stringify(op.name.slice(0, 255));
     if (refusal !== undefined) return problem(refusal, op, `the name ${shown} is not legal`);
@@ -70,7 +70,7 @@ function checkCreate(
 
 /** @param objects sizes by `digest/depth` of what the folder knows (O6) */
 export function checkContent(op: Op, objects: ReadonlyMap<string, number>): Problem | undefined {
-  if (op.kind === "move" || op.kind === "delete" || op.content.kind !== "file") return undefined;
+  if (!setsContent(op) || op.content.kind !== "file") return undefined;
   const { content } = op;
   if (!isSound(content)) {
     return problem("invalid_manifest", op, "manifest, depth, size and SHA-256 contradict");

@@ -17,7 +17,7 @@ import {
 } from "../core/limits.ts";
 import type { ByteRange } from "../core/manifest-walk.ts";
 import type { FileContent, RemoteNode, Sequence } from "../core/node.ts";
-import type { Batch, BatchResult } from "../core/op.ts";
+import { type Batch, type BatchResult, setsContent } from "../core/op.ts";
 import type { FolderHead, FolderUsage, MetadataStore } from "../ports/metadata-store.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
 import type {
@@ -312,7 +312,7 @@ export function inlinedBytes({ inline, content }: ServedEvent): number {
 
 async function withInline(objects: ObjectStore, event: ServedEvent): Promise<ServedEvent> {
   const { kind, content } = event;
-  if (kind === "move" || kind === "delete" || content.kind !== "file") return event;
+  if (!setsContent({ kind }) || content.kind !== "file") return event;
   if (content.depth > 0 || content.size === 0 || content.size > INLINE_BYTES_MAX) return event;
   try {
     const bytes = await objects.get(content.manifest);

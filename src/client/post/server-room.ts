@@ -4,7 +4,7 @@
  */
 import { SyncedError } from "../../core/error.ts";
 import { RECONNECT_DELAY_MS_MAX, RETRY_DELAY_MS_MIN } from "../../core/limits.ts";
-import type { Group, Op } from "../../core/op.ts";
+import { type Group, type Op, setsContent } from "../../core/op.ts";
 import type { ClientPorts } from "../folder/ports.ts";
 import { type Supply, supplyContents } from "./supply.ts";
 import type { PackSize } from "./upload.ts";
@@ -61,7 +61,7 @@ export class ServerRoom {
 
   /** The server has the bytes of what the base holds already. */
   needsRoom(op: Op): boolean {
-    if (op.kind !== "create" && op.kind !== "modify") return false;
+    if (!setsContent(op)) return false;
     const { content, node } = op;
     if (content.kind !== "file" || content.size === 0) return false;
     const base = this.#ports.store.base.get(node)?.content;

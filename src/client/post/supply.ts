@@ -12,7 +12,7 @@ import type { NodeId } from "../../core/identifier.ts";
 import { OBJECTS_PER_REQUEST_MAX } from "../../core/limits.ts";
 import { parseManifestObject } from "../../core/manifest.ts";
 import type { FileContent } from "../../core/node.ts";
-import type { Group } from "../../core/op.ts";
+import { type Group, setsContent } from "../../core/op.ts";
 import type { ClientPorts } from "../folder/ports.ts";
 import { type FileObject, type FilePiece, type PackSize, Upload } from "./upload.ts";
 
@@ -37,7 +37,7 @@ export interface SupplyReport {
 export function suppliesOf(groups: readonly Group[]): readonly Supply[] {
   const supplies: Supply[] = [];
   for (const op of groups.flat()) {
-    if (op.kind !== "create" && op.kind !== "modify") continue;
+    if (!setsContent(op)) continue;
     const { content, node } = op;
     if (content.kind === "file" && content.size > 0) supplies.push({ node, content });
   }
