@@ -1,16 +1,14 @@
 #!/usr/bin/env bun
+import { stripVTControlCharacters } from "node:util";
+import type { ArgsDef, CommandDef, SubCommandsDef } from "citty";
+import packageJson from "./package.json" with { type: "json" };
 /**
  * The binary's entry: names the subcommands, imports the one that is asked for, maps errors to exit
  * codes.
  *
  * `--version` imports nothing more, so that it answers at once.
  */
-import { stripVTControlCharacters } from "node:util";
-import type { ArgsDef, CommandDef, SubCommandsDef } from "citty";
-import packageJson from "./package.json" with { type: "json" };
-
-const EXIT_BUG = 1;
-const EXIT_USAGE = 2;
+import { EXIT } from "./src/core/exit-code.ts";
 
 const COMMANDS: SubCommandsDef = {
   serve: async () => (await import("./src/commands/serve.ts")).command,
@@ -67,11 +65,11 @@ async function main(rawArgs: string[]): Promise<number> {
   const [name, ...rest] = rawArgs;
   if (name === "--version") {
     process.stdout.write(`${packageJson.version}\n`);
-    return 0;
+    return EXIT.done;
   }
   if (name === "--help" || name === "-h") {
     process.stdout.write((await usage(ROOT)) + examples(""));
-    return 0;
+    return EXIT.done;
   }
   if (name === undefined || !Object.hasOwn(COMMANDS, name)) {
     return await refuse(
@@ -86,7 +84,7 @@ async function main(rawArgs: string[]): Promise<number> {
   const flags = flagsEnd === -1 ? rest : rest.slice(0, flagsEnd);
   if (flags.includes("--help") || flags.includes("-h")) {
     process.stdout.write((await usage(command, ROOT)) + examples(name));
-    return 0;
+    return EXIT.done;
   }
   return await runStrictly(name, command, rest);
 }
@@ -112,7 +110,7 @@ async function runStrictly(name: string, command: CommandDef, rest: string[]): P
 /** Says what is wrong below the usage, where the eye is when the command ends. */
 async function refuse(command: CommandDef, message: string, parent?: CommandDef): Promise<number> {
   process.stderr.write(`${await usage(command, parent)}\n${message}\n`);
-  return EXIT_USAGE;
+  return EXIT.usage;
 }
 
 async function usage(command: CommandDef, parent?: CommandDef): Promise<string> {
@@ -144,7 +142,7 @@ async function report(error: unknown): Promise<number> {
   }
   const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
   process.stderr.write(`This is a bug in synced ${packageJson.version}:\n${printable(stack)}\n`);
-  return EXIT_BUG;
+  return EXIT.failed;
 }
 
 /**

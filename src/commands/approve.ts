@@ -9,6 +9,7 @@
 import { closeSync, fsyncSync, openSync, renameSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { defineCommand } from "citty";
+import { EXIT } from "../core/exit-code.ts";
 import { parseId } from "../core/identifier.ts";
 import { APPROVAL_FILE } from "../core/state-directory.ts";
 import { pathOf } from "../core/tree.ts";
@@ -35,13 +36,13 @@ export const command = defineCommand({
       if (held === undefined) {
         output.event("nothing_held");
         output.say("Nothing is held: there is nothing to approve");
-        return 0;
+        return EXIT.done;
       }
       const paths = namedPaths(store, held);
       writeApproval(path, held.id);
       output.event("approved", { id: held.id, reason: held.reason, count: held.count, paths });
       output.say(describe(held, paths));
-      return 0;
+      return EXIT.done;
     } finally {
       store.close();
     }

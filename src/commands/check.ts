@@ -2,6 +2,7 @@
  * `synced check`: proves that a folder is what the server has, or names each difference. Exit 0
  * equal, 3 different. Changes nothing; a client may run on the folder meanwhile. Rules: Y6, I43.
  */
+
 import { defineCommand } from "citty";
 import { createFetchTransport } from "../adapters/network/fetch-transport.ts";
 import { openFolder } from "../adapters/open-folder.ts";
@@ -9,6 +10,7 @@ import { systemClock } from "../adapters/runtime/clock.ts";
 import { checkFolder } from "../client/check.ts";
 import { RULES_KEY } from "../client/scan/scanner.ts";
 import { SyncedError } from "../core/error.ts";
+import { EXIT } from "../core/exit-code.ts";
 import { parseFolderName } from "../core/identifier.ts";
 import { commonFlags, readToken, switchFlag, textFlag, tokenFlag } from "./flags.ts";
 import { openFolderState, rememberedBinding, resolveFolder } from "./folder-state.ts";
@@ -16,8 +18,6 @@ import { onInterruption } from "./interruption.ts";
 import { createOutput } from "./output.ts";
 import { count, quoted } from "./progress.ts";
 import { parseServerUrl } from "./server-url.ts";
-
-const EXIT_DIFFERENT = 3;
 
 export const command = defineCommand({
   meta: { name: "check", description: "Compare a folder with what the server has" },
@@ -61,10 +61,10 @@ export const command = defineCommand({
       output.event("checked", { seq, entries, differences });
       if (differences === 0) {
         output.say(`Equal: ${count(entries, "path")} as of event ${seq}`);
-        return 0;
+        return EXIT.done;
       }
       output.error(`${count(differences, "difference")} as of event ${seq}`);
-      return EXIT_DIFFERENT;
+      return EXIT.problems;
     } catch (error) {
       const code = interruption.exitCode();
       if (code === undefined) throw error;

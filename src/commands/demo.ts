@@ -2,6 +2,7 @@
  * `synced demo`: a server and two folders in sync in one process, to play with. It uses the same
  * parts as `serve` and `sync` do, so what is seen here is what they do.
  */
+
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { defineCommand } from "citty";
@@ -10,6 +11,7 @@ import { systemClock } from "../adapters/runtime/clock.ts";
 import { widenThreadPool } from "../adapters/runtime/native-calls.ts";
 import { runClient } from "../client/run.ts";
 import { SyncedError } from "../core/error.ts";
+import { EXIT } from "../core/exit-code.ts";
 import { parseFolderName } from "../core/identifier.ts";
 import { FULL_SCAN_INTERVAL_MS } from "../core/limits.ts";
 import { openClientWorld } from "./client-world.ts";
@@ -71,13 +73,13 @@ async function runDemo(options: DemoOptions): Promise<number> {
   try {
     // A client only ends early by failing, and then says why.
     await Promise.race([carryFirstFile(first, second, signal), ...clients]);
-    if (interruption.exitCode() !== undefined) return interruption.exitCode() ?? 0;
+    if (interruption.exitCode() !== undefined) return interruption.exitCode() ?? EXIT.done;
     output.event("in_sync", { folders: [first, second] });
     output.say(`in sync: what is in ${first} is in ${second} too`);
-    if (options.once) return 0;
+    if (options.once) return EXIT.done;
     output.say(lesson(server.url, first, second));
     await Promise.all(clients);
-    return interruption.exitCode() ?? 0;
+    return interruption.exitCode() ?? EXIT.done;
   } finally {
     ending.abort();
     await Promise.allSettled(clients);

@@ -2,8 +2,10 @@
  * `synced healthcheck`: asks a server whether it is well, for containers. Exit 0 or 1, whatever is
  * wrong.
  */
+
 import { defineCommand } from "citty";
 import { createFetchTransport } from "../adapters/network/fetch-transport.ts";
+import { EXIT } from "../core/exit-code.ts";
 import { parseJson } from "../protocol/json.ts";
 import { commonFlags, textFlag } from "./flags.ts";
 import { createOutput } from "./output.ts";
@@ -28,10 +30,10 @@ export const command = defineCommand({
     output.event("health", { ok: trouble === undefined, url });
     if (trouble === undefined) {
       output.say(`${url} is well`);
-      return 0;
+      return EXIT.done;
     }
     output.error(`${url} is not well: ${trouble}`);
-    return 1;
+    return EXIT.failed;
   },
 });
 

@@ -2,11 +2,12 @@
  * Ctrl-C and SIGTERM: the first one asks the work to end, the second one ends the process, and so
  * does waiting. Ending at once is always safe: a crash at any point is recovered from. Rules: D7.
  */
+import { EXIT } from "../core/exit-code.ts";
 
 /** Open requests and transactions end long before; what does not is not waited for. */
 const FORCED_EXIT_AFTER_MS = 2_000;
 
-const EXIT_CODES = { SIGINT: 130, SIGTERM: 143 } as const;
+const CODES = { SIGINT: EXIT.interrupted, SIGTERM: EXIT.terminated } as const;
 
 export interface Interruption {
   readonly signal: AbortSignal;
@@ -17,7 +18,7 @@ export interface Interruption {
 export function onInterruption(say: (text: string) => void): Interruption {
   const controller = new AbortController();
   let exitCode: number | undefined;
-  for (const [name, code] of Object.entries(EXIT_CODES)) {
+  for (const [name, code] of Object.entries(CODES)) {
     process.on(name, () => {
       if (exitCode !== undefined) process.exit(exitCode);
       exitCode = code;

@@ -2,12 +2,14 @@
  * `synced serve`: runs the server until it is interrupted, or its storage fails. Rules: H2, H3,
  * I41.
  */
+
 import { resolve } from "node:path";
 import { defineCommand } from "citty";
 import { createServer, type Server } from "../../server.ts";
 import { requireOpenFiles } from "../adapters/disk/open-files.ts";
 import { widenThreadPool } from "../adapters/runtime/native-calls.ts";
 import { SyncedError } from "../core/error.ts";
+import { EXIT } from "../core/exit-code.ts";
 import { commonFlags, parsePortFlag, readToken, switchFlag, textFlag, tokenFlag } from "./flags.ts";
 import { type Interruption, onInterruption } from "./interruption.ts";
 import { startMirror } from "./mirror.ts";
@@ -77,7 +79,7 @@ export const command = defineCommand({
       await server.close();
     }
     output.event("stopped", { reason: "interrupted" });
-    return interruption.exitCode() ?? 0;
+    return interruption.exitCode() ?? EXIT.done;
   },
 });
 

@@ -2,10 +2,12 @@
  * `synced status`: what the folder's state says, read beside the running client and without the
  * network. Exit 0 in sync, 3 otherwise. Rules: S1, S3, G2, R13.
  */
+
 import { defineCommand } from "citty";
 import { z } from "zod";
 import { isFolderLocked } from "../adapters/disk/folder-lock.ts";
 import { type FolderState, STANDING_KEY } from "../client/folder/standing.ts";
+import { EXIT } from "../core/exit-code.ts";
 import { DEFAULT_GUARD, guardSettingText } from "../core/guard-setting.ts";
 import { type NodeState, sameContent, samePlace } from "../core/node.ts";
 import type { StateStore } from "../ports/state-store.ts";
@@ -19,8 +21,6 @@ import {
 } from "./folder-state.ts";
 import { createOutput, type Output } from "./output.ts";
 import { held, quoted } from "./progress.ts";
-
-const EXIT_NOT_IN_SYNC = 3;
 
 /** What a running client writes down for us; see client/standing.ts. */
 const standingSchema = z.object({
@@ -68,7 +68,7 @@ export const command = defineCommand({
       else describe(status, createOutput(args), args.path);
       // What is listed and left alone keeps nothing else from being in sync, but it is not here.
       const isWhole = pending.up + pending.down === 0;
-      return status.state === "in_sync" && isWhole ? 0 : EXIT_NOT_IN_SYNC;
+      return status.state === "in_sync" && isWhole ? EXIT.done : EXIT.problems;
     } finally {
       store.close();
     }

@@ -2,6 +2,7 @@
  * `synced sync`: keeps one folder identical with the server's. Reads the flags, runs the client on
  * the real world and turns how it ended into an exit code. Rules: S3, S4, G1, G5, Y1-Y5.
  */
+
 import { hostname } from "node:os";
 import { resolve } from "node:path";
 import { defineCommand } from "citty";
@@ -11,6 +12,7 @@ import { planDryRun } from "../client/dry-run.ts";
 import type { ClientOptions, ClientWorld, RunOutcome } from "../client/folder/options.ts";
 import { runClient } from "../client/run.ts";
 import { SyncedError } from "../core/error.ts";
+import { EXIT } from "../core/exit-code.ts";
 import { DEFAULT_GUARD, type GuardSetting, parseGuardSetting } from "../core/guard-setting.ts";
 import { parseFolderName } from "../core/identifier.ts";
 import { DEVICE_NAME_LENGTH_MAX, FULL_SCAN_INTERVAL_MS } from "../core/limits.ts";
@@ -34,10 +36,6 @@ import { onInterruption } from "./interruption.ts";
 import { createOutput, type Output } from "./output.ts";
 import { count, createProgress, quoted } from "./progress.ts";
 import { isExposed, parseServerUrl } from "./server-url.ts";
-
-const EXIT_PROBLEMS = 3;
-const EXIT_HELD = 10;
-const EXIT_UNREACHABLE = 11;
 
 const DEFAULT_FOLDER = "default";
 const DAY_SECONDS = 86_400;
@@ -189,12 +187,12 @@ function ownDeviceName(): string {
 function exitCodeOf(outcome: RunOutcome): number {
   switch (outcome.end) {
     case "held":
-      return EXIT_HELD;
+      return EXIT.held;
     case "unreachable":
-      return EXIT_UNREACHABLE;
+      return EXIT.unreachable;
     case "in_sync":
     case "stopped":
-      return outcome.conflicts + outcome.problems > 0 ? EXIT_PROBLEMS : 0;
+      return outcome.conflicts + outcome.problems > 0 ? EXIT.problems : EXIT.done;
   }
 }
 
@@ -246,5 +244,5 @@ async function dryRun(
     `Nothing was changed: ${count(ops.length, "change")} to send, ` +
       `${count(transitions.length, "change")} to make here`,
   );
-  return 0;
+  return EXIT.done;
 }

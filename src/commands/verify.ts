@@ -2,13 +2,13 @@
  * `synced verify`: reads everything in a data directory and names all damage. Changes nothing; no
  * server may run on it meanwhile. Exit 0 clean, 4 damage found. Rules: I25, I27, I37.
  */
+
 import { resolve } from "node:path";
 import { defineCommand } from "citty";
 import { verifyDataDirectory } from "../../server.ts";
+import { EXIT } from "../core/exit-code.ts";
 import { commonFlags, textFlag } from "./flags.ts";
 import { createOutput, type Output } from "./output.ts";
-
-const EXIT_DAMAGE = 4;
 
 export const command = defineCommand({
   meta: { name: "verify", description: "Check a server's data directory for damage" },
@@ -22,10 +22,10 @@ export const command = defineCommand({
     output.event("verified", { data: args.data, findings: count });
     if (count === 0) {
       output.say(`"${args.data}" is sound`);
-      return 0;
+      return EXIT.done;
     }
     output.error(`"${args.data}" has ${count === 1 ? "1 finding" : `${count} findings`}`);
-    return EXIT_DAMAGE;
+    return EXIT.damage;
   },
 });
 
