@@ -9,11 +9,12 @@
 import { describe, expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
+import { EXIT } from "../src/core/exit-code.ts";
 
 const ROOT = join(import.meta.dir, "..");
 
 /** "./x.ts" of `import`, `export from` and `import()`. */
-const IMPORT = /(?:\bfrom|\bimport)\s*\(?\s*"([^"]+)"/g;
+const IMPORT = /(?:\bfrom|\bimport)\s*\(?\s*"([^"\s]+)"/g;
 
 /** Which folders or top-level files a folder may import. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
@@ -45,6 +46,42 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     "package.json",
   ],
   "cli.ts": ["src/commands", "src/core", "package.json"],
+};
+
+/** Which rooms of the same area a room may import, besides itself. */
+const ROOMS_MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
+  "src/client": ["apply", "connect", "folder", "plan", "post", "scan", "stage"],
+  "src/client/apply": ["folder", "scan", "stage"],
+  "src/client/connect": ["folder"],
+  "src/client/folder": [],
+  "src/client/plan": ["folder", "scan"],
+  "src/client/post": ["connect", "folder", "plan"],
+  "src/client/scan": ["folder"],
+  "src/client/stage": ["folder"],
+  "src/adapters": ["disk", "metadata", "objects", "runtime"],
+  "src/adapters/disk": ["runtime"],
+  "src/adapters/metadata": ["sqlite"],
+  "src/adapters/metrics": ["network"],
+  "src/adapters/network": ["disk", "runtime"],
+  "src/adapters/objects": ["metadata", "sqlite"],
+  "src/adapters/postgres": [],
+  "src/adapters/runtime": [],
+  "src/adapters/sqlite": [],
+  "src/adapters/state": ["sqlite"],
+  "src/adapters/watch": ["disk", "runtime"],
+};
+
+/** Which rooms or top-level files may import a package, with what is below its name. */
+const PACKAGES: Readonly<Record<string, readonly string[]>> = {
+  "@hono/node-server": ["src/adapters/network"],
+  chokidar: ["src/adapters/watch"],
+  citty: ["cli.ts", "src/commands"],
+  consola: ["src/commands"],
+  hono: ["src/adapters/metrics", "src/adapters/network", "src/http"],
+  ignore: ["src/core"],
+  postgres: ["src/adapters/postgres"],
+  "prom-client": ["src/adapters/metrics"],
+  zod: ["src/commands", "src/protocol"],
 };
 
 /** Time, chance, network and the runtime come through ports everywhere else. */
@@ -226,6 +263,11 @@ function areaOf(path: string): string {
   return first === "src" ? `src/${second}` : first;
 }
 
+/** The folder, or the top-level file itself. */
+function roomOf(path: string): string {
+  return path.includes("/") ? dirname(path) : path;
+}
+
 function importsOf(source: Source): string[] {
   return [...source.text.matchAll(IMPORT)].map((match) => match[1] ?? "");
 }
@@ -279,6 +321,66 @@ describe("the house", () => {
       }
     }
     expect(wrong).toEqual([]);
+  });
+
+  test("rooms import one way", () => {
+    const wrong = SHIPPED.flatMap((source) => {
+      const room = roomOf(source.path);
+      const area = areaOf(source.path);
+      return localImportsOf(source)
+        .filter((target) => areaOf(target) === area && roomOf(target) !== room)
+        .filter((target) => {
+          const name = roomOf(target).slice(area.length + 1);
+          return ROOMS_MAY_IMPORT[room]?.includes(name) !== true;
+        })
+        .map((target) => `${source.path} imports ${target}`);
+    });
+    expect(wrong).toEqual([]);
+  });
+
+  test("no file imports itself by way of others, not even for a type", () => {
+    const imports = new Map(SHIPPED.map((source) => [source.path, localImportsOf(source)]));
+    const done = new Set<string>();
+    const circles: string[] = [];
+    const walk = (path: string, above: readonly string[]): void => {
+      if (above.includes(path))
+        circles.push([...above.slice(above.indexOf(path)), path].join(" > "));
+      if (above.includes(path) || done.has(path)) return;
+      for (const target of imports.get(path) ?? []) walk(target, [...above, path]);
+      done.add(path);
+    };
+    for (const path of imports.keys()) walk(path, []);
+    expect(circles).toEqual([]);
+  });
+
+  test("a package is imported only in the rooms that it is for", () => {
+    const wrong = SHIPPED.flatMap((source) =>
+      importsOf(source)
+        .filter((specifier) => !/^(?:\.|(?:node|bun):|bun$)/.test(specifier))
+        .filter((specifier) => {
+          const [scope = "", name = ""] = specifier.split("/");
+          const rooms = PACKAGES[scope.startsWith("@") ? `${scope}/${name}` : scope];
+          return rooms?.includes(roomOf(source.path)) !== true;
+        })
+        .map((specifier) => `${source.path} imports ${specifier}`),
+    );
+    expect(wrong).toEqual([]);
+  });
+
+  test("names in .synced are written once", () => {
+    const names = /["'`]\.synced(?:\/[a-z.]*)?["'`]/;
+    const wrong = SHIPPED.filter(({ path }) => path !== "src/core/state-directory.ts").flatMap(
+      (source) => linesMatching(source, source.text, names),
+    );
+    expect(wrong.filter((line) => !/: (?:\*|\/\/|\/\*\*)/.test(line))).toEqual([]);
+  });
+
+  test("README's exit codes are the code's", () => {
+    const readme = readFileSync(join(ROOT, "README.md"), "utf8");
+    const [, table = ""] = /### Exit codes\n([\s\S]*?)\n#/.exec(readme) ?? [];
+    const rows = [...table.matchAll(/^\| ([0-9, ]+) \|/gm)].map((match) => match[1] ?? "");
+    const told = rows.flatMap((row) => row.split(", ").map(Number));
+    expect(told).toEqual(Object.values(EXIT));
   });
 
   test("relative imports name their file", () => {
