@@ -5,7 +5,8 @@
  * inside a transaction. `transaction` is durable when it returns (SQLite WAL with
  * synchronous=FULL): a base row that was written survives a power cut, so it must only be written
  * after the disk has what it says (I15). Calls outside a transaction are their own transaction.
- * Transactions do not nest, and no port call may be made inside one.
+ * Transactions do not nest, and no port call may be made inside one. What comes later never
+ * survives without what came before it.
  *
  * One row per node is the base plus its stamp. `local` and `remote` are sparse overlays over it: a
  * row only where that tree differs from the base. Every `put*`/`remove*` marks the node dirty;
@@ -103,9 +104,18 @@ export interface QuarantineGroup {
   readonly lastMs: number;
 }
 
+/**
+ * `full` is durable when it returns. `normal` leaves that to the next `full` one: a power cut may
+ * take it back, a kill does not. For what the next scan finds anew, and what is only shown (S11).
+ */
+export type Barrier = "full" | "normal";
+
 export interface StateStore {
-  /** @returns what `work` returns; rolls back when it throws. */
-  transaction<Result>(work: () => Result): Result;
+  /**
+   * @param barrier @default "full"
+   * @returns what `work` returns; rolls back when it throws.
+   */
+  transaction<Result>(work: () => Result, barrier?: Barrier): Result;
 
   readonly base: TreeView<BaseNode>;
   /** Base overlaid with what scans saw. */

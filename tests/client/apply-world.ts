@@ -19,7 +19,7 @@ import { reconcile } from "../../src/core/reconcile.ts";
 import type { Plan, Transition } from "../../src/core/transition.ts";
 import { pathOf } from "../../src/core/tree.ts";
 import type { FileSystemErrorCode } from "../../src/ports/filesystem.ts";
-import type { StateStore } from "../../src/ports/state-store.ts";
+import type { Barrier, StateStore } from "../../src/ports/state-store.ts";
 import type { PackObject } from "../../src/protocol/messages.ts";
 import { SimFileSystem } from "../sim/sim-filesystem.ts";
 import { SimRandom } from "../sim/sim-random.ts";
@@ -82,9 +82,9 @@ export class ApplyWorld extends ScanWorld {
     return new Proxy(this.store, {
       get: (target, key) => {
         if (key === "transaction") {
-          return (work: () => unknown) => {
+          return (work: () => unknown, barrier?: Barrier) => {
             this.onTransaction();
-            return target.transaction(work);
+            return target.transaction(work, barrier);
           };
         }
         const value: unknown = Reflect.get(target, key, target);

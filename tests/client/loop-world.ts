@@ -8,7 +8,7 @@ import { STANDING_KEY, type StandingValue } from "../../src/client/folder/standi
 import { runClient } from "../../src/client/run.ts";
 import type { FolderName } from "../../src/core/identifier.ts";
 import type { ClientEvent } from "../../src/ports/observer.ts";
-import type { StateStore } from "../../src/ports/state-store.ts";
+import type { Barrier, StateStore } from "../../src/ports/state-store.ts";
 import type { Transport } from "../../src/ports/transport.ts";
 import { NO_BUG } from "../sim/sim-bugs.ts";
 import { Scheduler, SimClock } from "../sim/sim-clock.ts";
@@ -62,6 +62,9 @@ export class LoopWorld {
   #turns = 0;
   #calls = 0;
   #lists = 0;
+  /** Transactions that are durable when they return, and single values, which are. */
+  barriers = 0;
+  #isInTransaction = false;
   #plans = 0;
   #planned = 0;
   #requests = 0;
@@ -142,6 +145,19 @@ export class LoopWorld {
           const dirty = store.dirty();
           this.#planned = Math.max(this.#planned, dirty.length);
           return dirty;
+        },
+        transaction: <Result>(work: () => Result, barrier?: Barrier): Result => {
+          if (barrier !== "normal") this.barriers++;
+          this.#isInTransaction = true;
+          try {
+            return store.transaction(work, barrier);
+          } finally {
+            this.#isInTransaction = false;
+          }
+        },
+        setValue: (key: string, value: unknown) => {
+          if (!this.#isInTransaction) this.barriers++;
+          store.setValue(key, value);
         },
         // A plan is judged by how many files there are.
         baseFileCount: () => {

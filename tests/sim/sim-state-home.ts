@@ -6,7 +6,7 @@
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { openDatabase } from "../../src/adapters/state/schema.ts";
 import { openStateStore, stateStoreIn } from "../../src/adapters/state/store.ts";
-import type { StateStore, StateStoreHome } from "../../src/ports/state-store.ts";
+import type { Barrier, StateStore, StateStoreHome } from "../../src/ports/state-store.ts";
 import { Killed } from "./sim-filesystem.ts";
 
 /** What a planted bug puts between the engine and the store. */
@@ -197,10 +197,10 @@ export class SimStateHome implements StateStoreHome {
         const isWrite = WRITE.test(String(key));
         const guarded =
           key === "transaction"
-            ? (work: () => unknown) => {
+            ? (work: () => unknown, barrier?: Barrier) => {
                 this.#enter("transaction");
                 this.#file.writes++;
-                return target.transaction(work);
+                return target.transaction(work, barrier);
               }
             : key === "close"
               ? check

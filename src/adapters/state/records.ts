@@ -11,6 +11,7 @@ import type { NodeId } from "../../core/identifier.ts";
 import { CURSORS_RECENT_MAX } from "../../core/limits.ts";
 import { parseManifestObject } from "../../core/manifest.ts";
 import type {
+  Barrier,
   Binding,
   Birth,
   ConflictCopy,
@@ -36,6 +37,7 @@ export class StateDatabase {
   readonly #results = new Map<string, readonly unknown[]>();
   readonly #reads: ReadTurn | undefined;
   #inTransaction = false;
+  #barrier: Barrier = "full";
   protected readonly isOwner: boolean;
   #hasFailed = false;
 
@@ -65,10 +67,11 @@ export class StateDatabase {
     }
   }
 
-  transaction<Result>(work: () => Result): Result {
+  transaction<Result>(work: () => Result, barrier: Barrier = "full"): Result {
     assert(!this.#inTransaction, "transactions do not nest");
     this.guarded(() => {
       this.#reads?.end();
+      this.#setBarrier(barrier);
       this.#database.exec("BEGIN IMMEDIATE");
     });
     this.#inTransaction = true;
@@ -85,8 +88,8 @@ export class StateDatabase {
   }
 
   /** Runs several statements as one: in the caller's transaction, or in one of their own. */
-  protected together<Result>(work: () => Result): Result {
-    return this.#inTransaction ? work() : this.transaction(work);
+  protected together<Result>(work: () => Result, barrier: Barrier = "full"): Result {
+    return this.#inTransaction ? work() : this.transaction(work, barrier);
   }
 
   protected run(sql: string, ...values: SQLInputValue[]): number {
@@ -94,6 +97,7 @@ export class StateDatabase {
       // What is written on its own is durable when it returns.
       this.#reads?.end();
       this.#results.clear();
+      if (!this.#inTransaction) this.#setBarrier("full");
       return Number(this.#statement(sql).run(...values).changes);
     });
   }
@@ -133,6 +137,12 @@ export class StateDatabase {
     return statement;
   }
 
+  #setBarrier(barrier: Barrier): void {
+    if (this.#barrier === barrier) return;
+    this.#database.exec(`PRAGMA synchronous = ${barrier}`);
+    this.#barrier = barrier;
+  }
+
   #rollback(): void {
     this.#results.clear();
     try {
@@ -155,9 +165,9 @@ export class StateRecords extends StateDatabase {
   /** JSON by key, as in the table: a cycle asks for the same few again and again. */
   readonly #values = new Map<string, string | undefined>();
 
-  override transaction<Result>(work: () => Result): Result {
+  override transaction<Result>(work: () => Result, barrier?: Barrier): Result {
     try {
-      return super.transaction(work);
+      return super.transaction(work, barrier);
     } catch (error) {
       this.#values.clear();
       throw error;
@@ -213,17 +223,19 @@ export class StateRecords extends StateDatabase {
   }
 
   setProblem(path: string, problem: Problem | undefined): void {
-    if (problem === undefined) {
-      this.dirtyChanges += this.run("DELETE FROM problem WHERE path = ?1", path);
-      return;
-    }
-    this.run(
-      `INSERT INTO problem (path, code, message) VALUES (?1, ?2, ?3)
-        ON CONFLICT (path) DO UPDATE SET code = excluded.code, message = excluded.message`,
-      path,
-      problem.code,
-      problem.message,
-    );
+    this.together(() => {
+      if (problem === undefined) {
+        this.dirtyChanges += this.run("DELETE FROM problem WHERE path = ?1", path);
+        return;
+      }
+      this.run(
+        `INSERT INTO problem (path, code, message) VALUES (?1, ?2, ?3)
+          ON CONFLICT (path) DO UPDATE SET code = excluded.code, message = excluded.message`,
+        path,
+        problem.code,
+        problem.message,
+      );
+    }, "normal");
   }
 
   clearProblemsBelow(path: string): void {

@@ -16,7 +16,7 @@ import {
   samePlace,
 } from "../../core/node.ts";
 import type { TreeView } from "../../core/tree.ts";
-import type { StateStore } from "../../ports/state-store.ts";
+import type { Barrier, StateStore } from "../../ports/state-store.ts";
 import { NodeRows, type OverlayRow } from "./cache.ts";
 import {
   agrees,
@@ -99,9 +99,9 @@ class SqliteStateStore extends StateRecords implements StateStore {
     return row?.deleted === false ? row : undefined;
   });
 
-  override transaction<Result>(work: () => Result): Result {
+  override transaction<Result>(work: () => Result, barrier?: Barrier): Result {
     try {
-      return super.transaction(work);
+      return super.transaction(work, barrier);
     } catch (error) {
       this.#rows.clear();
       throw error;

@@ -30,7 +30,7 @@ export function countQuarantineScan({ store }: Pick<ApplyPorts, "store">): void 
   const waiting = store.quarantine().filter(({ scans }) => scans < SCANS_MIN);
   store.transaction(() => {
     for (const entry of waiting) store.putQuarantine({ ...entry, scans: entry.scans + 1 });
-  });
+  }, "normal");
 }
 
 /**

@@ -38,14 +38,15 @@ export class Standing {
   /** Writes only what is new, so that a folder at rest writes nothing. */
   set({ state, head, reason = null }: FolderStanding): void {
     const { store, clock, observer } = this.#ports;
-    const told = this.#told;
-    if (told?.state === state && told.head === head && told.reason === reason) return;
+    const before = this.#told;
+    if (before?.state === state && before.head === head && before.reason === reason) return;
     const lastSyncMs =
       state === "in_sync"
         ? clock.now()
-        : (told?.lastSyncMs ?? lastSyncOf(store.value(STANDING_KEY)));
-    this.#told = { state, head, lastSyncMs, reason };
-    store.setValue(STANDING_KEY, this.#told);
+        : (before?.lastSyncMs ?? lastSyncOf(store.value(STANDING_KEY)));
+    const told = { state, head, lastSyncMs, reason };
+    this.#told = told;
+    store.transaction(() => store.setValue(STANDING_KEY, told), "normal");
     if (state !== "in_sync") return;
     const seq = store.cursor()?.seq ?? 0;
     observer.emit({ event: "in_sync", seq, files: store.baseFileCount() });

@@ -275,6 +275,7 @@ export class Draft implements TreeView<LocalNode> {
     ready: ReadonlySet<NodeId>,
   ): void {
     const store = this.#store;
+    // What a power cut takes back of it, the scan of the next start finds anew.
     store.transaction(() => {
       for (const [id, farewell] of gone) {
         if (farewell === "forget") store.forget(id);
@@ -287,7 +288,7 @@ export class Draft implements TreeView<LocalNode> {
         for (const { digest, bytes } of change.objects ?? []) store.putManifest(digest, bytes);
         store.putLocal(change.node);
       }
-    });
+    }, "normal");
     this.#written += gone.size + doomed.size;
     for (const id of gone.keys()) this.#gone.delete(id);
     for (const id of ready) {
