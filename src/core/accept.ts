@@ -1,7 +1,7 @@
 /**
- * What an accepted op becomes: its event, from the op and the node's state before it. Rules: L5,
- * O2. The server decides with it; the op's author foresees with it what the log says, and the hash
- * chain tells whether it foresaw right.
+ * Turns an accepted op into its event, given the node's state before it. The server uses this to
+ * decide. The author of the op uses it to foresee the event; the hash chain then shows whether it
+ * foresaw right. Rules: L5, O2.
  */
 import type { HashedEvent } from "./canonical.ts";
 import { assert } from "./error.ts";
@@ -9,7 +9,7 @@ import type { BatchId, DeviceId } from "./identifier.ts";
 import type { Place, RemoteNode, Sequence } from "./node.ts";
 import type { Op } from "./op.ts";
 
-/** What an event has beside its op. */
+/** The fields of an event that do not come from its op. */
 export interface EventHeader {
   readonly seq: Sequence;
   readonly time: string;
@@ -19,7 +19,7 @@ export interface EventHeader {
   readonly approval?: string | undefined;
 }
 
-/** @param current the node before the op, tombstones too; a `create` needs none. */
+/** @param current the node before the op, also if it is a tombstone; a `create` needs none. */
 export function acceptedEvent(
   op: Op,
   current: RemoteNode | undefined,

@@ -1,11 +1,11 @@
 /**
- * What the base may say, aspect by aspect. Rules: S6, R1, I15.
+ * Says what the base may become, aspect by aspect. Rules: S6, R1, I15.
  *
  * The base is the common past of this disk and the log. Each aspect of it (parent, name, bytes,
- * executable bit, modification time) moves on by itself, and only to what this disk durably held.
- * Were the whole node taken over because one aspect agrees, the other aspects would claim what the
- * disk never held, and what it does hold would pass for its user's edit: somebody else's change
- * would be undone.
+ * executable bit, modification time) advances on its own, and only to a value that this disk
+ * durably held. Suppose one aspect agrees and the base took over the whole node. For the other
+ * aspects it would then claim values that the disk never held. The disk's real values would pass
+ * for an edit by its user, and posting that edit would undo another person's change.
  */
 import type { Event } from "./event.ts";
 import {
@@ -21,10 +21,10 @@ import {
 type Agreed = Omit<BaseNode, "identity" | "stamp">;
 
 /**
- * The base after an op of this device became that event: what the op was about was on this disk
- * when it was posted.
+ * Moves the base on after an op of this device became `event`. It takes over only what the op set,
+ * because this disk held exactly that when the op was posted.
  *
- * @returns undefined where nothing is known of the other aspects, or the node is deleted.
+ * @returns undefined if the node is deleted, or if nothing is known of its other aspects.
  */
 export function baseAfterOwn(base: Agreed | undefined, event: Event): Agreed | undefined {
   const { node: id, parent, name, content, seq, kind } = event;
@@ -41,11 +41,11 @@ export function baseAfterOwn(base: Agreed | undefined, event: Event): Agreed | u
 }
 
 /**
- * The base after each aspect that is the same on both sides was taken over. A version goes with the
- * last aspect that it covers.
+ * Lets the base take over each aspect in which local and remote are the same. A version is taken
+ * over together with the last aspect that it covers.
  *
- * @param local what this disk durably holds.
- * @returns `base` itself where nothing is to be taken over.
+ * @param local a state that this disk durably holds.
+ * @returns `base` itself if there is nothing to take over.
  */
 export function baseAfterAgreement<Base extends Agreed>(
   base: Base,

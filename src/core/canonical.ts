@@ -41,7 +41,10 @@ export function eventHash(previousHash: Digest, event: HashedEvent): Digest {
   return sha256(bytes);
 }
 
-/** What stands before the first event: no two logs share it. */
+/**
+ * The hash that precedes the first event. It covers server, folder and epoch, so no two logs share
+ * it.
+ */
 export function genesisHash(log: {
   readonly server: ServerId;
   readonly folder: FolderName;
@@ -50,7 +53,9 @@ export function genesisHash(log: {
   return sha256(`synced log 1\n${log.server}\n${log.folder}\n${log.epoch}\n`);
 }
 
-/** Tells whether a retry under the same op id proposes the same. Rules: O1. */
+/**
+ * A digest of what the op proposes. A retry under the same op id must have the same one. Rules: O1.
+ */
 export function opBodyDigest(op: Op): Digest {
   const { kind, node } = op;
   switch (op.kind) {

@@ -2,18 +2,19 @@
  * Chunker: cuts bytes into content-defined chunks.
  * Rules: C1.
  *
- * FastCDC (Xia et al., "FastCDC: a Fast and Efficient Content-Defined Chunking Approach for Data
- * Deduplication", USENIX ATC 2016; "The Design of Fast Content-Defined Chunking", IEEE TPDS 2020):
- * a gear hash, no judging before the minimum, normalised chunking (a stricter mask before the
- * average, a looser one after it). Two deviations: the hash is warmed with the 32 bytes before the
- * minimum, so that a candidate is a function of the bytes before it, wherever the chunk began; and
- * bytes are rolled one by one, which is fast enough (over 1.5 GB/s: tests/bench/chunker.bench.ts).
+ * The algorithm is FastCDC (Xia et al., "FastCDC: a Fast and Efficient Content-Defined Chunking
+ * Approach for Data Deduplication", USENIX ATC 2016; "The Design of Fast Content-Defined Chunking",
+ * IEEE TPDS 2020): a gear hash, no test for a cut before the minimum size, and normalised chunking
+ * (a stricter mask before the average size, a looser one after it). It deviates from the papers in
+ * two ways. The hash is warmed with the 32 bytes before the minimum, so that whether a byte can end
+ * a chunk depends only on the bytes before it, wherever the chunk began. And bytes are rolled one
+ * by one, because that is fast enough (over 1.5 GB/s: tests/bench/chunker.bench.ts).
  */
 import { sha256 } from "./digest.ts";
 import { assert, SyncedError } from "./error.ts";
 import { OBJECT_SIZE_BYTES_MAX } from "./limits.ts";
 
-/** A property of the folder: two devices with different profiles would share no chunk. */
+/** Belongs to the folder, because two devices with different profiles would share no chunk. */
 export interface ChunkerProfile {
   readonly minBytes: number;
   readonly averageBytes: number;
@@ -22,9 +23,9 @@ export interface ChunkerProfile {
 
 /** A 32-bit gear hash forgets a byte after 32 shifts. */
 const WINDOW_BYTES = 32;
-/** How many bits the masks differ from the average's: level 2 of the paper. */
+/** By how many bits the two masks differ from the average's mask: level 2 of the paper. */
 const NORMALISATION_BITS = 2;
-/** The looser mask must keep some bits. */
+/** Keeps some bits in the looser mask. */
 const SPREAD_BYTES_MIN = 64;
 
 /**
@@ -44,7 +45,10 @@ export function parseChunkerProfile(profile: ChunkerProfile): ChunkerProfile {
   return { minBytes, averageBytes, maxBytes };
 }
 
-/** Cuts for one profile. Holds no state between cuts, so one may serve many files at once. */
+/**
+ * Cuts for one profile. It keeps no state between cuts, so one chunker may serve many files at
+ * once.
+ */
 export class Chunker {
   readonly profile: ChunkerProfile;
   readonly #strictMask: number;
@@ -59,14 +63,14 @@ export class Chunker {
   }
 
   /**
-   * Finds the end of the chunk that begins at `start`. Where it is depends on the chunk's bytes
-   * only, not on how much of the file the buffer holds. With `maxBytes` or more there is always an
-   * answer, so a buffer of several times that is read once; a smaller one is scanned anew at each
-   * call.
+   * Finds the end of the chunk that begins at `start`. The result depends only on the chunk's
+   * bytes, not on how much of the file the buffer holds. Given `maxBytes` or more it always finds
+   * one, so a caller reads several times that much at once. After an answer of 0 the same bytes are
+   * scanned again at the next call.
    *
    * @param buffer holds the file's next bytes in [start, end); it is neither kept nor copied.
-   * @param isLast true where the file ends at `end`.
-   * @returns the offset in `buffer` just behind the chunk, or 0 where more bytes are needed to tell
+   * @param isLast true if the file ends at `end`.
+   * @returns the offset in `buffer` just behind the chunk, or 0 if more bytes are needed to tell
    * (and for an empty rest).
    */
   cut(buffer: Uint8Array, start: number, end: number, isLast: boolean): number {
@@ -86,7 +90,10 @@ export class Chunker {
   }
 }
 
-/** The top bits of a gear hash see the most bytes: the lowest only the last one. */
+/**
+ * A mask of the hash's top bits, because those depend on the most bytes; the lowest bit depends on
+ * the last byte alone.
+ */
 function highBits(count: number): number {
   return (0xffffffff << (32 - count)) | 0;
 }
@@ -96,8 +103,8 @@ function roll(hash: number, buffer: Uint8Array, index: number): number {
 }
 
 /**
- * @returns the offset behind the first byte of [from, to) at which the hash has no bit of the mask,
- * or 0.
+ * @returns the offset behind the first byte of [from, to) at which the hash has none of the mask's
+ * bits, or 0 if there is no such byte.
  */
 function seek(buffer: Uint8Array, from: number, to: number, mask: number): number {
   let hash = 0;

@@ -1,7 +1,7 @@
 /**
- * Conflict names: what a losing file is called, and one that was recovered.
- * Rules: R13, D15. A function of its arguments alone, so that a retry, or another device, finds the
- * same name.
+ * Names for conflict copies and for recovered files.
+ * Rules: R13, D15. A name depends on the arguments alone, so a retry, or another device, finds the
+ * same one.
  */
 import { DEVICE_NAME_LENGTH_MAX, NAME_BYTES_MAX } from "./limits.ts";
 import { utf8LengthBytes } from "./path.ts";
@@ -12,17 +12,17 @@ export interface ConflictNameSource extends MarkedNameSource {
 }
 
 export interface MarkedNameSource {
-  /** The legal name that is lost. */
+  /** The name that the file loses; it is legal. */
   readonly name: string;
-  /** The file's mtime; undefined for what has none. */
+  /** The file's mtime; undefined for an entry that has none. */
   readonly mtimeNs: string | undefined;
-  /** The file's SHA-256, a symlink's target's SHA-256, a directory's node id. */
+  /** The file's SHA-256, the SHA-256 of a symlink's target, or a directory's node id. */
   readonly hash6Source: string;
-  /** 0 at first; the next one where the name is taken by other bytes. */
+  /** Begins at 0; the caller tries the next number if other bytes have the name. */
   readonly attempt: number;
 }
 
-/** What comes behind the last dot is an extension only up to this length; else it is prose. */
+/** If the text behind the last dot is longer than this, it is not taken for an extension. */
 const EXTENSION_BYTES_MAX = 64;
 
 /** @returns a legal name: `name (conflict DEVICE YYYY-MM-DD HASH6).ext`, at most 255 bytes. */
@@ -57,7 +57,10 @@ function splitExtension(name: string): { stem: string; extension: string } {
   return { stem: name.slice(0, dot), extension };
 }
 
-/** Control and format characters, lone surrogates, and what some file system or N3 refuses. */
+/**
+ * Control and format characters, lone surrogates, and characters that N3 or some file system
+ * refuses.
+ */
 const UNFIT = /[\p{Cc}\p{Cf}\p{Cs}\uFFFE\uFFFF/\\:*?"<>|]/gu;
 
 function plainDeviceName(device: string): string {
@@ -67,7 +70,8 @@ function plainDeviceName(device: string): string {
 }
 
 /**
- * The longest beginning of the text that has at most that many bytes and ends between code points.
+ * @returns the longest beginning of the text that fits into so many bytes and ends between two code
+ * points.
  */
 function cutToBytes(text: string, lengthBytesMax: number): string {
   if (utf8LengthBytes(text) <= lengthBytesMax) return text;
@@ -85,12 +89,12 @@ const DAY_NS = 86_400n * 1_000_000_000n;
 /** Days from 0000-03-01, where an era of 400 years begins, to 1970-01-01. */
 const DAYS_TO_1970 = 719_468;
 const DAYS_PER_ERA = 146_097;
-/** 0000-01-01 and 9999-12-31: what four digits can say. */
+/** 0000-01-01 and 9999-12-31, because the name has four digits for the year. */
 const DAY_MIN = -719_528;
 const DAY_MAX = 2_932_896;
 
 /**
- * The UTC date of an mtime. Written out because core may not name Date. Source: Howard Hinnant,
+ * The UTC date of an mtime, computed here because core may not use Date. Source: Howard Hinnant,
  * "chrono-Compatible Low-Level Date Algorithms", civil_from_days.
  */
 function dateOf(mtimeNs: string | undefined): string {
@@ -116,7 +120,7 @@ function dateOf(mtimeNs: string | undefined): string {
 
 function dayOf(mtimeNs: string): number {
   const ns = BigInt(mtimeNs);
-  // Division of bigints rounds towards zero; the evening before 1970 is day -1.
+  // Division of bigints rounds towards zero, but the evening before 1970 belongs to day -1.
   const day = ns / DAY_NS - (ns < 0n && ns % DAY_NS !== 0n ? 1n : 0n);
   return Number(day);
 }

@@ -1,6 +1,4 @@
-/**
- * SHA-256 digests: the names of chunks and manifests. The only core file that may name node:crypto.
- */
+/** SHA-256 digests, which name chunks and manifests. No other core file may import node:crypto. */
 import { createHash } from "node:crypto";
 import type { Brand } from "./brand.ts";
 import { assert, SyncedError } from "./error.ts";
@@ -40,7 +38,7 @@ export function sha256(bytes: Uint8Array | string): Digest {
   return createHash("sha256").update(bytes).digest("hex") as Digest;
 }
 
-/** A streaming SHA-256. `digest()` ends it. */
+/** A streaming SHA-256. After `digest()` it cannot be used any more. */
 export class Sha256 {
   readonly #hash = createHash("sha256");
 
@@ -54,5 +52,5 @@ export class Sha256 {
   }
 }
 
-/** The digest of no bytes: the content of every empty file, stored nowhere. */
+/** The digest of no bytes. Every empty file has this content, and no store keeps it. */
 export const EMPTY_DIGEST = sha256("");

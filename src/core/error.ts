@@ -1,6 +1,6 @@
 /**
- * One error class and one table of codes: meaning, exit code, HTTP status. A code never changes
- * meaning. Rules: H1. The titles of HTTP problems come from here.
+ * One error class and one table of codes, with meaning, exit code and HTTP status. A code never
+ * changes its meaning. HTTP problems take their titles from here. Rules: H1.
  */
 
 import { EXIT, type ExitCode } from "./exit-code.ts";
@@ -8,11 +8,11 @@ import { EXIT, type ExitCode } from "./exit-code.ts";
 interface ErrorKind {
   /** The problem's title: sentence case, no period. */
   readonly title: string;
-  /** For HTTP answers. */
+  /** The status of an HTTP answer with this problem. */
   readonly httpStatus: number;
-  /** For commands that end with this error. */
+  /** The exit code of a command that ends with this error. */
   readonly exitCode: ExitCode;
-  /** True where the same call may succeed later without a person's help. */
+  /** True if the same call may succeed later without a person's help. */
   readonly retriable: boolean;
 }
 
@@ -121,12 +121,12 @@ export const ERROR_KINDS = {
 export type ErrorCode = keyof typeof ERROR_KINDS;
 
 export interface ErrorDetails {
-  /** The path concerned, relative to the folder or absolute, as the person knows it. */
+  /** The path that failed, relative to the folder or absolute, as the person knows it. */
   readonly path?: string;
   readonly cause?: unknown;
-  /** What a program needs beside the message, for problem+json extension members. */
+  /** Values for programs, sent as extension members of problem+json. */
   readonly extensions?: Readonly<Record<string, unknown>>;
-  /** How long the server asks to be left alone. */
+  /** For how long the server asks not to be called. */
   readonly retryAfterMs?: number | undefined;
 }
 
@@ -150,7 +150,7 @@ export class SyncedError extends Error {
   }
 }
 
-/** Crashes on a broken invariant; stays on in production. */
+/** Crashes on a broken invariant, in production too. */
 export function assert(condition: unknown, claim: string): asserts condition {
   if (!condition) throw new Error(`Broken invariant: ${claim}`);
 }

@@ -1,7 +1,7 @@
 /**
- * Events: ops that the server accepted and ordered. An event carries the node's whole state after
- * it, so a fold never needs to look back, and history at any seq is "the node's last event up to
- * there". Rules: L1-L6.
+ * Events are ops that the server accepted and ordered. An event carries the node's whole state
+ * after it. So a fold never looks back, and the state at any seq is the node's last event up to
+ * that seq. Rules: L1-L6.
  */
 import type { Digest } from "./digest.ts";
 import type { BatchId, DeviceId, Epoch, NodeId, OpId } from "./identifier.ts";
@@ -11,34 +11,40 @@ export type EventKind = "create" | "modify" | "move" | "delete";
 
 export interface Event extends Place {
   readonly seq: Sequence;
-  /** The server's clock, RFC 3339 with milliseconds in UTC. For people; orders nothing. */
+  /**
+   * From the server's clock: RFC 3339 with milliseconds, in UTC. Only people read it; it orders
+   * nothing.
+   */
   readonly time: string;
   readonly device: DeviceId;
   readonly opId: OpId;
   readonly batch: BatchId;
-  /** True on the last event of a group; a group is never split across pages, folds or cycles. */
+  /** True on the last event of a group. Pages, folds and cycles never split a group. */
   readonly groupEnd: boolean;
   readonly kind: EventKind;
   readonly node: NodeId;
-  /** State after the event; after a `delete` the last state before it. */
+  /** The state after the event; after a `delete`, the last state before it. */
   readonly content: Content;
-  /** The versions that the op was based on; 0 where the node was new. */
+  /** The versions that the op was based on; 0 if the node was new. */
   readonly baseContent: Sequence;
   readonly basePlace: Sequence;
   readonly conflictOf?: ConflictOrigin;
-  /** The id of the held change that a person let through; receivers then let it through too. */
+  /** The id of the held change that a person approved. Receivers let it through because of this. */
   readonly approval?: string;
   readonly previousHash: Digest;
   readonly hash: Digest;
 }
 
-/** An event as served: with what people and small-file receivers want, outside the hash chain. */
+/** An event as the server hands it out. The added fields are outside the hash chain. */
 export interface ServedEvent extends Event {
   /** The node's full path after the event (before it, for a delete). */
   readonly path: string;
   /** The full path before a move. */
   readonly from?: string;
-  /** A small file's bytes in base64, verified by `content.sha256`; only when asked for. */
+  /**
+   * A small file's bytes in base64, sent only if asked for; the receiver checks them against
+   * `content.sha256`.
+   */
   readonly inline?: string;
 }
 

@@ -1,6 +1,6 @@
 /**
- * The exit codes of all commands. A code never changes meaning; README's table is checked against
- * this one.
+ * The exit codes of all commands. A code never changes its meaning. A test compares README's table
+ * with this one.
  */
 export const EXIT = {
   done: 0,
@@ -8,16 +8,18 @@ export const EXIT = {
   failed: 1,
   /** The command line, a name or a token is not valid. */
   usage: 2,
-  /** Finished, with conflicts or problems; not in sync; different. */
+  /**
+   * The command finished with conflicts or problems, or found the folder not in sync or different.
+   */
   problems: 3,
   damage: 4,
-  /** A person has to look at it. */
+  /** A person has to look at a held change or a halted folder. */
   held: 10,
   unreachable: 11,
-  /** Not a synced server, another one than before, or of another protocol. */
+  /** Not a synced server, another server than before, or another protocol. */
   wrongServer: 12,
   unauthorised: 13,
-  /** Port, data directory or folder cannot be used. */
+  /** The port, the data directory or the folder cannot be used. */
   unusable: 14,
   /** EX_TEMPFAIL of sysexits.h: another process already syncs this folder. */
   inUse: 75,

@@ -1,10 +1,10 @@
-/** The fold of a log: what a node is after an event. Rules: L5, O2. */
+/** The fold of a log: computes what a node is after an event. Rules: L5, O2. */
 import type { Event } from "./event.ts";
 import type { RemoteNode } from "./node.ts";
 
 /**
- * The node's whole state after the event. An event that leaves a version alone carries it as the
- * base that it was made on, so nothing else has to be looked at.
+ * The node's whole state after the event. If the event leaves a version alone, it carries that
+ * version as its base, so no earlier event is needed.
  */
 export function foldEvent(event: Event): RemoteNode {
   const { node, parent, name, content, seq, kind } = event;

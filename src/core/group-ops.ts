@@ -2,12 +2,13 @@
  * Puts a plan's ops into groups, in an order in which the server can accept them. Rules: R14, O3,
  * O4.
  *
- * The ops of one node are a unit. A unit needs another when its parent is created or moved there,
- * when the node that the log has at its place has to leave, or when it deletes a directory whose
- * children leave in it. Units that contend for one place are bound both ways, so that a swap, a
- * chain of renames or a file that takes a directory's name is one group. Strongly connected units
- * are one group (Tarjan, "Depth-first search and linear graph algorithms", 1972; it yields them in
- * dependency order). A unit whose need has no ops in this plan waits for a later plan.
+ * The ops of one node are a unit. A unit needs another unit in three cases: that unit creates or
+ * moves its parent; the log has that unit's node at its place, so that node has to leave; or it
+ * deletes a directory whose children leave in that unit. If two units contend for one place, each
+ * needs the other. So a swap, a chain of renames, or a file that takes a directory's name becomes
+ * one group. Units that are strongly connected form one group (Tarjan, "Depth-first search and
+ * linear graph algorithms", 1972, which yields them in dependency order). A unit waits for a later
+ * plan if it needs a node that has no ops in this one.
  */
 
 import { type NodeId, ROOT_ID } from "./identifier.ts";
@@ -23,7 +24,7 @@ export interface GroupingInput {
 
 export interface Grouping {
   readonly groups: readonly (readonly OpDraft[])[];
-  /** Units that cannot be posted because a rotation of names is longer than a group may be. */
+  /** Units that cannot be posted, because their rotation of names is longer than a group may be. */
   readonly oversized: readonly NodeId[];
 }
 
@@ -31,7 +32,7 @@ export function groupOps(input: GroupingInput): Grouping {
   const ops = withoutWaiting(input);
   const bound = stronglyConnected(edges({ ops, remote: input.remote }, true));
   const fits = bound.every((units) => sizeOf(ops, units) <= OPS_PER_GROUP_MAX);
-  // A chain that is too long for one group is still a chain: one group a link, from its free end.
+  // A chain that is too long for one group can still be posted link by link, from its free end.
   const components = fits ? bound : stronglyConnected(edges({ ops, remote: input.remote }, false));
   const groups: (readonly OpDraft[])[] = [];
   const oversized: NodeId[] = [];
@@ -52,7 +53,8 @@ function sizeOf(ops: GroupingInput["ops"], units: readonly NodeId[]): number {
 }
 
 /**
- * Removes units that need a node which is not in the log and not in this plan, until none is left.
+ * Removes units that need a node which is neither in the log nor in this plan. Repeats until none
+ * is left.
  */
 function withoutWaiting(input: GroupingInput): ReadonlyMap<NodeId, readonly OpDraft[]> {
   const ops = new Map(input.ops);
@@ -81,9 +83,9 @@ function withoutWaiting(input: GroupingInput): ReadonlyMap<NodeId, readonly OpDr
 
 interface Need {
   readonly id: NodeId;
-  /** False: nothing in this plan makes it so. */
+  /** False if nothing in this plan meets the need. */
   readonly met: boolean;
-  /** The two contend for one place. */
+  /** True if the two units contend for one place. */
   readonly contends: boolean;
 }
 
@@ -119,8 +121,8 @@ function needsOf(id: NodeId, { ops, remote }: GroupingInput): readonly Need[] {
 }
 
 /**
- * Where the log has `parent` below `id`, moving `id` there would be a cycle until what lies between
- * has moved out.
+ * The log may have `parent` below `id`. Then moving `id` there makes a cycle until a node between
+ * them has moved out.
  */
 function movesOutOf(id: NodeId, parent: NodeId, { ops, remote }: GroupingInput): readonly Need[] {
   const between: Need[] = [];
@@ -134,7 +136,7 @@ function movesOutOf(id: NodeId, parent: NodeId, { ops, remote }: GroupingInput):
   return between.length > 0 ? between : [{ id: parent, met: false, contends: false }];
 }
 
-/** It gives up the place that the log has it at. */
+/** True if the unit frees the place that the log has the node at. */
 function leaves(ops: readonly OpDraft[] | undefined): boolean {
   return ops?.some((op) => op.kind === "delete" || op.kind === "move") ?? false;
 }
@@ -145,7 +147,7 @@ function isRoot(id: NodeId): boolean {
 
 type Edges = ReadonlyMap<NodeId, ReadonlySet<NodeId>>;
 
-/** From each unit to those that must be accepted before it, or with it. */
+/** Edges lead from each unit to the units that must be accepted before it or together with it. */
 function edges(input: GroupingInput, bindContenders: boolean): Edges {
   const result = new Map<NodeId, Set<NodeId>>();
   for (const id of input.ops.keys()) result.set(id, new Set());
@@ -158,7 +160,10 @@ function edges(input: GroupingInput, bindContenders: boolean): Edges {
   return result;
 }
 
-/** Tarjan's algorithm, iterative: a folder may hold a chain longer than the call stack. */
+/**
+ * Tarjan's algorithm without recursion, because a chain in a folder may be longer than the call
+ * stack.
+ */
 function stronglyConnected(graph: Edges): readonly (readonly NodeId[])[] {
   const index = new Map<NodeId, number>();
   const low = new Map<NodeId, number>();

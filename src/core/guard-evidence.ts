@@ -1,6 +1,6 @@
 /**
- * What tells honest work from an accident, where many files go at once. Rules: G6, G8, G10-G12.
- * Pure.
+ * Evidence that tells honest work from an accident when many files go at once. Pure. Rules: G6, G8,
+ * G10-G12.
  */
 import { type NodeId, ROOT_ID } from "./identifier.ts";
 import {
@@ -12,26 +12,31 @@ import {
 import type { NodeState } from "./node.ts";
 import type { TreeView } from "./tree.ts";
 
-/** A file or symlink that goes, as the base has it. */
+/** A file or symlink that is deleted, as the base has it. */
 export interface Loss {
   readonly name: string;
-  /** The directories above it, the root first. */
+  /** The directories above it, beginning with the root. */
   readonly above: readonly NodeId[];
 }
 
-/** What is known of the side that deletes. */
+/** Facts about the side that deletes. */
 export interface Witness {
-  /** The tree of the side on which the files are gone. */
+  /** The tree of that side, in which the files are gone. */
   readonly tree: TreeView;
-  /** Its user was seen to take the file away: no lost disk, no missed change looks like that. */
+  /**
+   * True if the user was seen taking the file away. A lost disk or a missed change never looks so.
+   */
   wasSeenGoing(id: NodeId): boolean;
-  /** Whoever deletes it made it, too. */
+  /** True if the device that deletes the node also made it. */
   wasMadeByDeleter(id: NodeId): boolean;
-  /** How long ago a node was made; undefined where it was long ago, or is not known. */
+  /** How long ago a node was made; undefined if that was long ago or is not known. */
   ageMs(id: NodeId): number | undefined;
 }
 
-/** @returns what tells the loss that a file's going is; undefined for what is no such loss. */
+/**
+ * @returns a function that describes the loss when a node is deleted. It gives undefined for a
+ * directory and for a node that the base does not have.
+ */
 export function deletionsOf(base: TreeView): (id: NodeId) => Loss | undefined {
   const chains = new Map<NodeId, readonly NodeId[]>([[ROOT_ID, [ROOT_ID]]]);
   const chainOf = (directory: NodeId, depth: number): readonly NodeId[] => {
@@ -44,29 +49,30 @@ export function deletionsOf(base: TreeView): (id: NodeId) => Loss | undefined {
   };
   return (id) => {
     const node = base.get(id);
-    // What the two sides never agreed on is nobody's loss: an earlier version that gives way.
+    // Only the base counts: an entry on which the two sides never agreed is nobody's loss.
     if (node === undefined || node.content.kind === "directory") return undefined;
     return { name: node.name, above: chainOf(node.parent, 0) };
   };
 }
 
-/** Deeper than any legal tree. */
+/** No legal tree is so deep. */
 const DEPTH_MAX = 512;
 
 export interface Losses {
   readonly base: TreeView;
   readonly deletes: ReadonlyMap<NodeId, Loss>;
-  /** Let through within the window. */
+  /** Losses that the guard let through within the window. */
   readonly recent: ReadonlyMap<NodeId, Loss>;
   readonly truncations: ReadonlySet<NodeId>;
   readonly seen: Witness;
-  /** How many may go in any case. */
+  /** So many files may go in any case. */
   readonly max: number;
 }
 
 /**
- * G6: many files go, and it is plainly meant: whoever deletes them made them within a day, or they
- * were seen to go below one directory while the rest of the folder lives.
+ * G6: tells whether many deletions are plainly meant. They are if the device that deletes the files
+ * also made them within a day, or if they were seen to go below one directory while the rest of the
+ * folder stays.
  */
 export function isSpared({ base, deletes, recent, truncations, seen, max }: Losses): boolean {
   const isOwnYoung = (id: NodeId): boolean =>
@@ -84,7 +90,7 @@ export function isSpared({ base, deletes, recent, truncations, seen, max }: Loss
   return elsewhere + before.filter((loss) => !isBelow(loss)).length <= max;
 }
 
-/** The deepest directory that has nearly all of them below it; undefined where it is the root. */
+/** The deepest directory that holds nearly all the losses; undefined if that is the root. */
 function commonDirectory(losses: readonly Loss[], total: number): NodeId | undefined {
   const counts = new Map<NodeId, number>();
   const depths = new Map<NodeId, number>();
@@ -103,7 +109,7 @@ function commonDirectory(losses: readonly Loss[], total: number): NodeId | undef
   return deepest;
 }
 
-/** Some files outside the directory stay: the folder as a whole is not what goes. */
+/** True if enough files outside the directory stay, so that the folder as a whole is not going. */
 function livesBeside(base: TreeView, directory: NodeId, isLost: (id: NodeId) => boolean): boolean {
   const pending: NodeId[] = [ROOT_ID];
   let living = 0;
@@ -125,9 +131,10 @@ export function extensionOf(name: string): string | undefined {
 }
 
 /**
- * G8: files that went while a younger one came beside each, with its name and another extension.
+ * G8: finds deleted files beside each of which a younger file appeared, with the same name and
+ * another extension.
  *
- * @returns these extensions.
+ * @returns the new extension of each such file, by node.
  */
 export function renamedBesides(
   deletes: ReadonlyMap<NodeId, Loss>,
@@ -155,7 +162,7 @@ export function renamedBesides(
   return renamed;
 }
 
-/** Files that came to a directory a moment ago, by their names without the extension. */
+/** Files that appeared in a directory a moment ago, by their names without the extension. */
 function newcomers(directory: NodeId, seen: Witness): ReadonlyMap<string, NodeState> {
   const found = new Map<string, NodeState>();
   for (const node of seen.tree.children(directory)) {

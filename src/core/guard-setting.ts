@@ -1,4 +1,4 @@
-/** How many deletions a person lets pass unasked, as `sync --guard` says it. Rules: G9. Pure. */
+/** How many deletions a person lets pass unasked, as given to `sync --guard`. Pure. Rules: G9. */
 import { GUARD_DELETE_COUNT, GUARD_DELETE_SHARE } from "./limits.ts";
 
 export type GuardSetting =
@@ -6,7 +6,7 @@ export type GuardSetting =
   | { readonly kind: "default" }
   | { readonly kind: "count"; readonly count: number }
   | { readonly kind: "percent"; readonly percent: number }
-  /** Nothing is held, whatever happens. */
+  /** The guard holds nothing, whatever happens. */
   | { readonly kind: "off" };
 
 export const DEFAULT_GUARD: GuardSetting = { kind: "default" };
@@ -14,7 +14,7 @@ export const DEFAULT_GUARD: GuardSetting = { kind: "default" };
 const COUNT = /^[1-9][0-9]{0,8}$/;
 const PERCENT = /^(100|[1-9][0-9]?)%$/;
 
-/** @returns undefined for what is no setting. */
+/** @returns undefined if the text is no setting. */
 export function parseGuardSetting(text: string): GuardSetting | undefined {
   if (text === "default" || text === "off") return { kind: text };
   if (COUNT.test(text)) return { kind: "count", count: Number(text) };
@@ -22,7 +22,7 @@ export function parseGuardSetting(text: string): GuardSetting | undefined {
   return percent === undefined ? undefined : { kind: "percent", percent: Number(percent) };
 }
 
-/** As `parseGuardSetting` takes it. */
+/** Writes the setting in the form that `parseGuardSetting` reads. */
 export function guardSettingText(setting: GuardSetting): string {
   switch (setting.kind) {
     case "default":
@@ -35,7 +35,7 @@ export function guardSettingText(setting: GuardSetting): string {
   }
 }
 
-/** Of so many files, how many may go before a person is asked. */
+/** @returns how many of so many files may go before the guard asks a person. */
 export function boundOf(setting: GuardSetting, files: number): number {
   switch (setting.kind) {
     case "default":

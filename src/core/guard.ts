@@ -1,8 +1,9 @@
 /**
- * Guards: what looks like an accident is held until a person has spoken. Rules: G2, G3, G4, G6-G12.
+ * Guards hold a change that looks like an accident until a person approves it. Rules: G2, G3, G4,
+ * G6-G12.
  *
- * Pure. What is held is taken out of the plan; what remains flows. The cost goes with the number of
- * changes; directories are listed only where more files go than may go unasked.
+ * Pure. A guard takes the held part out of the plan; the rest goes on. The cost grows with the
+ * number of changes. Directories are listed only if more files go than may go unasked.
  */
 import { sha256 } from "./digest.ts";
 import {
@@ -20,13 +21,13 @@ import { type Content, sameBytes } from "./node.ts";
 import type { OpDraft, Plan } from "./transition.ts";
 import type { TreeView } from "./tree.ts";
 
-/** What a plan does to files that both sides had, in one direction. */
+/** The changes that a plan makes, in one direction, to files that both sides had. */
 export interface Changes {
   readonly deletes: ReadonlyMap<NodeId, Loss>;
   readonly overwrites: ReadonlySet<NodeId>;
-  /** Those of the overwritten of which nothing is left. */
+  /** Overwritten files that become empty. */
   readonly truncations: ReadonlySet<NodeId>;
-  /** Files that get another extension in their name, by node. */
+  /** The new extension of each file whose name gets another one, by node. */
   readonly renames: ReadonlyMap<NodeId, string>;
 }
 
@@ -43,31 +44,31 @@ export interface GuardInput {
   /** Files and symlinks in the base. */
   readonly fileCount: number;
   readonly setting: GuardSetting;
-  /** What was let through within the last GUARD_WINDOW_MS. */
+  /** Changes that the guard let through within the last GUARD_WINDOW_MS. */
   recentUp(): Changes;
   recentDown(): Changes;
-  /** Nodes whose change a person has approved, here or on the device that made it. */
+  /** True if a person has approved the node's change, here or on the device that made it. */
   isApproved(id: NodeId): boolean;
-  /** What is known of deletions on this device, and of those on the server. */
+  /** Evidence on deletions by this device, and on deletions that come from the server. */
   readonly seenUp: Witness;
   readonly seenDown: Witness;
 }
 
 export interface Verdict {
-  /** The plan without what is held. */
+  /** The plan without the held changes. */
   readonly plan: Plan;
   readonly held: Held | undefined;
-  /** What the remaining plan will do, to be remembered for the window. */
+  /** The changes that the remaining plan makes; the caller remembers them for the window. */
   readonly up: Changes;
   readonly down: Changes;
 }
 
 export interface Held {
-  /** Names exactly this set of changes. */
+  /** A digest of exactly this set of changes. */
   readonly id: string;
   readonly direction: "up" | "down";
   readonly reason: string;
-  /** Files. */
+  /** The number of files. */
   readonly count: number;
   readonly nodes: readonly NodeId[];
 }
@@ -99,7 +100,7 @@ export function guard(input: GuardInput): Verdict {
   };
 }
 
-/** What a plan does, as it is found out. */
+/** Collects the changes of a plan. */
 class Findings implements Changes {
   readonly deletes = new Map<NodeId, Loss>();
   readonly directories: NodeId[] = [];
@@ -184,7 +185,7 @@ interface Circumstances {
   readonly seen: Witness;
 }
 
-/** One direction. No directory may go while something in it is held. */
+/** Judges one direction. A directory is held as long as something in it is held. */
 function judge(input: GuardInput, found: Findings, { recent, seen }: Circumstances): Judgement {
   const held = new Set<NodeId>();
   const heldRenames = new Set<NodeId>();
@@ -195,7 +196,7 @@ function judge(input: GuardInput, found: Findings, { recent, seen }: Circumstanc
   };
   const isNothing = found.deletes.size + found.overwrites.size + found.renames.size === 0;
   if (input.setting.kind !== "off" && !isNothing) {
-    // What was let through and is still to be done is one change, however often it is judged.
+    // A change that was let through but is not done yet counts once, however often it is judged.
     const others = withoutNow(recent(), found);
     const of = input.fileCount + others.deletes.size;
     const scope = { input, found, others, seen, of };
@@ -215,16 +216,16 @@ function judge(input: GuardInput, found: Findings, { recent, seen }: Circumstanc
 interface Scope {
   readonly input: GuardInput;
   readonly found: Findings;
-  /** Let through within the window, and done. */
+  /** Changes that were let through within the window and are done. */
   readonly others: Changes;
   readonly seen: Witness;
-  /** Files of which the changes are a share. */
+  /** The number of files of which the changes are a share. */
   readonly of: number;
 }
 
 type Hold = (ids: Iterable<NodeId>, reason: string) => void;
 
-/** G2, G3, G7: files that go, and files of which nothing is left. */
+/** G2, G3, G7: holds deletions of files, and overwrites that leave a file empty. */
 function holdLosses({ input, found, others, seen, of }: Scope, hold: Hold): void {
   const { base, fileCount, setting } = input;
   const { deletes, truncations } = found;
@@ -245,7 +246,7 @@ function holdLosses({ input, found, others, seen, of }: Scope, hold: Hold): void
   }
 }
 
-/** G8: one new extension for many files, whether they were renamed or made anew under it. */
+/** G8: finds one new extension on many files, whether they were renamed or made anew. */
 function massRenames({ input, found, others, seen, of }: Scope): readonly {
   readonly ids: readonly NodeId[];
   readonly reason: string;
@@ -274,7 +275,7 @@ function massRenames({ input, found, others, seen, of }: Scope): readonly {
   });
 }
 
-/** It comes from a file's name, and may hold anything. */
+/** Only such an extension is shown, because it comes from a file's name and may hold anything. */
 const SHOWABLE = /^[\w-]{1,24}$/;
 
 function holdOverwrites({ input, found, others, of }: Scope, hold: Hold): void {

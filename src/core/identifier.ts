@@ -5,13 +5,16 @@
 import type { Brand } from "./brand.ts";
 import { SyncedError } from "./error.ts";
 
-/** A node's identity for life, minted by the client that creates the node. */
+/** A node's identity for life. The client that creates the node mints it. */
 export type NodeId = Brand<string, "NodeId">;
-/** One installation of the client on one folder. Minted anew when its state was lost or copied. */
+/**
+ * One installation of the client on one folder. A new one is minted if the state was lost or
+ * copied.
+ */
 export type DeviceId = Brand<string, "DeviceId">;
 /** One proposed change; the server applies it at most once per device. */
 export type OpId = Brand<string, "OpId">;
-/** All ops posted from one quiet moment of one device. */
+/** All ops that one device posts together. */
 export type BatchId = Brand<string, "BatchId">;
 /** Minted when a log is created or deliberately restored. */
 export type Epoch = Brand<string, "Epoch">;
@@ -25,12 +28,15 @@ type HexId = NodeId | DeviceId | OpId | BatchId | Epoch | ServerId;
 const HEX_ID = /^[0-9a-f]{32}$/;
 const FOLDER_NAME = /^[a-z0-9][a-z0-9._-]{0,63}$/;
 
-/** The folder's root directory: the same id in every folder, never created, moved or deleted. */
+/**
+ * The folder's root directory. Every folder has it under this id; nobody creates, moves or deletes
+ * it.
+ */
 export const ROOT_ID = "00000000000000000000000000000000" as NodeId;
 
 /**
- * The parent of nodes that stand in `.synced/parking` while others take their place (rule D5). Only
- * in local trees, only in the middle of applying a plan or after a crash in it.
+ * The parent of nodes that stand in `.synced/parking` while others take their place (rule D5). It
+ * occurs in local trees only, while a plan is applied or after a crash during that.
  */
 export const PARKING_ID = "ffffffffffffffffffffffffffffffff" as NodeId;
 

@@ -1,11 +1,12 @@
 /**
- * IgnoreRules: which paths are not synced, as the folder's rules files say, with git's semantics.
- * Rules: A6, A7, R15. Patterns are matched by the `ignore` package; this file gives it what it
- * lacks: rules files at any depth, bounds, and paths of any legal name.
+ * IgnoreRules: tells which paths are not synced, according to the folder's rules files, with git's
+ * semantics. Rules: A6, A7, R15. The `ignore` package matches the patterns. This file adds what the
+ * package lacks: rules files at any depth, bounds, and paths of any legal name.
  *
- * Each directory with a rules file has one chain: all patterns that apply there, rewritten to the
- * root, the deepest last, because the last match decides. The device's own rules come last of all:
- * what a person keeps from syncing on one device, no rules file from another device can bring back.
+ * Each directory with a rules file has one chain of all patterns that apply there, rewritten
+ * relative to the root. The deepest come last, because the last match decides. The device's own
+ * rules come after all others. So if a person excludes a path on one device, no rules file from
+ * another device can bring it back.
  */
 
 import ignore, { type Ignore } from "ignore";
@@ -25,27 +26,30 @@ export const IGNORE_FILE = ".syncedignore";
 /** A rules file as found: the directory that holds it ("" for the root), and its text. */
 export interface IgnoreFile {
   readonly directory: string;
-  /** undefined where the file is gone. */
+  /** undefined if the file is gone. */
   readonly text: string | undefined;
 }
 
-/** Where rules stand: the directory that they are about, and the file as a person knows it. */
+/** A rules file's place: the directory that it rules, and the file's path as a person knows it. */
 interface RulesFile {
   readonly directory: string;
   readonly path: string;
 }
 
-/** Patterns relative to the root, in the order in which they stand. */
+/** Patterns relative to the root, in the order of the files. */
 type Patterns = readonly string[];
 
-/** Immutable: every `with*` makes another. */
+/** Immutable: every `with*` returns another one. */
 export class IgnoreRules {
-  /** No rules but the one that `.synced` is not synced. */
+  /** No rules, except that `.synced` is never synced. */
   static readonly none = new IgnoreRules(new Map(), []);
 
   readonly #files: ReadonlyMap<string, Patterns>;
   readonly #devicePatterns: Patterns;
-  /** By directory, made when first asked for, and handed on: compiling patterns is what costs. */
+  /**
+   * Matchers by directory. They are made on first use and shared with copies, because compiling
+   * patterns is the expensive part.
+   */
   readonly #matchers: Map<string, Ignore>;
   readonly #chains = new Map<string, Chain>();
 
@@ -69,7 +73,7 @@ export class IgnoreRules {
     return this.withFiles([{ directory, text }]);
   }
 
-  /** Replaces many at once: a copy each would cost the square of their number. */
+  /** Replaces many at once, because one copy for each would cost the square of their number. */
   withFiles(replacements: Iterable<IgnoreFile>): IgnoreRules {
     const files = new Map(this.#files);
     const matchers = new Map(this.#matchers);
@@ -93,14 +97,14 @@ export class IgnoreRules {
     return new IgnoreRules(this.#files, patterns, new Map(this.#matchers));
   }
 
-  /** True where only `.synced` is ignored. */
+  /** True if only `.synced` is ignored. */
   get isEmpty(): boolean {
     return this.#files.size === 0 && this.#devicePatterns.length === 0;
   }
 
   /**
-   * @param path relative to the root, of legal names; never throws for others.
-   * @returns true where the path, or a directory above it, is ignored.
+   * @param path relative to the root, made of legal names; never throws for any other.
+   * @returns true if the path, or a directory above it, is ignored.
    */
   ignores(path: string, isDirectory: boolean): boolean {
     if (isState(path)) return true;
@@ -118,7 +122,7 @@ export class IgnoreRules {
     return chain;
   }
 
-  /** Of the rules files from the root down to that directory. */
+  /** The matcher of all rules files from the root down to that directory. */
   #matcherAt(directory: string): Ignore {
     const known = this.#matchers.get(directory);
     if (known !== undefined) return known;
@@ -129,7 +133,7 @@ export class IgnoreRules {
     return matcher;
   }
 
-  /** The nearest directory, from this one up, that has a rules file; else the root. */
+  /** The nearest directory, from this one up, that has a rules file; the root if there is none. */
   #nearestFile(directory: string): string {
     if (this.#files.size === 0) return "";
     let nearest = directory;
@@ -142,16 +146,16 @@ function isWithin(path: string, directory: string): boolean {
   return directory === "" || path === directory || path.startsWith(`${directory}/`);
 }
 
-/** The state directory and what is below it, at any depth. */
+/** True for the state directory and everything below it, at any depth. */
 function isState(path: string): boolean {
   if (!path.includes(RESERVED_NAME)) return false;
   return path.split("/").includes(RESERVED_NAME);
 }
 
-/** The library remembers every path that it was asked for; a fresh copy forgets them. */
+/** The library remembers every path that it was asked for. A fresh matcher forgets them. */
 const LOOKUPS_MAX = 10_000;
 
-/** One matcher whose memory stays bounded. */
+/** A matcher whose memory is bounded. */
 class Chain {
   #matcher: Ignore;
   #lookups = 0;
@@ -169,14 +173,17 @@ class Chain {
   }
 }
 
-/** A matcher of the patterns, after those of `above`, whose compiled ones it shares. */
+/** A matcher of `patterns` after those of `above`, whose compiled ones it shares. */
 function matcherOf(patterns: Patterns, above: Ignore | undefined): Ignore {
   const matcher = emptyMatcher();
   if (above !== undefined) matcher.add(above);
   return matcher.add(patterns.map((pattern) => ({ pattern })));
 }
 
-/** Names keep their exact bytes, so case counts; odd paths are looked at instead of thrown back. */
+/**
+ * Case matters because names keep their exact bytes. The library judges odd paths instead of
+ * throwing.
+ */
 function emptyMatcher(): Ignore {
   return ignore({ ignorecase: false, allowRelativePaths: true });
 }
@@ -200,7 +207,7 @@ function parsePatterns(file: RulesFile, text: string): Patterns {
   return patterns;
 }
 
-/** @returns the line's pattern relative to the root; undefined where it has none. */
+/** @returns the line's pattern relative to the root; undefined if the line has none. */
 function parsePattern(file: RulesFile, line: string): string | undefined {
   if (line.startsWith("#")) return undefined;
   const trimmed = trimTrailingSpaces(line);
@@ -215,14 +222,14 @@ function parsePattern(file: RulesFile, line: string): string | undefined {
   }
   const { directory } = file;
   if (directory === "") return trimmed;
-  // A slash before the end ties a pattern to its file's directory; others match at any depth below
-  // it.
+  // A slash before the end anchors the pattern to the file's directory. Other patterns match at any
+  // depth below it.
   const isAnchored = body.slice(0, -1).includes("/");
   const below = isAnchored ? body.replace(/^\//, "") : `**/${body}`;
   return `${negation}/${escapePattern(directory)}/${below}`;
 }
 
-/** As git does: a space behind a backslash stays, with all before it. */
+/** Does as git does: a space behind a backslash stays, with all before it. */
 function trimTrailingSpaces(line: string): string {
   let end = line.length;
   while (line[end - 1] === " ") end--;

@@ -1,8 +1,8 @@
 /**
- * Walks a file's manifest from its root to its chunks, in file order, skipping what lies outside a
+ * Walks a file's manifest from its root to its chunks, in file order, and skips the part outside a
  * range.
- * Rules: C3, C5. Two loops over one walk: `leafChunks` fetches objects as it needs them,
- * `knownChunks` takes those that are at hand and names the others.
+ * Rules: C3, C5. Two loops share one walk: `leafChunks` fetches objects as it needs them, and
+ * `knownChunks` takes those at hand and names the others.
  */
 import type { Digest } from "./digest.ts";
 import { assert, SyncedError } from "./error.ts";
@@ -13,13 +13,13 @@ import {
   sumOfSizes,
 } from "./manifest.ts";
 
-/** An object's place in a file: a chunk at depth 0, a manifest object above. */
+/** An object's place in a file: a chunk at depth 0, a manifest object at depth 1 or more. */
 export interface ManifestPlace {
   readonly depth: number;
   readonly digest: Digest;
-  /** In file bytes. */
+  /** In bytes of the file. */
   readonly size: number;
-  /** Of its first byte in the file. */
+  /** Where its first byte is in the file, in bytes. */
   readonly offset: number;
 }
 
@@ -32,8 +32,8 @@ export interface ByteRange {
 /**
  * The chunks that overlap the range, in file order.
  *
- * @param load gets a manifest object's bytes, verified against the digest by itself.
- * @param range the whole file where absent.
+ * @param load returns a manifest object's bytes and itself verifies them against the digest.
+ * @param range the whole file if absent.
  * @throws {SyncedError} `invalid_manifest`, and whatever `load` throws
  */
 export async function* leafChunks(
@@ -49,9 +49,9 @@ export async function* leafChunks(
 }
 
 /**
- * The same without waiting: chunks (depth 0) and, in place of the chunks below them, those manifest
- * objects (depth 1 or more) that `load` does not know. Where none of those comes, the file's chunks
- * are complete.
+ * Does the same without waiting. It yields chunks (depth 0). If `load` does not know a manifest
+ * object (depth 1 or more), it yields that object instead of the chunks below it. If it yields
+ * none, it has yielded all of the file's chunks.
  *
  * @throws {SyncedError} `invalid_manifest`
  */
@@ -68,10 +68,10 @@ export function* knownChunks(
   }
 }
 
-/** Depth first. Holds at most one object's children a level, whatever the file's size. */
+/** Depth first. Holds at most one object's children for each level, whatever the file's size. */
 class ManifestWalk {
   readonly #range: ByteRange;
-  /** What is still to visit, the next one last. */
+  /** Places still to visit; the next one is last. */
   readonly #pending: ManifestPlace[] = [];
 
   constructor(root: ManifestRoot, range?: ByteRange) {

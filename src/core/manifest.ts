@@ -1,7 +1,7 @@
 /**
- * Manifests: the tree of a file's chunks, built, parsed and walked.
- * Rules: C2, C3, C4, C5. Whether an object's bytes have its digest is for whoever received them to
- * check.
+ * Manifests: builds, parses and walks the tree of a file's chunks.
+ * Rules: C2, C3, C4, C5. The receiver of an object checks that its bytes have its digest; nothing
+ * here does.
  */
 import { type Digest, digestFromBytes, digestToBytes, EMPTY_DIGEST, sha256 } from "./digest.ts";
 import { assert, SyncedError } from "./error.ts";
@@ -12,18 +12,18 @@ import {
   OBJECT_SIZE_BYTES_MAX,
 } from "./limits.ts";
 
-/** What a file's content says about its chunks; every FileContent is one. */
+/** The part of a file's content that leads to its chunks; every FileContent is one. */
 export interface ManifestRoot {
   readonly manifest: Digest;
-  /** 0: the root is the file's only chunk, or the file is empty. */
+  /** At 0 the root is the file's only chunk, or the file is empty. */
   readonly depth: number;
-  /** Of the file. */
+  /** The file's size in bytes. */
   readonly size: number;
 }
 
 export interface ManifestChild {
   readonly digest: Digest;
-  /** In file bytes. */
+  /** In bytes of the file. */
   readonly size: number;
 }
 
@@ -32,7 +32,7 @@ export interface ManifestObject {
   readonly children: readonly ManifestChild[];
 }
 
-/** A manifest object as it travels: a PackObject of depth 1 or more. */
+/** A manifest object as it is sent: a PackObject of depth 1 or more. */
 export interface EncodedManifestObject {
   readonly depth: number;
   readonly digest: Digest;
@@ -43,7 +43,7 @@ export interface BuiltManifest {
   readonly manifest: Digest;
   readonly depth: number;
   readonly size: number;
-  /** Children before the objects that list them; empty for a file of at most one chunk. */
+  /** Children come before the objects that list them; empty for a file of at most one chunk. */
   readonly objects: readonly EncodedManifestObject[];
 }
 
@@ -51,11 +51,11 @@ const FORMAT = 1;
 const HEADER_BYTES = 2;
 const DIGEST_BYTES = 32;
 const CHILD_BYTES = DIGEST_BYTES + 8;
-/** Where the content decides the cuts, an object has 32 + 256 children on average. */
+/** The content decides where a list of children is cut: on average after 32 + 256 children. */
 const CUT_CHILDREN_MIN = 32;
 const CUT_CHILDREN_MAX = 1024;
 
-/** Builds one file's manifest from its chunks in order. Holds 40 bytes a chunk. */
+/** Builds one file's manifest from its chunks in order. Holds 40 bytes for each chunk. */
 export class ManifestBuilder {
   readonly #levels: Level[] = [];
   readonly #objects: EncodedManifestObject[] = [];
@@ -84,7 +84,7 @@ export class ManifestBuilder {
       if (level === undefined) {
         return this.#built({ digest: EMPTY_DIGEST, size: 0 }, 0);
       }
-      // What is alone on its level needs no object above it: it is the root.
+      // An object that is alone on its level needs no object above it, because it is the root.
       if (level.count === 1) return this.#built(level.first, depth - 1);
       if (level.open.length > 0) this.#close(level, depth);
       if (depth === MANIFEST_DEPTH_MAX) {
@@ -103,7 +103,7 @@ export class ManifestBuilder {
     }
     level.count++;
     level.open.push(child);
-    // The deepest level has nothing above it, so it is one object up to the format's bound.
+    // The deepest level has nothing above it, so it becomes one object up to the format's bound.
     if (depth < MANIFEST_DEPTH_MAX) {
       if (isCut(child, level.open.length)) this.#close(level, depth);
     } else if (level.open.length > MANIFEST_CHILDREN_MAX) {
@@ -129,7 +129,7 @@ interface Level {
   readonly first: ManifestChild;
   /** All children that this level ever had. */
   count: number;
-  /** Those that no object lists yet. */
+  /** Children that no object lists yet. */
   open: ManifestChild[];
 }
 
@@ -172,7 +172,8 @@ export function parseManifestObject(bytes: Uint8Array): ManifestObject {
   let total = 0;
   for (let offset = HEADER_BYTES; offset < bytes.length; offset += CHILD_BYTES) {
     const size = Number(view.getBigUint64(offset + DIGEST_BYTES));
-    // Each addend is at most 2^53, so the first sum beyond the bound is seen before it loses a bit.
+    // Each addend is at most 2^53, so the first sum beyond the bound is noticed while it is still
+    // exact.
     total += size;
     if (size < 1 || size > sizeMax || total > FILE_SIZE_BYTES_MAX) throw invalid(`size ${size}`);
     children.push({ digest: digestFromBytes(bytes.subarray(offset, offset + DIGEST_BYTES)), size });
@@ -180,7 +181,7 @@ export function parseManifestObject(bytes: Uint8Array): ManifestObject {
   return { depth, children };
 }
 
-/** The file bytes below a list of children. */
+/** The number of file bytes that a list of children covers. */
 export function sumOfSizes(children: readonly ManifestChild[]): number {
   let total = 0;
   for (const child of children) total += child.size;
@@ -188,7 +189,7 @@ export function sumOfSizes(children: readonly ManifestChild[]): number {
 }
 
 /**
- * Checks what a file's content says of its root, before anything is fetched for it.
+ * Checks a file content's claims about its root before anything is fetched for it.
  *
  * @throws {SyncedError} `invalid_manifest`
  */

@@ -1,7 +1,6 @@
 /**
- * The three-way merge of one node: existence, place and content each on its own, against the base.
- * Rules: R1-R7, R11. Pure; knows nothing of other nodes (reconcile.ts repairs what they do to each
- * other).
+ * Merges one node against the base: existence, place and content, each on its own. Pure.
+ * Rules: R1-R7, R11. It knows nothing of other nodes; reconcile.ts repairs conflicts between nodes.
  */
 import { PARKING_ID, ROOT_ID } from "./identifier.ts";
 import {
@@ -14,7 +13,7 @@ import {
   samePlace,
 } from "./node.ts";
 
-/** A node in the three trees; absent where a tree does not have it. */
+/** A node in the three trees; absent if a tree does not have it. */
 export interface ThreeStates {
   readonly base: NodeState | undefined;
   readonly local: NodeState | undefined;
@@ -22,9 +21,9 @@ export interface ThreeStates {
 }
 
 export interface Merge {
-  /** What both sides should become; undefined when the node goes. */
+  /** The state that both sides should take; undefined if the node goes. */
   readonly state: NodeState | undefined;
-  /** The local bytes lose against `state` and must be kept as a conflict copy. */
+  /** The local bytes lose against `state`, so they must be kept as a conflict copy. */
   readonly contentConflict: boolean;
 }
 
@@ -44,9 +43,9 @@ export function mergeNode({ base, local, remote }: ThreeStates): Merge {
 }
 
 /**
- * One side has the node, the other does not. Without a base the other never had it: it lives. With
- * a base the other side deleted it: it goes, unless this side gave it other bytes or another place
- * meanwhile (R7). Metadata alone does not keep it: no byte is lost with it.
+ * Merges a node that only one side has. Without a base the other side never had it, so it lives.
+ * With a base the other side deleted it, so it goes, unless this side meanwhile gave it other bytes
+ * or another place (R7). New metadata alone does not keep it, because no byte is lost with it.
  */
 function mergeOneSided(base: NodeState | undefined, side: NodeState | undefined): Merge {
   if (side === undefined) return GONE;
@@ -62,15 +61,15 @@ function mergeOneSided(base: NodeState | undefined, side: NodeState | undefined)
   };
 }
 
-/** A parked node was moved by this program, not by a person: its local place says nothing. */
+/** This program moved a parked node, not a person, so its local place says nothing. */
 function isParked(place: Place): boolean {
   return place.parent === PARKING_ID;
 }
 
 /**
- * Parent and name each on their own: one person moves a file, another one renames it. First in the
- * log wins where both changed the same one (R6); without a base, the log's place is the one known
- * to others.
+ * Merges parent and name separately, so that one person may move a file while another renames it.
+ * If both changed the same one, the first in the log wins (R6). Without a base the log's place
+ * wins, because others know it.
  */
 function mergePlace(base: Place | undefined, local: Place, remote: Place): Place {
   if (base === undefined || isParked(local) || samePlace(local, remote)) return remote;
@@ -80,7 +79,7 @@ function mergePlace(base: Place | undefined, local: Place, remote: Place): Place
   };
 }
 
-/** Whoever changed it; where both did, the log's. */
+/** Takes the side that changed the value; if both did, the log's. */
 function mergeValue<Value>(base: Value, local: Value, remote: Value): Value {
   return remote === base ? local : remote;
 }
@@ -94,8 +93,8 @@ function mergeContent(base: Content | undefined, local: Content, remote: Content
   if (sameContent(local, remote)) return { content: remote, conflict: false };
   const isSame = sameBytes(local, remote);
   if (base === undefined) {
-    // No base: equal bytes are one file whatever their metadata; other bytes are two edits of it.
-    // Whoever has no bytes yet was caught between making a file and writing it.
+    // Without a base, equal bytes are one file whatever their metadata, and other bytes are two
+    // edits of it. A side that is still empty was caught between making the file and writing it.
     if (local.kind === "file" && !isEmptyFile(local) && isEmptyFile(remote)) {
       return { content: local, conflict: false };
     }
@@ -111,7 +110,7 @@ function mergeContent(base: Content | undefined, local: Content, remote: Content
 }
 
 /**
- * The executable bit and the modification time are merged on their own (R5); new bytes bring their
+ * Merges the executable bit and the modification time, each on its own (R5). New bytes bring their
  * own time with them.
  */
 function withMergedMetadata(

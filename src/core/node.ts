@@ -1,11 +1,11 @@
 /**
- * Nodes: what a folder is made of, as values.
+ * Nodes as values: the files, directories and symlinks of a folder.
  * Rules: N1-N6.
  */
 import type { Digest } from "./digest.ts";
 import type { NodeId } from "./identifier.ts";
 
-/** A position in a folder's event log, from 1. 0 means "before the first event". */
+/** A position in a folder's event log, from 1. 0 is the position before the first event. */
 export type Sequence = number;
 
 /**
@@ -19,9 +19,11 @@ export interface FileContent {
   readonly kind: "file";
   readonly manifest: Digest;
   readonly depth: number;
-  /** Of the whole file: the author's claim, checked by every receiver after assembly. */
+  /**
+   * The SHA-256 of the whole file. The author claims it; every receiver checks it after assembly.
+   */
   readonly sha256: Digest;
-  /** Bytes, up to 2^53 - 1. */
+  /** In bytes, up to 2^53 - 1. */
   readonly size: number;
   readonly executable: boolean;
   /** Nanoseconds since 1970 as a decimal string; may be negative. */
@@ -34,14 +36,14 @@ export interface DirectoryContent {
 
 export interface SymlinkContent {
   readonly kind: "symlink";
-  /** Stored as it is, never followed. */
+  /** Kept exactly as it is, and never followed. */
   readonly target: string;
 }
 
-/** A node keeps its kind for life: a file that becomes a directory is another node. */
+/** A node keeps its kind for life. A file that becomes a directory is another node. */
 export type Content = FileContent | DirectoryContent | SymlinkContent;
 
-/** Where a node is. Names keep their exact bytes. */
+/** A node's parent and name. Names keep their exact bytes. */
 export interface Place {
   readonly parent: NodeId;
   readonly name: string;
@@ -66,27 +68,27 @@ export interface RemoteNode extends NodeState {
 
 /** A node as this device's last scan saw it on disk. */
 export interface LocalNode extends NodeState {
-  /** Stable over renames: inode and birth time, opaque. */
+  /** Device, inode and birth time; opaque. Stays the same when the entry is renamed. */
   readonly identity: string;
-  /** Changes whenever the file may have changed: type, size, mtime, ctime, mode; opaque. */
+  /** Type, size, mtime, ctime and mode; opaque. Differs whenever the file may have changed. */
   readonly stamp: string;
-  /** Set on a conflict copy until it is on the server. */
+  /** Set on a conflict copy until the server has it. */
   readonly conflictOf?: ConflictOrigin;
 }
 
-/** A node as this device and the server last agreed on it, and how it then looked on disk. */
+/** A node as this device and the server last agreed on it, and how the disk then had it. */
 export interface BaseNode extends LocalNode {
   readonly contentVersion: Sequence;
   readonly placeVersion: Sequence;
 }
 
-/** Which version of which node a conflict copy lost against. */
+/** The version of the node that a conflict copy lost against. */
 export interface ConflictOrigin {
   readonly node: NodeId;
   readonly version: Sequence;
 }
 
-/** One text for each place: names hold no "/". */
+/** One text for each place. It is unambiguous because names hold no "/". */
 export function placeKey({ parent, name }: Place): string {
   return `${parent}/${name}`;
 }
@@ -95,7 +97,10 @@ export function samePlace(a: Place, b: Place): boolean {
   return a.parent === b.parent && a.name === b.name;
 }
 
-/** Same bytes, target or kind: what a person would call the same file, whatever its metadata. */
+/**
+ * True if a person would call them the same file: same kind, bytes or target, whatever the
+ * metadata.
+ */
 export function sameBytes(a: Content, b: Content): boolean {
   switch (a.kind) {
     case "file":
@@ -107,7 +112,7 @@ export function sameBytes(a: Content, b: Content): boolean {
   }
 }
 
-/** A file without bytes: where another one has some, nothing is lost with it. */
+/** True for a file without bytes. Nothing is lost if another file's bytes replace it. */
 export function isEmptyFile(content: Content): boolean {
   return content.kind === "file" && content.size === 0;
 }

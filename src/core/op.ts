@@ -1,5 +1,6 @@
 /**
- * Ops: what a client proposes. Each names the versions it is based on (compare-and-set).
+ * Ops: the changes that a client proposes. Each names the versions that it is based on
+ * (compare-and-set).
  * Rules: O1-O9.
  */
 
@@ -13,9 +14,7 @@ interface OpHeader {
   readonly node: NodeId;
 }
 
-/**
- * A new node, or, with `base` = a tombstone's seq, the revival of that node: same id, same history.
- */
+/** Creates a node. If `base` is a tombstone's seq, it revives that node with its id and history. */
 export interface CreateOp extends OpHeader, Place {
   readonly kind: "create";
   readonly content: Content;
@@ -29,13 +28,16 @@ export interface ModifyOp extends OpHeader {
   readonly baseContent: Sequence;
 }
 
-/** Rename or reparent: one event however large the directory. */
+/** Renames or reparents a node: one event, however large the directory. */
 export interface MoveOp extends OpHeader, Place {
   readonly kind: "move";
   readonly basePlace: Sequence;
 }
 
-/** Per node, bottom-up: a directory with a live child is refused. */
+/**
+ * Deletes one node. Ops go bottom-up, because the server refuses to delete a directory with a live
+ * child.
+ */
 export interface DeleteOp extends OpHeader {
   readonly kind: "delete";
   readonly baseContent: Sequence;
@@ -48,7 +50,10 @@ interface OfKind {
   readonly kind: Op["kind"];
 }
 
-/** True of ops that give their node a place. A new kind does not compile until it is decided. */
+/**
+ * True for ops that give their node a place. A new kind does not compile until somebody decides
+ * here.
+ */
 export function setsPlace<O extends OfKind>(
   op: O,
 ): op is Extract<O, { readonly kind: "create" | "move" }> {
@@ -62,7 +67,7 @@ export function setsPlace<O extends OfKind>(
   }
 }
 
-/** True of ops that give their node bytes, a target or metadata. */
+/** True for ops that give their node bytes, a target or metadata. */
 export function setsContent<O extends OfKind>(
   op: O,
 ): op is Extract<O, { readonly kind: "create" | "modify" }> {
@@ -76,13 +81,13 @@ export function setsContent<O extends OfKind>(
   }
 }
 
-/** Accepted or refused as a whole; the tree must be valid at its end, not at each op. */
+/** Accepted or refused as a whole. The tree must be valid after the group, not after each op. */
 export type Group = readonly Op[];
 
 export interface Batch {
   readonly device: DeviceId;
   readonly batch: BatchId;
-  /** Must lie on this log: after a restore, sequence numbers repeat. */
+  /** Must lie on this log, because sequence numbers repeat after a restore. */
   readonly cursor: Cursor;
   readonly groups: readonly Group[];
   readonly approval?: string;
@@ -97,9 +102,9 @@ export type GroupResult =
       readonly status: "refused";
       readonly code: RefusalCode;
       readonly detail: string;
-      /** Index in the group of the op that was refused. */
+      /** The index in the group of the op that was refused. */
       readonly op: number;
-      /** The node's state now, where it exists. */
+      /** The node's state now, if it exists. */
       readonly current?: RemoteNode;
     };
 
@@ -120,12 +125,17 @@ export type RefusalCode =
   | "path_too_long"
   | "idempotency_key_reused";
 
-/** One result a group, in the batch's order; a refused group does not stop the later ones. */
+/**
+ * One result for each group, in the batch's order. A refused group does not stop the later ones.
+ */
 export interface BatchResult {
   readonly results: readonly GroupResult[];
   /** The log's head after the batch. */
   readonly head: Sequence;
-  /** Hash of event `head`, and the time of the batch's new events: enough to foresee them. */
+  /**
+   * The hash of event `head` and the time of the batch's new events. The author needs both to
+   * foresee the events.
+   */
   readonly hash?: Digest;
   readonly time?: string;
 }

@@ -1,19 +1,18 @@
 /**
- * Puts the steps on the disk into an order in which each finds its parent in place and, where
- * possible, its own place free. Rules: D5, R10.
+ * Orders the steps on the disk so that each finds its parent in place and, if possible, its own
+ * place free. Rules: D5, R10.
  *
- * Placing goes top-down in the merged tree: all ancestors of a place are where they belong before
- * anything is put there, so a directory is never moved below itself. Where the place is occupied on
- * disk:
- * - the occupant has a step of its own that can be taken first (a chain a->b->c): it is taken
- *   first;
- * - it is a file or symlink that goes away: its delete is taken first;
- * - it is a directory that goes away or whose turn comes later, and the step is a create, or the
- *   step's node stands inside it: the occupant is parked;
- * - otherwise (a swap, a rotation) the move exchanges the two, and the occupant's own move finds it
- *   elsewhere.
+ * Placing goes top-down in the merged tree. All ancestors of a place are where they belong before
+ * anything is put there, so a directory is never moved below itself. If another node occupies the
+ * place on the disk, there are four cases:
+ * - The occupant has a step of its own that can be done first (a chain a->b->c). It is done first.
+ * - The occupant is a file or symlink that goes away. Its delete is done first.
+ * - The occupant is a directory that goes away or whose turn comes later, and the step is a create
+ *   or its node stands inside the occupant. The occupant is parked.
+ * - In all other cases (a swap, a rotation) the move exchanges the two, and the occupant's own move
+ *   finds it elsewhere.
  *
- * What is left to delete is deleted bottom-up at the end.
+ * The remaining deletes come at the end, bottom-up.
  */
 import { assert } from "./error.ts";
 import { type NodeId, PARKING_ID, ROOT_ID } from "./identifier.ts";
@@ -41,8 +40,8 @@ export function orderTransitions(input: Input): readonly Transition[] {
   const order = new PlacingOrder(input, placing, deletes);
   const placed = order.run();
   const left = deletes.filter((step) => !order.deleted.has(step.id));
-  // An exchange may have put one directory that goes into another: what counts is where they stand
-  // by then.
+  // An exchange may have put one of these directories into another, so the order follows where they
+  // stand after it.
   const depths = new Map(left.map(({ id }) => [id, order.depthNow(id)]));
   left.sort((a, b) => (depths.get(b.id) ?? 0) - (depths.get(a.id) ?? 0));
   return [...placed, ...contents, ...left];
@@ -55,7 +54,7 @@ class PlacingOrder {
   readonly #sorted: readonly PlacingStep[];
   readonly #inProgress = new Set<NodeId>();
   readonly #result: Transition[] = [];
-  /** What the steps so far have changed on disk: node -> place, place -> node (undefined: free). */
+  /** The disk after the steps so far: node -> place, and place -> node (undefined: free). */
   readonly #places = new Map<NodeId, Place>();
   readonly #occupants = new Map<string, NodeId | undefined>();
   readonly deleted = new Set<NodeId>();
@@ -95,7 +94,7 @@ class PlacingOrder {
     this.#put(id, target);
   }
 
-  /** Takes the occupant's own step first, if that can be done now. */
+  /** Does the occupant's own step first, if that is possible now. */
   #clearFirst(occupant: NodeId): void {
     const removal = this.#deletes.get(occupant);
     const node = this.#local.get(occupant);
@@ -107,7 +106,8 @@ class PlacingOrder {
     }
     const step = this.#pending.get(occupant);
     if (step === undefined || step.kind !== "move" || this.#inProgress.has(occupant)) return;
-    // Top-down must still hold: its target's parent may not be waiting to be placed itself.
+    // The order must stay top-down, so the parent of the occupant's target may not still wait for
+    // its own place.
     if (this.#isSettled(step.parent)) this.#place(step);
   }
 
@@ -139,7 +139,7 @@ class PlacingOrder {
     return false;
   }
 
-  /** After the steps so far. */
+  /** The node's depth after the steps so far. */
   depthNow(id: NodeId): number {
     let depth = 0;
     for (let at = this.#placeNow(id); at !== undefined; at = this.#placeNow(at.parent)) depth += 1;
@@ -156,7 +156,7 @@ class PlacingOrder {
     return this.#local.child(place.parent, place.name)?.id;
   }
 
-  /** Whoever is at `place` now goes to where `id` was: the exchange. */
+  /** Puts `id` at `place`. A node that stands there goes to where `id` was: an exchange. */
   #put(id: NodeId, place: Place): void {
     const occupant = this.#occupant(place);
     const before = this.#placeNow(id);
@@ -180,7 +180,7 @@ function placeOf(step: PlacingStep): Place {
   return { parent, name };
 }
 
-/** Memoised depth of a node in one tree; what is not in it counts as top. */
+/** The memoised depth of a node in one tree; a node that is not in the tree has depth 0. */
 function depthIn(tree: TreeView<NodeState>): (id: NodeId) => number {
   const known = new Map<NodeId, number>([
     [ROOT_ID, 0],

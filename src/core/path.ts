@@ -1,7 +1,6 @@
 /**
- * Names, paths and symlink targets: which are legal, and how paths are put together and taken
- * apart.
- * Rules: N3, N4, N5, N8. Bytes are kept as they are; nothing here normalises what is stored.
+ * Names, paths and symlink targets: checks which are legal, joins paths and takes them apart.
+ * Rules: N3, N4, N5, N8. Bytes are kept as they are. Nothing here normalises a stored name.
  */
 
 import { type ErrorCode, SyncedError } from "./error.ts";
@@ -15,7 +14,7 @@ import { STATE_DIRECTORY } from "./state-directory.ts";
 
 export type NameRefusal = Extract<ErrorCode, "invalid_path" | "path_too_long" | "reserved_name">;
 
-/** The name of the state directory, reserved at every depth together with its look-alikes. */
+/** The name of the state directory. It and its look-alikes are reserved at every depth. */
 export const RESERVED_NAME = STATE_DIRECTORY;
 
 const SLASH = 0x2f;
@@ -23,10 +22,9 @@ const DOT = 0x2e;
 const TILDE = 0x7e;
 
 /**
- * Says why a name is not legal.
+ * Finds the reason why a name is not legal.
  *
- * @returns undefined for a legal name; `invalid_path`, `path_too_long` or `reserved_name`
- * otherwise.
+ * @returns undefined for a legal name, else `invalid_path`, `path_too_long` or `reserved_name`.
  */
 export function checkName(name: string): NameRefusal | undefined {
   if (isPlainName(name)) return undefined;
@@ -38,7 +36,7 @@ export function checkName(name: string): NameRefusal | undefined {
 }
 
 /**
- * @returns the name as it is.
+ * @returns the name, unchanged.
  * @throws {SyncedError} `invalid_path`, `path_too_long`, `reserved_name`
  */
 export function parseName(name: string): string {
@@ -53,7 +51,7 @@ export function parseName(name: string): string {
  * `path_too_long`, `reserved_name`
  */
 export function parsePath(path: string): string[] {
-  // Bounds before splitting: a body may hold megabytes of slashes.
+  // Checks bounds before splitting, because a body may hold megabytes of slashes.
   if (path.length > PATH_BYTES_MAX || utf8LengthBytes(path) > PATH_BYTES_MAX) {
     throw refused("path_too_long", "path", path);
   }
@@ -71,7 +69,7 @@ export function joinPath(parent: string, name: string): string {
   return parent === "" ? name : `${parent}/${name}`;
 }
 
-/** @returns the path of the directory that holds it, "" for the root. */
+/** @returns the path of the directory that holds the entry, "" for the root. */
 export function parentPath(path: string): string {
   const slash = path.lastIndexOf("/");
   return slash === -1 ? "" : path.slice(0, slash);
@@ -83,8 +81,8 @@ export function baseName(path: string): string {
 }
 
 /**
- * @returns the target as it is; it may be absolute, dangling or lead anywhere, as it is never
- * followed.
+ * @returns the target, unchanged. It may be absolute or dangling or lead anywhere, because nobody
+ * follows it.
  * @throws {SyncedError} `invalid_path`, `path_too_long`
  */
 export function parseSymlinkTarget(target: string): string {
@@ -97,13 +95,14 @@ export function parseSymlinkTarget(target: string): string {
   return target;
 }
 
-/** @returns how many bytes the text has in UTF-8; lone surrogates count as U+FFFD does, 3. */
+/** @returns the text's length in UTF-8 bytes. A lone surrogate counts 3, as U+FFFD does. */
 export function utf8LengthBytes(text: string): number {
   let lengthBytes = text.length;
   for (let index = 0; index < text.length; index++) {
     const unit = text.charCodeAt(index);
     if (unit < 0x80) continue;
-    // A surrogate pair is two units and four bytes: two more than its units, one for each half.
+    // A surrogate pair is two units and four bytes, so each half adds one byte to the count of
+    // units.
     lengthBytes += unit < 0x800 || isPairHalf(text, index, unit) ? 1 : 2;
   }
   return lengthBytes;
@@ -120,8 +119,8 @@ function isBetween(unit: number, from: number, to: number): boolean {
 }
 
 /**
- * True for most names there are: printable ASCII, in bounds, without "/" and "~" and not beginning
- * with ".". A scan of a million files checks each name, so these must cost no allocation.
+ * True for most names: printable ASCII, in bounds, without "/" and "~" and not beginning with ".".
+ * A scan of a million files checks each name, so these must need no allocation.
  */
 function isPlainName(name: string): boolean {
   const length = name.length;
@@ -133,16 +132,19 @@ function isPlainName(name: string): boolean {
   return true;
 }
 
-/** Well-formed, without NUL, and without U+FFFE, which readers may take for a byte order mark. */
+/**
+ * Well-formed, without NUL, and without U+FFFE, because readers may take that for a byte order
+ * mark.
+ */
 function isLegalText(name: string): boolean {
   return name.isWellFormed() && !name.includes("\0") && !name.includes("\uFFFE");
 }
 
 const IGNORABLE = /\p{Default_Ignorable_Code_Point}/gu;
-/** What NTFS calls `.synced` in its 8.3 form; the digit grows with each collision. */
+/** NTFS gives `.synced` such a name in 8.3 form; the digit grows with each collision. */
 const SHORT_NAME = /^synced~[0-9]$/;
 
-/** The attack: on a folding file system a look-alike opens the state directory itself. */
+/** Stops an attack: on a folding file system a look-alike opens the state directory itself. */
 function isReservedName(name: string): boolean {
   const isAscii = utf8LengthBytes(name) === name.length;
   const folded = isAscii ? name.toLowerCase() : fold(name);
@@ -150,7 +152,8 @@ function isReservedName(name: string): boolean {
 }
 
 /**
- * Upper before lower case: that is how the long s and the Kelvin sign reach their ASCII letters.
+ * Folds to upper case, then to lower case, because only that turns the long s and the Kelvin sign
+ * into ASCII letters.
  */
 function fold(name: string): string {
   const once = name.replace(IGNORABLE, "").normalize("NFKC").toUpperCase().toLowerCase();
@@ -158,9 +161,9 @@ function fold(name: string): string {
 }
 
 /**
- * True for names that programs give to what they write to rename or remove it at once:
- * `.name.x1y2`, `name~`, `name.tmp`, `index.lock`, `tmpabc`, `sedA1b2C3`, `name.txt.A1b2C3`,
- * `1A2B3C4D`. A wrong guess costs a moment, either way.
+ * True for names that programs give to files which they soon rename or remove: `.name.x1y2`,
+ * `name~`, `name.tmp`, `index.lock`, `tmpabc`, `sedA1b2C3`, `name.txt.A1b2C3`, `1A2B3C4D`. A wrong
+ * guess costs only a moment.
  */
 export function looksTemporary(name: string): boolean {
   return TEMPORARY.some((pattern) => pattern.test(name));
@@ -169,7 +172,7 @@ export function looksTemporary(name: string): boolean {
 const TEMPORARY = [
   /^\.?[#~]|^\..+[.-]|~$|tmp|\btemp\b/i,
   /[.-](sw\w|part|partial|new|bak|old|lock|download|journal)$/i,
-  // sed -i; spreadsheets; KDE.
+  // From sed -i, spreadsheets and KDE.
   /^sed\w{6}$|^[\da-f]{8}$|\.\w+\.\w{6}$/i,
 ];
 

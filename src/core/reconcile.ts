@@ -1,16 +1,16 @@
 /**
- * Reconcile: the pure function of the three trees to a plan. Rules: R1-R20.
+ * Reconcile: a pure function from the three trees to a plan. Rules: R1-R20.
  *
  * 1. Merge each dirty node on its own (merge.ts). A node that is not dirty is the same in all three
  *    trees.
- * 2. Repair what the merged nodes do to each other: a parent that would go while a child lives
- *    (R8), a cycle made by two moves (R10), a place that nobody chose (R6), two nodes for one place
- *    (R9). After that the merged tree is a valid tree.
- * 3. The plan is the difference: merged against local gives transitions, merged against remote
- *    gives ops. An op is only made where local already equals merged in that respect (R12), so the
- *    log never runs ahead of the disk.
+ * 2. Repair conflicts between merged nodes: a parent that would go while a child lives (R8), a
+ *    cycle made by two moves (R10), a place that nobody chose (R6), two nodes for one place (R9).
+ *    After that the merged tree is a valid tree.
+ * 3. Take the differences. Merged against local gives transitions, merged against remote gives ops.
+ *    An op is made only if local already equals merged in that respect (R12), so the log never runs
+ *    ahead of the disk.
  *
- * It is run again after each round; it is done when every dirty node is settled.
+ * The caller reconciles again after each round, until every dirty node is settled.
  */
 import { baseAfterAgreement } from "./base.ts";
 import { conflictName } from "./conflict.ts";
@@ -42,14 +42,14 @@ export interface ReconcileInput {
   readonly base: TreeView<BaseNode>;
   readonly local: TreeView<LocalNode>;
   readonly remote: TreeView<RemoteNode>;
-  /** The remote row with its tombstone. */
+  /** The remote row, also if it is a tombstone. */
   remoteRow(id: NodeId): RemoteNode | undefined;
   readonly dirty: readonly NodeId[];
-  /** Whether this device ignores that path. */
+  /** True if this device ignores that path. */
   ignores(path: string, isDirectory: boolean): boolean;
   /** This device's name, for conflict copies. */
   readonly device: string;
-  /** Whether the log's node, or its path, had that content before. @default no */
+  /** True if the log had that content earlier, at this node or at its path. @default no */
   isEarlier?(id: NodeId, content: Content): boolean;
 }
 
@@ -64,13 +64,11 @@ export function reconcile(input: ReconcileInput): Plan {
   return makePlan(input, merged);
 }
 
-/**
- * The tree that both sides should become: the merged dirty nodes over everything that is not dirty.
- */
+/** The tree that both sides should become: the merged dirty nodes laid over all other nodes. */
 class MergedTree implements TreeView {
   readonly #input: ReconcileInput;
   readonly #dirty = new Map<NodeId, NodeState | undefined>();
-  /** Dirty nodes by place: more than one is a collision to be separated. */
+  /** Dirty nodes by place. Two in one place are a collision that has to be separated. */
   readonly #places = new Map<string, Set<NodeId>>();
   readonly contentConflicts = new Set<NodeId>();
   readonly conflictOrigins = new Map<NodeId, ConflictOrigin>();
@@ -90,7 +88,7 @@ class MergedTree implements TreeView {
 
   get(id: NodeId): NodeState | undefined {
     if (this.#dirty.has(id)) return this.#dirty.get(id);
-    // Not dirty: all three trees agree, or the node is a remote one that is not materialised here.
+    // Not dirty: all three trees agree, or only the remote has it because it is ignored here.
     return this.#input.base.get(id) ?? this.#input.remote.get(id);
   }
 
@@ -113,8 +111,8 @@ class MergedTree implements TreeView {
   }
 
   /**
-   * R8: a directory lives while something beneath it lives. A child that lives has its place from a
-   * side on which the parent is live, so that side's state of the parent is there to be taken.
+   * R8: a directory lives as long as anything beneath it lives. A live child got its place from a
+   * side on which the parent is live, so the parent's state on that side can be taken.
    */
   keepParents(): void {
     for (const [id, state] of [...this.#dirty]) {
@@ -123,7 +121,7 @@ class MergedTree implements TreeView {
     }
   }
 
-  /** What the log has beneath it and this device leaves out (R15) lives, and is not dirty. */
+  /** What the log has beneath it lives, if this device leaves it out (R15); it is never dirty. */
   #keepForUnseen(id: NodeId): void {
     const remote = this.#input.remote.get(id);
     if (remote?.content.kind !== "directory") return;
@@ -147,8 +145,8 @@ class MergedTree implements TreeView {
   }
 
   /**
-   * Takes back local moves that go with no remote one. Each puts one more node where the log has
-   * it, which may be in the way of another one: until nothing is left to be taken back.
+   * Takes back local moves that cannot stand beside the remote ones. A node put back may be in the
+   * way of another, so it repeats until none is left.
    */
   undoMoves(): void {
     for (let isDone = false; !isDone; ) {
@@ -168,9 +166,9 @@ class MergedTree implements TreeView {
   }
 
   /**
-   * R6: the parent from one side and the name from the other may be a place that another node has.
-   * Nobody chose that place, so nobody loses a name for it: the log's place stays. With a conflict
-   * name instead, both names would differ from the base's, and be merged again for ever.
+   * R6: the parent from one side and the name from the other may make a place that another node
+   * has. Nobody chose it, so nobody loses a name for it, and the node stays at the log's place.
+   * With a conflict name both names would differ from the base's, and be merged again for ever.
    */
   #isInNobodysPlace(id: NodeId): boolean {
     const node = this.#dirty.get(id);
@@ -182,8 +180,9 @@ class MergedTree implements TreeView {
   }
 
   /**
-   * R10: each side's tree has no cycle, so a cycle has a parent from either side in it. Undoing the
-   * local moves in it leaves parents of the remote tree only. A name makes no cycle: it stays.
+   * R10: neither side's tree has a cycle, so a cycle has parents from both sides. If the local
+   * moves in it are undone, only the remote tree's parents remain. Names make no cycle, so they
+   * stay.
    */
   #isInCycle(id: NodeId): boolean {
     const node = this.#dirty.get(id);
@@ -199,8 +198,8 @@ class MergedTree implements TreeView {
   }
 
   /**
-   * R9: two nodes for one place are one node, or the one that is not in the log there gets a
-   * conflict name.
+   * R9: if two nodes claim one place, they are either the same node, or the one that the log does
+   * not have there gets a conflict name.
    */
   separateNames(): readonly Adoption[] {
     const adoptions: Adoption[] = [];
@@ -226,8 +225,8 @@ class MergedTree implements TreeView {
   }
 
   /**
-   * Whoever the log has there; else whoever is there in all trees; else the lowest id, on every
-   * device the same.
+   * The node that the log has there; else the one that all trees have there; else the lowest id,
+   * which is the same on every device.
    */
   #winner(place: Place, occupants: readonly NodeId[]): NodeId {
     const inLog = occupants.find((id) => {
@@ -240,8 +239,8 @@ class MergedTree implements TreeView {
   }
 
   /**
-   * The disk's node is new to the log, the log's node is new to the disk, and a person would call
-   * them the same: nothing is transferred, only the id changes.
+   * True if the disk's node is new to the log, the log's node is new to the disk, and a person
+   * would call them the same. Then nothing is transferred; only the id changes.
    */
   #isAdoptable(loser: NodeId, winner: NodeId): boolean {
     const local = this.#input.local.get(loser);
@@ -257,7 +256,7 @@ class MergedTree implements TreeView {
     );
   }
 
-  /** R16: without a base, what the log's node had before is no edit of it. */
+  /** R16: without a base, bytes that the log's node had earlier are no edit of it. */
   #isOutdated(id: NodeId, remote: NodeId): boolean {
     const [input, content] = [this.#input, this.#input.local.get(id)?.content];
     const isFile = content?.kind === "file" && input.remote.get(remote)?.content.kind === "file";
@@ -265,7 +264,7 @@ class MergedTree implements TreeView {
     return isUnknown && input.isEarlier?.(remote, content) === true;
   }
 
-  /** Nobody has heard of it, and there is nothing in it to be kept. */
+  /** True if no other device has heard of the node and there is nothing in it to keep. */
   #isEmptyAndNew(id: NodeId): boolean {
     const local = this.#input.local.get(id);
     const isNew = this.#input.remoteRow(id) === undefined;
@@ -284,8 +283,8 @@ class MergedTree implements TreeView {
   }
 
   /**
-   * R13: a function of the losing content, with a counter only where other bytes hold that name
-   * already.
+   * R13: the name depends on the losing content alone. A counter is added only if other bytes have
+   * that name already.
    */
   freeConflictName(node: NodeState): string {
     for (let attempt = 0; ; attempt += 1) {
@@ -318,7 +317,7 @@ class MergedTree implements TreeView {
 
   #occupants(place: Place): readonly NodeId[] {
     const result = [...(this.#places.get(placeKey(place)) ?? [])];
-    // What is not dirty is in the remote tree at the same place as in the others.
+    // A node that is not dirty has the same place in the remote tree as in the others.
     const still = this.#input.remote.child(place.parent, place.name);
     if (still !== undefined && !this.#dirty.has(still.id)) result.push(still.id);
     return result;
@@ -336,12 +335,12 @@ class MergedTree implements TreeView {
   }
 }
 
-/** Of two files one was caught between being made and being written: the other one's bytes win. */
+/** One of two files was caught between being made and being written: the other one's bytes win. */
 function isBeginning(a: Content, b: Content): boolean {
   return a.kind === "file" && b.kind === "file" && (isEmptyFile(a) || isEmptyFile(b));
 }
 
-/** A parked node's own place is meaningless: the last agreed one stands for it. */
+/** A parked node's own place means nothing, so the last agreed place stands for it. */
 function unparked(node: NodeState, agreed: NodeState | undefined): NodeState {
   const parked = node.parent === PARKING_ID;
   const place = parked ? (agreed ?? { parent: ROOT_ID, name: node.name }) : node;
@@ -405,8 +404,8 @@ function agreesInPart({ base, local, remote }: ReconcileInput, id: NodeId): bool
 }
 
 /**
- * R15, A7: what is ignored here, itself or by a directory above it, is not put on this disk, and
- * not missed on it.
+ * R15, A7: if a path is ignored here, itself or by a directory above it, this disk neither gets nor
+ * misses it.
  */
 function isSkipped(
   input: ReconcileInput,
@@ -464,8 +463,7 @@ interface Proposal extends Difference {
 function opsOf(input: ReconcileInput, proposal: Proposal): readonly OpDraft[] {
   const { id, target, local, remote } = proposal;
   if (target === undefined) {
-    // R12: a node still on disk is deleted there first; that it is gone from the log already is
-    // then the reason.
+    // R12: the disk's node is deleted first. If the log has deleted it already, no op is needed.
     if (remote === undefined || local !== undefined) return [];
     const { contentVersion: baseContent, placeVersion: basePlace } = remote;
     return [{ kind: "delete", node: id, baseContent, basePlace }];

@@ -1,25 +1,25 @@
 /**
- * The state directory inside a folder, and what is in it. Rules: S1, N5. Never synced, one in a
- * directory of the folder neither.
+ * The state directory inside a folder, and the names in it. Rules: S1, N5. It is never synced, not
+ * even if it stands in a subdirectory of the folder.
  */
 
 export const STATE_DIRECTORY = ".synced";
-/** True of paths in it, the directory itself left out. */
+/** Every path in the state directory begins with this; the directory itself does not. */
 export const STATE_PREFIX = `${STATE_DIRECTORY}/`;
 
-/** Verified contents wait here to be put in place. */
+/** Verified contents wait here until they are put in place. */
 export const STAGING_DIRECTORY = ".synced/staging";
-/** Displaced files wait here until nobody can still write to them. */
+/** Displaced files wait here until nobody can still be writing to them. */
 export const QUARANTINE_DIRECTORY = ".synced/quarantine";
-/** Whole subtrees set aside while a directory and its own descendant trade places. */
+/** Whole subtrees wait here while a directory and one of its descendants trade places. */
 export const PARKING_DIRECTORY = ".synced/parking";
-/** Where entries of these three stood: see client/apply/former-names.ts. */
+/** Remembers where entries of these three stood: see client/apply/former-names.ts. */
 export const NAMES_DIRECTORY = ".synced/names";
 
 export const STATE_DATABASE = ".synced/state.db";
 export const MARKER_FILE = ".synced/marker.json";
 export const LOCK_FILE = ".synced/lock";
-/** Rules of this device alone. */
+/** Ignore rules for this device alone. */
 export const DEVICE_IGNORE_FILE = ".synced/ignore";
-/** Written by `synced approve`: the id of the held change that a person lets through. */
+/** `synced approve` writes it: the id of the held change that a person approved. */
 export const APPROVAL_FILE = ".synced/approved";

@@ -1,5 +1,5 @@
 /**
- * The plan that reconcile makes: ops for the server, transitions for the disk, and the rest.
+ * The plan that reconcile makes: ops for the server, transitions for the disk, and bookkeeping.
  * Rules: R12, R14, D2-D6.
  */
 import type { NodeId } from "./identifier.ts";
@@ -10,17 +10,17 @@ import type { Op } from "./op.ts";
 export type OpDraft = Op extends infer O ? (O extends Op ? Omit<O, "opId"> : never) : never;
 
 /**
- * One step on the disk. Steps come in an order in which each finds its parent in place: creates,
- * moves and replaces top-down in the target tree, then deletes bottom-up.
+ * One step on the disk. Steps are ordered so that each finds its parent in place: creates, moves
+ * and replaces top-down in the target tree, then deletes bottom-up.
  */
 export type Transition =
-  /** Nothing of this node is on disk; its parent is. */
+  /** The disk has nothing of this node, but has its parent. */
   | { readonly kind: "create"; readonly node: NodeState }
   /**
-   * New bytes or target for a file or symlink that is in its place. `expected` is what the last
-   * scan saw there; anything else that comes out of the swap is a user's unseen edit and becomes a
-   * conflict copy. `conflict` is set when the expected local bytes lose a content conflict: they
-   * get this name.
+   * Puts new bytes or a new target into a file or symlink that is in its place. `expected` is what
+   * the last scan saw there. If anything else comes out of the swap, it is an edit that no scan has
+   * seen, and it becomes a conflict copy. `conflict` is set if the expected local bytes lose a
+   * content conflict; they get this name.
    */
   | {
       readonly kind: "replace";
@@ -29,21 +29,21 @@ export type Transition =
       readonly expected: LocalNode;
       readonly conflict?: { readonly name: string; readonly of: ConflictOrigin };
     }
-  /** Same bytes, other executable bit or mtime. */
+  /** Keeps the bytes and changes the executable bit or the mtime. */
   | {
       readonly kind: "metadata";
       readonly id: NodeId;
       readonly content: FileContent;
       readonly expected: LocalNode;
     }
-  /** A rename on disk. The target may be occupied by a node that has itself to go elsewhere. */
+  /** Renames on the disk. The target may be occupied by a node that has itself to go elsewhere. */
   | {
       readonly kind: "move";
       readonly id: NodeId;
       readonly parent: NodeId;
       readonly name: string;
       readonly expected: LocalNode;
-      /** Set where the node loses its name and becomes a conflict copy. */
+      /** Set if the node loses its name and becomes a conflict copy. */
       readonly conflictOf?: ConflictOrigin;
     }
   | { readonly kind: "delete"; readonly id: NodeId; readonly expected: LocalNode };
@@ -54,8 +54,8 @@ export function nodeOf(step: Transition): NodeId {
 }
 
 /**
- * A local-only node that is the server's node of that place: equal bytes, or directories that
- * merge.
+ * A node that only local has turns out to be the server's node of that place: equal bytes, or two
+ * directories that merge.
  */
 export interface Adoption {
   readonly local: NodeId;
@@ -64,20 +64,23 @@ export interface Adoption {
 
 export interface Plan {
   /**
-   * To be done first, top-down; where there are any, the rest is empty: the trees change and
-   * reconcile runs again.
+   * To be done first, top-down. If there are any, the rest of the plan is empty, because the trees
+   * change and reconcile runs again.
    */
   readonly adoptions: readonly Adoption[];
-  /** For each node its one or two ops (move, then modify); see group-ops.ts for their order. */
+  /** One or two ops for each node (move, then modify); group-ops.ts decides their order. */
   readonly ops: ReadonlyMap<NodeId, readonly OpDraft[]>;
   readonly transitions: readonly Transition[];
-  /** Local and remote agree: record the base. */
+  /** Local and remote agree, so the base is to be recorded. */
   readonly settled: readonly NodeId[];
   /**
-   * Local and remote agree in some aspects in which the base does not: the base takes those over,
+   * Local and remote agree in some aspects in which the base does not. The base takes over those,
    * whatever becomes of the others.
    */
   readonly agreed: readonly NodeId[];
-  /** Remote nodes that are not materialised here (ignored): no longer dirty, nothing done. */
+  /**
+   * Remote nodes that are not materialised here because they are ignored. They are no longer dirty
+   * and nothing is done.
+   */
   readonly skipped: readonly NodeId[];
 }

@@ -1,6 +1,6 @@
 /**
- * TreeView: the synchronous read side of a tree, and its in-memory implementation. Rules: T1. The
- * SQLite implementation lives behind the StateStore port and passes the same contract suite.
+ * TreeView reads a tree synchronously; this file also has its in-memory implementation. Rules: T1.
+ * The SQLite implementation is behind the StateStore port and passes the same contract suite.
  */
 
 import { type NodeId, PARKING_ID, ROOT_ID } from "./identifier.ts";
@@ -12,12 +12,13 @@ export interface TreeView<Node extends NodeState = NodeState> {
   get(id: NodeId): Node | undefined;
   /** The live node of that name below `parent`. */
   child(parent: NodeId, name: string): Node | undefined;
-  /** All live nodes directly below `parent`, in unspecified but repeatable order. */
+  /** All live nodes directly below `parent`, in an unspecified but repeatable order. */
   children(parent: NodeId): readonly Node[];
 }
 
 /**
- * A mutable tree in memory. `put` replaces by id. Two live nodes of one place are the caller's bug.
+ * A mutable tree in memory. `put` replaces by id. The caller must never put two live nodes in one
+ * place.
  */
 export class MemoryTree<Node extends NodeState = NodeState> implements TreeView<Node> {
   readonly #nodes = new Map<NodeId, Node>();
@@ -67,9 +68,9 @@ export class MemoryTree<Node extends NodeState = NodeState> implements TreeView<
 }
 
 /**
- * The path of a node, "" for the root; a parked node's path leads through the parking directory.
+ * The path of a node, "" for the root. A parked node's path leads through the parking directory.
  *
- * @returns undefined where an ancestor is missing or the parents form a cycle.
+ * @returns undefined if an ancestor is missing or the parents form a cycle.
  */
 export function pathOf(tree: TreeView, id: NodeId): string | undefined {
   const names: string[] = [];
@@ -87,5 +88,5 @@ export function pathOf(tree: TreeView, id: NodeId): string | undefined {
   return names.reverse().join("/");
 }
 
-/** Deeper than any legal tree: a walk that long is a cycle. */
+/** No legal tree is so deep; a longer walk is in a cycle. */
 const DEPTH_MAX = 4096;
