@@ -128,6 +128,8 @@ export class SimConnection {
     if (this.#dead) return new Promise(() => {});
     const { url, method, headers, signal } = request;
     const body = request.body === null ? undefined : new Uint8Array(await request.arrayBuffer());
+    // As HTTP tells it.
+    if (body !== undefined) headers.set("content-length", String(body.length));
     const parcel: Parcel = { url, method, headers, body, signal };
     return new Promise<Response>((resolve, reject) => {
       let open = true;
@@ -155,7 +157,7 @@ export class SimConnection {
     fail: (reason: string, delayMs: number) => void,
     answer: (response: Response) => void,
   ): void {
-    const what = `${this.#label} ${parcel.method} ${new URL(parcel.url).pathname.split("/").slice(3).join("/")}`;
+    const what = `${this.#label} ${parcel.method} ${routeOf(parcel.url)}`;
     if (this.partitioned || this.#happens("dropBefore")) return fail("dropped", this.#delay());
     if (this.#happens("unavailable")) {
       const response = Response.json({ code: "temporarily_unavailable" }, { status: 503 });
@@ -257,6 +259,11 @@ export class SimConnection {
     });
     return new Response(target, { status: response.status, headers: response.headers });
   }
+}
+
+/** What follows "http://server.test/v1/folders/", without the query. */
+function routeOf(url: string): string {
+  return url.split("?", 1)[0]?.split("/").slice(5).join("/") ?? "";
 }
 
 function restored(answer: Answer, share: number): Response {
