@@ -20,8 +20,13 @@ const { findClockThatMatters } = await import("./sim-clocks.ts");
 const { shrink } = await import("./sim-shrink.ts");
 
 const SEEDS_PER_WORKER_MIN = 100;
-/** One seed in twenty runs twice, and once more with clocks that are years apart. */
-const TWICE_EVERY = 20;
+/**
+ * One seed in so many runs twice, and once more with clocks that are years apart. Odd, so that all
+ * workers have some.
+ */
+const TWICE_EVERY = 49;
+/** Memory that a worker gave back to the system, it would ask for again in the next life. */
+const WORKER_ENVIRONMENT = { ...process.env, MIMALLOC_PURGE_DELAY: "-1" };
 /** So many failures are shrunk, with so many lives each. */
 const SHRUNK_MAX = 3;
 const SHRINK_TRIES_MAX = 600;
@@ -161,7 +166,11 @@ async function runChild(core: number, cores: number) {
   const first = Number(flags.start) + core;
   const count = Number(flags.seeds) - core;
   const share = ["--start", String(first), "--seeds", String(count), "--stride", String(cores)];
-  const child = Bun.spawn([...command, ...share], { stdout: "pipe", stderr: "inherit" });
+  const child = Bun.spawn([...command, ...share], {
+    stdout: "pipe",
+    stderr: "inherit",
+    env: WORKER_ENVIRONMENT,
+  });
   return JSON.parse(await new Response(child.stdout).text());
 }
 
@@ -172,6 +181,7 @@ async function report(tally: Tally, seconds: number): Promise<number> {
   console.log(counters.map(([what, count]) => `${what} ${count}`).join(" · "));
   const never = COVERAGE.filter((what) => !tally.counters.has(what));
   if (never.length > 0) console.log(`Never happened: ${never.join(", ")}`);
+  if (seconds > Number(flags.seconds)) console.log("The time was over before all seeds were lived");
   const rate = (tally.lives / seconds).toFixed(1);
   const steps = Math.round(tally.steps / Math.max(1, tally.lives));
   console.log(
