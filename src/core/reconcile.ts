@@ -121,7 +121,7 @@ class MergedTree implements TreeView {
     }
   }
 
-  /** What the log has beneath it lives, if this device leaves it out (R15); it is never dirty. */
+  /** R15: nodes in it that the log has and this device leaves out live, but are never dirty. */
   #keepForUnseen(id: NodeId): void {
     const remote = this.#input.remote.get(id);
     if (remote?.content.kind !== "directory") return;

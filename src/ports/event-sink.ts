@@ -1,15 +1,14 @@
 /**
  * EventSink: a second home for events, for people who ask questions in SQL. Rules: M1-M6.
  *
- * It is never read by sync and never waited for by it. Whoever writes to it goes by the cursor that
- * it keeps itself, so that an outage, a kill or an answer that got lost makes neither a gap nor a
- * double row.
+ * Sync neither reads it nor waits for it. Its writer continues from the cursor that the sink itself
+ * keeps. So neither an outage nor a kill nor a lost answer makes a gap or a double row.
  */
 import type { Digest } from "../core/digest.ts";
 import type { DeviceId, Epoch, FolderName, ServerId } from "../core/identifier.ts";
 import type { Sequence } from "../core/node.ts";
 
-/** What a person would say that happened. */
+/** How a person would name the change. */
 export type FileAction =
   | "upload"
   | "update"
@@ -21,25 +20,25 @@ export type FileAction =
   | "symlink"
   | "metadata";
 
-/** One event as people read it. */
+/** One event, in the form that people read. */
 export interface FilesLogRow {
   readonly seq: Sequence;
   /** RFC 3339. */
   readonly time: string;
   readonly action: FileAction;
-  /** After the event; before it for what was deleted. */
+  /** The path after the event; for a deletion, the path before it. */
   readonly path: string;
-  /** Renames only. */
+  /** Only for renames. */
   readonly oldPath?: string;
-  /** Files only, also deleted ones. */
+  /** In bytes; only for files, deleted ones too. */
   readonly size?: number;
   readonly sha256?: Digest;
-  /** The device's name where it is known, else its id. */
+  /** The device's name if it is known, else its id. */
   readonly device: string;
   readonly deviceId: DeviceId;
 }
 
-/** One event log; a restored one has another epoch and begins anew. */
+/** Names one event log. A restored log has another epoch and begins anew. */
 export interface LogName {
   readonly server: ServerId;
   readonly folder: FolderName;
@@ -47,40 +46,42 @@ export interface LogName {
 }
 
 export interface SinkCursor {
-  /** Of the last row; 0 before the first one. */
+  /** The seq of the last row; 0 before the first one. */
   readonly seq: Sequence;
-  /** That event's hash, which tells a log from one that was rolled back; none at seq 0. */
+  /**
+   * The hash of event `seq`, which tells this log from one that was rolled back; absent at seq 0.
+   */
   readonly hash?: Digest;
 }
 
 export interface SinkBatch {
-  /** Nothing is done where the cursor is elsewhere. */
+  /** If the sink's cursor is elsewhere, nothing is done. */
   readonly after: Sequence;
-  /** At least one; seqs are `after` + 1 and so on. */
+  /** At least one row; their seqs are `after` + 1 and so on. */
   readonly rows: readonly FilesLogRow[];
-  /** The last row's hash. */
+  /** The hash of the last row's event. */
   readonly hash: Digest;
 }
 
 /**
- * One call at a time, `close` excepted. A call that throws a SyncedError may be made again later,
- * but for `data_newer`: a newer version wrote there and this one must stay away. Messages say what
- * to do next and hold no secret.
+ * Callers make one call at a time; only `close` may come during another. A call that threw a
+ * SyncedError may be repeated later, except after `data_newer`: then a newer version wrote there
+ * and this one must stay away. Messages say what to do next and hold no secret.
  */
 export interface EventSink {
-  /** Where it is, without credentials. */
+  /** The sink's address, without credentials. */
   readonly name: string;
   /**
-   * Makes or migrates the tables where that is needed. Idempotent and cheap: also tells whether it
-   * is there.
+   * Makes or migrates the tables if needed. Idempotent and cheap, so it also serves to find out
+   * whether the sink is there.
    */
   open(): Promise<void>;
   cursor(log: LogName): Promise<SinkCursor>;
   /**
-   * Rows and cursor in one transaction, durable when it resolves. A call that throws may have been
-   * done.
+   * Writes rows and cursor in one transaction, durable when it resolves. If it throws, it may still
+   * have written them.
    */
   append(log: LogName, batch: SinkBatch): Promise<"appended" | "cursor_moved">;
-  /** At once: a call under way fails. Later calls throw. */
+  /** Closes at once: a call under way fails, and later calls throw. */
   close(): Promise<void>;
 }

@@ -1,35 +1,38 @@
 /**
  * FileSystem: one folder on one disk, as the client sees it. Rules: D1-D20.
  *
- * Paths are relative to the root, "/"-separated, "" is the root itself; they are never interpreted
- * by a shell and may hold any legal name. Every call walks from the root's open descriptor
- * component by component without following a symlink (I22), so nothing outside the root can be
- * reached; the last component is never followed either. Calls are synchronous: a call is one or two
- * system calls, and the caller yields between batches. `sync*` calls are asynchronous since they
- * wait for the disk.
+ * Paths are relative to the root and "/"-separated; "" is the root itself. No shell interprets
+ * them, so they may hold any legal name. Every call walks from the root's open descriptor,
+ * component by component, and follows no symlink (I22), not even in the last component. So no call
+ * reaches anything outside the root. Calls are synchronous, because each is only one or two system
+ * calls; the caller yields between batches. `sync*` calls are asynchronous, because they wait for
+ * the disk.
  *
- * Everything throws `FileSystemError` for what is not a listed result. "Absent" is only ever said
- * when the parent was there and had no such entry (I16); a missing parent is "absent" as well, an
- * unreadable one throws.
+ * If a failure is not among the listed results, the call throws `FileSystemError`. A call answers
+ * "absent" only if it could look into the parent and found no such entry (I16), or if the parent
+ * itself is missing. An unreadable parent throws.
  */
 
 export type EntryKind = "file" | "directory" | "symlink" | "other";
 
 export interface Stat {
   readonly kind: EntryKind;
-  /** Device, inode and birth time, opaque: the same file however it is renamed. */
+  /** Device, inode and birth time; opaque. Stays the same however the file is renamed. */
   readonly identity: string;
-  /** kind, size, mtime ns, ctime ns, mode bits, opaque: equal means "not changed, unless racy". */
+  /**
+   * Kind, size, mtime ns, ctime ns and mode bits; opaque. If it is equal, the file has not changed,
+   * unless it is racy.
+   */
   readonly stamp: string;
   readonly size: number;
-  /** Decimal nanoseconds. */
+  /** Nanoseconds since 1970, in decimal. */
   readonly mtimeNs: string;
-  /** The later of mtime and ctime in milliseconds, for the racy rule. */
+  /** The later of mtime and ctime, in milliseconds since 1970, for the racy rule. */
   readonly changedMs: number;
   readonly executable: boolean;
-  /** False on a mount point: the entry's device is not the root's. */
+  /** False on a mount point, because the entry is on another device than the root. */
   readonly sameDevice: boolean;
-  /** Hard links; above 1 the same identity may stand at two paths. */
+  /** The number of hard links. If it is above 1, the same identity may stand at two paths. */
   readonly links: number;
 }
 
@@ -38,7 +41,7 @@ export interface DirectoryEntry {
   readonly stat: Stat;
 }
 
-/** An entry whose name is not valid UTF-8; listed as a problem, never touched. */
+/** An entry whose name is not valid UTF-8. It is listed as a problem and never touched. */
 export interface IllegibleEntry {
   readonly nameHex: string;
 }
@@ -49,9 +52,9 @@ export interface Listing {
 }
 
 export interface FileReader {
-  /** Of the open file, not of the path. */
+  /** Describes the open file, whatever stands at the path now. */
   stat(): Stat;
-  /** @returns bytes read, 0 at the end. */
+  /** @returns the number of bytes read, 0 at the end. */
   read(buffer: Uint8Array, position: number): number;
   close(): void;
 }
@@ -75,42 +78,45 @@ export interface FileMetadata {
 }
 
 export interface Capabilities {
-  /** renameat2(RENAME_EXCHANGE) or its like works here. */
+  /** True if renameat2(RENAME_EXCHANGE) or its like works here. */
   readonly exchange: boolean;
-  /** The executable bit is kept. */
+  /** True if the disk keeps the executable bit. */
   readonly executable: boolean;
-  /** An entry is found under other spellings of its name too (case, Unicode form). */
+  /** True if an entry is also found under other spellings of its name (case, Unicode form). */
   readonly foldsNames: boolean;
-  /** 1 where nanoseconds are kept; compare mtimes at this granularity. */
+  /** In nanoseconds; 1 if the disk keeps each. Compare mtimes at this granularity. */
   readonly mtimeGranularityNs: number;
 }
 
 export interface FileSystem {
   readonly capabilities: Capabilities;
-  /** How many files may be open at once to be made durable; each waits for the disk. */
+  /** How many files may be open at once to be made durable. Each waits for the disk. */
   readonly syncsMax: number;
 
-  /** @returns undefined when absent. */
+  /** @returns undefined if absent. */
   stat(path: string): Stat | undefined;
   /**
-   * @returns undefined when absent or not a directory. Entries in unspecified order; those that
-   * vanish in between are left out.
+   * @returns undefined if absent or not a directory. Entries are in unspecified order; an entry
+   * that vanishes meanwhile is left out.
    */
   list(path: string): Listing | undefined;
   /**
-   * @returns undefined when absent or not a symlink. @throws FileSystemError `illegible` when the
-   * target is not UTF-8.
+   * @returns undefined if absent or not a symlink.
+   * @throws FileSystemError `illegible` if the target is not UTF-8.
    */
   readLink(path: string): string | undefined;
   /**
-   * Opens a regular file for reading without blocking on FIFOs. @returns undefined when absent or
-   * not a regular file.
+   * Opens a regular file for reading and does not block on FIFOs.
+   * @returns undefined if absent or not a regular file.
    */
   open(path: string): FileReader | undefined;
 
-  /** Creates a file exclusively, mode 0600 until `setMetadata`. */
+  /** Creates a file that must not exist yet, with mode 0600 until `setMetadata`. */
   createFile(path: string): FileWriter;
-  /** @param like a directory whose permissions and owner the new one gets, as far as may be. */
+  /**
+   * @param like a directory whose permissions and owner the new one gets, as far as that is
+   * allowed.
+   */
   makeDirectory(path: string, like?: string): "made" | "exists";
   makeSymlink(path: string, target: string): "made" | "exists";
   /** Renames unless the target exists. */
@@ -118,13 +124,12 @@ export interface FileSystem {
   /** Atomically swaps two existing entries of any kinds. */
   exchange(a: string, b: string): "exchanged" | "absent" | "unsupported";
   removeDirectory(path: string): "removed" | "not_empty" | "absent";
-  /** Unlinks a file or symlink. Only for paths below `.synced/`. */
+  /** Unlinks a file or symlink; only paths below `.synced/` are allowed. */
   removeFile(path: string): "removed" | "absent";
   /**
-   * Changes metadata of the regular file at `path`, only while its identity and stamp are still
+   * Changes metadata of the regular file at `path`, but only while its identity and stamp are still
    * these.
-   * @returns the new stat, or "changed" when the file was not the expected one (nothing is done
-   * then).
+   * @returns the new stat, or "changed" if another file was found; then nothing is done.
    */
   setMetadata(
     path: string,
@@ -133,32 +138,33 @@ export interface FileSystem {
   ): Stat | "changed";
 
   /**
-   * What this disk makes of an mtime: some keep steps of two seconds, some nothing after 2038.
-   * Found out below staging, where it is not known.
+   * The time that this disk keeps when it is given this mtime. Some disks round to two seconds,
+   * some keep nothing after 2038. It is tried out below staging if it is not known yet.
    *
-   * @returns the time itself where that cannot be found out.
+   * @returns the given time if the disk does not let it be tried.
    */
   heldMtime(mtimeNs: string): string;
 
   /**
-   * Gives the staged file the permission bits of the one that it is about to replace, but for the
-   * executable ones: a private file stays private. Nothing is done where `from` cannot be opened.
+   * Gives the staged file the permission bits of the file that it is about to replace, except for
+   * the executable ones. So a private file stays private. Nothing is done if `from` cannot be
+   * opened.
    *
-   * @returns what the staged file is now; undefined when it is absent.
+   * @returns the staged file's new stat; undefined if it is absent.
    */
   takePermissions(path: string, from: string): Stat | undefined;
 
   /**
-   * Resolves when the entries of these directories are durable. What is no directory, or not
-   * reached through directories alone, is skipped like an absent one.
+   * Resolves when the entries of these directories are durable. A path is skipped if it is absent,
+   * is no directory, or leads through anything but directories.
    */
   syncDirectories(paths: Iterable<string>): Promise<void>;
 
   /**
    * Resolves when these files (bytes and metadata) and directories (entries) are durable, whoever
-   * wrote them. What is absent or of another kind is skipped.
+   * wrote them. A path is skipped if it is absent or of another kind.
    *
-   * @returns what could not be made durable, one error a path.
+   * @returns one error for each path that could not be made durable.
    */
   sync(paths: Iterable<string>): Promise<readonly FileSystemError[]>;
 }
@@ -174,13 +180,13 @@ export type FileSystemErrorCode =
   | "name"
   /** EMFILE, ENFILE, ENOMEM */
   | "exhausted"
-  /** A component is a symlink or not a directory (a race or an attack), ELOOP, ENOTDIR */
+  /** ELOOP, ENOTDIR: a component is a symlink or no directory, because of a race or an attack */
   | "not_directory"
   /** EXDEV */
   | "other_device"
   /** The bytes are not UTF-8 */
   | "illegible"
-  /** EIO, ESTALE and everything else */
+  /** EIO, ESTALE and all others */
   | "io";
 
 export class FileSystemError extends Error {

@@ -1,7 +1,7 @@
 /**
- * Instruments: where the server and the client tell what they did, so that it can be counted.
- * Rules: V1-V5. Calls never throw, never block and cost about a microsecond; what they count is of
- * a bounded number of kinds, never of a path, a digest or a request.
+ * Instruments: server and client report here what they did, so that it can be counted.
+ * Rules: V1-V5. Calls never throw, never block, and take about a microsecond. They count a bounded
+ * number of kinds, so no count is kept for a path, a digest or a request.
  */
 import type { ErrorCode } from "../core/error.ts";
 import type { FolderName } from "../core/identifier.ts";
@@ -11,20 +11,20 @@ import type { FileAction } from "./event-sink.ts";
 import type { FolderUsage } from "./metadata-store.ts";
 
 export interface ServerInstruments {
-  /** A request was answered; of a stream, its head was. */
+  /** The server answered a request; of a stream, it sent the head. */
   requestAnswered(request: AnsweredRequest): void;
   /** A request ended in a problem. */
   problem(code: ErrorCode): void;
-  /** Events are durable. */
+  /** The server made events durable. */
   committed(event: { readonly action: FileAction; readonly isConflictCopy: boolean }): void;
-  /** A batch was answered so long after it came, waiting included. */
+  /** The server answered a batch so many seconds after it arrived, waiting included. */
   batchAnswered(seconds: number): void;
   opsRefused(code: RefusalCode): void;
-  /** Objects came in and are durable. */
+  /** The server received objects and made them durable. */
   objectsStored(objects: { readonly count: number; readonly bytes: number }): void;
-  /** Objects that a device did not have to send, since the folder had them. */
+  /** A device asked for so many objects that it need not send, because the folder has them. */
   objectsKnown(count: number): void;
-  /** Bytes of objects or files were handed out. */
+  /** The server sent so many bytes of objects or files. */
   bytesSent(bytes: number): void;
   streamOpened(): void;
   streamClosed(): void;
@@ -38,15 +38,15 @@ export interface AnsweredRequest {
   readonly seconds: number;
 }
 
-/** What is looked at when somebody asks, instead of being counted as it happens. */
+/** Values that are looked up when somebody asks, instead of counted as they change. */
 export interface ServerReadings {
-  /** The first ones by name, at most so many that they can be labels. */
+  /** The first folders by name: at most so many that their names can be labels. */
   readonly folders: readonly FolderReading[];
   readonly folderCount: number;
   readonly devices: readonly DeviceReading[];
-  /** What the chunks take on the disk. */
+  /** The disk space of all objects, in bytes. */
   readonly storeBytes: number;
-  /** Undefined where no PostgreSQL is written to. */
+  /** undefined if the server writes to no PostgreSQL. */
   readonly filesLog: FilesLogReading | undefined;
 }
 
@@ -57,40 +57,40 @@ export interface FolderReading extends FolderUsage {
 
 export interface DeviceReading {
   readonly folder: FolderName;
-  /** Its name; of several devices of one name, the one that is furthest behind. */
+  /** The device's name. If several devices have it, this is the one that is furthest behind. */
   readonly device: string;
   readonly lagEvents: number;
-  /** Since the first event that it does not have. */
+  /** The age of the first event that the device does not have. */
   readonly lagSeconds: number;
 }
 
 export interface FilesLogReading {
-  /** It takes the events of every folder. */
+  /** True if it takes the events of every folder. */
   readonly isWell: boolean;
   readonly lag: ReadonlyMap<FolderName, number>;
 }
 
 export interface ClientInstruments {
-  /** A cycle that had work to do: scan, reconcile, send, receive, apply. */
+  /** A cycle that had work to do has ended: scan, reconcile, send, receive, apply. */
   cycleEnded(seconds: number): void;
-  /** Bodies of requests and answers, as they are on the wire. */
+  /** The client sent or received so many bytes of bodies, counted as they are on the wire. */
   bytesMoved(direction: "up" | "down", bytes: number): void;
 }
 
-/** How a client's folder is doing, looked at when somebody asks. */
+/** The state of a client's folder, looked up when somebody asks. */
 export interface ClientReadings {
   readonly files: number;
   readonly directories: number;
   readonly symlinks: number;
-  /** Nodes that wait to be sent or received, for a person or for a later try. */
+  /** Nodes that wait to be sent or received, for a person, or for a later try. */
   readonly pending: number;
-  /** Conflict copies that are there. */
+  /** Conflict copies that exist. */
   readonly conflicts: number;
   readonly problems: number;
   readonly state: string;
-  /** Events of the log that are not applied here, as far as is known. */
+  /** Events of the log that are not applied here, as far as the client knows. */
   readonly lagEvents: number;
-  /** Since it was last in sync; 0 while it is and before the first time. */
+  /** The time since it was last in sync; 0 while it is in sync and before it first was. */
   readonly lagSeconds: number;
 }
 

@@ -1,11 +1,11 @@
 /**
- * MetadataStore: folders, their logs and what is folded from them. Rules: L1-L5, O1, O6, O7.
+ * MetadataStore: folders, their logs, and the folds of these. Rules: L1-L5, O1, O6, O7.
  *
- * Asynchronous, since a networked database follows. Every write is atomic and, unless it says
- * otherwise, durable when it resolves; a write that throws has done nothing. Reads see whole writes
- * only, and one read sees one moment. Everything may be called concurrently. `folder` is always one
- * that `createFolder` made; another one throws `folder_not_found`. Full disk: `storage_full`; a
- * failed barrier: `storage_failed`, for good (I41).
+ * Asynchronous, so that a networked database can follow. Every write is atomic and, unless it says
+ * otherwise, durable when it resolves. A write that throws has done nothing. Reads see only whole
+ * writes, and one read sees one moment. All calls may run concurrently. `folder` must be one that
+ * `createFolder` made; any other throws `folder_not_found`. A full disk throws `storage_full`. A
+ * failed barrier throws `storage_failed`, and so does every later write (I41).
  */
 import type { Digest } from "../core/digest.ts";
 import type { Cursor, ServedEvent } from "../core/event.ts";
@@ -26,30 +26,30 @@ export interface FolderRecord {
 
 export interface FolderHead {
   readonly folder: FolderRecord;
-  /** seq 0 and the genesis hash before the first event. */
+  /** seq 0 and the genesis hash, before the first event. */
   readonly head: Cursor;
 }
 
-/** An object as a folder knows it: bytes, and what they mean at that depth. */
+/** An object as a folder knows it: its bytes, and their meaning at one depth. */
 export interface KnownObject {
   readonly digest: Digest;
-  /** 0 for a chunk, else a manifest object of that depth. */
+  /** 0 for a chunk; for a manifest object, its depth. */
   readonly depth: number;
-  /** In file bytes: of a manifest, what all its chunks add up to. */
+  /** In bytes of the file; for a manifest, the sum over all its chunks. */
   readonly size: number;
 }
 
-/** Exactly what a set of batches touches. */
+/** Everything that a set of batches touches. */
 export interface LoadRequest {
-  /** Nodes that are changed or become parents. */
+  /** Nodes that the ops change or make a parent. */
   readonly nodes: readonly NodeId[];
-  /** Places that a node is put to. */
+  /** Places where the ops put a node. */
   readonly places: readonly Place[];
   readonly ops: readonly OpKey[];
-  /** Directories that are deleted. */
+  /** Directories that the ops delete. */
   readonly deleted: readonly NodeId[];
   readonly objects: readonly Digest[];
-  /** Seqs of the cursors that the batches carry. */
+  /** The seqs of the batches' cursors. */
   readonly cursors: readonly Sequence[];
 }
 
@@ -60,7 +60,7 @@ export interface OpKey {
 
 export interface OpRecord extends OpKey {
   readonly seq: Sequence;
-  /** What tells another body under the same id. */
+  /** A digest that differs if another body comes under the same id. */
   readonly body: Digest;
 }
 
@@ -68,36 +68,39 @@ export interface Loaded {
   readonly folder: FolderRecord;
   readonly head: Cursor;
   /**
-   * The nodes asked for (tombstones too), the live ones at the places asked for, and all their
-   * ancestors.
+   * The nodes asked for (tombstones too), the live nodes at the places asked for, and all ancestors
+   * of both.
    */
   readonly nodes: readonly RemoteNode[];
-  /** Of each deleted directory: its live children, counted up to one more than `nodes` are many. */
+  /**
+   * The number of live children of each deleted directory. The count stops at one more than the
+   * number of `nodes`.
+   */
   readonly childCounts: ReadonlyMap<NodeId, number>;
   readonly ops: readonly OpRecord[];
-  /** All depths at which the folder knows the objects asked for. */
+  /** Every depth at which the folder knows one of the objects asked for. */
   readonly objects: readonly KnownObject[];
-  /** The hash of each event asked for that there is; of seq 0 the genesis hash. */
+  /** The hash of each event asked for that exists; for seq 0 the genesis hash. */
   readonly hashes: ReadonlyMap<Sequence, Digest>;
 }
 
-/** How far a directory's live descendants reach below it. */
+/** The extent of a directory's live descendants. */
 export interface SubtreeExtent {
   /** 0 for an empty directory. */
   readonly depth: number;
-  /** Longest path from the directory, with the leading "/". */
+  /** The longest path from the directory, with the leading "/". */
   readonly pathBytes: number;
 }
 
-/** An event to append, with what is stored beside it. */
+/** An event to append, with the values that are stored beside it. */
 export interface EventRecord {
-  /** `path` and `from` as of the event. */
+  /** `path` and `from` are as of the event. */
   readonly event: ServedEvent;
   readonly body: Digest;
 }
 
 export interface Append {
-  /** Nothing is done where the head has moved on. */
+  /** If the head is another one, nothing is done. */
   readonly expectedHead: Sequence;
   readonly events: readonly EventRecord[];
   /** The last state of every node in `events`. */
@@ -114,13 +117,13 @@ export interface NodePage {
   readonly nodes: readonly RemoteNode[];
 }
 
-/** What lives in a folder at one seq. */
+/** The live contents of a folder at one seq. */
 export interface FolderUsage {
   readonly seq: Sequence;
   readonly files: number;
   readonly directories: number;
   readonly symlinks: number;
-  /** Of the files' contents, each counted as often as it is there. */
+  /** The sum of the files' sizes in bytes; equal contents count each time. */
   readonly bytes: number;
 }
 
@@ -133,10 +136,10 @@ export interface DeviceRecord {
 
 export interface MetadataStore {
   readonly serverId: ServerId;
-  /** Resolves with the error once a durability barrier failed. */
+  /** Resolves with the error when a durability barrier has failed. */
   readonly failure: Promise<unknown>;
 
-  /** Creates the folder unless it is there; either way what is there then. */
+  /** Creates the folder if it is not there, and returns the folder in either case. */
   createFolder(record: FolderRecord): Promise<{ readonly created: boolean } & FolderHead>;
   /** @returns undefined for an unknown folder. */
   folder(name: FolderName): Promise<FolderHead | undefined>;
@@ -147,7 +150,7 @@ export interface MetadataStore {
   }): Promise<readonly FolderHead[]>;
 
   load(folder: FolderName, request: LoadRequest): Promise<Loaded>;
-  /** Of live directories, as they are now. */
+  /** The extents of live directories as they are now. */
   subtreeExtents(
     folder: FolderName,
     ids: readonly NodeId[],
@@ -155,22 +158,21 @@ export interface MetadataStore {
   append(folder: FolderName, append: Append): Promise<"appended" | "head_moved">;
 
   /**
-   * At least `limit` events after `after` where there are so many, up to the end of the last one's
-   * group.
+   * At least `limit` events after `after`, if there are so many. The last group is always whole.
    */
   events(
     folder: FolderName,
     page: { readonly after: Sequence; readonly limit: number },
   ): Promise<EventSlice>;
-  /** The hash of that event, of seq 0 the genesis hash; undefined beyond the head. */
+  /** The hash of that event; of seq 0 the genesis hash; undefined beyond the head. */
   hashAt(folder: FolderName, seq: Sequence): Promise<Digest | undefined>;
 
-  /** Rows by ascending node id, after `after`; with tombstones only where asked for. */
+  /** Rows by ascending node id, after `after`; with tombstones only if asked for. */
   nodes(
     folder: FolderName,
     page: { readonly after?: NodeId; readonly limit: number; readonly tombstones: boolean },
   ): Promise<NodePage>;
-  /** A node's row, or as of event `seq`; tombstones too. */
+  /** A node's row now, or as of event `seq`; also if it is a tombstone. */
   node(folder: FolderName, id: NodeId, seq?: Sequence): Promise<RemoteNode | undefined>;
   /** The live node at a place now, or as of event `seq`. */
   child(folder: FolderName, place: Place, seq?: Sequence): Promise<RemoteNode | undefined>;
@@ -184,14 +186,14 @@ export interface MetadataStore {
       readonly seq?: Sequence;
     },
   ): Promise<readonly RemoteNode[]>;
-  /** A node's events, newest first, those before `before`. */
+  /** A node's events before `before`, newest first. */
   history(
     folder: FolderName,
     page: { readonly node: NodeId; readonly before?: Sequence; readonly limit: number },
   ): Promise<readonly ServedEvent[]>;
   /**
-   * The events that put a node into this place, changed one there or took it away, whichever nodes
-   * these were; newest first, those before `before`.
+   * The events before `before` that put a node into this place, changed a node there or took one
+   * away, whichever node it was; newest first.
    */
   placeHistory(
     folder: FolderName,
@@ -200,14 +202,14 @@ export interface MetadataStore {
   /** The newest content of the folder with that SHA-256, current or not. */
   contentBySha256(folder: FolderName, sha256: Digest): Promise<FileContent | undefined>;
 
-  /** All depths at which the folder knows these. */
+  /** Every depth at which the folder knows one of these. */
   knownObjects(folder: FolderName, digests: readonly Digest[]): Promise<readonly KnownObject[]>;
   /**
-   * Idempotent. Durable not later than the next `append` to this folder; a crash before that may
-   * forget it.
+   * Idempotent. Durable when the next `append` to this folder is; a crash before that may forget
+   * it.
    */
   recordObjects(folder: FolderName, objects: readonly KnownObject[]): Promise<void>;
-  /** By ascending digest and depth. */
+  /** By ascending digest, then depth. */
   objects(
     folder: FolderName,
     page: { readonly after?: KnownObject; readonly limit: number },
@@ -221,11 +223,11 @@ export interface MetadataStore {
     page: { readonly after?: DeviceId; readonly limit: number },
   ): Promise<readonly DeviceRecord[]>;
 
-  /** Counts the live nodes: costs in proportion to the folder, so callers keep what they got. */
+  /** Counts the live nodes. The cost grows with the folder, so callers keep the result. */
   usage(folder: FolderName): Promise<FolderUsage>;
 
-  /** Finds damage in the store's own format. @returns one message each; none when it is sound. */
+  /** Looks for damage in the store's own format. @returns one message each; none if it is sound. */
   check(): Promise<readonly string[]>;
-  /** Ends it; calls after that throw. */
+  /** Closes the store; later calls throw. */
   close(): Promise<void>;
 }

@@ -1,6 +1,6 @@
 /**
- * Observer: what a person or program is told while the client runs. Never throws, never blocks.
- * Rules: Y3, Y5.
+ * Observer: gets the news that a person or program wants while the client runs. Calls never throw
+ * and never block. Rules: Y3, Y5.
  */
 import type { ErrorCode } from "../core/error.ts";
 

@@ -1,16 +1,16 @@
 /**
- * StateStore: everything one device remembers about one folder. Rules: S1-S10.
+ * StateStore: everything that one device remembers about one folder. Rules: S1-S11.
  *
- * Synchronous on purpose: reconcile and scan read trees row by row, and no await may interleave
- * inside a transaction. `transaction` is durable when it returns (SQLite WAL with
- * synchronous=FULL): a base row that was written survives a power cut, so it must only be written
- * after the disk has what it says (I15). Calls outside a transaction are their own transaction.
- * Transactions do not nest, and no port call may be made inside one. What comes later never
- * survives without what came before it.
+ * Synchronous on purpose: reconcile and scan read trees row by row, and no await may come between
+ * calls of one transaction. `transaction` is durable when it returns (SQLite WAL with
+ * synchronous=FULL), so a base row survives a power cut. Therefore the caller writes it only after
+ * the disk has what the row says (I15). A call outside a transaction is a transaction of its own.
+ * Transactions do not nest. Inside one, no call to another port may be made. A later transaction
+ * never survives without the earlier ones.
  *
- * One row per node is the base plus its stamp. `local` and `remote` are sparse overlays over it: a
- * row only where that tree differs from the base. Every `put*`/`remove*` marks the node dirty;
- * `settle` and `clearDirty` unmark it.
+ * Each node has one row with its base and stamp. `local` and `remote` are sparse overlays: a node
+ * has a row there only if that tree differs from the base. Every `put*` and `remove*` marks the
+ * node dirty; `settle` and `clearDirty` unmark it.
  */
 import type { Digest } from "../core/digest.ts";
 import type { ErrorCode } from "../core/error.ts";
@@ -19,7 +19,7 @@ import type { DeviceId, FolderName, NodeId, ServerId } from "../core/identifier.
 import type { BaseNode, LocalNode, RemoteNode } from "../core/node.ts";
 import type { TreeView } from "../core/tree.ts";
 
-/** Who this device is, written when the folder joins. */
+/** This device's server, folder and id. Written when the folder joins. */
 export interface Binding {
   readonly server: ServerId;
   readonly serverUrl: string;
@@ -28,7 +28,7 @@ export interface Binding {
   readonly deviceName: string;
 }
 
-/** A recorded trouble with one path; the rest goes on. */
+/** Recorded trouble with one path; all else goes on. */
 export interface Problem {
   readonly path: string;
   readonly code: ErrorCode;
@@ -39,13 +39,13 @@ export interface Problem {
 export interface ConflictCopy {
   readonly node: NodeId;
   readonly path: string;
-  /** The path of the file that it lost against. */
+  /** The path of the file that the copy lost against. */
   readonly of: string;
 }
 
-/** A change that a guard holds until a person approves it or it goes away. */
+/** A change that a guard holds until a person approves it or it is no longer wanted. */
 export interface HeldChange {
-  /** A digest of what is held, so that an approval lets through exactly this. */
+  /** A digest of the held change, so that an approval lets through exactly this one. */
   readonly id: string;
   readonly direction: "up" | "down";
   readonly reason: string;
@@ -54,10 +54,10 @@ export interface HeldChange {
 }
 
 /**
- * A write-ahead note about one entry below `.synced/staging` or `.synced/quarantine`, written
- * before the swap that may put a user's file there. After a crash its bytes tell what happened:
- * equal to `newDigest`, the swap was not done; equal to `oldDigest`, the displaced file is the
- * base; anything else is a user's unseen edit.
+ * A note about one entry below `.synced/staging` or `.synced/quarantine`. It is written before the
+ * swap that may put a user's file there. After a crash the entry's bytes tell what happened. If
+ * they equal `newDigest`, the swap was not done. If they equal `oldDigest`, the displaced file is
+ * the base. Anything else is a user's edit that no scan has seen.
  */
 export interface JournalEntry {
   /** The entry's name below staging or quarantine: an id, never a user's name. */
@@ -67,36 +67,36 @@ export interface JournalEntry {
   /** Path of the user's entry when the note was written. */
   readonly path: string;
   /**
-   * SHA-256 of what is expected to be displaced (target text for symlinks); absent where nothing
-   * is.
+   * SHA-256 of the entry that the swap is expected to displace (of the target for a symlink);
+   * absent if none is expected.
    */
   readonly oldDigest?: Digest;
   /** SHA-256 of the staged content; absent for deletes and parks. */
   readonly newDigest?: Digest;
-  /** Monotone per store; recovery goes in this order. */
+  /** Grows with each entry of a store; recovery goes in this order. */
   readonly order: number;
 }
 
-/** A node's making, as this device heard of it. */
+/** The making of a node, as this device heard of it. */
 export interface Birth {
   readonly device: DeviceId;
-  /** Clock.now(). */
+  /** From Clock.now(). */
   readonly atMs: number;
 }
 
-/** A displaced file waiting until it is certain that nobody wrote to it late (I4). */
+/** A displaced file that waits until it is certain that nobody wrote to it late (I4). */
 export interface QuarantineEntry {
   readonly id: string;
   readonly node: NodeId;
   readonly path: string;
   readonly digest: Digest;
-  /** Clock.now() when it was displaced. */
+  /** Clock.now() when the file was displaced. */
   readonly sinceMs: number;
   /** Full or partial scans since then. */
   readonly scans: number;
 }
 
-/** The entries that waited for so many scans. */
+/** All entries that have waited for the same number of scans. */
 export interface QuarantineGroup {
   readonly scans: number;
   /** The smallest and the greatest `sinceMs`. */
@@ -105,117 +105,124 @@ export interface QuarantineGroup {
 }
 
 /**
- * `full` is durable when it returns. `normal` leaves that to the next `full` one: a power cut may
- * take it back, a kill does not. For what the next scan finds anew, and what is only shown (S11).
+ * `full` is durable when it returns. `normal` becomes durable with the next `full` one: a power cut
+ * may take it back, a kill does not. Use `normal` only for values that the next scan finds again,
+ * or that are only shown (S11).
  */
 export type Barrier = "full" | "normal";
 
 export interface StateStore {
   /**
    * @param barrier @default "full"
-   * @returns what `work` returns; rolls back when it throws.
+   * @returns the result of `work`; rolls back if `work` throws.
    */
   transaction<Result>(work: () => Result, barrier?: Barrier): Result;
 
   readonly base: TreeView<BaseNode>;
-  /** Base overlaid with what scans saw. */
+  /** The base overlaid with what scans saw. */
   readonly local: TreeView<LocalNode>;
-  /** Base overlaid with what the log said. Tombstones and absent nodes are not visible. */
+  /** The base overlaid with what the log said. Tombstones and absent nodes are not visible. */
   readonly remote: TreeView<RemoteNode>;
 
-  /** A remote row with its tombstone; falls back to the base. */
+  /** A remote row, also if it is a tombstone; falls back to the base. */
   remoteRow(id: NodeId): RemoteNode | undefined;
-  /** The local node with that identity, if any (lowest id where hard links made two). */
+  /** The local node with that identity, if any; the lowest id if hard links made two. */
   localByIdentity(identity: string): LocalNode | undefined;
 
   /**
-   * Records what the disk holds. When equal to the base in place and content, only the base's stamp
-   * is updated and no overlay row or dirty mark remains (for a node without other reason to be
-   * dirty).
+   * Records what the disk holds. If that equals the base in place and content, it updates only the
+   * base's stamp. Then no overlay row and no dirty mark remains, unless the node is dirty for
+   * another reason.
    */
   putLocal(node: LocalNode): void;
   /**
-   * `putLocal` of what this device has just done on the disk, durably. The base takes over each
-   * aspect that was changed by it and in which the remote tree is the same; where that is all, the
+   * Does `putLocal` for a change that this device has just made on the disk, durably. The base
+   * takes over each changed aspect that the remote tree has, too. If no difference is left, the
    * node is settled.
    */
   agreeLocal(node: LocalNode): void;
   /**
-   * The disk no longer has this node. `isSeen` says that its going was seen; once it was, it stays
-   * so until the node is back or settled.
+   * The disk no longer has this node. `isSeen` tells that its going was seen. That mark stays until
+   * the node is back or settled.
    */
   removeLocal(id: NodeId, isSeen?: boolean): void;
-  /** True for a node of the base whose going from the disk was seen. */
+  /** True for a node of the base that was seen going from the disk. */
   wasSeenGoing(id: NodeId): boolean;
   /**
-   * Records what the log says, tombstones included. Older versions than recorded are ignored, per
-   * version.
+   * Records what the log says, tombstones included. A version that is older than the recorded one
+   * is ignored; content and place are compared separately.
    */
   putRemote(node: RemoteNode): void;
   /**
-   * `putRemote` of what an op of this device became. The base takes over what the op was about,
-   * which the disk durably held when it was posted; where the local tree says the same of all, the
-   * node is settled.
+   * Does `putRemote` for the event that an op of this device became. The base takes over what the
+   * op set, because the disk durably held that when it was posted. If the local tree agrees with
+   * all of the event, the node is settled.
    */
   agreeOwn(event: Event): void;
-  /** Forgets a remote row without a base (used when a snapshot replaces the remote tree). */
+  /**
+   * Drops the whole remote overlay, so that the remote tree falls back to the base, and marks its
+   * nodes dirty. Used before a snapshot replaces the remote tree.
+   */
   clearRemote(): void;
   /**
-   * Local and remote agree (or both are absent): base := both, overlays and dirty mark gone.
-   * Asserts agreement in place and content.
+   * Ends a difference: local and remote agree or are both absent. The base becomes both; overlays
+   * and dirty mark go. Asserts that place and content agree.
    */
   settle(id: NodeId): void;
   /**
-   * The base takes over each aspect in which local and remote are the same; settles the node where
-   * that is all. For what this disk durably holds.
+   * Lets the base take over each aspect in which local and remote are the same, and settles the
+   * node if no difference is left. Only for states that this disk durably holds.
    */
   agree(id: NodeId): void;
   /**
-   * Sets the base row alone, overlays untouched, and marks the node dirty (used after a server
-   * restore, S5).
+   * Sets only the base row, leaves overlays alone, and marks the node dirty. Used after a server
+   * restore (S5).
    */
   putBase(node: BaseNode): void;
   /**
-   * Newly ignored: drops base and local row; the remote row stays, unmaterialised and not dirty.
+   * For a node that is now ignored: drops its base and local row. The remote row stays,
+   * unmaterialised and not dirty.
    */
   forget(id: NodeId): void;
   /**
-   * A local-only node turns out to be the server's node: rekeys it and the parents of its local
-   * children.
+   * A local-only node turned out to be the server's node. Gives it that id, also as the parent of
+   * its local children.
    */
   adopt(local: NodeId, remote: NodeId): void;
   /**
-   * Drops all bases (state rolled back or log diverged): every local and remote node stays as its
-   * own overlay row, all dirty.
+   * Drops all bases, because the state was rolled back or the log diverged. Every local and remote
+   * node keeps a row of its own, and all are dirty.
    */
   clearBase(): void;
 
   markDirty(id: NodeId): void;
   clearDirty(id: NodeId): void;
-  /** In unspecified but repeatable order. */
+  /** In an unspecified but repeatable order. */
   dirty(): readonly NodeId[];
   dirtyCount(): number;
   /**
-   * Grows whenever a node becomes dirty or clean, a dirty one is written, or a problem ends: while
-   * it stays, a plan that came to nothing would come to nothing again. Of this process alone.
+   * Grows whenever a node becomes dirty or clean, a dirty one is written, or a problem ends. While
+   * it stays the same, a plan that came to nothing would come to nothing again. Counts for this
+   * process only.
    */
   dirtyVersion(): number;
   /**
-   * The dirty nodes without most of those that only one tree has: of the ones that only local has,
-   * and of those that only remote has, so many at most, the oldest rows first.
+   * The dirty nodes, with a bound on those that only one tree has: at most `newMax` that only local
+   * has and `newMax` that only remote has, oldest rows first.
    */
   dirtySome(newMax: number): readonly NodeId[];
   markAllDirty(): void;
-  /** Nodes with a row of their own in local or remote that are not dirty. */
+  /** Nodes that have a row of their own in local or remote and are not dirty. */
   overlaid(): readonly NodeId[];
   /**
-   * Those that the log has and the base has not: ignored so far, to be judged by other rules.
+   * Marks nodes dirty that the log has and the base has not. They were ignored so far, and other
+   * rules must judge them.
    *
-   * @param directories only what the log has below these; undefined: all.
+   * @param directories only nodes of the log below these; undefined: all.
    */
   markUnmaterialisedDirty(directories?: readonly NodeId[]): void;
 
-  /** Files and symlinks in the base; kept incrementally. */
+  /** Files and symlinks in the base. The store keeps the count up to date. */
   baseFileCount(): number;
   counts(): {
     readonly files: number;
@@ -224,18 +231,15 @@ export interface StateStore {
     readonly dirty: number;
   };
 
-  /** Manifest objects of files that were hashed here or downloaded; digest -> bytes. */
+  /** Bytes of a manifest object by digest, from files that were hashed here or downloaded. */
   manifest(digest: Digest): Uint8Array | undefined;
   putManifest(digest: Digest, bytes: Uint8Array): void;
-  /**
-   * Drops manifests that no base, local or remote file reaches by its root; children are kept with
-   * their root.
-   */
+  /** Drops each manifest that no base, local or remote file reaches from its root. */
   pruneManifests(): void;
   manifestDigests(): readonly Digest[];
 
   cursor(): Cursor | undefined;
-  /** Also remembers the older cursors: all of the last few thousand events, then spaced ones. */
+  /** Also remembers older cursors: all of the last few thousand events, then spaced ones. */
   setCursor(cursor: Cursor): void;
   /** Newest first. */
   cursorHistory(): readonly Cursor[];
@@ -252,7 +256,7 @@ export interface StateStore {
   putConflict(conflict: ConflictCopy): void;
   removeConflict(node: NodeId): void;
 
-  /** Who made a node, and when; undefined where that is long ago, or nobody here saw it. */
+  /** Who made a node, and when; undefined if that is long ago or nobody here saw it. */
   birth(id: NodeId): Birth | undefined;
   putBirth(id: NodeId, birth: Birth | undefined): void;
   forgetBirthsBefore(atMs: number): void;
@@ -261,13 +265,14 @@ export interface StateStore {
   addJournal(entry: Omit<JournalEntry, "order">): void;
   removeJournal(id: string): void;
   quarantine(): readonly QuarantineEntry[];
-  /** One group a number of scans: to be asked all the time, however many files wait. */
+  /** One group for each number of scans, so that asking stays cheap however many files wait. */
   quarantineGroups(): readonly QuarantineGroup[];
   putQuarantine(entry: QuarantineEntry): void;
   removeQuarantine(id: string): void;
 
   /**
-   * Left-over directories: on disk, without a node, holding only what is not synced. By identity.
+   * Left-over directories, by identity: on the disk, without a node, holding only entries that are
+   * not synced.
    */
   isLeftover(identity: string): boolean;
   setLeftover(identity: string, leftover: boolean): void;
@@ -277,8 +282,8 @@ export interface StateStore {
   setValue(key: string, value: unknown): void;
 
   /**
-   * Moves everything from the write-ahead log into the database file (a copy of the file alone is
-   * then whole).
+   * Moves everything from the write-ahead log into the database file, so that a copy of the file
+   * alone is whole.
    */
   checkpoint(): void;
 
@@ -290,19 +295,16 @@ export interface StateStoreHome {
   /**
    * Opens or creates the store.
    *
-   * @throws {SyncedError} `damage_found` when the file is not a sound database of this version's
-   * schema; `data_newer` when a newer version wrote it.
+   * @throws {SyncedError} `damage_found` if the file is not a sound database of this version's
+   * schema; `data_newer` if a newer version wrote it.
    */
   open(): StateStore;
-  /**
-   * A copy in memory of what is there (empty where nothing is): for a dry run. Writes nothing to
-   * the disk.
-   */
+  /** A copy in memory, for a dry run; empty if there is no store. Writes nothing to the disk. */
   openCopy(): StateStore;
-  /** True where a store exists already. */
+  /** True if a store exists already. */
   exists(): boolean;
   /**
-   * Renames database, WAL and shared memory together to `*.set-aside-<n>`; the store must be
+   * Renames database, WAL and shared memory together to `*.set-aside-<n>`. The store must be
    * closed.
    */
   setAside(): void;

@@ -1,9 +1,9 @@
-/** Transport: the fetch signature. Redirects are errors, bodies are never inflated. */
+/** Transport: the signature of fetch. A redirect is an error. Bodies are never inflated. */
 export interface Transport {
   (request: Request): Promise<Response>;
   /**
-   * For messages: how that URL is reached, as in "http://server through the proxy http://proxy".
-   * Absent where it is always reached directly.
+   * Describes how a URL is reached, for messages, such as "http://server through the proxy
+   * http://proxy". Absent if every URL is reached directly.
    */
   readonly describe?: (url: string) => string;
 }

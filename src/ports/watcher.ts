@@ -1,22 +1,25 @@
 /**
- * Watcher: hints that something below the root may have changed. The scan is the truth. Rules: Y2,
- * A6.
+ * Watcher: hints that something below the root may have changed. Only the scan tells what did.
+ * Rules: Y2, A6.
  */
 
 export interface WatchHandler {
   /**
-   * A path (relative, "/"-separated) that may have changed, appeared or gone. `.synced/` is never
-   * reported.
+   * Something at the path (relative, "/"-separated) may have changed, appeared or gone. Nothing in
+   * `.synced/` is reported.
    */
   changed(path: string): void;
-  /** Hints were lost (queue overflow, null filename): everything may have changed. */
+  /**
+   * Hints were lost (the queue overflowed, or a file name was null), so everything may have
+   * changed.
+   */
   overflow(): void;
   /**
-   * Not all of the folder is watched, or nothing (any more): out of watches, an unreadable
-   * directory, the root gone. Hints of the rest go on. Said once until `restored`.
+   * Part of the folder, or all of it, is not watched (any more): no watches left, an unreadable
+   * directory, or the root gone. Hints of the rest go on. Called once until `restored`.
    */
   failed(reason: string): void;
-  /** All of it is watched again; an overflow came before. */
+  /** All of it is watched again. An overflow was told before. */
   restored(): void;
 }
 

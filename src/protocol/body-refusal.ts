@@ -1,9 +1,10 @@
 /**
- * Whether an answer that no synced server gives is about the server or about one body. Rules: H11.
+ * Decides whether an answer that no synced server gives is about the server or about one body.
+ * Rules: H11.
  *
- * Proxies refuse bodies for their length, for what a filter sees in them, for the time that they
- * take. Such an answer looks like that of a server that is not there; what tells them apart is that
- * the server answers everything else.
+ * Proxies refuse bodies because of their length, because a filter dislikes their content, or
+ * because they take too long. Such an answer looks as if the server were not there. But a server
+ * that answers all else is there, so asking it something else tells the two apart.
  */
 import { SyncedError } from "../core/error.ts";
 import { type Outgoing, strangeStatus } from "./exchange.ts";
@@ -15,18 +16,18 @@ const TOO_SLOW = 408;
 interface Sending<Value> {
   /** The server, as a person knows it. */
   readonly place: string;
-  /** Throws what is wrong with the server as a whole. */
+  /** Throws an error that is about the server as a whole. */
   readonly checkServer: (signal: AbortSignal) => Promise<void>;
   readonly request: Outgoing;
-  /** Makes the request; it may be made again. */
+  /** Makes the request; the caller may make it again. */
   readonly ask: () => Promise<Value>;
 }
 
 /**
- * Makes a request of which a part may be wanted alone.
+ * Makes a request whose parts may be requested alone.
  *
- * @throws {SyncedError} `body_refused` where it was refused twice (for its length: once) on its way
- * to a server that answers well otherwise; all else as `send`
+ * @throws {SyncedError} `body_refused` if the body was refused twice (once, if for its length) on
+ * the way to a server that answers well otherwise; all else as `send`
  */
 export async function sendBody<Value>(sending: Sending<Value>): Promise<Value> {
   const { checkServer, request, ask } = sending;
@@ -37,7 +38,7 @@ export async function sendBody<Value>(sending: Sending<Value>): Promise<Value> {
       const status = strangeStatus(error);
       if (status === undefined || status === TOO_MANY_REQUESTS) throw error;
       await checkServer(request.signal);
-      // A proxy may have looked for its server in a bad moment.
+      // The proxy may have looked for its server at a bad moment.
       if (isFirst && status !== TOO_LARGE) continue;
       throw refusal(sending, status, error);
     }

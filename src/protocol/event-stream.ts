@@ -1,15 +1,15 @@
 /**
- * Reads server-sent events from bytes, as far as synced needs them: data, comments, line ends of
- * all three kinds.
- * Rules: H6. WHATWG HTML, section 9.2.6. One event's text is bounded, since a server may never end
- * it.
+ * Reads server-sent events from bytes, as far as synced needs them: data, comments, and line ends
+ * of all three kinds.
+ * Rules: H6. WHATWG HTML, section 9.2.6. The text of one event is bounded, because a server may
+ * never end it.
  */
 import { SyncedError } from "../core/error.ts";
 
 /** An event with the longest path and an inlined file is below 100 KiB. */
 const MESSAGE_LENGTH_MAX = 1024 * 1024;
 
-/** Takes the stream in pieces of any size. */
+/** Accepts the stream in pieces of any size. */
 export class EventStreamDecoder {
   readonly #decoder = new TextDecoder("utf-8", { fatal: true });
   /** An unfinished line. */
@@ -18,7 +18,8 @@ export class EventStreamDecoder {
   #dataLength = 0;
 
   /**
-   * @returns what the piece completed: an event's data, or undefined for a comment (a heartbeat).
+   * @returns an item for each event or comment that the piece completed: an event's data, or
+   * undefined for a comment (a heartbeat).
    * @throws {SyncedError} `protocol_violation`
    */
   push(piece: Uint8Array): (string | undefined)[] {

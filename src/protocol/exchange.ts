@@ -1,8 +1,7 @@
 /**
- * One request and its answer over a Transport, from the client's side: time-outs, sizes, types,
+ * One request and its answer over a Transport, on the client's side: time-outs, sizes, types and
  * problems.
- * Rules: H1, H4. Whatever goes wrong comes out as a `SyncedError` with a code that the engine
- * knows.
+ * Rules: H1, H4. Every failure becomes a `SyncedError` with a code that the engine knows.
  */
 import { ERROR_KINDS, type ErrorCode, SyncedError } from "../core/error.ts";
 import { RETRY_AFTER_MS_MAX } from "../core/limits.ts";
@@ -18,7 +17,7 @@ export interface ExchangeOptions {
   readonly clock: Clock;
   /** Base URL without a trailing slash. */
   readonly serverUrl: string;
-  /** Told of bodies as they go and come. */
+  /** Learns of bodies as they are sent and received. */
   readonly instruments?: Pick<ClientInstruments, "bytesMoved">;
 }
 
@@ -31,27 +30,30 @@ export interface Outgoing {
   readonly contentType?: string;
   readonly range?: string;
   readonly body?: string | Uint8Array<ArrayBuffer>;
-  /** Without an answer's head, or without a next piece of its body, for so long, it is over. */
+  /**
+   * The exchange fails if the answer's head, or the next piece of its body, takes longer than this.
+   */
   readonly idleMs: number;
   readonly signal: AbortSignal;
 }
 
-/** A problem's body: a detail and a few numbers. */
+/** A problem's body needs little: a detail and a few numbers. */
 const PROBLEM_BYTES_MAX = 1024 * 1024;
 
-/** An answer whose head has been looked at; its body is read through `pieces`. */
+/** An answer whose head was checked. Its body is read through `pieces`. */
 export interface Answer {
-  /** The body as it comes; ends the exchange when it is left early. */
+  /** The body as it arrives. If the reader leaves early, that ends the exchange. */
   pieces(): AsyncGenerator<Uint8Array, void, undefined>;
 }
 
 /**
  * Sends a request.
  *
- * @param contentType that a good answer must have.
+ * @param contentType the only type that a good answer may have.
  * @throws {SyncedError} `server_unreachable`, `unauthenticated`, `not_a_synced_server`,
  * `protocol_violation`, or the code of the server's problem; an `AbortError` when the signal
- * aborts. What no synced server answers has its status in the extensions: see `strangeStatus`.
+ * aborts. If the answer is one that no synced server gives, its status is in the extensions: see
+ * `strangeStatus`.
  */
 export async function send(
   options: ExchangeOptions,
@@ -77,7 +79,7 @@ export async function send(
   });
   try {
     const response = await idle.wait(transport(request));
-    // JSON is ASCII but for names, so that its length is near enough.
+    // JSON is ASCII except for names, so the text's length is close enough.
     options.instruments?.bytesMoved("up", outgoing.body?.length ?? 0);
     await checkHead(response, contentType, idle).catch((error: unknown) => {
       const place = transport.describe?.(serverUrl) ?? serverUrl;
@@ -124,14 +126,14 @@ function requestHeaders(outgoing: Outgoing): Headers {
 }
 
 /**
- * Ends the exchange when a step takes too long or the caller gives up; both leave nothing waiting.
- * One timer serves all steps: it looks how long the step under way has taken.
+ * Ends the exchange if a step takes too long or the caller gives up; both leave nothing waiting.
+ * One timer serves all steps: it looks how long the current step has taken.
  */
 class IdleGuard {
   readonly #clock: Clock;
   readonly #idleMs: number;
   readonly #ended: AbortController;
-  /** Of the step under way. */
+  /** When the current step began, and how to make it fail. */
   #step: { readonly sinceMs: number; readonly fail: (reason: Error) => void } | undefined;
   #reason: Error | undefined;
 
@@ -146,7 +148,7 @@ class IdleGuard {
     this.#end(givenUp());
   }
 
-  /** Waits for one step of the exchange, and names what ended it otherwise. */
+  /** Waits for one step of the exchange. If something else ended it, throws that reason. */
   async wait<Value>(step: Promise<Value>): Promise<Value> {
     if (this.#reason !== undefined) {
       step.catch(() => undefined);
@@ -189,7 +191,9 @@ function givenUp(): DOMException {
   return new DOMException("The request was given up", "AbortError");
 }
 
-/** The transport names what kept it from an answer; what ends an answer's body is told raw. */
+/**
+ * The transport says why there is no answer. If an answer's body breaks off, the error comes raw.
+ */
 function transportFailure(cause: unknown): SyncedError {
   if (cause instanceof SyncedError) return cause;
   const message = "Cannot reach the server: the connection broke";
@@ -199,7 +203,7 @@ function transportFailure(cause: unknown): SyncedError {
 async function checkHead(response: Response, wanted: string, idle: IdleGuard): Promise<void> {
   const encoding = response.headers.get("content-encoding");
   if (encoding !== null && encoding !== "identity") {
-    // Never inflated: 300 KB may become 300 MB (B63).
+    // Bodies are never inflated, because 300 KB may become 300 MB (B63).
     throw new SyncedError("protocol_violation", "Cannot read the answer: it is compressed");
   }
   const type = mediaType(response);
@@ -215,7 +219,7 @@ async function checkHead(response: Response, wanted: string, idle: IdleGuard): P
   throw strangerError(response, type);
 }
 
-/** @returns the status of an answer that no synced server gives, where that is what went wrong. */
+/** @returns the status, if the error is an answer that no synced server gives. */
 export function strangeStatus(error: unknown): number | undefined {
   const status = error instanceof SyncedError ? error.extensions[STATUS_KEY] : undefined;
   return typeof status === "number" ? status : undefined;
@@ -223,7 +227,7 @@ export function strangeStatus(error: unknown): number | undefined {
 
 const STATUS_KEY = "status";
 
-/** Says where it happened, and what to do about it. */
+/** Adds which server it was and what a person can do. */
 function forPerson(error: unknown, place: string, hasToken: boolean): unknown {
   if (!(error instanceof SyncedError)) return error;
   const { code, extensions } = error;
@@ -250,7 +254,7 @@ function forPerson(error: unknown, place: string, hasToken: boolean): unknown {
   return error;
 }
 
-/** RFC 9110, section 10.2.3, in seconds: a date would need a clock that both sides agree on. */
+/** RFC 9110, section 10.2.3. Only seconds are read, because a date needs clocks that agree. */
 function withRetryAfter(error: unknown, { headers }: Response): unknown {
   const seconds = /^\s*(\d{1,9})\s*$/.exec(headers.get("retry-after") ?? "")?.[1];
   if (seconds === undefined || !(error instanceof SyncedError)) return error;
@@ -260,7 +264,8 @@ function withRetryAfter(error: unknown, { headers }: Response): unknown {
 }
 
 /**
- * What the engine is told: only codes that it can do something about, the rest by class of status.
+ * Keeps codes that the engine can act on, and turns the others into one code for their class of
+ * status.
  */
 function problemError(problem: SyncedError | undefined, response: Response): SyncedError {
   if (problem === undefined) return strangerError(response, "application/problem+json");
@@ -275,7 +280,8 @@ function problemError(problem: SyncedError | undefined, response: Response): Syn
 }
 
 /**
- * An answer that no synced server gives: a proxy's error page, a captive portal, another program.
+ * The error for an answer that no synced server gives: a proxy's error page, a captive portal,
+ * another program.
  */
 function strangerError({ status, headers }: Response, type: string): SyncedError {
   const extensions = { [STATUS_KEY]: status };
@@ -317,7 +323,7 @@ async function* readPieces(
       yield value;
     }
   } finally {
-    // Aborting the request lets go of the connection, also where the reader was left in the middle.
+    // Cancelling lets go of the connection, also if the reader stopped in the middle.
     reader?.cancel().catch(() => undefined);
     close();
   }

@@ -1,16 +1,16 @@
 /**
- * Strict JSON from strangers: bounded before it is parsed, duplicate keys refused, well-formed
+ * Strict JSON from strangers: bounded before it is parsed, without duplicate keys, in well-formed
  * UTF-8 only.
- * Rules: H8. `JSON.parse` alone takes nesting of 200,000, keeps the last of two equal keys and
- * hides both.
+ * Rules: H8. `JSON.parse` alone accepts nesting of 200,000, and silently keeps the last of two
+ * equal keys.
  */
 import { SyncedError } from "../core/error.ts";
 import { JSON_DEPTH_MAX } from "../core/limits.ts";
 
-/** Values in one document: a full batch has under 40,000, a million is an attack on memory. */
+/** Values in one document. A full batch has under 40,000; a million is an attack on memory. */
 const JSON_VALUES_MAX = 1_000_000;
 
-// A byte order mark must reach JSON.parse, which refuses it.
+// Keeps a byte order mark, so that JSON.parse refuses it.
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 const QUOTE = 0x22;
@@ -26,8 +26,7 @@ const CLOSE_BRACE = 0x7d;
  * Parses a JSON document.
  *
  * @returns the value, as `JSON.parse` makes it; no object in it has a key `__proto__`.
- * @throws {SyncedError} `malformed_json`, and `batch_too_large` for more values than any message
- * may have.
+ * @throws {SyncedError} `malformed_json`; `batch_too_large` if it has more values than any message.
  */
 export function parseJson(source: Uint8Array | string): unknown {
   const text = typeof source === "string" ? source : decode(source);
@@ -38,7 +37,7 @@ export function parseJson(source: Uint8Array | string): unknown {
   } catch (cause) {
     throw new SyncedError("malformed_json", "Cannot parse the body: it is not JSON", { cause });
   }
-  // Equal keys collapse into one in the value, so then it has fewer than the text.
+  // Equal keys become one in the value. Then the value has fewer keys than the text.
   if (countKeys(value) !== keyCount) {
     throw malformed("an object has the same key twice");
   }
@@ -53,7 +52,7 @@ function decode(bytes: Uint8Array): string {
   }
 }
 
-/** Checks depth and size without recursion, and counts the keys. Says nothing about validity. */
+/** Checks depth and size without recursion, and counts the keys. It does not check validity. */
 function measure(text: string): number {
   let depth = 0;
   let keyCount = 0;
@@ -103,7 +102,7 @@ function stringEnd(text: string, start: number): number {
   }
 }
 
-/** Recursion is safe here: depth was bounded before. */
+/** Recursion is safe here, because the depth was bounded before. */
 function countKeys(value: unknown): number {
   if (typeof value !== "object" || value === null) return 0;
   if (Array.isArray(value)) {

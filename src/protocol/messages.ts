@@ -1,6 +1,6 @@
 /**
- * What crosses the wire under /v1, as types. Parsers for the untrusted direction live in
- * `parse-request.ts` (server side) and `parse-answer.ts` (client side). Rules: H1-H8.
+ * Types of the messages under /v1. The server parses untrusted messages in `parse-request.ts`, the
+ * client in `parse-answer.ts`. Rules: H1-H8.
  */
 import type { ChunkerProfile } from "../core/chunker.ts";
 import type { Digest } from "../core/digest.ts";
@@ -43,16 +43,16 @@ export interface FolderCreation extends FolderInfo {
 export interface EventPage {
   readonly epoch: Epoch;
   readonly head: Sequence;
-  /** After `after`, ascending, ending at a group's end. */
+  /** The events after `after`, ascending, ending with a whole group. */
   readonly events: readonly ServedEvent[];
-  /** The seq to ask after next time. */
+  /** The `after` of the next request. */
   readonly next: Sequence;
 }
 
 /** GET tree?after= : live nodes by ascending node id, without the root. */
 export interface TreePage {
   readonly epoch: Epoch;
-  /** The head when this page was read; the joiner replays events after the FIRST page's seq. */
+  /** The head when this page was read. A joiner replays events after the seq of the FIRST page. */
   readonly seq: Sequence;
   readonly hash: Digest;
   readonly nodes: readonly RemoteNode[];
@@ -60,7 +60,7 @@ export interface TreePage {
   readonly next?: NodeId;
 }
 
-/** An element of GET index: what stands at a path. */
+/** An element of GET index: the entry at a path. */
 export type IndexEntry = { readonly path: string } & (
   | Omit<FileContent, "manifest" | "depth">
   | DirectoryContent
@@ -71,21 +71,21 @@ export type IndexEntry = { readonly path: string } & (
 export interface IndexPage {
   readonly seq: Sequence;
   readonly entries: readonly IndexEntry[];
-  /** The path to ask after next time; undefined on the last page. */
+  /** The `after` of the next request; undefined on the last page. */
   readonly next?: string;
 }
 
-/** GET history: what a client must know of some of a path's versions, newest first. */
+/** GET history: the part of some of a path's versions that a client needs, newest first. */
 export interface HistoryPart {
   readonly digests: ReadonlySet<Digest>;
-  /** What to ask before next time; undefined on the last page. */
+  /** The `before` of the next request; undefined on the last page. */
   readonly next?: Sequence;
 }
 
 /** PUT devices/{id} */
 export interface DeviceReport {
   readonly name: string;
-  /** The cursor whose events are all applied on that device's disk. */
+  /** That device's disk has all events up to this cursor. */
   readonly applied: Cursor;
 }
 
@@ -102,9 +102,9 @@ export interface PackObject {
   readonly bytes: Uint8Array;
 }
 
-/** What a live stream yields. */
+/** A message of a live stream. */
 export type StreamMessage =
   | { readonly kind: "event"; readonly event: ServedEvent }
-  /** Events up to `seq` are the reader's own: it knows them, or asks for them by page. */
+  /** Events up to `seq` are the reader's own. It knows them, or asks for them by page. */
   | { readonly kind: "passed"; readonly seq: Sequence }
   | { readonly kind: "heartbeat" };

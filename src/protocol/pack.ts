@@ -1,8 +1,8 @@
 /**
- * Packs: many objects in one body. Each is 1 byte depth, 32 bytes digest, 4 bytes big-endian
- * length, the bytes.
- * Rules: C5, C6. Every bound is checked before anything is allocated for what an object claims, and
- * every object's bytes are checked against its digest before it is handed out.
+ * Packs: many objects in one body. Each object is 1 byte of depth, 32 bytes of digest, 4 bytes of
+ * big-endian length, then the bytes.
+ * Rules: C5, C6. Every bound is checked before memory is allocated for an object's claims. Every
+ * object's bytes are checked against its digest before it is handed out.
  */
 import { digestFromBytes, digestToBytes, sha256 } from "../core/digest.ts";
 import { assert, SyncedError } from "../core/error.ts";
@@ -16,7 +16,7 @@ import type { PackObject } from "./messages.ts";
 
 export const PACK_MEDIA_TYPE = "application/vnd.synced.pack";
 
-/** What one object adds to a pack beside its bytes. */
+/** An object adds this much to a pack beside its bytes. */
 export const PACK_HEADER_BYTES = 37;
 
 const LENGTH_OFFSET = 33;
@@ -28,14 +28,14 @@ export interface PackLimits {
   readonly objectsMax?: number;
 }
 
-/** @returns the pack's length; compare with PACK_BYTES_MAX before encoding. */
+/** @returns the pack's length in bytes; compare it with PACK_BYTES_MAX before encoding. */
 export function packLengthBytes(objects: readonly PackObject[]): number {
   let lengthBytes = 0;
   for (const object of objects) lengthBytes += PACK_HEADER_BYTES + object.bytes.length;
   return lengthBytes;
 }
 
-/** The pack in pieces, headers and the objects' own bytes in turn: for streams, without a copy. */
+/** The pack in pieces, for streams: headers and the objects' own bytes in turn, without a copy. */
 export function* packPieces(objects: Iterable<PackObject>): Generator<Uint8Array, void, undefined> {
   for (const object of objects) {
     yield packHeader(object);
@@ -83,15 +83,15 @@ interface Header {
   readonly lengthBytes: number;
 }
 
-/** Takes a pack in pieces of any size. Holds at most one object. */
+/** Accepts a pack in pieces of any size. Holds at most one object. */
 export class PackDecoder {
   readonly #packBytesMax: number;
   readonly #objectsMax: number;
   readonly #headerBytes = new Uint8Array(PACK_HEADER_BYTES);
   #header: Header | undefined;
-  /** An object that came in more than one piece. */
+  /** The object's bytes so far, if it came in more than one piece. */
   #body: Uint8Array | undefined;
-  /** How much of the header, or of the body, is here. */
+  /** The number of bytes of the header, or of the body, that have arrived. */
   #filled = 0;
   #packBytes = 0;
   #objectCount = 0;
@@ -102,10 +102,11 @@ export class PackDecoder {
   }
 
   /**
-   * Takes the next piece, to be read to its end before the next one is pushed.
+   * Accepts the next piece. The caller must read its objects to the end before it pushes another
+   * one.
    *
-   * @throws {SyncedError} `invalid_chunk`, `hash_mismatch`, `body_too_large`; the decoder is then
-   * spent.
+   * @throws {SyncedError} `invalid_chunk`, `hash_mismatch`, `body_too_large`; after that the
+   * decoder cannot be used.
    */
   *push(piece: Uint8Array): Generator<PackObject, void, undefined> {
     this.#packBytes += piece.length;
@@ -129,14 +130,14 @@ export class PackDecoder {
     }
   }
 
-  /** @throws {SyncedError} `invalid_chunk` when the pack ends within an object. */
+  /** @throws {SyncedError} `invalid_chunk` if the pack ends within an object. */
   finish(): void {
     if (this.#header !== undefined || this.#filled > 0) {
       throw new SyncedError("invalid_chunk", "Cannot take the pack: it ends within an object");
     }
   }
 
-  /** @returns how many bytes it took. */
+  /** @returns the number of bytes that it took. */
   #takeHeader(piece: Uint8Array, offset: number): number {
     const part = piece.subarray(offset, offset + PACK_HEADER_BYTES - this.#filled);
     this.#headerBytes.set(part, this.#filled);
@@ -169,7 +170,7 @@ export class PackDecoder {
     return { depth, digest, lengthBytes };
   }
 
-  /** @returns the object's bytes once all are here. */
+  /** @returns the object's bytes once all have arrived. */
   #takeBody(part: Uint8Array, header: Header): Uint8Array | undefined {
     if (this.#filled === 0 && part.length === header.lengthBytes) return part;
     this.#body ??= new Uint8Array(header.lengthBytes);

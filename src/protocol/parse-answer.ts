@@ -1,7 +1,7 @@
 /**
- * The client's edge: what a server answered becomes core values, or `protocol_violation`. A server
- * may be newer (unknown fields are passed over) but never chooses names, ids or sizes that the core
- * would not accept.
+ * The client's edge: a server's answer becomes core values, or `protocol_violation`. A newer server
+ * may send unknown fields, which are passed over. It never gets names, ids or sizes accepted that
+ * the core would refuse.
  * Rules: H5, H8, L1, L5, N1-N8.
  */
 import { z } from "zod";
@@ -49,7 +49,7 @@ import {
   refuse,
 } from "./shape.ts";
 
-/** Tolerant readers name no field. */
+/** Answers are read tolerantly, so no field is refused. */
 const ANY_FIELDS: ReadonlySet<string> = new Set();
 const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
 /** Base64 of the largest inlined file. */
@@ -101,7 +101,7 @@ const problemSchema = z.object({
   detail: z.string().max(4096).exactOptional(),
 });
 
-/** GET /v1/hello. What is no hello at all is `not_a_synced_server`. */
+/** GET /v1/hello. @throws {SyncedError} `not_a_synced_server` if it is no such answer. */
 export function parseHello(value: unknown, serverUrl: string): Hello {
   try {
     return helloSchema.parse(value);
@@ -119,10 +119,10 @@ export function parseFolderCreation(value: unknown): FolderCreation {
 }
 
 /**
- * GET events. The caller checks the hash chain; here seqs ascend without a gap and the page ends at
- * a group's end.
+ * GET events. The caller checks the hash chain. Here the seqs must ascend without a gap, and the
+ * page must end with a whole group.
  *
- * @param bounds.limit what was asked for; a page may exceed it by one group.
+ * @param bounds.limit the limit of the request; a page may exceed it by one group.
  */
 export function parseEventPage(
   value: unknown,
@@ -152,7 +152,9 @@ export function parseEventPage(
   });
 }
 
-/** One message of a live stream: an event, or how far the reader's own ones go. */
+/**
+ * One message of a live stream: an event, or the seq up to which the events are the reader's own.
+ */
 export function parseStreamMessage(value: unknown): StreamMessage {
   return answered("the event", () => {
     const { passed } = readFields(value, "the message", ANY_FIELDS, "tolerant");
@@ -161,7 +163,7 @@ export function parseStreamMessage(value: unknown): StreamMessage {
   });
 }
 
-/** GET tree. Ids ascend, so that a page cannot be served twice for ever. */
+/** GET tree. Ids must ascend, so that no server can send the same page for ever. */
 export function parseTreePage(
   value: unknown,
   bounds: { readonly after?: NodeId; readonly limit: number },
@@ -239,7 +241,7 @@ function readIndexEntry(value: unknown): IndexEntry {
   }
 }
 
-/** POST ops. One result a group; an accepted one has one seq an op. */
+/** POST ops. One result for each group; an accepted one has one seq for each op. */
 export function parseBatchResult(value: unknown, batch: Batch): BatchResult {
   return answered("the batch's result", () => {
     const fields = readFields(value, "the result", ANY_FIELDS, "tolerant");
@@ -257,7 +259,9 @@ export function parseBatchResult(value: unknown, batch: Batch): BatchResult {
   });
 }
 
-/** POST chunks/missing. @returns a subset of `asked`, nothing that was not asked for [B68]. */
+/**
+ * POST chunks/missing. @returns a subset of `asked`: never a digest that was not asked for [B68].
+ */
 export function parseMissing(value: unknown, asked: readonly Digest[]): readonly Digest[] {
   return answered("the list of missing objects", () => {
     const fields = readFields(value, "the list", ANY_FIELDS, "tolerant");
@@ -273,9 +277,9 @@ export function parseMissing(value: unknown, asked: readonly Digest[]): readonly
 }
 
 /**
- * The error that a problem+json body stands for.
+ * Makes the error that a problem+json body stands for.
  *
- * @returns undefined when the body is no problem, or has a code that this version does not know.
+ * @returns undefined if the body is no problem, or has a code that this version does not know.
  */
 export function parseProblem(value: unknown): SyncedError | undefined {
   const result = problemSchema.safeParse(value);
@@ -314,7 +318,7 @@ function readEvent(value: unknown): ServedEvent {
   return { ...event, ...readOptionalFields(fields) };
 }
 
-/** Rare on an event, so the common one is copied once and has none of these keys. */
+/** These fields are rare. A common event has none of them, so it is copied only once. */
 function readOptionalFields(fields: Fields): Partial<ServedEvent> | undefined {
   const { conflictOf, approval, from, inline } = fields;
   if (

@@ -1,7 +1,7 @@
 /**
- * The server's edge: parsed JSON and query texts from strangers become core values, or a coded
- * refusal.
- * Rules: H8, N1-N8, O1-O5. Nothing here looks at the log; that is `decide`'s part.
+ * The server's edge: parsed JSON and query texts from strangers become core values, or are refused
+ * with a code.
+ * Rules: H8, N1-N8, O1-O5. Nothing here looks at the log; `decide` does.
  */
 import type { Digest } from "../core/digest.ts";
 import { SyncedError } from "../core/error.ts";
@@ -193,7 +193,7 @@ function parseDeviceName(value: unknown): string {
   return value;
 }
 
-/** The body of PUT folders/{folder}: nothing may be chosen yet. */
+/** The body of PUT folders/{folder}, which may have no field yet. */
 export function parseFolderRequest(value: unknown): void {
   readFields(value, "the folder", new Set(), "strict");
 }

@@ -1,7 +1,8 @@
 /**
- * ServerApi over a Transport: one folder's routes, each answer checked before it is handed out.
- * Rules: H1-H8, C5, G5. Without sockets or timers of its own, so that it runs over an in-process
- * router as well.
+ * ServerApi over a Transport: the routes of one folder. Each answer is checked before it is handed
+ * out.
+ * Rules: H1-H8, C5, G5. It has no sockets or timers of its own, so it also runs over an in-process
+ * router.
  */
 import type { Digest } from "../core/digest.ts";
 import { SyncedError } from "../core/error.ts";
@@ -36,7 +37,7 @@ import type { ServerApi } from "./server-api.ts";
 export interface ServerApiOptions {
   readonly transport: Transport;
   readonly clock: Clock;
-  /** Base URL of the server; may have a path where a proxy wants one. */
+  /** Base URL of the server; may have a path if a proxy wants one. */
   readonly serverUrl: string;
   readonly folder: FolderName;
   readonly token?: string;
@@ -44,7 +45,7 @@ export interface ServerApiOptions {
 }
 
 const IDLE_MS = 60_000;
-/** The greeting decides whether there is a server at all. */
+/** Short, because the greeting decides whether there is a server at all. */
 const HELLO_IDLE_MS = 10_000;
 /** A thousand events with the longest paths and inlined files. */
 const PAGE_BYTES_MAX = 64 * 1024 * 1024;
@@ -76,7 +77,7 @@ export function createServerApi(options: ServerApiOptions): ServerApi {
   }
 
   async function hello(signal: AbortSignal): Promise<Hello> {
-    // The token stays here until the server's id is known to be the right one [G5].
+    // The token is not sent until the server's id is known to be the right one [G5].
     const request: Outgoing = {
       method: "GET",
       path: "/v1/hello",
@@ -87,13 +88,13 @@ export function createServerApi(options: ServerApiOptions): ServerApi {
     const answer = await sendForJson(exchange, request, SMALL_ANSWER_BYTES_MAX);
     return parseHello(answer, exchange.serverUrl);
   }
-  /** Throws what is wrong with the server as a whole. */
+  /** Throws an error that is about the server as a whole. */
   async function checkServer(signal: AbortSignal): Promise<void> {
     await hello(signal);
     const request = outgoing({ method: "GET", path: base, signal });
     await sendForJson(exchange, request, SMALL_ANSWER_BYTES_MAX);
   }
-  /** For what is about the body that is sent, or asked for. */
+  /** For requests that may fail because of the body that is sent or asked for. */
   const attempt = <Value>(request: Outgoing, ask: () => Promise<Value>): Promise<Value> =>
     sendBody({
       place: transport.describe?.(exchange.serverUrl) ?? exchange.serverUrl,
@@ -172,7 +173,7 @@ export function createServerApi(options: ServerApiOptions): ServerApi {
 
     async hasContent(sha256, signal) {
       const path = `${base}/contents/${sha256}`;
-      // One byte says it.
+      // One byte is enough to know.
       const request = outgoing({ method: "GET", path, accept: BYTES, range: "bytes=0-0", signal });
       try {
         const answer = await send(exchange, request, BYTES);
@@ -267,7 +268,9 @@ async function* streamMessages(
   }
 }
 
-/** Objects in the order asked for and no others, each with the bytes that its name says [C5]. */
+/**
+ * Yields the objects in the order asked for and no others, after checking the digest of each [C5].
+ */
 async function* verifiedObjects(
   answer: Answer,
   digests: readonly Digest[],
@@ -294,12 +297,13 @@ async function* verifiedObjects(
     });
   }
   if (count !== digests.length) {
-    // A body without a length may end early and look whole (F32): the same request may do better.
+    // A body without a length may end early and look whole (F32). The same request may succeed
+    // later.
     throw new SyncedError("server_unreachable", "The server broke off while it sent objects");
   }
 }
 
-/** How a pack that cannot be decoded fails. */
+/** The codes of a pack that cannot be decoded. */
 const PACK_CODES: ReadonlySet<string> = new Set([
   "invalid_chunk",
   "hash_mismatch",

@@ -1,9 +1,10 @@
 /**
  * ServerApi: the routes of one folder on one server, typed. `createServerApi`
- * (server-api-client.ts) makes one over a Transport. Every method checks what came back (shape,
- * bounds, digests) and throws `SyncedError`: `server_unreachable` for network trouble, time-outs
- * and 5xx; `unauthenticated`; `not_a_synced_server`; `protocol_violation`; or the server's own
- * `code`. All are safe to retry. Rules: H1-H8.
+ * (server-api-client.ts) makes one over a Transport. Every method checks the answer (shape, bounds,
+ * digests) and throws `SyncedError`: `server_unreachable` for network trouble, time-outs and 5xx;
+ * `unauthenticated`; `not_a_synced_server`; `protocol_violation`; or the server's own `code`. All
+ * calls are safe to retry.
+ * Rules: H1-H8.
  */
 import type { Digest } from "../core/digest.ts";
 import type { Cursor } from "../core/event.ts";
@@ -23,7 +24,7 @@ import type {
 
 export interface EventsAfter {
   readonly after: Cursor;
-  /** The reader: its own small files do not come back to it. */
+  /** The reader. The server does not send it the bytes of its own small files. */
   readonly device?: DeviceId;
 }
 
@@ -35,31 +36,33 @@ export interface IndexRequest {
 }
 
 export interface ServerApi {
-  /** Sends no token: called before anything else, to check the server's id. */
+  /** Sends no token, because it is called before anything else, to check the server's id. */
   hello(signal: AbortSignal): Promise<Hello>;
   /** Creates the folder if it is not there. */
   createFolder(signal: AbortSignal): Promise<FolderCreation>;
   /**
    * Events after the cursor.
    *
-   * @throws {SyncedError} `log_diverged`, `cursor_ahead`, `cursor_expired`: the cursor does not lie
-   * on this log.
+   * @throws {SyncedError} `log_diverged`, `cursor_ahead`, `cursor_expired` if the cursor does not
+   * lie on this log.
    */
   events(
     request: EventsAfter & { readonly limit: number },
     signal: AbortSignal,
   ): Promise<EventPage>;
   /**
-   * The same, live; ends when the signal aborts, throws `server_unreachable` when the stream breaks
+   * The same, live. Ends when the signal aborts; throws `server_unreachable` if the stream breaks
    * or is silent. The reader's own events are passed over.
    */
   stream(request: EventsAfter, signal: AbortSignal): AsyncIterable<StreamMessage>;
   postOps(batch: Batch, signal: AbortSignal): Promise<BatchResult>;
-  /** Which of these objects the folder does not have; at most OBJECTS_PER_REQUEST_MAX. */
+  /**
+   * @returns the objects of these that the folder does not have. At most OBJECTS_PER_REQUEST_MAX.
+   */
   missing(digests: readonly Digest[], signal: AbortSignal): Promise<readonly Digest[]>;
   /**
-   * Uploads a pack of at most PACK_BYTES_MAX; children before the manifests that list them, in this
-   * pack or before.
+   * Uploads a pack of at most PACK_BYTES_MAX. Children come before the manifests that list them, in
+   * this pack or an earlier one.
    */
   putObjects(objects: readonly PackObject[], signal: AbortSignal): Promise<void>;
   /**
@@ -67,15 +70,15 @@ export interface ServerApi {
    * OBJECTS_PER_REQUEST_MAX.
    */
   fetchObjects(digests: readonly Digest[], signal: AbortSignal): AsyncIterable<PackObject>;
-  /** True where a version of any file, current or not, has these bytes. */
+  /** True if a version of any file, current or not, has these bytes. */
   hasContent(sha256: Digest, signal: AbortSignal): Promise<boolean>;
-  /** True where a version of what is at the path, or ever was, has these bytes. */
+  /** True if a version of an entry that is or ever was at the path has these bytes. */
   hadVersion(path: string, sha256: Digest, signal: AbortSignal): Promise<boolean>;
   tree(
     request: { readonly after?: NodeId; readonly limit: number },
     signal: AbortSignal,
   ): Promise<TreePage>;
-  /** One page of all paths, in ascending order; as of `seq`, or of the head where there is none. */
+  /** One page of all paths, ascending, as of `seq`; as of the head if `seq` is absent. */
   index(request: IndexRequest, signal: AbortSignal): Promise<IndexPage>;
   reportDevice(device: DeviceId, report: DeviceReport, signal: AbortSignal): Promise<void>;
 }

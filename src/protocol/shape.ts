@@ -1,8 +1,8 @@
 /**
  * Reads the shapes that both directions share out of parsed JSON: fields, ids, digests, numbers,
- * content. Written by hand since pages of a thousand events pass through here; zod takes four times
- * as long.
- * Rules: H8, N3, N7, N8, C2, C4. Each failure carries the code that names it; the client's side
+ * content. Written by hand, because pages of a thousand events pass through here and zod takes four
+ * times as long.
+ * Rules: H8, N3, N7, N8, C2, C4. Each failure carries the code that names it. The client's side
  * turns all of them into `protocol_violation`.
  */
 import { type Digest, EMPTY_DIGEST, parseDigest } from "../core/digest.ts";
@@ -16,8 +16,8 @@ import { parseSymlinkTarget } from "../core/path.ts";
 export type Fields = Readonly<Record<string, unknown>>;
 
 /**
- * Whether a field that nobody knows is refused (requests) or passed over (answers of a newer
- * server).
+ * Requests are read strictly: an unknown field is refused. Answers are read tolerantly, because a
+ * newer server may send more fields.
  */
 export type Strictness = "strict" | "tolerant";
 
@@ -25,7 +25,7 @@ const MTIME = /^(0|-?[1-9][0-9]{0,27})$/;
 /** The kernel's seconds have 64 bits. */
 const MTIME_NS_MIN = -(2n ** 63n) * 1_000_000_000n;
 const MTIME_NS_MAX = 2n ** 63n * 1_000_000_000n - 1n;
-/** Below this many characters no i64 overflows. */
+/** A text shorter than this cannot overflow an i64. */
 const MTIME_SAFE_LENGTH = 18;
 const APPROVAL = /^[A-Za-z0-9_-]{1,128}$/;
 
@@ -71,7 +71,7 @@ export function readFields(
   return value;
 }
 
-/** @throws {SyncedError} `malformed_json`, or `code` when the list is longer than `max`. */
+/** @throws {SyncedError} `malformed_json`, or `code` if the list is longer than `max`. */
 export function readList(
   value: unknown,
   what: string,
@@ -107,7 +107,7 @@ export function readCount(
   if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 0 || value > max) {
     throw refuse(code, what, `a whole number from 0 to ${max}`);
   }
-  // Turns -0 into 0, which would be stored and hashed otherwise.
+  // Turns -0 into 0, because -0 would be stored and hashed otherwise.
   return value + 0;
 }
 
@@ -124,7 +124,7 @@ export function readDigest(value: unknown, what: string): Digest {
   return parseDigest(value);
 }
 
-/** An approval is the id of a held change, which only clients interpret. */
+/** An approval is the id of a held change. Only clients interpret it. */
 export function readApproval(value: unknown): string {
   if (typeof value !== "string" || !APPROVAL.test(value)) {
     throw refuse("invalid_id", "the approval", '1 to 128 of A-Z, a-z, 0-9, "_", "-"');
@@ -189,8 +189,8 @@ function readFileContent(fields: Fields): FileContent {
     executable: readFlag(fields["executable"], "content.executable", "invalid_metadata"),
     mtimeNs: readMtimeNs(fields["mtimeNs"]),
   };
-  // One chunk is its own manifest, so the two digests are the same, and only no bytes have the size
-  // 0 [C2].
+  // A single chunk is its own manifest, so the two digests must be the same. Only an empty content
+  // may have the size 0 [C2].
   if (content.depth === 0 && content.manifest !== content.sha256) {
     throw refuse("invalid_manifest", "content.manifest", "sha256 itself at depth 0");
   }

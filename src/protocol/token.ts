@@ -1,4 +1,4 @@
-/** Bearer tokens: which are legal. Rules: H2, B43, B47. */
+/** Bearer tokens: checks which are legal. Rules: H2, B43, B47. */
 import { SyncedError } from "../core/error.ts";
 import { TOKEN_LENGTH_MAX, TOKEN_LENGTH_MIN } from "../core/limits.ts";
 
@@ -6,9 +6,10 @@ import { TOKEN_LENGTH_MAX, TOKEN_LENGTH_MIN } from "../core/limits.ts";
 const B64_TOKEN = /^[A-Za-z0-9._~+/-]+=*$/;
 
 /**
- * An empty secret must never count as "no token wanted", so what is set but not legal is an error.
+ * Parses a token. A token that is set but not legal, such as an empty secret, is an error. It must
+ * never count as "no token wanted".
  *
- * @param source what a person would recognise it by; the token itself is never shown.
+ * @param source how a person would recognise it; the token itself is never shown.
  * @returns the token without the white space around it.
  * @throws {SyncedError} `invalid_token`
  */
