@@ -1,0 +1,154 @@
+/**
+ * The client's database: its statements, what they gave lately, and its transactions. Rules: S1,
+ * I41.
+ */
+import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite";
+import { assert, SyncedError } from "../../core/error.ts";
+import type { Barrier } from "../../ports/state-store.ts";
+import { ReadTurn } from "../sqlite/read-turn.ts";
+import { closeDatabase } from "./schema.ts";
+import { stateTrouble } from "./trouble.ts";
+
+/** Longer results are not kept. */
+const ROWS_KEPT_MAX = 64;
+
+/** Statements by their text, and transactions. */
+export class StateDatabase {
+  readonly #database: DatabaseSync;
+  readonly #statements = new Map<string, StatementSync>();
+  /**
+   * What statements without values gave since the last write: the cursor, the journal and the like
+   * are looked at many times in each turn of an idle client.
+   */
+  readonly #results = new Map<string, readonly unknown[]>();
+  readonly #reads: ReadTurn | undefined;
+  #inTransaction = false;
+  #barrier: Barrier = "full";
+  readonly #onRollback: (() => void)[] = [];
+  readonly isOwner: boolean;
+  /** The disk failed it: what its file holds has to be checked before it is trusted again (I41). */
+  #hasFailed = false;
+
+  /** @param isOwner false beside the process that owns it, whose every write is to be seen. */
+  constructor(database: DatabaseSync, isOwner = true) {
+    this.#database = database;
+    this.isOwner = isOwner;
+    this.#reads = isOwner ? new ReadTurn(database) : undefined;
+  }
+
+  /** What others keep of the rows in memory is void when a transaction is taken back. */
+  onRollback(forget: () => void): void {
+    this.#onRollback.push(forget);
+  }
+
+  /** @throws {FileSystemError} where `work` fails for the disk's sake */
+  guarded<Result>(work: () => Result): Result {
+    try {
+      return work();
+    } catch (error) {
+      const trouble = stateTrouble(error);
+      if (trouble === error || !(trouble instanceof Error)) throw error;
+      this.#hasFailed = true;
+      // Who only looks has nothing to begin anew: it is told to a person.
+      if (this.isOwner) throw trouble;
+      throw new SyncedError("folder_unusable", trouble.message, { cause: error });
+    }
+  }
+
+  transaction<Result>(work: () => Result, barrier: Barrier = "full"): Result {
+    assert(!this.#inTransaction, "transactions do not nest");
+    this.guarded(() => {
+      this.#reads?.end();
+      this.#setBarrier(barrier);
+      this.#database.exec("BEGIN IMMEDIATE");
+    });
+    this.#inTransaction = true;
+    try {
+      const result = work();
+      this.guarded(() => this.#database.exec("COMMIT"));
+      return result;
+    } catch (error) {
+      this.#rollback();
+      throw error;
+    } finally {
+      this.#inTransaction = false;
+    }
+  }
+
+  /** Runs several statements as one: in the caller's transaction, or in one of their own. */
+  together<Result>(work: () => Result, barrier: Barrier = "full"): Result {
+    return this.#inTransaction ? work() : this.transaction(work, barrier);
+  }
+
+  run(sql: string, ...values: SQLInputValue[]): number {
+    return this.guarded(() => {
+      // What is written on its own is durable when it returns.
+      this.#reads?.end();
+      this.#results.clear();
+      if (!this.#inTransaction) this.#setBarrier("full");
+      return Number(this.#statement(sql).run(...values).changes);
+    });
+  }
+
+  /** The row type is the schema's: STRICT tables vouch for it. */
+  one<Row>(sql: string, ...values: SQLInputValue[]): Row | undefined {
+    if (values.length === 0) return this.all<Row>(sql)[0];
+    const row = this.guarded(() => this.#reading(sql).get(...values));
+    return (row ?? undefined) as Row | undefined;
+  }
+
+  all<Row>(sql: string, ...values: SQLInputValue[]): readonly Row[] {
+    const known = values.length === 0 ? this.#results.get(sql) : undefined;
+    if (known !== undefined) return known as readonly Row[];
+    const rows = this.guarded(() => this.#reading(sql).all(...values)) as Row[];
+    const isKept = this.isOwner && values.length === 0 && rows.length <= ROWS_KEPT_MAX;
+    if (isKept) this.#results.set(sql, rows);
+    return rows;
+  }
+
+  /** Moves everything from the write-ahead log into the database file. */
+  checkpoint(): void {
+    this.#endReading();
+    this.guarded(() => this.#database.exec("PRAGMA wal_checkpoint(TRUNCATE)"));
+  }
+
+  close(): void {
+    this.#endReading();
+    closeDatabase(this.#database, !this.isOwner || this.#hasFailed);
+  }
+
+  #endReading(): void {
+    this.guarded(() => this.#reads?.end());
+  }
+
+  #reading(sql: string): StatementSync {
+    if (!this.#inTransaction) this.#reads?.begin();
+    return this.#statement(sql);
+  }
+
+  #statement(sql: string): StatementSync {
+    let statement = this.#statements.get(sql);
+    if (statement === undefined) {
+      statement = this.#database.prepare(sql);
+      this.#statements.set(sql, statement);
+    }
+    return statement;
+  }
+
+  #setBarrier(barrier: Barrier): void {
+    if (this.#barrier === barrier) return;
+    this.#database.exec(`PRAGMA synchronous = ${barrier}`);
+    this.#barrier = barrier;
+  }
+
+  #rollback(): void {
+    this.#results.clear();
+    for (const forget of this.#onRollback) forget();
+    try {
+      this.#database.exec("ROLLBACK");
+    } catch (error) {
+      // A full disk or an I/O error rolls back by itself; the first error is the one to tell.
+      if (!String(error).includes("no transaction is active")) throw stateTrouble(error);
+    }
+  }
+}
