@@ -23,7 +23,7 @@ export type ServerId = Brand<string, "ServerId">;
 /** A folder's name on the server. */
 export type FolderName = Brand<string, "FolderName">;
 
-type HexId = NodeId | DeviceId | OpId | BatchId | Epoch | ServerId;
+export type HexId = NodeId | DeviceId | OpId | BatchId | Epoch | ServerId;
 
 const HEX_ID = /^[0-9a-f]{32}$/;
 const FOLDER_NAME = /^[a-z0-9][a-z0-9._-]{0,63}$/;

@@ -7,10 +7,12 @@
  * `createFolder` made; any other throws `folder_not_found`. A full disk throws `storage_full`. A
  * failed barrier throws `storage_failed`, and so does every later write (I41).
  */
+
 import type { Digest } from "../core/digest.ts";
 import type { Cursor, ServedEvent } from "../core/event.ts";
 import type { DeviceId, Epoch, FolderName, NodeId, OpId, ServerId } from "../core/identifier.ts";
 import type { FileContent, Place, RemoteNode, Sequence } from "../core/node.ts";
+import type { Page } from "./page.ts";
 
 export interface FolderRecord {
   readonly name: FolderName;
@@ -134,6 +136,31 @@ export interface DeviceRecord {
   readonly seenTime: string;
 }
 
+export interface EventPageRequest extends Page<Sequence> {
+  readonly after: Sequence;
+}
+
+export interface NodePageRequest extends Page<NodeId> {
+  readonly tombstones: boolean;
+}
+
+export interface ChildPageRequest extends Page<string> {
+  readonly parent: NodeId;
+  readonly seq?: Sequence;
+}
+
+export interface NodeHistoryRequest {
+  readonly node: NodeId;
+  readonly before?: Sequence;
+  readonly limit: number;
+}
+
+export interface PlaceHistoryRequest {
+  readonly place: Place;
+  readonly before?: Sequence;
+  readonly limit: number;
+}
+
 export interface MetadataStore {
   readonly serverId: ServerId;
   /** Resolves with the error when a durability barrier has failed. */
@@ -144,10 +171,7 @@ export interface MetadataStore {
   /** @returns undefined for an unknown folder. */
   folder(name: FolderName): Promise<FolderHead | undefined>;
   /** By ascending name, after `after`. */
-  folders(page: {
-    readonly after?: FolderName;
-    readonly limit: number;
-  }): Promise<readonly FolderHead[]>;
+  folders(page: Page<FolderName>): Promise<readonly FolderHead[]>;
 
   load(folder: FolderName, request: LoadRequest): Promise<Loaded>;
   /** The extents of live directories as they are now. */
@@ -160,45 +184,25 @@ export interface MetadataStore {
   /**
    * At least `limit` events after `after`, if there are so many. The last group is always whole.
    */
-  events(
-    folder: FolderName,
-    page: { readonly after: Sequence; readonly limit: number },
-  ): Promise<EventSlice>;
+  events(folder: FolderName, page: EventPageRequest): Promise<EventSlice>;
   /** The hash of that event; of seq 0 the genesis hash; undefined beyond the head. */
   hashAt(folder: FolderName, seq: Sequence): Promise<Digest | undefined>;
 
   /** Rows by ascending node id, after `after`; with tombstones only if asked for. */
-  nodes(
-    folder: FolderName,
-    page: { readonly after?: NodeId; readonly limit: number; readonly tombstones: boolean },
-  ): Promise<NodePage>;
+  nodes(folder: FolderName, page: NodePageRequest): Promise<NodePage>;
   /** A node's row now, or as of event `seq`; also if it is a tombstone. */
   node(folder: FolderName, id: NodeId, seq?: Sequence): Promise<RemoteNode | undefined>;
   /** The live node at a place now, or as of event `seq`. */
   child(folder: FolderName, place: Place, seq?: Sequence): Promise<RemoteNode | undefined>;
   /** Live nodes in a directory now, or as of event `seq`; by name in byte order, after `after`. */
-  children(
-    folder: FolderName,
-    page: {
-      readonly parent: NodeId;
-      readonly after?: string;
-      readonly limit: number;
-      readonly seq?: Sequence;
-    },
-  ): Promise<readonly RemoteNode[]>;
+  children(folder: FolderName, page: ChildPageRequest): Promise<readonly RemoteNode[]>;
   /** A node's events before `before`, newest first. */
-  history(
-    folder: FolderName,
-    page: { readonly node: NodeId; readonly before?: Sequence; readonly limit: number },
-  ): Promise<readonly ServedEvent[]>;
+  history(folder: FolderName, page: NodeHistoryRequest): Promise<readonly ServedEvent[]>;
   /**
    * The events before `before` that put a node into this place, changed a node there or took one
    * away, whichever node it was; newest first.
    */
-  placeHistory(
-    folder: FolderName,
-    page: { readonly place: Place; readonly before?: Sequence; readonly limit: number },
-  ): Promise<readonly ServedEvent[]>;
+  placeHistory(folder: FolderName, page: PlaceHistoryRequest): Promise<readonly ServedEvent[]>;
   /** The newest content of the folder with that SHA-256, current or not. */
   contentBySha256(folder: FolderName, sha256: Digest): Promise<FileContent | undefined>;
 
@@ -210,18 +214,12 @@ export interface MetadataStore {
    */
   recordObjects(folder: FolderName, objects: readonly KnownObject[]): Promise<void>;
   /** By ascending digest, then depth. */
-  objects(
-    folder: FolderName,
-    page: { readonly after?: KnownObject; readonly limit: number },
-  ): Promise<readonly KnownObject[]>;
+  objects(folder: FolderName, page: Page<KnownObject>): Promise<readonly KnownObject[]>;
 
   /** Not durable at once: a crash may forget the newest report. */
   putDevice(folder: FolderName, record: DeviceRecord): Promise<void>;
   /** By ascending id, after `after`. */
-  devices(
-    folder: FolderName,
-    page: { readonly after?: DeviceId; readonly limit: number },
-  ): Promise<readonly DeviceRecord[]>;
+  devices(folder: FolderName, page: Page<DeviceId>): Promise<readonly DeviceRecord[]>;
 
   /** Counts the live nodes. The cost grows with the folder, so callers keep the result. */
   usage(folder: FolderName): Promise<FolderUsage>;

@@ -4,7 +4,9 @@
  * It knows nothing of folders; the MetadataStore knows who may read what. All calls may run
  * concurrently. Objects are never changed and never deleted.
  */
+
 import type { Digest } from "../core/digest.ts";
+import type { Page } from "./page.ts";
 
 export interface StoredObject {
   readonly digest: Digest;
@@ -30,7 +32,7 @@ export interface ObjectStore {
    */
   get(digest: Digest): Promise<Uint8Array | undefined>;
   /** Digests in ascending order, after `after`. */
-  list(page: { readonly after?: Digest; readonly limit: number }): Promise<readonly Digest[]>;
+  list(page: Page<Digest>): Promise<readonly Digest[]>;
   /**
    * The disk space of all objects. Cheap except for the first call, which may look at all of them.
    */

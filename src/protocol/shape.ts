@@ -7,7 +7,7 @@
  */
 import { type Digest, EMPTY_DIGEST, parseDigest } from "../core/digest.ts";
 import { type ErrorCode, SyncedError } from "../core/error.ts";
-import { type NodeId, parseId } from "../core/identifier.ts";
+import { type HexId, type NodeId, parseId } from "../core/identifier.ts";
 import { FILE_SIZE_BYTES_MAX, MANIFEST_DEPTH_MAX } from "../core/limits.ts";
 import type { ConflictOrigin, Content, FileContent, Sequence } from "../core/node.ts";
 import { parseSymlinkTarget } from "../core/path.ts";
@@ -111,10 +111,7 @@ export function readCount(
   return value + 0;
 }
 
-export function readId<Id extends Parameters<typeof parseId>[0] & ReturnType<typeof parseId>>(
-  value: unknown,
-  what: string,
-): Id {
+export function readId<Id extends HexId>(value: unknown, what: string): Id {
   if (typeof value !== "string") throw refuse("invalid_id", what, "32 lower-case hex digits");
   return parseId<Id>(value);
 }

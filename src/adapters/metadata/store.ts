@@ -6,19 +6,24 @@
  * whole writes. Point look-ups through cached statements cost about 3 microseconds, less than one
  * clever query.
  */
+
 import type { Digest } from "../../core/digest.ts";
 import { SyncedError } from "../../core/error.ts";
 import type { Cursor, ServedEvent } from "../../core/event.ts";
 import {
+  type DeviceId,
   type FolderName,
   type NodeId,
   parseId,
   ROOT_ID,
   type ServerId,
 } from "../../core/identifier.ts";
-import { type RemoteNode, type Sequence, samePlace } from "../../core/node.ts";
+import { type Place, type RemoteNode, type Sequence, samePlace } from "../../core/node.ts";
 import type {
   Append,
+  ChildPageRequest,
+  DeviceRecord,
+  EventPageRequest,
   FolderHead,
   FolderRecord,
   FolderUsage,
@@ -26,9 +31,13 @@ import type {
   Loaded,
   LoadRequest,
   MetadataStore,
+  NodeHistoryRequest,
+  NodePageRequest,
   OpRecord,
+  PlaceHistoryRequest,
   SubtreeExtent,
 } from "../../ports/metadata-store.ts";
+import type { Page } from "../../ports/page.ts";
 import { SqliteDatabase, type SqlValue } from "../sqlite/database.ts";
 import {
   CHILD_AT,
@@ -128,7 +137,7 @@ class SqliteMetadataStore implements MetadataStore {
     return folder === undefined ? undefined : this.#head(folder);
   }
 
-  async folders(page: Parameters<MetadataStore["folders"]>[0]): Promise<FolderHead[]> {
+  async folders(page: Page<FolderName>): Promise<FolderHead[]> {
     const sql = "SELECT name FROM folders WHERE name > ? ORDER BY name LIMIT ?";
     const rows = this.#db.rows(sql, page.after ?? "", page.limit);
     return rows.map((row) => this.#head(this.#folder(text(row, "name"))));
@@ -195,10 +204,7 @@ class SqliteMetadataStore implements MetadataStore {
     return "appended";
   }
 
-  async events(
-    name: FolderName,
-    page: Parameters<MetadataStore["events"]>[1],
-  ): ReturnType<MetadataStore["events"]> {
+  async events(name: FolderName, page: EventPageRequest): ReturnType<MetadataStore["events"]> {
     const folder = this.#folder(name);
     const { head } = this.#head(folder);
     let previous = this.#hashAt(folder, page.after);
@@ -218,10 +224,7 @@ class SqliteMetadataStore implements MetadataStore {
     return this.#hashAt(this.#folder(name), seq);
   }
 
-  async nodes(
-    name: FolderName,
-    page: Parameters<MetadataStore["nodes"]>[1],
-  ): ReturnType<MetadataStore["nodes"]> {
+  async nodes(name: FolderName, page: NodePageRequest): ReturnType<MetadataStore["nodes"]> {
     const folder = this.#folder(name);
     const after = toBlob(page.after ?? ROOT_ID);
     const deleted = page.tombstones ? 1 : 0;
@@ -236,19 +239,14 @@ class SqliteMetadataStore implements MetadataStore {
     return row === undefined ? undefined : toNodeAfter(row);
   }
 
-  async child(
-    ...[name, place, seq]: Parameters<MetadataStore["child"]>
-  ): ReturnType<MetadataStore["child"]> {
+  async child(name: FolderName, place: Place, seq?: Sequence): ReturnType<MetadataStore["child"]> {
     const folder = this.#folder(name);
     if (seq === undefined) return this.#childNow(folder, place.parent, place.name);
     const row = this.#db.row(CHILD_AT, folder.row, toBlob(place.parent), place.name, seq, seq);
     return row === undefined ? undefined : toNodeAfter(row);
   }
 
-  async children(
-    name: FolderName,
-    page: Parameters<MetadataStore["children"]>[1],
-  ): ReturnType<MetadataStore["children"]> {
+  async children(name: FolderName, page: ChildPageRequest): ReturnType<MetadataStore["children"]> {
     const { row: folder } = this.#folder(name);
     const parent = toBlob(page.parent);
     const after = page.after ?? "";
@@ -259,10 +257,7 @@ class SqliteMetadataStore implements MetadataStore {
     return this.#db.rows(CHILDREN_AT, folder, parent, after, seq, seq, limit).map(toNodeAfter);
   }
 
-  async history(
-    name: FolderName,
-    page: Parameters<MetadataStore["history"]>[1],
-  ): ReturnType<MetadataStore["history"]> {
+  async history(name: FolderName, page: NodeHistoryRequest): ReturnType<MetadataStore["history"]> {
     const folder = this.#folder(name);
     const before = page.before ?? Number.MAX_SAFE_INTEGER;
     return this.#served(folder, NODE_HISTORY, folder.row, toBlob(page.node), before, page.limit);
@@ -270,11 +265,7 @@ class SqliteMetadataStore implements MetadataStore {
 
   async placeHistory(
     name: FolderName,
-    {
-      place,
-      before = Number.MAX_SAFE_INTEGER,
-      limit,
-    }: Parameters<MetadataStore["placeHistory"]>[1],
+    { place, before = Number.MAX_SAFE_INTEGER, limit }: PlaceHistoryRequest,
   ): ReturnType<MetadataStore["placeHistory"]> {
     const folder = this.#folder(name);
     const at = [folder.row, toBlob(place.parent), place.name] as const;
@@ -312,10 +303,7 @@ class SqliteMetadataStore implements MetadataStore {
     });
   }
 
-  async objects(
-    name: FolderName,
-    page: Parameters<MetadataStore["objects"]>[1],
-  ): Promise<KnownObject[]> {
+  async objects(name: FolderName, page: Page<KnownObject>): Promise<KnownObject[]> {
     const folder = this.#folder(name);
     const digest = toBlob(page.after?.digest ?? "");
     const rows = this.#db.rows(
@@ -328,7 +316,7 @@ class SqliteMetadataStore implements MetadataStore {
     return rows.map(toKnownObject);
   }
 
-  async putDevice(...[name, record]: Parameters<MetadataStore["putDevice"]>): Promise<void> {
+  async putDevice(name: FolderName, record: DeviceRecord): Promise<void> {
     const folder = this.#folder(name);
     const { device, applied, seenTime } = record;
     this.#db.write("normal", () =>
@@ -345,10 +333,7 @@ class SqliteMetadataStore implements MetadataStore {
     );
   }
 
-  async devices(
-    name: FolderName,
-    page: Parameters<MetadataStore["devices"]>[1],
-  ): ReturnType<MetadataStore["devices"]> {
+  async devices(name: FolderName, page: Page<DeviceId>): ReturnType<MetadataStore["devices"]> {
     const after = toBlob(page.after ?? "");
     const sql = "SELECT * FROM devices WHERE folder = ? AND device > ? ORDER BY device LIMIT ?";
     return this.#db.rows(sql, this.#folder(name).row, after, page.limit).map(toDevice);

@@ -6,12 +6,14 @@
  * What waits for SQLite goes in one transaction, so many small uploads share one barrier. Earlier
  * versions kept each large object in a file of its own, `objects/ab/<digest>`: it is read there.
  */
+
 import { readdirSync } from "node:fs";
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { type Digest, digestToBytes, isDigest, sha256 } from "../../core/digest.ts";
 import { SyncedError } from "../../core/error.ts";
 import type { ObjectStore, StoredObject } from "../../ports/object-store.ts";
+import type { Page } from "../../ports/page.ts";
 import { hex, integer } from "../metadata/rows.ts";
 import { SqliteDatabase } from "../sqlite/database.ts";
 import { StorageReserve } from "./reserve.ts";
@@ -119,7 +121,7 @@ class DiskObjectStore implements ObjectStore {
     throw new SyncedError("chunk_corrupt", `Cannot read object ${digest}: its bytes differ`);
   }
 
-  async list(page: Parameters<ObjectStore["list"]>[0]): Promise<readonly Digest[]> {
+  async list(page: Page<Digest>): Promise<readonly Digest[]> {
     const { after, limit } = page;
     const from = after === undefined ? new Uint8Array() : digestToBytes(after);
     const found = ["objects", "places"].flatMap((table) => {
