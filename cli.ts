@@ -3,8 +3,8 @@ import { stripVTControlCharacters } from "node:util";
 import type { ArgsDef, CommandDef, SubCommandsDef } from "citty";
 import packageJson from "./package.json" with { type: "json" };
 /**
- * The binary's entry: names the subcommands, imports the one that is asked for, maps errors to exit
- * codes.
+ * The binary's entry: names the subcommands, imports the one that the user asks for, and maps
+ * errors to exit codes.
  *
  * `--version` imports nothing more, so that it answers at once.
  */
@@ -21,7 +21,9 @@ const COMMANDS: SubCommandsDef = {
   demo: async () => (await import("./src/commands/demo.ts")).command,
 };
 
-/** What people type first, below the flags of each command; "" is synced itself. */
+/**
+ * The commands that people type first, shown below the flags of each command; "" is synced itself.
+ */
 const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   "": [
     "synced demo                                      # see it work: two folders in sync",
@@ -107,7 +109,7 @@ async function runStrictly(name: string, command: CommandDef, rest: string[]): P
   return result;
 }
 
-/** Says what is wrong below the usage, where the eye is when the command ends. */
+/** Says what is wrong below the usage, because a person looks there when the command ends. */
 async function refuse(command: CommandDef, message: string, parent?: CommandDef): Promise<number> {
   process.stderr.write(`${await usage(command, parent)}\n${message}\n`);
   return EXIT.usage;
@@ -116,7 +118,8 @@ async function refuse(command: CommandDef, message: string, parent?: CommandDef)
 async function usage(command: CommandDef, parent?: CommandDef): Promise<string> {
   const { renderUsage } = await import("citty");
   const text = stripVTControlCharacters(await renderUsage(command, parent));
-  // Switches are off unless given: saying so on each line hides the defaults that matter.
+  // Removes "(Default: false)", because every switch is off by default. On each line it would hide
+  // the defaults that matter.
   return `${text.replaceAll(" (Default: false)", "").replace(/ +$/gm, "")}\n`;
 }
 
@@ -125,7 +128,7 @@ function examples(name: string): string {
   return `${name === "" ? "\n" : ""}EXAMPLES\n\n${lines.map((line) => `  ${line}\n`).join("")}`;
 }
 
-/** @returns the exit code of what was thrown, after saying it. */
+/** Reports an error. @returns its exit code. */
 async function report(error: unknown): Promise<number> {
   const { SyncedError } = await import("./src/core/error.ts");
   const { printable } = await import("./src/commands/output.ts");
@@ -145,17 +148,12 @@ async function report(error: unknown): Promise<number> {
   return EXIT.failed;
 }
 
-/**
- * A closed pipe, as behind `| head`, is no reason to stop syncing: what it would have said is
- * dropped.
- */
+/** A closed pipe, as behind `| head`, must not stop syncing. The output is dropped. */
 function ignoreClosedPipe(error: NodeJS.ErrnoException): void {
   if (error.code !== "EPIPE") throw error;
 }
 
-/**
- * Ends the process once a pipe has taken what was written to it; handles left open do not keep it.
- */
+/** Ends the process when a pipe has taken all output, even if handles are still open. */
 function exit(code: number): void {
   process.stdout.write("", () => process.stderr.write("", () => process.exit(code)));
 }

@@ -1,9 +1,9 @@
 /**
- * The server's composition root: data directory, sequencer, router, listener.
+ * Puts the server together: data directory, sequencer, router, listener.
  *
- * `bun server.ts` and `deno serve server.ts` work too: the default export opens nothing until the
- * first request, and is configured by the environment twins of `synced serve`'s flags. Rules: H2,
- * H3.
+ * `bun server.ts` and `deno serve server.ts` work too. The default export opens nothing until the
+ * first request, and reads its configuration from the environment twins of `synced serve`'s flags.
+ * Rules: H2, H3.
  */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -25,22 +25,27 @@ import { createSequencer } from "./src/server/sequencer.ts";
 import { type Finding, verifyData } from "./src/server/verify.ts";
 
 export interface ServerOptions {
-  /** The data directory; made where it is not there. */
+  /** The data directory. It is made if it does not exist. */
   readonly data: string;
   /** @default "127.0.0.1" */
   readonly host?: string;
-  /** @default 0: any free one */
+  /** @default 0, for any free one */
   readonly port?: number;
   readonly token?: string;
-  /** Without it, an address that others can reach is not bound without a token. */
+  /**
+   * Without this, a server without a token refuses to listen on an address that others can reach.
+   */
   readonly isOpenToAll?: boolean;
-  /** `/metrics` on a port of its own, open to whoever reaches it. @default none */
+  /** The port of a second `/metrics`, open to everybody who reaches it. @default none */
   readonly metricsPort?: number;
-  /** `postgres://...`: every event is written to the table `files_log` there. @default none */
+  /**
+   * `postgres://...`: the server also writes every event to the table `files_log` there. @default
+   * none
+   */
   readonly databaseUrl?: string;
-  /** Told what becomes of that. @default silent */
+  /** Called with news of that writing. @default silent */
   readonly onFilesLog?: (notice: FilesLogNotice) => void;
-  /** Told of answers with a status of 500 and above. @default silent */
+  /** Called for answers with a status of 500 and above. @default silent */
   readonly onError?: (error: unknown, requestId: string) => void;
 }
 
@@ -49,14 +54,14 @@ export interface Server {
   readonly port: number;
   readonly metricsUrl: string | undefined;
   readonly serverId: ServerId;
-  /** Resolves with the error when storage failed for good: the process must then stop [I41]. */
+  /** Resolves with the error when storage has failed for good. The process must then stop [I41]. */
   readonly failure: Promise<unknown>;
-  /** Answers as the listener does, for who is in this process. */
+  /** Answers as the listener does, for callers in this process. */
   handle(request: Request): Response | Promise<Response>;
-  /** By name; the first thousand. */
+  /** The first thousand names, ascending. */
   folders(): Promise<readonly FolderName[]>;
   /**
-   * Ends streams, lets requests under way finish, closes the stores; within two seconds.
+   * Ends streams, lets requests under way finish, and closes the stores, within two seconds.
    * Idempotent.
    */
   close(): Promise<void>;
@@ -68,7 +73,7 @@ interface Backend {
   readonly metrics: MetricsPage;
   handle(request: Request): Response | Promise<Response>;
   folders(): Promise<readonly FolderName[]>;
-  /** Live streams end; what is asked meanwhile is still answered. */
+  /** Ends live streams; other requests are still answered. */
   endStreams(): void;
   close(): Promise<void>;
 }
@@ -102,7 +107,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
         ? undefined
         : await listenForScraper({ host, port: metricsPort, page: backend.metrics });
     if (scraped !== undefined) listeners.push(scraped);
-    // Counts what is there, so that the first scrape need not; what fails here fails there again.
+    // Counts now, so that the first scrape need not. If this fails, the scrape reports the error.
     backend.metrics.expose().catch(() => undefined);
     const { serverId, failure, handle, folders } = backend;
     const metricsUrl = scraped === undefined ? undefined : `${scraped.url}/metrics`;
@@ -123,11 +128,11 @@ export async function createServer(options: ServerOptions): Promise<Server> {
 }
 
 /**
- * Reads everything in a data directory that no server runs on. Changes nothing.
+ * Reads everything in a data directory on which no server runs. Changes nothing.
  *
- * @returns every finding as it is found
- * @throws {SyncedError} `usage` where there is none, since opening would make it; `data_in_use`,
- * `data_newer`
+ * @returns every finding when it is found
+ * @throws {SyncedError} `usage` if there is no data directory, because opening would make one;
+ * `data_in_use`, `data_newer`
  */
 export async function* verifyDataDirectory(path: string): AsyncGenerator<Finding, void> {
   if (!existsSync(join(path, "format"))) {
@@ -213,14 +218,14 @@ async function openBackend(options: ServerOptions, loopbackOnly: boolean): Promi
   };
 }
 
-/** @throws {SyncedError} `usage` for a URL that is none; nothing is connected to yet. */
+/** Connects to nothing yet. @throws {SyncedError} `usage` if the URL is not valid. */
 async function createEventSink({ databaseUrl }: ServerOptions): Promise<EventSink | undefined> {
   if (databaseUrl === undefined) return undefined;
   const { createPostgresEventSink } = await import("./src/adapters/postgres/event-sink.ts");
   return createPostgresEventSink({ url: databaseUrl });
 }
 
-/** Opened by the first request, so that importing this module touches nothing. */
+/** Opened by the first request, so that importing this module opens nothing. */
 let lazyBackend: Promise<Backend> | undefined;
 
 function openLazily(): Promise<Backend> {
@@ -255,12 +260,10 @@ function tokenFromEnvironment(): string | undefined {
   return token === undefined ? undefined : parseToken(token, "SYNCED_TOKEN");
 }
 
-/** What `bun server.ts` and `deno serve server.ts` look for. */
+/** The export that `bun server.ts` and `deno serve server.ts` look for. */
 export default {
   hostname: DEFAULT_HOST,
-  /**
-   * Read without a check: an illegal one is refused by the runtime, and importing must not fail.
-   */
+  /** Not checked here, because importing must not fail. The runtime refuses an illegal port. */
   port: Number(process.env["SYNCED_PORT"] ?? DEFAULT_PORT),
   idleTimeout: 60,
   maxRequestBodySize: Number.MAX_SAFE_INTEGER,

@@ -1,6 +1,6 @@
 /**
- * Who is let in, before any byte of a body is read: host, origin, token, protocol.
- * Rules: H2, H3. The only place that decides it; every route passes through here.
+ * Decides who is let in, before any byte of a body is read: by host, origin, token and protocol.
+ * Rules: H2, H3. Every route passes through here, and nothing else decides it.
  */
 import { type Digest, sha256 } from "../core/digest.ts";
 import { SyncedError } from "../core/error.ts";
@@ -8,7 +8,7 @@ import { PROTOCOL_VERSION } from "../protocol/messages.ts";
 import { parseToken } from "../protocol/token.ts";
 import { isLoopbackHost, requestHost } from "./target.ts";
 
-/** Two joined Authorization headers hold a comma and a space, so they fail here (B47). */
+/** Two joined Authorization headers contain a comma and a space, so they do not match (B47). */
 const BEARER = /^bearer ([A-Za-z0-9._~+/-]+=*)$/i;
 
 export interface AdmissionOptions {
@@ -17,10 +17,10 @@ export interface AdmissionOptions {
 }
 
 /**
- * @param openPaths of the routes that say of themselves that they want no token; all else does,
- * whatever it is.
+ * @param openPaths the paths of the routes that declare that they need no token. All other paths
+ * need one, known or not.
  * @throws {SyncedError} `invalid_token` for options with a token that is not legal
- * @returns the check of one request and its raw path. It throws `invalid_host`,
+ * @returns a function that checks one request and its raw path. It throws `invalid_host`,
  * `misdirected_request`, `csrf`, `unauthenticated` or `upgrade_required`.
  */
 export function createAdmission(
@@ -32,7 +32,7 @@ export function createAdmission(
   return (request, path) => {
     const host = requestHost(request);
     if (options.loopbackOnly && !isLoopbackHost(host)) {
-      // DNS rebinding: a page of another name that now resolves to 127.0.0.1 (B72).
+      // Stops DNS rebinding: a page of another name that now resolves to 127.0.0.1 (B72).
       throw new SyncedError(
         "misdirected_request",
         "Cannot answer: this server is bound to loopback and answers to loopback names only; ask " +
@@ -47,7 +47,7 @@ export function createAdmission(
   };
 }
 
-/** No page of another site may make a browser talk to us, whatever the method (B73). */
+/** A page of another site may not make a browser talk to this server, whatever the method (B73). */
 function checkOrigin(request: Request, host: string): void {
   const origin = request.headers.get("origin");
   const site = request.headers.get("sec-fetch-site");
@@ -59,7 +59,7 @@ function checkOrigin(request: Request, host: string): void {
 }
 
 function checkToken(header: string | null, wanted: Digest): void {
-  // An illegal token is compared too, as the empty one, which none can be.
+  // An illegal token is compared as the empty one, which equals no legal token.
   const token = BEARER.exec(header ?? "")?.[1] ?? "";
   if (!equalDigests(sha256(token), wanted)) {
     throw new SyncedError("unauthenticated", "Cannot answer: the bearer token is missing or wrong");
@@ -67,8 +67,8 @@ function checkToken(header: string | null, wanted: Digest): void {
 }
 
 /**
- * In constant time. Digests are compared, not tokens: what time could still tell, cannot be
- * inverted.
+ * Compares in constant time. Digests are compared, not tokens, because a digest that time still
+ * gave away could not be inverted.
  */
 function equalDigests(a: Digest, b: Digest): boolean {
   let difference = a.length ^ b.length;

@@ -1,9 +1,12 @@
 /**
- * Answers: JSON, problems and byte streams, each with the security headers. Rules: H1, B70, B74.
+ * Makes answers: JSON, problems and byte streams, each with the security headers. Rules: H1, B70,
+ * B74.
  */
 import { type ErrorCode, SyncedError } from "../core/error.ts";
 
-/** Nothing that we serve may run, be framed, be sniffed, be cached or leak where it came from. */
+/**
+ * A browser may not run, frame, sniff or cache an answer, nor tell other sites where it came from.
+ */
 const SECURITY_HEADERS: Readonly<Record<string, string>> = {
   "cache-control": "no-store",
   "content-security-policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
@@ -13,7 +16,8 @@ const SECURITY_HEADERS: Readonly<Record<string, string>> = {
 };
 
 /**
- * Codes after which unread bytes of the request may still come: the connection is not used again.
+ * After these codes, unread bytes of the request may still come, so the connection is not used
+ * again.
  */
 const CLOSING_CODES: ReadonlySet<ErrorCode> = new Set([
   "unauthenticated",
@@ -35,14 +39,12 @@ export function jsonAnswer(
   });
 }
 
-/** @param status one without a body: 204 or 304 */
+/** @param status one that has no body: 204 or 304 */
 export function emptyAnswer(status: number, headers?: Readonly<Record<string, string>>): Response {
   return new Response(null, { status, headers: { ...SECURITY_HEADERS, ...headers } });
 }
 
-/**
- * @param body null answers a HEAD. A stream is read only as fast as the requester takes it.
- */
+/** @param body null answers a HEAD. A stream is read only as fast as the requester takes it. */
 export function bytesAnswer(
   body: ReadableStream<Uint8Array> | Uint8Array<ArrayBuffer> | null,
   headers: Readonly<Record<string, string>>,
@@ -51,7 +53,10 @@ export function bytesAnswer(
   return new Response(body, { status, headers: { ...SECURITY_HEADERS, ...headers } });
 }
 
-/** RFC 9457. Errors that are not ours become `internal` and keep their message to themselves. */
+/**
+ * A problem as in RFC 9457. An error of another class becomes `internal`, and its message is not
+ * sent.
+ */
 export function problemAnswer(error: unknown, requestId: string): Response {
   const known = error instanceof SyncedError ? error : new SyncedError("internal", "");
   const { httpStatus, title, retriable } = known.kind;
@@ -71,7 +76,7 @@ export function problemAnswer(error: unknown, requestId: string): Response {
     type: `urn:synced:problem:${known.code}`,
     title,
     status: httpStatus,
-    // Messages of 5xx are for the log: they may name places on the server's disk.
+    // Messages of 5xx may name places on the server's disk, so they go only to the log.
     detail: httpStatus >= 500 ? `${title}; the server's log has more` : known.message,
     instance: `urn:synced:request:${requestId}`,
     code: known.code,
@@ -81,10 +86,10 @@ export function problemAnswer(error: unknown, requestId: string): Response {
 }
 
 /**
- * A body from an iterable, one item a pull. A reader that goes away ends the iterable and is no
- * trouble.
+ * A body from an iterable, one item for each pull. If the reader leaves, the iterable ends, and
+ * that is no error.
  *
- * @param onError told when the iterable throws; the reader then sees a broken body, never a short
+ * @param onError called if the iterable throws. The reader then sees a broken body, never a short
  * one.
  */
 export function streamOf(
@@ -98,7 +103,7 @@ export function streamOf(
       async pull(controller) {
         try {
           const { done, value } = await iterator.next();
-          // RACE: the reader went away while the item was read: its stream takes nothing any more.
+          // RACE: the reader left while the item was read, so its stream takes nothing any more.
           if (isLeft) return;
           if (done === true) controller.close();
           else controller.enqueue(value);

@@ -1,6 +1,7 @@
 /**
- * Reading bodies: media type, encoding, size and pace, all bounded. Rules: H4, H8. Sizes are
- * checked on Content-Length first and again while reading; a trickle ends with `request_timeout`.
+ * Reads bodies and bounds their media type, encoding, size and pace. Rules: H4, H8. Sizes are
+ * checked against Content-Length first and again while reading. A body that trickles in ends with
+ * `request_timeout`.
  */
 import { SyncedError } from "../core/error.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -8,18 +9,18 @@ import { parseJson } from "../protocol/json.ts";
 import { PACK_MEDIA_TYPE } from "../protocol/pack.ts";
 import type { Endpoint } from "./endpoint.ts";
 
-/** A body may wait this long, and as long again as its bytes take at the slowest pace. */
+/** A body may take this long, and in addition as long as its bytes take at the slowest pace. */
 const PATIENCE_MS = 10_000;
-/** However much came before, silence longer than this ends it. */
+/** A longer silence ends the body, however much came before. */
 const SILENCE_MS_MAX = 30_000;
-/** 1 KiB/s is slower than any modem (B50). */
+/** 1 KiB/s, which is slower than any modem (B50). */
 const MS_PER_BYTE = 1000 / 1024;
 
 const JSON_TYPE = /^application\/json(?:\s*;\s*charset=(?:utf-8|"utf-8"))?$/i;
 const CONTENT_LENGTH = /^[0-9]{1,16}$/;
 
 /**
- * Checks the headers that describe a body against what the endpoint takes. Reads nothing.
+ * Checks that the headers describe a body which the endpoint takes. Reads nothing.
  *
  * @throws {SyncedError} `unexpected_body`, `unsupported_encoding`, `unsupported_media_type`
  */
@@ -38,7 +39,7 @@ export function checkBodyHeaders(request: Request, takes: Endpoint["takes"] = "n
   }
   const type = headers.get("content-type");
   if (takes === "bytes") {
-    // A form would be stored with its framing.
+    // A form must be refused, because it would be stored with its framing.
     if (type === null || !/^multipart\//i.test(type)) return;
   } else if (
     (!isFramed(headers) && type === null) ||
@@ -57,7 +58,7 @@ function isJson(type: string | null): boolean {
 }
 
 /**
- * Whether HTTP announces a body. `Request.body` cannot tell: Bun gives a GET none where one was
+ * True if HTTP announces a body. `Request.body` cannot tell: Bun gives a GET none although one was
  * sent, and Node's server gives every PUT and DELETE one.
  */
 function isFramed(headers: Headers): boolean {
@@ -68,7 +69,7 @@ function isFramed(headers: Headers): boolean {
 /** Bodies up to this size are read at once. */
 const SINGLE_READ_BYTES_MAX = 1024 * 1024;
 
-/** A whole JSON body; undefined where there is none. */
+/** Reads a whole JSON body; undefined if there is none. */
 export async function readJson(
   request: Request,
   options: { readonly bytesMax: number; readonly clock: Clock },
@@ -85,7 +86,7 @@ export async function readBody(
   const declared = declaredLength(request);
   if (declared !== undefined && declared > options.bytesMax) throw tooLarge(options.bytesMax);
   if (declared !== undefined && declared <= SINGLE_READ_BYTES_MAX) {
-    // HTTP's framing bounds it: one read without a stream is several times faster.
+    // HTTP's framing bounds this body. One read without a stream is several times faster.
     return new Uint8Array(await paced(request.arrayBuffer(), patience(declared), options.clock));
   }
   const pieces: Uint8Array[] = [];
@@ -100,9 +101,9 @@ export async function readBody(
 }
 
 /**
- * A body piece by piece, as fast as the caller takes it, however long it is.
+ * Reads a body piece by piece, as fast as the caller takes it, however long it is.
  *
- * @throws {SyncedError} `request_timeout` when it comes too slowly or breaks off.
+ * @throws {SyncedError} `request_timeout` if it comes too slowly or breaks off.
  */
 export async function* readStream(request: Request, clock: Clock): AsyncGenerator<Uint8Array> {
   if (request.body === null) return;
@@ -115,7 +116,7 @@ export async function* readStream(request: Request, clock: Clock): AsyncGenerato
       const since = clock.monotonic();
       const wait = Math.min(SILENCE_MS_MAX, patience(total) - waitedMs);
       const { done, value } = await paced(reader.read(), wait, clock);
-      // Only time spent on waiting counts: storing what came is our own slowness.
+      // Only waiting time counts, because the time to store the pieces is not the sender's fault.
       waitedMs += clock.monotonic() - since;
       if (done) {
         ended = true;

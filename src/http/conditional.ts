@@ -4,18 +4,21 @@ import { type Digest, isDigest } from "../core/digest.ts";
 import { SyncedError } from "../core/error.ts";
 import type { ByteRange } from "../core/manifest-walk.ts";
 
-/** Entity tags that a header names; those that are none of ours match nothing and are left out. */
+/**
+ * The entity tags that a header names. Tags that are not of this server's form match nothing and
+ * are left out.
+ */
 export interface EntityTags {
   /** For If-Match, which compares strongly. */
   readonly strong: readonly Digest[];
-  /** For If-None-Match: weak ones too. */
+  /** For If-None-Match, which also accepts weak ones. */
   readonly any: readonly Digest[];
 }
 
-/** Without overlapping repeats: a stranger's header must not make it backtrack. */
+/** The repeats do not overlap, so that a stranger's header cannot make it backtrack. */
 const ENTITY_TAGS = /^(?:W\/)?"[\x21\x23-\x7e]*"(?:[ \t]*,[ \t]*(?:W\/)?"[\x21\x23-\x7e]*")*$/;
 const ENTITY_TAG = /(W\/)?"([\x21\x23-\x7e]*)"/g;
-/** As long as a header may be that names a hundred of our tags. */
+/** Enough for a header that names a hundred of our tags. */
 const HEADER_LENGTH_MAX = 8192;
 const RANGE = /^bytes=\s*([0-9]{0,16})-([0-9]{0,16})\s*$/;
 
@@ -24,8 +27,8 @@ export function etagOf(sha256: Digest): string {
 }
 
 /**
- * @returns undefined where the header is absent.
- * @throws {SyncedError} `invalid_parameter` for what is neither "*" nor a list of entity tags
+ * @returns undefined if the header is absent.
+ * @throws {SyncedError} `invalid_parameter` if it is neither "*" nor a list of entity tags
  */
 export function parseMatch(header: string | null, name: string): EntityTags | "*" | undefined {
   if (header === null) return undefined;
@@ -44,18 +47,18 @@ export function parseMatch(header: string | null, name: string): EntityTags | "*
 }
 
 /**
- * If-Range: a range is served only while the file still is the one that the requester has a part
- * of.
+ * If-Range: true if the file is still the one of which the requester has a part. Only then a range
+ * is served.
  */
 export function wantsRange(ifRange: string | null, etag: string): boolean {
   return ifRange === null || ifRange.trim() === etag;
 }
 
 /**
- * One range of bytes.
+ * Parses one range of bytes.
  *
- * @returns undefined where the whole is to be sent: no header, another unit, bad syntax, or several
- * ranges (RFC 9110 lets a server ignore those; serving them would multiply the work).
+ * @returns undefined if the whole file is to be sent: no header, another unit, bad syntax, or
+ * several ranges (RFC 9110 lets a server ignore those, and serving them would multiply the work).
  * @throws {SyncedError} `range_not_satisfiable`
  */
 export function parseRange(header: string | null, size: number): ByteRange | undefined {

@@ -1,7 +1,7 @@
 /**
- * What a route is made of: a declarative endpoint a method, and the call that its handler is given.
- * Rules: H4, H8. Handlers parse, call the sequencer, encode; everything common is done before them,
- * in router.ts.
+ * A route has one declarative endpoint for each method, whose handler gets a call.
+ * Rules: H4, H8. A handler parses, calls the sequencer, and encodes. All common work is done before
+ * it, in router.ts.
  */
 import { SyncedError } from "../core/error.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -9,19 +9,19 @@ import type { MetricsPage, ServerInstruments } from "../ports/instruments.ts";
 import type { Random } from "../ports/random.ts";
 import type { Sequencer } from "../server/sequencer.ts";
 
-/** What the router is made over. */
+/** Everything that the router needs. */
 export interface RouterOptions {
   readonly sequencer: Sequencer;
   readonly clock: Clock;
-  /** Makes request ids. */
+  /** The source of request ids. */
   readonly random: Random;
-  /** Where set, every route but `/healthz` and `/v1/hello` wants it, on loopback too [H2]. */
+  /** If set, every route except `/healthz` and `/v1/hello` needs it, on loopback too [H2]. */
   readonly token?: string;
-  /** Bound to loopback: Host must be a loopback name [H3]. */
+  /** True if the server listens on loopback; then Host must be a loopback name [H3]. */
   readonly loopbackOnly: boolean;
-  /** Aborts when the server stops: open event streams then end. */
+  /** Aborts when the server stops. Open event streams then end. */
   readonly signal: AbortSignal;
-  /** Told of every answer with a status of 500 or above; must not throw. */
+  /** Called for every answer with a status of 500 or above. It must not throw. */
   readonly onError: (error: unknown, requestId: string) => void;
   /** @default nothing is counted */
   readonly instruments?: ServerInstruments;
@@ -29,24 +29,24 @@ export interface RouterOptions {
   readonly metrics?: MetricsPage;
 }
 
-/** One request, checked as far as its endpoint declares. */
+/** One request that has passed the checks which its endpoint declares. */
 export interface Call {
   readonly request: Request;
   readonly requestId: string;
   /** The path's raw segments, not percent-decoded; [0] is "". */
   readonly segments: readonly string[];
-  /** Decoded query parameters, each at most once, all declared. */
+  /** Decoded query parameters. Each occurs at most once, and all are declared. */
   readonly query: ReadonlyMap<string, string>;
 }
 
 export interface Endpoint {
-  /** Names of query parameters; any other is refused. */
+  /** Names of query parameters; a request with any other is refused. */
   readonly parameters?: readonly string[];
   /** @default "nothing" */
   readonly takes?: "nothing" | "json" | "pack" | "bytes";
   /** @default "json" */
   readonly answers?: "json" | "pack" | "events" | "bytes";
-  /** HEAD is answered too. */
+  /** True if HEAD is answered too. */
   readonly head?: boolean;
   readonly handle: (call: Call) => Promise<Response> | Response;
 }
@@ -54,7 +54,9 @@ export interface Endpoint {
 export interface Route {
   /** Hono's pattern. */
   readonly pattern: string;
-  /** Answered without a token; then the pattern is a plain path [H2]. @default false */
+  /**
+   * True if it is answered without a token; then the pattern is a plain path [H2]. @default false
+   */
   readonly isOpen?: boolean;
   readonly methods: Readonly<Partial<Record<Method, Endpoint>>>;
 }
@@ -72,7 +74,7 @@ export function requiredParameter(call: Call, name: string): string {
   return value;
 }
 
-/** The raw segment at `index`, which the route's pattern guarantees. */
+/** The raw segment at `index`. The route's pattern guarantees that it exists. */
 export function segment(call: Call, index: number): string {
   return call.segments[index] ?? "";
 }

@@ -1,7 +1,7 @@
 /**
- * The event log over HTTP: a JSON page, or the same events live as server-sent events.
- * Rules: H5, H6. A stream reads the log only as fast as its reader takes it, so that a slow reader
- * costs one bounded buffer and a dead one is let go.
+ * The event log over HTTP: as a JSON page, or live as server-sent events.
+ * Rules: H5, H6. A stream reads the log only as fast as its reader takes it. So a slow reader costs
+ * one bounded buffer, and a reader that takes nothing is dropped.
  */
 
 import { parseDigest } from "../core/digest.ts";
@@ -25,11 +25,9 @@ import {
 import { FolderTail } from "./folder-tail.ts";
 import { folderOf, limitOf } from "./json-routes.ts";
 
-/**
- * Live streams of one server: far above what one machine's devices open, far below what hurts it.
- */
+/** Live streams of one server: far more than one person's devices open, far fewer than hurt it. */
 const STREAMS_MAX = 1000;
-/** Events read at once for a stream: a piece stays well below the buffer's bound. */
+/** Events that a stream reads at once, so that a piece stays well below the buffer's bound. */
 const STREAM_PAGE_EVENTS = 100;
 
 const encoder = new TextEncoder();
@@ -54,8 +52,8 @@ export function eventRoutes(options: RouterOptions): readonly Route[] {
             if (isLive && streamCount >= STREAMS_MAX) {
               throw new SyncedError("too_many_streams", "Cannot open another event stream");
             }
-            // Read before a stream is begun, so that a cursor that is not on this log is an error,
-            // not a break.
+            // Read before the stream begins. So a cursor that is not on this log gives an error
+            // instead of a broken stream.
             const look = isLive ? { ...request, limit: 1, inline: false } : request;
             const page = await options.sequencer.events(folder, look);
             if (!isLive) return jsonAnswer(page);
@@ -81,7 +79,7 @@ function wantsStream(request: Request): boolean {
 }
 
 function eventsRequest(call: Call, isLive: boolean): EventsRequest {
-  // A browser reconnects with the URL that it began with, and says in this header how far it came.
+  // A browser reconnects with its first URL. This header says how far it came.
   const resumed = isLive ? call.request.headers.get("last-event-id") : null;
   const after = parseSequenceText(resumed ?? requiredParameter(call, "after"), "after");
   const isSameCursor = resumed === null || resumed === call.query.get("after");
@@ -138,7 +136,7 @@ interface StreamStart {
   readonly onClose: () => void;
 }
 
-/** The buffer is the stream's own queue: full means that the reader has not taken 1 MiB yet. */
+/** The buffer is the stream's own queue. It is full when 1 MiB waits for the reader. */
 function openStream(options: RouterOptions, start: StreamStart): Response {
   const ended = new AbortController();
   const pieces = livePieces(options, start, ended.signal);
@@ -153,8 +151,8 @@ function openStream(options: RouterOptions, start: StreamStart): Response {
   options.signal.addEventListener("abort", end, { once: true });
 
   /**
-   * A reader that takes nothing for a heartbeat's time while its buffer is full is dropped; it will
-   * resume.
+   * Drops a reader that takes nothing for a heartbeat's time while its buffer is full. The reader
+   * resumes from its cursor.
    */
   async function watchStalled(controller: ReadableStreamDefaultController<Uint8Array>) {
     const { signal } = moved;
@@ -190,11 +188,11 @@ function openStream(options: RouterOptions, start: StreamStart): Response {
     },
     new ByteLengthQueuingStrategy({ highWaterMark: STREAM_BUFFER_BYTES_MAX }),
   );
-  // Nginx would collect events before passing them on.
+  // Keeps nginx from collecting events before it passes them on.
   return bytesAnswer(body, { "content-type": EVENT_STREAM_TYPE, "x-accel-buffering": "no" });
 }
 
-/** Pieces of the stream: whole groups, or a heartbeat. Ends when the signal aborts. */
+/** Yields pieces of the stream: whole groups, or a heartbeat. Ends when the signal aborts. */
 async function* livePieces(
   { sequencer, clock }: RouterOptions,
   { folder, request, tail, epoch }: StreamStart,
@@ -212,7 +210,7 @@ async function* livePieces(
       const page = await tail.read({ after, limit, inline, epoch });
       if (!page.isEmpty) yield await page.pieceFor(device);
       after = page.next;
-      // Renewed before the head is looked at: a commit in between then ends the wait at once.
+      // Renewed before the head is read, so that a commit in between ends the wait at once.
       if (news.signal.aborted) news = new AbortController();
       if (after < tail.head || signal.aborted) continue;
       await clock.sleep(HEARTBEAT_INTERVAL_MS, news.signal);

@@ -1,7 +1,7 @@
 /**
- * Plain file access for people and curl: files by path, contents by SHA-256. A PUT or DELETE is an
- * ordinary op.
- * Rules: H7. Paths are looked up in the tree, never opened on a disk (B6).
+ * Plain file access for people and curl: files by path, contents by SHA-256. A PUT or DELETE
+ * becomes an ordinary op.
+ * Rules: H7. Paths are looked up in the tree and never opened on a disk (B6).
  */
 import { type Digest, parseDigest } from "../core/digest.ts";
 import { assert, SyncedError } from "../core/error.ts";
@@ -23,12 +23,12 @@ import {
 import { folderOf } from "./json-routes.ts";
 
 /**
- * Up to one chunk is read before it is sent: Bun gives a stream no Content-Length, and damage is
- * then an error and not a broken body.
+ * Up to one chunk is read before it is sent. Bun gives a stream no Content-Length; and damage found
+ * before the answer is an error, not a broken body.
  */
 const WHOLE_BYTES_MAX = CHUNK_SIZE_BYTES_MAX;
 
-/** Events that come from plain HTTP and not from an installed client. */
+/** The device of events that come from plain HTTP and not from an installed client. */
 const HTTP_DEVICE = parseId<DeviceId>("0".repeat(32));
 
 export function fileRoutes(options: RouterOptions): readonly Route[] {
@@ -160,7 +160,7 @@ async function putFile({ sequencer, clock }: RouterOptions, call: Call): Promise
   const folder = folderOf(call);
   const path = pathOf(call);
   if (headers.has("content-range")) {
-    // RFC 9110, 14.5: a server that would store a part as the whole must refuse it.
+    // RFC 9110, 14.5: a server must refuse a part that it would store as the whole.
     throw new SyncedError("invalid_parameter", "Cannot put a part of a file: send it whole");
   }
   const ifNoneMatch = parseMatch(headers.get("if-none-match"), "If-None-Match");
@@ -191,7 +191,7 @@ async function deleteFile({ sequencer }: RouterOptions, call: Call): Promise<Res
   return emptyAnswer(204);
 }
 
-/** Validated once, and the validated form is what is used. */
+/** The validated path; nothing uses the raw one. */
 function pathOf(call: Call): string {
   return parsePath(requiredParameter(call, "path")).join("/");
 }
@@ -202,7 +202,7 @@ function ifMatchOf(call: Call): { readonly ifMatch?: readonly Digest[] | "*" } {
   return { ifMatch: match === "*" ? match : match.strong };
 }
 
-/** RFC 6266 with RFC 8187: the name never stands raw in a header (B69). */
+/** RFC 6266 with RFC 8187. The raw name never stands in a header (B69). */
 function attachment(name: string): string {
   const encoded = encodeURIComponent(name).replace(/['()*]/g, (character) => {
     return `%${character.charCodeAt(0).toString(16).toUpperCase()}`;

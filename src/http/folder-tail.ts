@@ -1,7 +1,7 @@
 /**
- * What the event streams of one folder read. Those that stand at the same event, which is nearly
- * all of them nearly always, share one look at the log and one encoding: a commit that wakes 200
- * streams would else be read and encoded 200 times. Rules: H5, H6, H9, H13.
+ * The reads of all event streams of one folder. Nearly all streams stand at the same event nearly
+ * all the time. They share one read of the log and one encoding, because otherwise a commit that
+ * wakes 200 streams would be read and encoded 200 times. Rules: H5, H6, H9, H13.
  */
 import type { ServedEvent } from "../core/event.ts";
 import type { DeviceId, Epoch, FolderName } from "../core/identifier.ts";
@@ -31,17 +31,17 @@ export class FolderTail {
     this.#folder = folder;
     this.#end = options.sequencer.subscribe(folder, (head) => {
       this.#head = head;
-      // What ended at the head may go on now.
+      // A page that ended at the old head may continue now.
       this.#shared = undefined;
     });
   }
 
-  /** The last event that the log is known to have; renewed before any reader is woken. */
+  /** The last event that the log is known to have. It is renewed before any reader wakes. */
   get head(): Sequence {
     return this.#head;
   }
 
-  /** @throws as `Sequencer.events` */
+  /** @throws as `Sequencer.events` does */
   read(request: TailRequest): Promise<TailPage> {
     const { after, limit, inline, epoch } = request;
     const key = `${after}/${limit}/${inline}/${epoch}`;
@@ -60,14 +60,15 @@ export class FolderTail {
 
   async #load(request: TailRequest): Promise<TailPage> {
     const { sequencer } = this.#options;
-    // Whether bytes travel along depends on the reader: an event gets them when somebody wants it.
+    // Read without bytes, because the reader decides whether they come along. An event gets them
+    // when a reader wants it.
     const page = await sequencer.events(this.#folder, { ...request, inline: false });
     this.#head = Math.max(this.#head, page.head);
     return new TailPage(this.#options, page, request.inline);
   }
 }
 
-/** Some whole groups of the log, encoded for a stream when the first reader wants them. */
+/** Some whole groups of the log. They are encoded when the first reader wants them. */
 export class TailPage {
   readonly next: Sequence;
   readonly #options: TailOptions;
@@ -87,7 +88,10 @@ export class TailPage {
     return this.#events.length === 0;
   }
 
-  /** @param reader knows its own events: of each run of them it is only told where it ends. */
+  /**
+   * @param reader knows its own events; of each run of them it only gets the seq where the run
+   * ends.
+   */
   async pieceFor(reader: DeviceId | undefined): Promise<Uint8Array> {
     const isShared = reader === undefined || this.#events.every(({ device }) => device !== reader);
     if (isShared) this.#whole ??= this.#encode(undefined);
@@ -96,7 +100,7 @@ export class TailPage {
       this.#options.instruments?.bytesSent(inlined);
       return bytes;
     } catch (error) {
-      // What failed for one reader may be had by the next.
+      // The next reader may succeed, so nothing of the failure is kept.
       this.#whole = undefined;
       this.#texts.length = 0;
       throw error;
@@ -134,7 +138,7 @@ export class TailPage {
   }
 }
 
-/** An event as a stream shows it, and how many of the bytes of files go with it. */
+/** An event's text in a stream, and the number of file bytes in it. */
 interface Text {
   readonly text: string;
   readonly inlined: number;

@@ -43,7 +43,7 @@ import {
   segment,
 } from "./endpoint.ts";
 
-/** A device's report and a folder's creation are a few hundred bytes. */
+/** A device's report and a folder's creation need a few hundred bytes. */
 const SMALL_BODY_BYTES_MAX = 16 * 1024;
 
 const FOLDER = "/v1/folders/:folder";
@@ -69,7 +69,7 @@ export function jsonRoutes(options: RouterOptions): readonly Route[] {
   ];
 }
 
-/** The folder's name is checked on the raw segment: nothing percent-encoded is legal in it. */
+/** Checks the folder's name on the raw segment, because nothing percent-encoded is legal in it. */
 export function folderOf(call: Call): FolderName {
   return parseFolderName(segment(call, 3));
 }

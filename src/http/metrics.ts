@@ -1,4 +1,4 @@
-/** `/metrics` for a scraper, and the time that every request takes. Rules: V1, V2. */
+/** `/metrics` for a scraper, and the duration of every request. Rules: V1, V2. */
 import type { MetricsPage } from "../ports/instruments.ts";
 import { bytesAnswer } from "./answer.ts";
 import type { Route, RouterOptions } from "./endpoint.ts";
@@ -14,7 +14,7 @@ export function metricsRoutes(page: MetricsPage | undefined): readonly Route[] {
       pattern: METRICS_PATH,
       methods: {
         GET: {
-          // Scrapers name the formats that they like best; all of them take this one too.
+          // Scrapers name the formats that they prefer, and all of them take this one too.
           answers: "bytes",
           async handle() {
             const { contentType, text } = await page.expose();
@@ -27,9 +27,9 @@ export function metricsRoutes(page: MetricsPage | undefined): readonly Route[] {
 }
 
 /**
- * Tells how one request was answered.
+ * Counts how one request was answered.
  *
- * @param route undefined where none fits: the path is anybody's choice and no label
+ * @param route undefined if none fits. The path is never a label, because anybody can choose it.
  */
 export function countRequest(
   { instruments, clock }: Pick<RouterOptions, "instruments" | "clock">,
@@ -43,5 +43,5 @@ export function countRequest(
   instruments.requestAnswered({ route, method, status, seconds });
 }
 
-/** Any other token may be a method too, if a stranger likes. */
+/** Other tokens are not labels, because a stranger can send any as the method. */
 const METHODS: ReadonlySet<string> = new Set(["GET", "HEAD", "PUT", "POST", "DELETE"]);

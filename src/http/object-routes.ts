@@ -1,6 +1,6 @@
 /**
- * Routes for chunks and manifest objects: which are missing, packs in, packs out. Rules: C5, C6,
- * O6.
+ * Routes for chunks and manifest objects: tell which are missing, take packs, send packs. Rules:
+ * C5, C6, O6.
  */
 import { SyncedError } from "../core/error.ts";
 import { OBJECTS_PER_REQUEST_MAX, PACK_BYTES_MAX } from "../core/limits.ts";
@@ -44,7 +44,7 @@ function uploadRoute({ sequencer, clock }: RouterOptions): Route {
         takes: "pack",
         async handle(call) {
           const folder = folderOf(call);
-          // Before 32 MiB are read for a folder that is not there.
+          // Refuses an unknown folder before it reads 32 MiB.
           await sequencer.folder(folder);
           const pack = await readBody(call.request, { bytesMax: PACK_BYTES_MAX, clock });
           const objects = decodePack(pack);
@@ -70,8 +70,8 @@ function fetchRoute({ sequencer, clock, onError }: RouterOptions): Route {
           if (digests.length === 0) {
             throw new SyncedError("invalid_parameter", "Cannot fetch objects: no digest is named");
           }
-          // The first object decides between an error and a body: a body that has begun can only
-          // break.
+          // The first object decides between an error and a body, because a body that has begun can
+          // only break.
           const objects = sequencer.readObjects(folder, digests)[Symbol.asyncIterator]();
           const first = await objects.next();
           const body = streamOf(pieces(first, objects), (error) => onError(error, call.requestId));

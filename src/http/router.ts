@@ -1,7 +1,7 @@
 /**
- * The router that every way of serving shares: admission, routing, what each endpoint declares,
+ * The router, however it is served: admission, routing, the checks that each endpoint declares, and
  * errors.
- * Rules: H1-H8. Handlers live in the route files; nothing here knows what a route does.
+ * Rules: H1-H8. Handlers are in the route files. Nothing here knows what a route does.
  */
 import { type Context, Hono } from "hono";
 import { SyncedError } from "../core/error.ts";
@@ -25,7 +25,7 @@ import { parseQuery, rawPath } from "./target.ts";
 
 export type { RouterOptions } from "./endpoint.ts";
 
-/** Every route, for the router and for tests that go through all of them. */
+/** Every route, for the router and for tests that try all of them. */
 export function allRoutes(options: RouterOptions): readonly Route[] {
   return [
     ...jsonRoutes(options),
@@ -46,7 +46,7 @@ export function createRouter(options: RouterOptions): Hono {
   app.use(async (context, next) => {
     const startMs = options.clock.monotonic();
     await next();
-    // What was thrown below is an answer by now.
+    // The error that a handler threw is an answer by now.
     const { raw, method } = context.req;
     const { status } = context.res;
     countRequest(options, { method, route: routes.get(raw) }, { status, startMs });
@@ -110,11 +110,13 @@ const ANSWER_TYPES: Readonly<Record<NonNullable<Endpoint["answers"]>, readonly s
   json: ["application/json"],
   pack: [PACK_MEDIA_TYPE],
   events: ["application/json", EVENT_STREAM_TYPE],
-  // A file may be of any type: whoever asks for an image may well get one.
+  // A file may be of any type: a requester that asks for an image may well get one.
   bytes: [],
 };
 
-/** @throws {SyncedError} `not_acceptable` when the requester names types and none is ours. */
+/**
+ * @throws {SyncedError} `not_acceptable` if the requester names types and ours is not among them.
+ */
 function checkAccept(request: Request, answers: Endpoint["answers"] = "json"): void {
   const accept = request.headers.get("accept");
   const types = ANSWER_TYPES[answers];
@@ -135,7 +137,7 @@ function checkAccept(request: Request, answers: Endpoint["answers"] = "json"): v
   );
 }
 
-/** "application/" for "application/*", and something that no type begins with otherwise. */
+/** "application/" for "application/*"; for anything else a text with which no type begins. */
 function wildcard(range: string): string {
   return range.endsWith("/*") ? range.slice(0, -1) : " ";
 }

@@ -1,8 +1,8 @@
 /**
- * A request's target: host, path and query, read from the raw text. Rules: H3, H8.
+ * A request's target: reads host, path and query from the raw text. Rules: H3, H8.
  *
- * `new URL()` is never used: it throws on the Host headers that Bun lets through, and it resolves
- * and decodes before anybody could look (B6, B7, B75).
+ * It never uses `new URL()`, because that throws on Host headers that Bun lets through, and
+ * resolves and decodes before anybody could check (B6, B7, B75).
  */
 import { SyncedError } from "../core/error.ts";
 
@@ -11,10 +11,10 @@ const HOST =
   /^(\[[0-9a-f:.]{2,45}\]|[a-z0-9_](?:[a-z0-9._-]{0,253}[a-z0-9_])?\.?)(?::[0-9]{1,5})?$/i;
 const LOOPBACK = /^(?:localhost|127(?:\.[0-9]{1,3}){3}|\[::1\])$/i;
 
-/** Longest query parameter: a path of 4,096 bytes, each percent-encoded. */
+/** The longest query parameter: a path of 4,096 bytes, each percent-encoded. */
 const PARAMETER_LENGTH_MAX = 3 * 4096;
 
-/** The raw path, for Hono's `getPath`: nothing decoded. "*" and the like become "/". */
+/** The raw path, for Hono's `getPath`. Nothing is decoded. "*" and the like become "/". */
 export function rawPath(request: Request): string {
   const target = request.url.replace(AUTHORITY, "");
   const end = target.search(/[?#]/);
@@ -23,10 +23,10 @@ export function rawPath(request: Request): string {
 }
 
 /**
- * The host as the requester names it: `name`, or `name:port`.
+ * The host that the requester names: `name`, or `name:port`.
  *
- * @throws {SyncedError} `invalid_host` where there is none, more than one (Bun joins two with a
- * comma), or one that is no host.
+ * @throws {SyncedError} `invalid_host` if there is none, if there are several (Bun joins two with a
+ * comma), or if it is no host.
  */
 export function requestHost(request: Request): string {
   const host = request.headers.get("host") ?? AUTHORITY.exec(request.url)?.[1] ?? "";
@@ -41,10 +41,10 @@ export function isLoopbackHost(host: string): boolean {
 }
 
 /**
- * Query parameters.
+ * Parses the query parameters.
  *
- * @throws {SyncedError} `invalid_parameter` for a name that is not in `known`, a repeated one, and
- * what is not percent-encoded UTF-8.
+ * @throws {SyncedError} `invalid_parameter` for a name that is not in `known`, for a repeated name,
+ * and for text that is not percent-encoded UTF-8.
  */
 export function parseQuery(
   request: Request,
@@ -70,7 +70,7 @@ export function parseQuery(
 
 function decode(text: string): string {
   if (text.length > PARAMETER_LENGTH_MAX) throw invalid("a parameter is too long");
-  // Forms and most languages' libraries write a space as "+"; a plus itself comes as %2B.
+  // Forms and most languages' libraries write a space as "+"; they write a plus as %2B.
   const spaced = text.includes("+") ? text.replaceAll("+", " ") : text;
   if (!spaced.includes("%")) return spaced;
   try {

@@ -1,6 +1,6 @@
 /**
- * What batches touch, so that it can be loaded before they are decided. Pure. Rules: O2, O3, O6,
- * N4.
+ * Collects everything that batches touch, so that it can be loaded before they are decided. Pure.
+ * Rules: O2, O3, O6, N4.
  */
 import type { Digest } from "../core/digest.ts";
 import { type NodeId, ROOT_ID } from "../core/identifier.ts";
@@ -12,11 +12,11 @@ import { WorkingTree } from "./working-tree.ts";
 
 export interface BatchTouches {
   readonly request: LoadRequest;
-  /** The file contents that ops bring. */
+  /** The file contents that the ops bring. */
   readonly contents: readonly FileContent[];
 }
 
-/** Everything that `decide` will look at. */
+/** Everything that `decide` looks at. */
 export function batchTouches(batches: readonly Batch[]): BatchTouches {
   const nodes = new Set<NodeId>();
   const objects = new Set<Digest>();
@@ -53,9 +53,9 @@ export function batchTouches(batches: readonly Batch[]): BatchTouches {
 }
 
 /**
- * Directories whose descendants may get too long a path (N4), so that their extent must be
- * measured. Measuring walks a whole subtree; the usual single move to a path that is no longer
- * needs none. Several moves may pile up on each other, so then all are measured.
+ * Finds directories whose descendants may get too long a path (N4), so that their extent must be
+ * measured. Measuring walks a whole subtree. A single move to a path that is no longer needs none,
+ * and that is the usual case. Several moves may add up, so then all are measured.
  */
 export function movesToMeasure(loaded: Loaded, batches: readonly Batch[]): readonly NodeId[] {
   const tree = new WorkingTree(loaded);

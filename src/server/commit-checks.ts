@@ -1,5 +1,5 @@
 /**
- * Why an op or a group is refused. Pure.
+ * The reasons for which an op or a group is refused. Pure.
  * Rules: N3, N4, N5, N6, C2, O2, O3, O6.
  */
 import { EMPTY_DIGEST } from "../core/digest.ts";
@@ -17,11 +17,11 @@ export interface Problem {
 }
 
 export interface Refusal extends Problem {
-  /** Index in the group. */
+  /** The op's index in the group. */
   readonly op: number;
 }
 
-/** Compare-and-set, kind and name of one op (O2), against its node as it is right before it. */
+/** Checks compare-and-set, kind and name of one op (O2) against its node just before the op. */
 export function checkOp(op: Op, current: RemoteNode | undefined): Problem | undefined {
   if (op.node === ROOT_ID) return problem("invalid_path", op, "the root is never changed");
   if (setsPlace(op)) {
@@ -68,7 +68,7 @@ function checkCreate(
   return undefined;
 }
 
-/** @param objects sizes by `digest/depth` of what the folder knows (O6) */
+/** @param objects the sizes of the objects that the folder knows (O6), by `digest/depth` */
 export function checkContent(op: Op, objects: ReadonlyMap<string, number>): Problem | undefined {
   if (!setsContent(op) || op.content.kind !== "file") return undefined;
   const { content } = op;
@@ -87,23 +87,25 @@ export function checkContent(op: Op, objects: ReadonlyMap<string, number>): Prob
   return undefined;
 }
 
-/** C2: what is one chunk is named by its own bytes, and no bytes have no object. */
+/**
+ * C2: a content of one chunk is named by the chunk's digest, and an empty content has no object.
+ */
 function isSound({ manifest, depth, sha256, size }: FileContent): boolean {
   if (depth === 0 && manifest !== sha256) return false;
   const isEmpty = size === 0;
   return isEmpty === (sha256 === EMPTY_DIGEST) && (!isEmpty || depth === 0);
 }
 
-/** What `checkGroupEnd` has to know beside the tree. */
+/** Facts that `checkGroupEnd` needs beside the tree. */
 export interface GroupContext {
-  /** Where the node of each move and delete was before the group. */
+  /** The place of each moved or deleted node before the group. */
   readonly before: readonly (Climb | undefined)[];
   readonly extents: ReadonlyMap<NodeId, SubtreeExtent>;
 }
 
 /**
- * The tree's validity at the end of a group (O3). Only what the group's ops touched can have become
- * invalid.
+ * Checks that the tree is valid after a group (O3). Only nodes that the group's ops touched can
+ * have become invalid.
  */
 export function checkGroupEnd(
   tree: WorkingTree,
@@ -120,7 +122,7 @@ export function checkGroupEnd(
     }
     const found = checkPlace(tree, op, node);
     if (found !== undefined) return { ...found, op: index };
-    // A created or revived directory has nothing below it but what the group itself puts there.
+    // A created or revived directory holds only nodes that the group itself puts there.
     if (op.kind !== "move" || node.content.kind !== "directory") continue;
     if (!isShallower(tree.climb(node), context.before[index])) deepened ??= index;
   }
@@ -155,8 +157,8 @@ function checkPlace(tree: WorkingTree, op: Op, node: RemoteNode): Problem | unde
 }
 
 /**
- * A directory that got a longer path takes along all that is below it: what the batch itself put
- * there, one by one, and what was there before by its measured extent.
+ * A directory that got a longer path takes its descendants along. Those that the batch put there
+ * are checked one by one; the others through the extent that was measured before.
  */
 function checkDescendants(
   tree: WorkingTree,
@@ -184,7 +186,7 @@ function fits({ path, depth }: Extract<Climb, { kind: "path" }>, extent: Subtree
   );
 }
 
-/** True where nothing below can have got a longer or deeper path. */
+/** True if no descendant can have got a longer or deeper path. */
 export function isShallower(after: Climb, before: Climb | undefined): boolean {
   if (after.kind !== "path" || before?.kind !== "path") return false;
   return after.depth <= before.depth && utf8LengthBytes(after.path) <= utf8LengthBytes(before.path);

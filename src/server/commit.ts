@@ -1,5 +1,5 @@
 /**
- * decide(): what becomes of batches, given exactly what they touch. Pure.
+ * decide(): answers batches, given exactly the data that they touch. Pure.
  * Rules: O1-O6, O8, O9, L1-L5.
  */
 import { acceptedEvent } from "../core/accept.ts";
@@ -23,16 +23,16 @@ import { type Climb, WorkingTree } from "./working-tree.ts";
 
 export interface Proposal {
   readonly loaded: Loaded;
-  /** Of the directories that `movesToMeasure` names. */
+  /** The extents of the directories that `movesToMeasure` names. */
   readonly extents: ReadonlyMap<NodeId, SubtreeExtent>;
-  /** Decided one after another. */
+  /** The batches, decided one after another. */
   readonly batches: readonly Batch[];
-  /** The time that the events get. */
+  /** The time of the new events. */
   readonly time: string;
 }
 
 export interface Decision {
-  /** One a batch; an error means that nothing of the batch was done. */
+  /** One result for each batch. An error means that nothing of the batch was done. */
   readonly results: readonly (BatchResult | SyncedError)[];
   readonly events: readonly EventRecord[];
   /** The last state of every node in `events`. */
@@ -40,8 +40,8 @@ export interface Decision {
 }
 
 /**
- * Decides each group of each batch in order, every one on top of those that were accepted before
- * it.
+ * Decides each group of each batch in order. Each is decided on top of the groups that were
+ * accepted before it.
  */
 export function decide(proposal: Proposal): Decision {
   const deciding = new Deciding(proposal);
@@ -50,9 +50,9 @@ export function decide(proposal: Proposal): Decision {
 }
 
 /**
- * Says whether a cursor lies on the log (O5).
+ * Finds out whether a cursor lies on the log (O5).
  *
- * @param hash of the log's event `cursor.seq`; undefined where there is none
+ * @param hash of the log's event `cursor.seq`; undefined if there is none
  */
 export function checkCursor(
   cursor: Cursor,
@@ -79,7 +79,7 @@ class Deciding {
   readonly #extents: ReadonlyMap<NodeId, SubtreeExtent>;
   readonly #time: string;
   readonly #ops = new Map<string, OpRecord>();
-  /** Sizes by `digest/depth`. */
+  /** Sizes in bytes of the file, by `digest/depth`. */
   readonly #objects = new Map<string, number>();
   #head: Sequence;
   #hash: Digest;
@@ -122,7 +122,7 @@ class Deciding {
     return this.#accept(drafts, shown, bodies);
   }
 
-  /** A group that was accepted before gets its answer of then (O1). */
+  /** A group that was accepted before gets the same answer again (O1). */
   #answerRetry(batch: Batch, group: Group, bodies: readonly Digest[]): GroupResult | undefined {
     const { device } = batch;
     const seqs: Sequence[] = [];
@@ -142,7 +142,7 @@ class Deciding {
     return seqs.length === 0 ? undefined : { status: "accepted", seqs };
   }
 
-  /** Applies op by op; what the tree is in between need not be valid (O3). */
+  /** Applies op by op. The tree need not be valid between two ops of a group (O3). */
   #apply(batch: Batch, group: Group): { drafts: HashedEvent[]; refusal?: Refusal } {
     const drafts: HashedEvent[] = [];
     for (const [index, op] of group.entries()) {
@@ -201,7 +201,9 @@ function opKey({ device, opId }: OpKey): string {
   return `${device}/${opId}`;
 }
 
-/** The path that people knew before the group; parents may move or go within it. */
+/**
+ * The node's path before the group, as people knew it. The group may move or delete its parents.
+ */
 function pathBefore(tree: WorkingTree, op: Op): Climb | undefined {
   if (op.kind !== "move" && op.kind !== "delete") return undefined;
   const node = tree.get(op.node);

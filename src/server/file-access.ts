@@ -1,5 +1,6 @@
 /**
- * Whole files by path, for people and curl: a PUT or DELETE is an ordinary group of ops in the log.
+ * Reads and writes whole files by path, for people and curl. A PUT or DELETE becomes an ordinary
+ * group of ops in the log.
  * Rules: H7, O8, O9, C1, C2.
  */
 
@@ -26,16 +27,16 @@ import { nodesAlong, requireFolder } from "./path-reads.ts";
 import type { SequencerPorts } from "./ports.ts";
 import type { DeleteFileRequest, PutFileRequest, PutFileResult } from "./requests.ts";
 
-/** The bytes of a body, once they are stored. */
+/** The digests and size of a body whose bytes are stored. */
 type StoredBytes = Pick<FileContent, "manifest" | "depth" | "sha256" | "size">;
 
-/** What is at a path now. */
+/** The present state of a path. */
 interface Spot {
   readonly head: FolderHead;
   readonly names: readonly string[];
-  /** Live nodes along the path, as far as they go. */
+  /** The live nodes along the path, from the root on, up to the first name that does not exist. */
   readonly nodes: readonly RemoteNode[];
-  /** The node at the path itself. */
+  /** The node at the path itself, if there is one. */
   readonly target: RemoteNode | undefined;
 }
 
@@ -55,8 +56,7 @@ export class FileAccess {
   }
 
   async put(folder: FolderName, request: PutFileRequest): Promise<PutFileResult> {
-    // What would be refused anyway is refused before megabytes are taken in; it is checked again
-    // later.
+    // Refuses early, before megabytes are read. The commit checks again later.
     const early = await this.#spot(folder, request.path);
     checkTarget(request, early);
     const bytes = await this.#store(folder, early.head, request.body);
@@ -105,7 +105,7 @@ export class FileAccess {
     throw tooManyRaces("delete", request.path);
   }
 
-  /** The commit checks it again; here it can be said of a path. */
+  /** The commit checks this, too, but here the error can name the path. */
   async #checkEmpty(folder: FolderName, parent: NodeId, path: string): Promise<void> {
     const children = await this.#ports.metadata.children(folder, { parent, limit: 1 });
     if (children.length === 0) return;
@@ -131,7 +131,7 @@ export class FileAccess {
     const executable = request.executable ?? current?.executable ?? false;
     const now = `${Math.floor(this.#ports.clock.now())}000000`;
     const content = { kind: "file", ...bytes, executable, mtimeNs: now } as const;
-    // Unchanged bytes keep their time, or a repeated PUT would be a change (O9).
+    // Unchanged bytes keep their time, because otherwise a repeated PUT would be a change (O9).
     const kept = current !== undefined && sameBytes(current, content) ? current.mtimeNs : now;
     return { ...content, mtimeNs: request.mtimeNs ?? kept };
   }
@@ -141,7 +141,7 @@ export class FileAccess {
     return { kind: "modify", opId, node, content, baseContent: contentVersion };
   }
 
-  /** The file with the parents that it lacks, as one group. */
+  /** Creates the file and its missing parents, in one group. */
   #creation({ names, nodes }: Spot, content: FileContent): Group {
     let parent: NodeId = nodes.at(-1)?.id ?? ROOT_ID;
     return names.slice(nodes.length).map((name, index) => {
@@ -155,7 +155,7 @@ export class FileAccess {
     });
   }
 
-  /** @returns undefined where another change came first and all must be looked at again */
+  /** @returns undefined if another change came first, so that the caller must look again */
   async #post(
     folder: FolderName,
     { spot, group, device }: { spot: Spot; group: Group; device: Batch["device"] },
@@ -193,19 +193,19 @@ export class FileAccess {
 }
 
 interface SizedObject extends PackObject {
-  /** In file bytes. */
+  /** In bytes of the file. */
   readonly size: number;
 }
 
 /** Cuts a stream of pieces into chunks. */
 class Intake {
-  /** Of the chunks and objects that `take` would give. */
+  /** Bytes of the chunks and objects that `take` would return. */
   readyBytes = 0;
   readonly #chunker: Chunker;
   readonly #hash = new Sha256();
   readonly #builder = new ManifestBuilder();
   #ready: SizedObject[] = [];
-  /** Twice the largest chunk, so that a chunk's bytes move once at most. */
+  /** Holds twice the largest chunk, so that a chunk's bytes are moved once at most. */
   readonly #buffer: Uint8Array;
   #length = 0;
 
@@ -214,12 +214,12 @@ class Intake {
     this.#buffer = new Uint8Array(2 * chunker.profile.maxBytes);
   }
 
-  /** @param piece at most the largest chunk's length; not kept */
+  /** @param piece at most as long as the largest chunk; not kept */
   push(piece: Uint8Array): void {
     this.#hash.update(piece);
     this.#buffer.set(piece, this.#length);
     this.#length += piece.length;
-    // With less than a largest chunk at hand the rest would be scanned again and again.
+    // With less than a largest chunk at hand, the same bytes would be scanned again and again.
     if (this.#length >= this.#chunker.profile.maxBytes) this.#cut(false);
   }
 
@@ -259,7 +259,7 @@ class Intake {
   }
 }
 
-/** What is at the path, if a file may be put there. */
+/** @returns the node at the path, if a file may be put there. */
 function checkTarget(
   request: PutFileRequest,
   { names, nodes, target }: Spot,
@@ -296,7 +296,7 @@ function checkMatch(
   throw new SyncedError("precondition_failed", `Cannot change ${shown(path)}: ${claim}`);
 }
 
-/** Refusals that only say that the tree has changed since it was looked at. */
+/** True if the refusal only means that the tree has changed since it was read. */
 function isRace(result: Extract<GroupResult, { status: "refused" }>): boolean {
   switch (result.code) {
     case "version_conflict":

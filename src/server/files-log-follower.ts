@@ -1,9 +1,9 @@
 /**
- * Follows every folder's log and writes it into an EventSink, beside sync and never in its way: the
- * sequencer does not know that it is there. Rules: M1-M6.
+ * Follows every folder's log and writes it into an EventSink. It runs beside sync and never delays
+ * it; the sequencer does not know of it. Rules: M1-M6.
  *
- * It looks at the heads every second instead of subscribing: folders appear without notice, one
- * look costs microseconds a folder, and a second is nothing to a person.
+ * It compares the heads every second instead of subscribing, because folders appear without notice,
+ * a comparison costs microseconds a folder, and nobody notices a second.
  */
 import { SyncedError } from "../core/error.ts";
 import type { ServedEvent } from "../core/event.ts";
@@ -27,11 +27,11 @@ import type { Sequencer } from "./sequencer.ts";
 export interface FilesLogOptions {
   readonly sequencer: Pick<Sequencer, "serverId" | "folders" | "events" | "devices">;
   readonly metadata: Pick<MetadataStore, "node">;
-  /** Owned from now on: `stop` closes it. */
+  /** The follower owns the sink: `stop` closes it. */
   readonly sink: EventSink;
   readonly clock: Clock;
   readonly random: Random;
-  /** Told once of each trouble until it is over, and when writing begins or goes on. */
+  /** Called once for each trouble until it is over, and when writing begins or goes on. */
   readonly onNotice: (notice: FilesLogNotice) => void;
 }
 
@@ -41,21 +41,24 @@ export interface FilesLogNotice {
 }
 
 export interface FilesLogStatus {
-  /** True while the last contact went well. */
+  /** True if the last contact succeeded. */
   readonly connected: boolean;
-  /** Undefined when all is well. */
+  /** undefined if all is well. */
   readonly lastError: string | undefined;
-  /** Events that are not yet written; a folder whose place is not known yet is not in it. */
+  /**
+   * How many events are not written yet, by folder. A folder is left out while its cursor is not
+   * known.
+   */
   readonly lag: ReadonlyMap<FolderName, number>;
 }
 
 export interface FilesLog {
   status(): FilesLogStatus;
-  /** Ends at once; what is not written yet is written after the next start. */
+  /** Stops at once. The next start writes the events that are still missing. */
   stop(): Promise<void>;
 }
 
-/** Begins to follow; returns before anything is written. */
+/** Begins to follow. Returns before anything is written. */
 export function startFilesLog(options: FilesLogOptions): FilesLog {
   return new Follower(options);
 }
@@ -64,19 +67,19 @@ interface FollowedFolder {
   readonly log: LogName;
   head: Sequence;
   /**
-   * Read from the sink, and again after each trouble: only the sink knows what became of a lost
-   * answer.
+   * Read from the sink, and again after each trouble, because only the sink knows whether a write
+   * whose answer was lost took place.
    */
   cursor: SinkCursor | undefined;
-  /** As last heard of, for `status`, also while the sink is away. */
+  /** The last known seq, for `status`; kept while the sink is away. */
   written: Sequence | undefined;
-  /** The sink has events that the log does not have. */
+  /** The message, if the sink has events that the log does not have. */
   strayed: string | undefined;
-  /** On `clock.monotonic`. */
+  /** In milliseconds of `clock.monotonic`. */
   retryAt: number;
 }
 
-/** How soon a folder whose log was rolled back is looked at again. */
+/** When a folder whose log was rolled back is looked at again. */
 const STRAYED_RETRY_MS = RETRY_DELAY_MS_MAX;
 const FOLDERS_PER_PAGE = 1000;
 const DEVICES_PER_PAGE = 1000;
@@ -86,7 +89,7 @@ class Follower implements FilesLog {
   readonly #stopping = new AbortController();
   readonly #running: Promise<void>;
   readonly #folders = new Map<FolderName, FollowedFolder>();
-  /** What was said since it last worked. */
+  /** Notices that were given since it last worked. */
   readonly #said = new Set<string>();
   #isConnected = false;
   #lastError: string | undefined;
@@ -165,8 +168,8 @@ class Follower implements FilesLog {
   }
 
   /**
-   * One page of each folder that is behind, so that none waits for all of another. @returns true
-   * for more.
+   * Writes one page of each folder that is behind, so that none waits until another is done.
+   * @returns true if there is more to write.
    */
   async #round(): Promise<boolean> {
     const { sink, clock } = this.#options;
@@ -187,7 +190,7 @@ class Follower implements FilesLog {
     return isBehind;
   }
 
-  /** @returns true when there is more. */
+  /** @returns true if there is more to write. */
   async #writePage(folder: FollowedFolder, cursor: SinkCursor): Promise<boolean> {
     const { sequencer, sink } = this.#options;
     const { log } = folder;
@@ -243,9 +246,9 @@ class Follower implements FilesLog {
   }
 
   /**
-   * What each modify replaced, by the modify's seq. An event names its predecessor: `baseContent`
-   * is the seq that last changed the node's content, so most are in the page and the others are one
-   * look-up each.
+   * Finds the content that each modify replaced, by the modify's seq. The event names its
+   * predecessor: `baseContent` is the seq of the event that last changed the node's content. Most
+   * predecessors are in the page; each of the others costs one look-up.
    */
   async #previousContents(
     folder: FolderName,
@@ -265,7 +268,7 @@ class Follower implements FilesLog {
     return found;
   }
 
-  /** The server's data is older than what was written of it: that folder waits for a person. */
+  /** The server's log ends before the events that were written. The folder waits for a person. */
   #stray(folder: FollowedFolder, cursor: SinkCursor, error: unknown): void {
     const strayed =
       error instanceof SyncedError &&
@@ -284,7 +287,7 @@ class Follower implements FilesLog {
     folder.strayed = message;
   }
 
-  /** @returns true when trying again is of no use. */
+  /** @returns true if another try is of no use. */
   #giveUp(error: unknown): boolean {
     const { clock, random } = this.#options;
     const isFinal = error instanceof SyncedError && error.code === "data_newer";
@@ -301,7 +304,7 @@ class Follower implements FilesLog {
     return isFinal;
   }
 
-  /** Only after a whole round: a sink that opens but takes no row is not well. */
+  /** Called only after a whole round, because a sink that opens but takes no row is not well. */
   #recover(): void {
     if (this.#isConnected) return;
     this.#isConnected = true;

@@ -1,6 +1,6 @@
 /**
- * Events as people read them: which action an event was, from the event and the content before it.
- * Pure. Rules: M2, M7.
+ * Events as people read them. The event and the content before it decide which action it was. Pure.
+ * Rules: M2, M7.
  */
 import type { ServedEvent } from "../core/event.ts";
 import type { DeviceId } from "../core/identifier.ts";
@@ -12,8 +12,8 @@ const HTTP_DEVICE = "0".repeat(32);
 const HTTP_DEVICE_NAME = "http";
 
 /**
- * @param previous the node's content before a modify; undefined for all others, and where it is
- * unknown: then the bytes count as changed.
+ * @param previous the node's content before a modify, else undefined. If it is unknown, the bytes
+ * count as changed.
  */
 export function fileAction(event: ServedEvent, previous: Content | undefined): FileAction {
   const { kind, content } = event;
@@ -32,7 +32,7 @@ export function fileAction(event: ServedEvent, previous: Content | undefined): F
   }
 }
 
-/** @param names of devices, as far as they are known. */
+/** @param names of the devices, as far as they are known. */
 export function filesLogRow(
   event: ServedEvent,
   previous: Content | undefined,

@@ -1,6 +1,6 @@
 /**
- * One folder's queue of batches. What waits is decided together and appended in one transaction, so
- * that many devices share one durability barrier. Rules: O1-O8, L1.
+ * One folder's queue of batches. Waiting batches are decided together and appended in one
+ * transaction, so that many devices share one durability barrier. Rules: O1-O8, L1.
  */
 
 import { assert, SyncedError } from "../core/error.ts";
@@ -42,8 +42,8 @@ export class FolderLog {
   }
 
   /**
-   * @throws {SyncedError} `temporarily_unavailable` when too many batches wait, and what
-   * `Sequencer.commit` says
+   * @throws {SyncedError} `temporarily_unavailable` if too many batches wait, and all that
+   * `Sequencer.commit` throws
    */
   commit(batch: Batch): Promise<BatchResult> {
     if (this.#queue.length >= COMMIT_QUEUE_MAX) {
@@ -58,18 +58,18 @@ export class FolderLog {
   }
 
   subscribe(listener: (head: Sequence) => void): () => void {
-    // A wrapper, so that one function may listen twice.
+    // A wrapper of its own, so that one function may subscribe twice.
     const own = (head: Sequence) => listener(head);
     this.#listeners.add(own);
     return () => this.#listeners.delete(own);
   }
 
-  /** What lives in the folder. @param head as the caller knows it */
+  /** The folder's live contents. @param head the head that the caller knows */
   usage(head: Sequence): Promise<FolderUsage> {
     return this.#usage.read(head);
   }
 
-  /** Resolves when nothing is under way. */
+  /** Resolves when no work is under way. */
   async idle(): Promise<void> {
     await this.#draining;
   }
@@ -94,7 +94,7 @@ export class FolderLog {
     return this.#queue.splice(0, count);
   }
 
-  /** Never rejects: every waiting batch gets its answer. */
+  /** Never rejects, because every waiting batch gets its own answer. */
   async #settle(waiting: readonly Waiting[]): Promise<void> {
     try {
       const results = await this.#commitTogether(waiting.map(({ batch }) => batch));
@@ -110,7 +110,7 @@ export class FolderLog {
         else resolve(result);
       }
     } catch (error) {
-      // One batch that trips an assertion must not take the others with it.
+      // A batch that breaks an assertion must not fail the others, so each is tried alone.
       if (waiting.length > 1 && !(error instanceof SyncedError)) {
         for (const one of waiting) await this.#settle([one]);
       } else {
@@ -140,7 +140,7 @@ export class FolderLog {
       const head = expectedHead + events.length;
       this.#usage.commit({ expectedHead, head, before: loaded.nodes, after: nodes });
       countEvents(this.#ports.instruments, events, loaded.nodes);
-      // Durable: only now may anyone hear of it (O7).
+      // The events are durable, so listeners may hear of them now (O7).
       for (const listener of this.#listeners) listener(head);
       return results;
     }
@@ -156,7 +156,7 @@ function countRefusals(instruments: ServerInstruments, result: BatchResult | Syn
   }
 }
 
-/** @param before the nodes as they were before the first of the events */
+/** @param before the nodes' states before the first of the events */
 function countEvents(
   instruments: ServerInstruments | undefined,
   events: readonly EventRecord[],

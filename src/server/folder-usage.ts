@@ -1,8 +1,9 @@
 /**
- * What a folder holds, kept up commit by commit so that nobody counts nodes twice. Rules: V3.
+ * Keeps count of a folder's live contents, commit by commit, so that nodes are counted only once.
+ * Rules: V3.
  *
- * Nothing is kept until somebody asks. A commit that does not follow what is kept (another server
- * was first) makes it forgotten, and the next question counts again.
+ * It counts when somebody first asks. If a commit does not follow the counted head, because another
+ * server was first, it forgets its count, and the next question counts again.
  */
 import type { FolderName } from "../core/identifier.ts";
 import type { RemoteNode, Sequence } from "../core/node.ts";
@@ -11,7 +12,7 @@ import type { FolderUsage, MetadataStore } from "../ports/metadata-store.ts";
 export interface UsageChange {
   readonly expectedHead: Sequence;
   readonly head: Sequence;
-  /** As they were; at least those of `after` that there were. */
+  /** The nodes before the commit; at least those of `after` that existed. */
   readonly before: readonly RemoteNode[];
   readonly after: readonly RemoteNode[];
 }
@@ -26,16 +27,16 @@ export class UsageTally {
     this.#folder = folder;
   }
 
-  /** @param head of the folder now */
+  /** @param head the folder's head now */
   async read(head: Sequence): Promise<FolderUsage> {
     const known = this.#known;
-    // Newer than the head that the caller saw is right too: a commit came in between.
+    // A count newer than the caller's head is right too, because a commit came between.
     if (known !== undefined && known.seq >= head) return known;
     this.#known = await this.#metadata.usage(this.#folder);
     return this.#known;
   }
 
-  /** Told of each commit of this server, in order. */
+  /** Called for each commit of this server, in order. */
   commit({ expectedHead, head, before, after }: UsageChange): void {
     const known = this.#known;
     if (known === undefined) return;

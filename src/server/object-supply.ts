@@ -1,6 +1,7 @@
 /**
- * Objects of a folder: taken in, handed out, assembled to files.
- * Rules: C5, O6, O7, I37, I39: what another folder has is as if it were not there.
+ * Takes in the objects of a folder, hands them out, and assembles them to files. Objects of another
+ * folder count as missing.
+ * Rules: C5, O6, O7, I37, I39.
  */
 
 import type { Digest } from "../core/digest.ts";
@@ -32,9 +33,9 @@ export class ObjectSupply {
     return missing;
   }
 
-  /** @param objects whose bytes the pack decoder has checked against their digests */
+  /** @param objects the pack decoder has checked their bytes against their digests */
   async put(folder: FolderName, objects: readonly PackObject[]): Promise<void> {
-    // Also refuses an unknown folder before the disk is touched.
+    // Also refuses an unknown folder before it touches the disk.
     const known = new KnownSizes(await this.#ports.metadata.knownObjects(folder, []));
     const manifests = objects.filter(({ depth }) => depth > 0);
     const lists = manifests.map((object) => parseDepth(object));
@@ -53,7 +54,10 @@ export class ObjectSupply {
     await this.store(folder, objects, records);
   }
 
-  /** Stores objects that are known to be sound: bytes first, then the knowledge of them (O7). */
+  /**
+   * Stores objects that are known to be sound. Their bytes are stored first, then the record that
+   * the folder knows them (O7).
+   */
   async store(
     folder: FolderName,
     objects: readonly PackObject[],
@@ -68,11 +72,11 @@ export class ObjectSupply {
 
   /**
    * The same bytes may be a chunk of one file and a manifest object of another. A device that was
-   * told that the folder has them will not send them again, so what they mean at the other depth is
-   * found out here.
+   * told that the folder has them will not send them again. So this reads stored bytes to find out
+   * their meaning at the other depth.
    *
-   * @param known what the folder knows of the contents' roots
-   * @returns `known` and what was found out
+   * @param known the folder's records of the contents' roots
+   * @returns `known` and the new records
    */
   async promote(
     folder: FolderName,
@@ -99,7 +103,7 @@ export class ObjectSupply {
     yield* readAhead(digests, load, READ_AHEAD_OBJECTS);
   }
 
-  /** @param content that an event of this folder carries: its objects are known to the folder. */
+  /** @param content comes from an event of this folder, so the folder knows its objects. */
   async readContent(
     content: FileContent,
     range: ByteRange = { start: 0, end: content.size },
@@ -123,7 +127,7 @@ export class ObjectSupply {
     return bytes;
   }
 
-  /** What the folder knows of these, promoted where it must be. */
+  /** The folder's records of these objects, after promoting those that need it. */
   async #known(
     folder: FolderName,
     wanted: readonly ObjectPlace[],
@@ -153,7 +157,10 @@ export class ObjectSupply {
     return promoted;
   }
 
-  /** What a stored object is at that depth; undefined where it is nothing. */
+  /**
+   * @returns the record of a stored object at that depth; undefined if its bytes have no meaning
+   * there.
+   */
   async #meaning(
     folder: FolderName,
     digest: Digest,
@@ -197,7 +204,10 @@ function parseDepth(object: PackObject): ReturnType<typeof parseManifestObject> 
   throw new SyncedError("invalid_manifest", `Cannot store ${object.digest}: ${claim}`);
 }
 
-/** A manifest's size in file bytes, once every child is known with the size that it says (C5). */
+/**
+ * @returns a manifest's size in bytes of the file. Every child must be known with the size that the
+ * manifest gives it (C5).
+ */
 function sizeOfManifest(bytes: Uint8Array, known: KnownSizes): number {
   const { children, depth } = parseManifestObject(bytes);
   for (const { digest, size } of children) {

@@ -1,10 +1,10 @@
 /**
- * History of a path: what happened to all that ever stood there, one after the other.
+ * History of a path: the events of all nodes that ever stood there, one node after the other.
  * Rules: H14, L5.
  *
  * Programs save by deleting a file and making it anew, so a path's versions belong to many nodes.
- * The node that is there now, or was last, is followed back across its renames; of those before it
- * their time in this place is told, and where they went.
+ * The node that is there now, or was last, is followed back across its renames. Of the nodes before
+ * it the history has their time in this place, and where they went.
  */
 
 import type { ServedEvent } from "../core/event.ts";
@@ -15,14 +15,14 @@ import type { MetadataStore } from "../ports/metadata-store.ts";
 import { headOf, legalNames, nodesAlong } from "./path-reads.ts";
 import type { HistoryPage, HistoryVersion } from "./requests.ts";
 
-/** A node's last stay at one place or path. */
+/** A node's last stay at a place or path. */
 interface Stay {
   readonly node: NodeId;
-  /** What happened from this event on happened without it. */
+  /** The seq of the event with which the stay ended. */
   readonly until: Sequence;
 }
 
-/** An event, and whether it took the node away from the path in question. */
+/** An event, and whether it took the node away from the path. */
 type Found = ServedEvent & { readonly hasLeft?: boolean };
 
 interface HistoryRequest {
@@ -63,8 +63,8 @@ export async function readHistory(
 }
 
 /**
- * All directories that ever stood at the path, each until it last left; the latest first, and no
- * more than the limit.
+ * All directories that ever stood at the path, each with the seq at which it last left. The latest
+ * come first, and the number is limited.
  */
 async function staysOfDirectory(
   metadata: MetadataStore,
@@ -87,7 +87,7 @@ async function staysOfDirectory(
   return stays;
 }
 
-/** @param events of one place, newest first. */
+/** @param events the events of one place, newest first. */
 function staysAt(place: Place, events: readonly ServedEvent[], until: Sequence): Stay[] {
   const stays = new Map<NodeId, Stay>();
   for (const event of events) {
@@ -98,7 +98,7 @@ function staysAt(place: Place, events: readonly ServedEvent[], until: Sequence):
   return [...stays.values()];
 }
 
-/** Who stands there now, or else who left last. */
+/** The node that stands there now; else the node that left last. */
 async function lastStay(
   metadata: MetadataStore,
   folder: FolderName,
@@ -120,7 +120,7 @@ async function lastStay(
   return undefined;
 }
 
-/** Of each event the last one. */
+/** The newest events. If an event is there twice, the later one in the list counts. */
 function newest(events: readonly Found[], limit: number): readonly Found[] {
   const bySeq = new Map(events.map((event) => [event.seq, event]));
   return [...bySeq.values()].sort((a, b) => b.seq - a.seq).slice(0, limit);

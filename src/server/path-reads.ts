@@ -1,4 +1,4 @@
-/** Reads by path: which node is there, what lies below. Rules: L5, H4, H7. */
+/** Reads by path: finds the node at a path and lists the nodes below it. Rules: L5, H4, H7. */
 
 import { SyncedError } from "../core/error.ts";
 import type { Cursor } from "../core/event.ts";
@@ -18,7 +18,7 @@ export async function requireFolder(
   throw new SyncedError("folder_not_found", `Cannot find folder "${name}"`);
 }
 
-/** @returns the names along the path; undefined for "" and every illegal path */
+/** @returns the names along the path; undefined for "" and for every illegal path */
 export function legalNames(path: string): readonly string[] | undefined {
   try {
     return parsePath(path);
@@ -28,7 +28,10 @@ export function legalNames(path: string): readonly string[] | undefined {
   }
 }
 
-/** The live nodes along a path, as far as they go, from the root's child on. */
+/**
+ * The live nodes along a path, beginning with the root's child, up to the first name that does not
+ * exist.
+ */
 export async function nodesAlong(
   metadata: MetadataStore,
   folder: FolderName,
@@ -45,7 +48,7 @@ export async function nodesAlong(
   return nodes;
 }
 
-/** @throws {SyncedError} `folder_not_found`; `cursor_ahead` when `seq` is beyond the head */
+/** @throws {SyncedError} `folder_not_found`; `cursor_ahead` if `seq` is beyond the head */
 export async function nodeAt(
   metadata: MetadataStore,
   folder: FolderName,
@@ -67,8 +70,8 @@ export async function readIndex(
   const { epoch, seq } = await headOf(metadata, folder, request.seq);
   const first = await walkIndex(metadata, folder, request);
   const after = await headOf(metadata, folder, undefined);
-  // The current rows are quicker to read, but several reads are one moment only if nothing came
-  // between.
+  // The current rows are quicker to read. But several reads see one moment only if nothing was
+  // committed between them.
   const entries =
     request.seq === undefined && after.seq !== seq
       ? await walkIndex(metadata, folder, { ...request, seq })
@@ -78,7 +81,7 @@ export async function readIndex(
   return next === undefined ? page : { ...page, next };
 }
 
-/** @throws {SyncedError} `folder_not_found`; `cursor_ahead` when `seq` is beyond the head */
+/** @throws {SyncedError} `folder_not_found`; `cursor_ahead` if `seq` is beyond the head */
 export async function headOf(
   metadata: MetadataStore,
   folder: FolderName,
@@ -90,19 +93,17 @@ export async function headOf(
   throw new SyncedError("cursor_ahead", `Cannot read as of event ${seq}: ${claim}`);
 }
 
-/**
- * A directory on the way down, with those of its children that were fetched and not yet visited.
- */
+/** A directory on the way down, with its children that were fetched and not visited yet. */
 interface Frame {
   readonly id: NodeId;
   readonly path: string;
-  /** In reverse: the next one is last. */
+  /** In reverse order: the next child is last. */
   ready: RemoteNode[];
   after: string | undefined;
   isExhausted: boolean;
 }
 
-/** Entries after `request.after`, one more than `limit` where there are so many. */
+/** Entries after `request.after`: one more than `limit`, if there are so many. */
 async function walkIndex(
   metadata: MetadataStore,
   folder: FolderName,
@@ -135,7 +136,7 @@ async function walkIndex(
   return entries;
 }
 
-/** The directories on the way to `after`, each set behind the name that leads there. */
+/** The directories on the way to `after`. Each continues behind the name that leads there. */
 async function framesAfter(
   metadata: MetadataStore,
   folder: FolderName,

@@ -1,4 +1,4 @@
-/** What the sequencer is given: the ports of one server. */
+/** The ports of one server, which the sequencer gets. */
 import type { Clock } from "../ports/clock.ts";
 import type { ServerInstruments } from "../ports/instruments.ts";
 import type { MetadataStore } from "../ports/metadata-store.ts";

@@ -1,9 +1,9 @@
-/** Loads what comes next while the reader is busy with what came before. */
+/** Loads the next items while the reader is busy with earlier ones. */
 
 /**
  * Loads each source in order, at most `ahead` of them before the reader asks.
  *
- * @throws what a source or `load` throws, in its turn
+ * @throws the error of a source or of `load`, when its turn comes
  */
 export async function* readAhead<Source, Loaded>(
   sources: Iterable<Source> | AsyncIterable<Source>,
@@ -13,7 +13,8 @@ export async function* readAhead<Source, Loaded>(
   const pending: Promise<Loaded>[] = [];
   for await (const source of sources) {
     const loading = load(source);
-    // The reader sees the error in its turn, or has left; until then it is not unhandled.
+    // The reader gets the error when its turn comes, or has left. Until then it must not count as
+    // unhandled.
     loading.catch(() => {});
     pending.push(loading);
     if (pending.length < ahead) continue;

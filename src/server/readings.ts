@@ -1,6 +1,6 @@
 /**
- * What a scraper is told of the server's state: read from heads, devices and what is kept anyway,
- * never by walking the log. Rules: V2, V3.
+ * The server's state for a scraper. It comes from heads, devices and kept counts, never from a walk
+ * of the log. Rules: V2, V3.
  */
 import type { DeviceId, FolderName } from "../core/identifier.ts";
 import type { Sequence } from "../core/node.ts";
@@ -12,24 +12,24 @@ import type { FilesLog } from "./files-log-follower.ts";
 import type { Sequencer } from "./sequencer.ts";
 import { parseTime } from "./time.ts";
 
-/** Each folder is a handful of time series. */
+/** Each folder makes a handful of time series. */
 const LABELLED_FOLDERS_MAX = 100;
-/** Of one folder: those that reported last. */
+/** In each folder, the devices that reported last. */
 const LABELLED_DEVICES_MAX = 50;
-/** Looked through for them; a folder with more devices shows a part of them. */
+/** How many devices are read to find these. A folder with more devices shows only some of them. */
 const DEVICES_READ_MAX = 1000;
-/** A page of names and heads. */
+/** One page of names and heads. */
 const FOLDERS_READ_MAX = 1000;
 
 export interface ReadingsOptions {
   readonly sequencer: Pick<Sequencer, "folders" | "usage" | "devices" | "events">;
   readonly objects: Pick<ObjectStore, "usage">;
   readonly clock: Clock;
-  /** As long as there is none, nothing is written to PostgreSQL. */
+  /** Absent if the server writes to no PostgreSQL. */
   readonly filesLog?: Pick<FilesLog, "status">;
 }
 
-/** @returns reads everything anew, in a few milliseconds */
+/** @returns a function that reads everything anew, in a few milliseconds */
 export function createReadings(options: ReadingsOptions): () => Promise<ServerReadings> {
   const lags = new Lags(options);
   return async () => {
@@ -62,10 +62,10 @@ async function readFolder(
   return { name, head, ...(await sequencer.usage(name)) };
 }
 
-/** How far devices are behind, and since when: the time of an event is looked up once. */
+/** How far devices are behind, and since when. The time of each event is looked up once. */
 class Lags {
   readonly #options: ReadingsOptions;
-  /** By device and the seq that it has applied: when the event after that one was. */
+  /** By device: the seq that it has applied, and the time of the event after that one. */
   readonly #since = new Map<DeviceId, { readonly seq: Sequence; readonly timeMs: number }>();
 
   constructor(options: ReadingsOptions) {

@@ -1,10 +1,10 @@
-/** What a sequencer is asked about paths and events, and what it answers. Rules: H4, H5, H7, L5. */
+/** Requests to a sequencer about paths and events, and its answers. Rules: H4, H5, H7, L5. */
 import type { Digest } from "../core/digest.ts";
 import type { Cursor, EventKind } from "../core/event.ts";
 import type { DeviceId, FolderName, NodeId } from "../core/identifier.ts";
 import type { FileContent, RemoteNode, Sequence } from "../core/node.ts";
 
-/** A node with people's path, as it was at one seq. */
+/** A node with its full path, as of one seq. */
 export interface PathNode {
   readonly path: string;
   readonly node: RemoteNode;
@@ -13,11 +13,13 @@ export interface PathNode {
 export interface IndexPage {
   readonly folder: FolderName;
   readonly epoch: Cursor["epoch"];
-  /** The seq that the entries were read at. */
+  /** The seq as of which the entries were read. */
   readonly seq: Sequence;
-  /** Live nodes in depth-first order, names in byte order, a directory before what is in it. */
+  /**
+   * Live nodes in depth-first order, names in byte order. A directory comes before its contents.
+   */
   readonly entries: readonly PathNode[];
-  /** The path to ask after; undefined on the last page. */
+  /** The `after` of the next request; undefined on the last page. */
   readonly next?: string;
 }
 
@@ -27,15 +29,18 @@ export interface HistoryVersion {
   readonly device: DeviceId;
   readonly kind: EventKind;
   readonly path: string;
-  /** Of the file that is there after it; absent where it has gone. */
+  /** In bytes; absent if the event left no file at the path. */
   readonly size?: number;
   readonly sha256?: Digest;
 }
 
 export interface HistoryPage {
-  /** Newest first: of all that ever stood there; of who is there now, across renames too. */
+  /**
+   * Newest first. They are of all nodes that ever stood there; those of the present one also cover
+   * its other paths, before renames.
+   */
   readonly versions: readonly HistoryVersion[];
-  /** `before` of the next page; undefined on the last page. */
+  /** The `before` of the next request; undefined on the last page. */
   readonly next?: Sequence;
 }
 
@@ -43,13 +48,13 @@ export interface PutFileRequest {
   readonly path: string;
   readonly body: AsyncIterable<Uint8Array>;
   readonly device: DeviceId;
-  /** Only where the file now has one of these SHA-256s; "*" wants any file. */
+  /** Only if the file now has one of these SHA-256s; "*" accepts any file. */
   readonly ifMatch?: readonly Digest[] | "*";
-  /** `If-None-Match: *`: only where nothing is. */
+  /** `If-None-Match: *`: only if nothing is there. */
   readonly ifNoneMatch?: boolean;
-  /** @default what the file has, else false */
+  /** @default the file's present bit, else false */
   readonly executable?: boolean;
-  /** @default now where the bytes change */
+  /** @default now if the bytes change, else the present time */
   readonly mtimeNs?: string;
 }
 
@@ -57,7 +62,7 @@ export interface PutFileResult {
   readonly outcome: "created" | "replaced" | "identical";
   readonly node: NodeId;
   readonly content: FileContent;
-  /** The event's seq, or for `identical` the seq that the file's content already had. */
+  /** The event's seq; for `identical`, the seq that the file's content already had. */
   readonly seq: Sequence;
 }
 
@@ -72,15 +77,15 @@ export interface EventsRequest {
   readonly epoch?: Cursor["epoch"];
   readonly hash?: Digest;
   readonly limit: number;
-  /** Small files' bytes travel beside their events. */
+  /** True if small files' bytes are to come beside their events. */
   readonly inline?: boolean;
-  /** The reader: its own files' bytes do not travel back to it. */
+  /** The reader. The bytes of its own files are not sent back to it. */
   readonly device?: DeviceId;
 }
 
 export interface IndexRequest {
   readonly seq?: Sequence;
-  /** A path: entries come after it. */
+  /** A path. The answer has the entries after it. */
   readonly after?: string;
   readonly limit: number;
 }

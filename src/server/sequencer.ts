@@ -1,5 +1,6 @@
 /**
- * The sequencer: everything the server does, without HTTP. One per data directory.
+ * The sequencer does everything that the server does, without HTTP. There is one for each data
+ * directory.
  * Rules: O1-O9, L1-L6, C5, C6, H5, H7.
  */
 
@@ -48,12 +49,12 @@ import type {
 import { formatTime } from "./time.ts";
 
 /**
- * Every method throws `folder_not_found` for an unknown folder, `storage_full` when the disk is
- * full (nothing is half-done then) and `storage_failed` once a durability barrier failed.
+ * Every method throws `folder_not_found` for an unknown folder, `storage_full` if the disk is full
+ * (nothing is half-done then), and `storage_failed` after a durability barrier has failed.
  */
 export interface Sequencer {
   readonly serverId: ServerId;
-  /** Resolves with the error when storage failed for good (I41): the process must then stop. */
+  /** Resolves with the error when storage has failed for good (I41). The process must then stop. */
   readonly failure: Promise<unknown>;
 
   /** Idempotent. */
@@ -64,37 +65,38 @@ export interface Sequencer {
     readonly after?: FolderName;
     readonly limit: number;
   }): Promise<readonly FolderInfo[]>;
-  /** What lives in the folder: counted by the first question, kept up after that. */
+  /** The folder's live contents. The first call counts them; later ones read the kept count. */
   usage(name: FolderName): Promise<FolderUsage>;
 
   /**
-   * Commits a batch; durable when it resolves, and listeners were told.
+   * Commits a batch. When it resolves, the events are durable and listeners were called.
    *
    * @throws {SyncedError} `log_diverged`, `cursor_ahead`: nothing of the batch was done.
    */
   commit(folder: FolderName, batch: Batch): Promise<BatchResult>;
 
   /**
-   * Events after `after`, never splitting a group: at least `limit` where there are so many, and up
-   * to the end of the last one's group. `epoch` and `hash` are checked where they are given.
+   * Events after `after`: at least `limit`, if there are so many, and the last group is always
+   * whole. `epoch` and `hash` are checked if they are given.
    *
    * @throws {SyncedError} `cursor_ahead`, `log_diverged`
    */
   events(folder: FolderName, request: EventsRequest): Promise<EventPage>;
-  /** The event with its file's bytes beside it, where it is a small file. */
+  /** Adds the file's bytes to the event, if it is a small file. */
   withInline(event: ServedEvent): Promise<ServedEvent>;
   /**
-   * Calls `listener` with the head after each durable commit, in order; it must not throw or block.
+   * Calls `listener` with the head after each durable commit, in order. The listener must not throw
+   * or block.
    *
-   * @returns the function that ends the subscription.
+   * @returns a function that ends the subscription.
    */
   subscribe(folder: FolderName, listener: (head: Sequence) => void): () => void;
 
-  /** Which of these the folder does not have, in the order asked. */
+  /** @returns the digests of these that the folder does not have, in the order asked. */
   missing(folder: FolderName, digests: readonly Digest[]): Promise<readonly Digest[]>;
   /**
    * Stores objects; durable when it resolves. Children come before the manifests that list them, in
-   * this call or before it. That bytes have their digest was checked by the pack decoder.
+   * this call or an earlier one. The pack decoder has checked that the bytes have their digests.
    *
    * @throws {SyncedError} `invalid_manifest`, `chunk_missing`: nothing of the call was stored
    */
@@ -103,7 +105,7 @@ export interface Sequencer {
    * The objects in the order asked; each was verified. All are looked up before the first is
    * yielded.
    *
-   * @throws {SyncedError} `chunk_missing` (before the first) when the folder does not have one,
+   * @throws {SyncedError} `chunk_missing` (before the first) if the folder does not have one,
    * `chunk_corrupt`
    */
   readObjects(folder: FolderName, digests: readonly Digest[]): AsyncIterable<PackObject>;
@@ -112,12 +114,12 @@ export interface Sequencer {
     folder: FolderName,
     page: { readonly after?: NodeId; readonly limit: number },
   ): Promise<TreePage>;
-  /** @throws {SyncedError} `cursor_ahead` when `seq` is beyond the head. */
+  /** @throws {SyncedError} `cursor_ahead` if `seq` is beyond the head. */
   index(folder: FolderName, request: IndexRequest): Promise<IndexPage>;
   /**
-   * Of the live node at `path`, or of the last node that was deleted there.
+   * The history of `path`: of the live node there, or of the last node that was deleted there.
    *
-   * @returns no versions where none was
+   * @returns no versions if there never was a node
    */
   history(
     folder: FolderName,
@@ -128,8 +130,8 @@ export interface Sequencer {
   /** Any current or historical content of this folder with that SHA-256. */
   contentBySha256(folder: FolderName, sha256: Digest): Promise<FileContent | undefined>;
   /**
-   * A content's bytes. The first chunk is read before the iterable is handed out, so that damage
-   * there is an error and not a broken body.
+   * A content's bytes. The first chunk is read before the iterable is returned, so that damage
+   * there becomes an error and not a broken body.
    *
    * @throws {SyncedError} `chunk_missing`, `chunk_corrupt`
    */
@@ -139,7 +141,8 @@ export interface Sequencer {
     range?: ByteRange,
   ): Promise<AsyncIterable<Uint8Array>>;
   /**
-   * Chunks, stores and commits a whole file as ordinary ops; makes parents. Races are tried again.
+   * Chunks, stores and commits a whole file as ordinary ops, and makes its parents. If another
+   * change comes first, it tries again.
    *
    * @throws {SyncedError} `precondition_failed`, `invalid_path`, `reserved_name`, `path_too_long`,
    * `parent_not_directory`, `kind_change` (a directory is there)
@@ -159,11 +162,11 @@ export interface Sequencer {
     page: { readonly after?: DeviceId; readonly limit: number },
   ): Promise<readonly DeviceInfo[]>;
 
-  /** Waits for commits under way and refuses new ones. Does not close the stores. */
+  /** Waits for commits under way and refuses new ones. It does not close the stores. */
   close(): Promise<void>;
 }
 
-/** Makes the one sequencer of a data directory; nothing runs until it is called. */
+/** Makes the one sequencer of a data directory. It does nothing until it is called. */
 export function createSequencer(ports: SequencerPorts): Sequencer {
   const { metadata, objects, clock } = ports;
   const supply = new ObjectSupply(ports);
@@ -211,7 +214,7 @@ export function createSequencer(ports: SequencerPorts): Sequencer {
   };
 }
 
-/** One queue a folder, made when it is first needed. */
+/** One queue for each folder, made when it is first needed. */
 class FolderLogs {
   readonly #ports: SequencerPorts;
   readonly #supply: ObjectSupply;
@@ -235,7 +238,8 @@ class FolderLogs {
     if (this.#isClosed) {
       throw new SyncedError("temporarily_unavailable", "Cannot commit: the server is stopping");
     }
-    // Unknown names must not leave a queue behind: there are more of them than memory.
+    // Checks the name first. Otherwise each unknown name would leave a queue behind, and there are
+    // more names than memory.
     if (!this.#logs.has(name)) await requireFolder(this.#ports.metadata, name);
     return this.of(name).commit(batch);
   }
@@ -287,7 +291,8 @@ async function readEvents(
   const { after, epoch, hash } = request;
   const { head } = await requireFolder(metadata, folder);
   const known = await metadata.hashAt(folder, after);
-  // What the reader does not claim is taken from the log, so that only its claims are judged.
+  // If the reader does not give the epoch or the hash, the log's own is used. So only the reader's
+  // claims are judged.
   const cursor = { epoch: epoch ?? head.epoch, seq: after, hash: hash ?? known ?? head.hash };
   const refusal = checkCursor(cursor, head, known);
   if (refusal !== undefined) throw refusal;
@@ -305,7 +310,7 @@ async function readEvents(
   return { epoch: head.epoch, head: slice.head.seq, events, next };
 }
 
-/** How many bytes of a file travel beside this event. */
+/** @returns the number of the file's bytes that travel beside this event. */
 export function inlinedBytes({ inline, content }: ServedEvent): number {
   return inline === undefined || content.kind !== "file" ? 0 : content.size;
 }
@@ -319,7 +324,7 @@ async function withInline(objects: ObjectStore, event: ServedEvent): Promise<Ser
     if (bytes === undefined) return event;
     return { ...event, inline: bytes.toBase64() };
   } catch (error) {
-    // Damage to one file must not stop the log: whoever fetches these bytes is told.
+    // Damage to one file must not stop the log. A device that fetches these bytes gets the error.
     if (error instanceof SyncedError && error.code === "chunk_corrupt") return event;
     throw error;
   }

@@ -1,9 +1,10 @@
-/** Times as people read them in events. Rules: L6. */
+/** Formats and parses the times of events. Rules: L6. */
 
 const DAY_MS = 86_400_000;
 
 /**
- * RFC 3339 with milliseconds in UTC. Written out, since only adapters may know a Date.
+ * Writes a time as RFC 3339 with milliseconds, in UTC. Computed here, because only adapters may use
+ * Date.
  *
  * Source of the calendar: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms",
  * civil_from_days.
@@ -41,11 +42,14 @@ function digits(value: number, count: number): string {
   return String(value).padStart(count, "0");
 }
 
-/** @param time as `formatTime` writes it @returns milliseconds since 1970 */
+/**
+ * @param time in the form that `formatTime` writes
+ * @returns milliseconds since 1970
+ */
 export function parseTime(time: string): number {
   const field = (from: number, to: number) => Number(time.slice(from, to));
   const month = field(5, 7);
-  // Years begin in March here, so that a leap day is a year's last one.
+  // Years begin in March here, so that a leap day is a year's last day.
   const year = field(0, 4) - (month <= 2 ? 1 : 0);
   const era = Math.floor(year / 400);
   const yearOfEra = year - era * 400;

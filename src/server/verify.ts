@@ -1,8 +1,8 @@
 /**
- * verifyData(): is everything that the server keeps what it was. Reads all of it and changes
- * nothing. Rules: L1, L2, L5, C5, O6, I37.
+ * verifyData(): finds out whether the server's data is as it was written. Reads all of it and
+ * changes nothing. Rules: L1, L2, L5, C5, O6, I37.
  *
- * Needs stores that nobody writes to meanwhile: `synced verify` opens the data directory under its
+ * Nobody may write to the stores meanwhile. `synced verify` opens the data directory under its
  * lock, so it is refused with `data_in_use` while a server runs.
  */
 import { eventHash } from "../core/canonical.ts";
@@ -33,7 +33,7 @@ export type FindingCode =
   | "object_damaged"
   | "manifest_invalid";
 
-/** @returns every finding as it is found; none when all is as it was written */
+/** @returns every finding when it is found; none if all is as it was written */
 export async function* verifyData(stores: {
   readonly metadata: MetadataStore;
   readonly objects: ObjectStore;
@@ -112,7 +112,7 @@ async function* verifyFolder(
   yield* verifyNodes(stores.metadata, name, tree);
 }
 
-/** What the folder knows is there, and means what it is known as. */
+/** Checks that each object that the folder knows is there and has the recorded meaning. */
 async function* verifyKnownObjects(
   { metadata, objects }: { readonly metadata: MetadataStore; readonly objects: ObjectStore },
   {
@@ -194,7 +194,7 @@ function* verifyEvent(
   yield { where, code: "object_missing", message };
 }
 
-/** O3, of what the log folds to. */
+/** Checks O3 on the tree that the log folds to. */
 function* verifyTree(
   tree: ReadonlyMap<NodeId, RemoteNode>,
   where: string,
@@ -212,7 +212,7 @@ function* verifyTree(
   }
 }
 
-/** @param rooted directories that are known to hang together with the root; grows */
+/** @param rooted directories that are known to hang from the root; this adds more */
 function isRooted(
   tree: ReadonlyMap<NodeId, RemoteNode>,
   from: RemoteNode,
@@ -234,7 +234,7 @@ function invalidNode(where: string, node: RemoteNode, message: string): Finding 
   return { where: `${where} node ${node.id}`, code: "tree_invalid", message };
 }
 
-/** The rows that are served are what the log folds to. */
+/** Checks that the stored rows are the fold of the log. */
 async function* verifyNodes(
   metadata: MetadataStore,
   name: FolderName,

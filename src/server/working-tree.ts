@@ -1,13 +1,13 @@
 /**
- * The part of a folder's tree that a batch touches, changed step by step and taken back where a
- * group is refused. Rules: O3, O4.
+ * The part of a folder's tree that a batch touches. It is changed step by step, and the changes are
+ * taken back if a group is refused. Rules: O3, O4.
  */
 import { type NodeId, ROOT_ID } from "../core/identifier.ts";
 import { PATH_DEPTH_MAX } from "../core/limits.ts";
 import { type Place, placeKey, type RemoteNode } from "../core/node.ts";
 import type { Loaded } from "../ports/metadata-store.ts";
 
-/** Where a node's parents lead. `missing`: to an id that nobody has. */
+/** The chain of a node's parents. `missing`: it leads to an id that no node has. */
 export type Climb =
   | { readonly kind: "path"; readonly path: string; readonly depth: number }
   | { readonly kind: "cycle" }
@@ -18,19 +18,22 @@ export class WorkingTree {
   readonly #nodes = new Map<NodeId, RemoteNode>();
   /** Live nodes by place; more than one only within a group. */
   readonly #places = new Map<string, readonly NodeId[]>();
-  /** Live children; meaningful for directories that the load counted, or that are new. */
+  /**
+   * Live children of each directory that the load counted or that is new; others have no true
+   * count.
+   */
   readonly #childCounts: Map<NodeId, number>;
   readonly #touched = new Set<NodeId>();
-  /** What `put` replaced since the last `commit`. */
+  /** The states that `put` replaced since the last `commit`. */
   #undo: { readonly id: NodeId; readonly previous: RemoteNode | undefined }[] = [];
 
   constructor(loaded: Pick<Loaded, "nodes" | "childCounts">) {
     for (const node of loaded.nodes) this.#replace(node.id, node);
-    // Only now: the counts of the store already count the nodes that were loaded.
+    // Set only now, because the store's counts include the nodes that were loaded.
     this.#childCounts = new Map(loaded.childCounts);
   }
 
-  /** Tombstones too. */
+  /** @returns the node, also if it is a tombstone. */
   get(id: NodeId): RemoteNode | undefined {
     return this.#nodes.get(id);
   }
@@ -40,19 +43,19 @@ export class WorkingTree {
     this.#replace(node.id, node);
   }
 
-  /** Keeps what was put. */
+  /** Keeps the changes. */
   commit(): void {
     for (const { id } of this.#undo) this.#touched.add(id);
     this.#undo = [];
   }
 
-  /** Takes back what was put since the last `commit`. */
+  /** Takes back all changes since the last `commit`. */
   rollBack(): void {
     for (const { id, previous } of this.#undo.reverse()) this.#replace(id, previous);
     this.#undo = [];
   }
 
-  /** The nodes that were put and kept, as they are now. */
+  /** The nodes that were put and kept, in their present state. */
   *touched(): Generator<RemoteNode> {
     for (const id of this.#touched) {
       const node = this.#nodes.get(id);
@@ -60,7 +63,7 @@ export class WorkingTree {
     }
   }
 
-  /** How many live nodes are at this place. */
+  /** @returns the number of live nodes at this place. */
   countAt(place: Place): number {
     return this.#places.get(placeKey(place))?.length ?? 0;
   }
@@ -69,7 +72,7 @@ export class WorkingTree {
     return (this.#childCounts.get(id) ?? 0) > 0;
   }
 
-  /** Where the node is, were its ancestors all alive. */
+  /** The node's path, taking all its ancestors for alive. */
   climb(node: RemoteNode): Climb {
     const names = [node.name];
     for (let id = node.parent; id !== ROOT_ID; ) {
