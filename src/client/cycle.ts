@@ -33,7 +33,7 @@ const ROUNDS_MAX = 1_000;
 export interface CycleParts {
   readonly ports: ClientPorts;
   readonly session: Pick<Session, "keepUp" | "attempt"> & {
-    readonly connection: Pick<Session["connection"], "isOnline" | "settled">;
+    readonly connection: Pick<Session["connection"], "isOnline" | "tookAll">;
   };
   readonly log: RemoteLog;
   readonly scanner: Scanner;
@@ -88,7 +88,7 @@ export class Cycle {
     if (session.connection.isOnline) {
       await session.attempt(async () => {
         if (this.retry.isDue) rescan = await this.#reconcile(signal);
-        session.connection.settled();
+        session.connection.tookAll();
       });
     }
     const conflicts = this.#conflicts;
@@ -134,7 +134,7 @@ export class Cycle {
       signal.throwIfAborted();
       const part = await this.#planning.next(isWhole, signal);
       if (part === undefined) {
-        holding.settle();
+        holding.nothingWaits();
         break;
       }
       const plan = this.deferred.takenOut(holding.judge(part.plan));

@@ -67,7 +67,7 @@ export async function planDryRun(
     await pull(new RemoteLog(ports, device), signal);
     const scanner = new Scanner(ports, knownChunkerProfile(store));
     let report = await scanner.scan({ kind: "full" }, signal);
-    for (let round = 0; report.unsettled && round < ROUNDS_MAX; round += 1) {
+    for (let round = 0; report.pending && round < ROUNDS_MAX; round += 1) {
       await clock.sleep(100, signal);
       const paths = new Set(report.again.keys());
       report = await scanner.scan({ kind: "paths", paths }, signal);

@@ -95,7 +95,7 @@ export class Holding {
   }
 
   /** Nothing is dirty: every approved change has been made. */
-  settle(): void {
+  nothingWaits(): void {
     const { store } = this.#ports;
     this.#tell(undefined);
     if (this.#approval !== undefined) this.#approve(undefined);

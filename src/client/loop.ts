@@ -12,7 +12,7 @@ import type { Session } from "./connect/session.ts";
 import { Cycle } from "./cycle.ts";
 import type { ClientOptions, ClientWorld, RunOutcome } from "./folder/options.ts";
 import type { ClientPorts } from "./folder/ports.ts";
-import type { Standing } from "./folder/standing.ts";
+import type { StatusRecord } from "./folder/status-record.ts";
 import { Holding } from "./hold.ts";
 import { proveInSync } from "./proof.ts";
 import { Scanner } from "./scan/scanner.ts";
@@ -30,7 +30,7 @@ export interface LoopParts {
   readonly world: ClientWorld;
   readonly options: ClientOptions;
   readonly session: Session;
-  readonly standing: Standing;
+  readonly status: StatusRecord;
   readonly waking: Waking;
 }
 
@@ -105,7 +105,7 @@ export class Loop {
       this.#report(due, signal);
       return options.once ? "held" : undefined;
     }
-    await this.#scanning.hints.settle(() => session.log.hasStreamed, signal);
+    await this.#scanning.hints.quiet(() => session.log.hasStreamed, signal);
     const seq = store.cursor()?.seq;
     const { scanned, rescan, conflicts } = await this.#cycle.run(
       () => this.#scan(due, signal),
@@ -174,7 +174,7 @@ export class Loop {
   #isQuiet(): boolean {
     const { connection, log } = this.#parts.session;
     const cursor = this.#ports.store.cursor();
-    if (!connection.isOnline || !this.#scanning.isSettled) return false;
+    if (!connection.isOnline || !this.#scanning.isQuiet) return false;
     if (log.hasStreamed || cursor === undefined || cursor.seq < log.head) return false;
     return this.#cycle.retry.isResting;
   }
@@ -190,27 +190,27 @@ export class Loop {
   }
 
   #report(due: ReadonlySet<Reason>, signal: AbortSignal): void {
-    const { session, standing } = this.#parts;
+    const { session, status } = this.#parts;
     const { head } = session.log;
     const { connection } = session;
     const { shortage } = this.#cycle;
     const reason = this.#haltReason;
-    if (reason !== undefined) standing.set({ state: "held", head, reason });
-    else if (this.#holding.held !== undefined) standing.set({ state: "held", head });
+    if (reason !== undefined) status.set({ state: "held", head, reason });
+    else if (this.#holding.held !== undefined) status.set({ state: "held", head });
     else if (!connection.isOnline)
-      standing.set({ state: "offline", head, reason: connection.offlineReason ?? null });
-    else if (shortage !== undefined) standing.set({ state: "syncing", head, reason: shortage });
+      status.set({ state: "offline", head, reason: connection.offlineReason ?? null });
+    else if (shortage !== undefined) status.set({ state: "syncing", head, reason: shortage });
     else if (this.#isQuiet() && this.#isProven()) {
       // What could not be carried out, and is tried again, is not in sync, whatever rests meanwhile
       // (I43).
       const { withheld } = this.#scanner;
       const waits = this.#cycle.deferred.awaitsRetry || withheld !== undefined;
-      standing.set({ state: waits ? "syncing" : "in_sync", head, reason: withheld ?? null });
+      status.set({ state: waits ? "syncing" : "in_sync", head, reason: withheld ?? null });
       const reportAtMs = this.#deviceReport.tell(due.has("report"), signal);
       if (reportAtMs === undefined) this.#agenda.done("report");
       else this.#agenda.at("report", reportAtMs);
       this.#prune();
-    } else standing.set({ state: "syncing", head });
+    } else status.set({ state: "syncing", head });
   }
 
   /** Once after each full scan that ends in rest (Y8). @returns false where more is to be done. */

@@ -14,7 +14,7 @@ import { isAbort } from "./connect/remote-log.ts";
 import { Session } from "./connect/session.ts";
 import { codeOfTrouble } from "./folder/disk-trouble.ts";
 import type { ClientOptions, ClientWorld, RunOutcome } from "./folder/options.ts";
-import { Standing, tellStanding } from "./folder/standing.ts";
+import { StatusRecord, tellStatus } from "./folder/status-record.ts";
 import { Loop, type LoopParts } from "./loop.ts";
 import { Waking } from "./waking.ts";
 
@@ -60,7 +60,7 @@ export async function runClient(
           delayMs = RETRY_DELAY_MS_MIN;
         }
         const { code, message } = error;
-        if (!signal.aborted) tellStanding(world, message);
+        if (!signal.aborted) tellStatus(world, message);
         if (told !== message) observer.emit({ event: "error", code, message });
         told = message;
         await clock.sleep(delayMs, signal);
@@ -84,26 +84,26 @@ async function runOnce(
   const opened = openState(world, options);
   const waking = new Waking(world.clock);
   const session = new Session(world, options, { opened, wake: () => waking.wake() });
-  const standing = new Standing(session.ports);
+  const status = new StatusRecord(session.ports);
   const wake = (): void => waking.wake();
   signal.addEventListener("abort", wake);
   try {
-    return await runJoined({ world, options, session, standing, waking }, signal);
+    return await runJoined({ world, options, session, status, waking }, signal);
   } catch (cause) {
     if (!signal.aborted || !isAbort(cause)) throw cause;
     return { end: "stopped", conflicts: 0, problems: session.ports.store.problems().length };
   } finally {
     signal.removeEventListener("abort", wake);
     session.connection.close();
-    endStanding(standing, session);
+    endStatus(status, session);
     opened.store.close();
   }
 }
 
 /** What ended the run is what is told; a client that is not running is known by its lock. */
-function endStanding(standing: Standing, session: Session): void {
+function endStatus(status: StatusRecord, session: Session): void {
   try {
-    standing.set({ state: "stopped", head: session.log.head });
+    status.set({ state: "stopped", head: session.log.head });
   } catch (error) {
     if (!(error instanceof FileSystemError)) throw error;
   }

@@ -36,7 +36,7 @@ export class Scanning {
   /** Paths that did not look as the last plan expected. */
   #unexpected: ReadonlySet<string> = new Set();
   #unexpectedDelayMs = 0;
-  #isUnsettled = false;
+  #isPending = false;
 
   constructor(parts: ScanningParts) {
     this.#parts = parts;
@@ -50,8 +50,8 @@ export class Scanning {
   }
 
   /** Nothing is known to wait for a look. */
-  get isSettled(): boolean {
-    return !this.#isUnsettled && this.hints.size + this.#unexpected.size === 0;
+  get isQuiet(): boolean {
+    return !this.#isPending && this.hints.size + this.#unexpected.size === 0;
   }
 
   scanAll(): void {
@@ -93,7 +93,7 @@ export class Scanning {
       agenda.at("full scan", endMs + this.#fullScanIntervalMs(endMs - now));
     }
     this.#lookAgain(report.again, endMs);
-    this.#isUnsettled = report.unsettled;
+    this.#isPending = report.pending;
     countQuarantineScan(ports);
     removeEmptied(ports, scanner.emptied);
     return isFull && report.complete ? "full" : "paths";

@@ -15,7 +15,7 @@ import { APPROVAL_FILE } from "../core/state-directory.ts";
 import { pathOf } from "../core/tree.ts";
 import type { StateStore } from "../ports/state-store.ts";
 import { commonFlags } from "./flags.ts";
-import { type HeldSummary, heldChangeOf, openJoinedFolderState } from "./folder-state.ts";
+import { type HeldChange, heldChangeOf, openJoinedFolderState } from "./folder-state.ts";
 import { createOutput } from "./output.ts";
 import { count, quoted } from "./progress.ts";
 
@@ -50,7 +50,7 @@ export const command = defineCommand({
 });
 
 /** Some of the paths that it is about, as the base knows them. */
-function namedPaths(store: StateStore, held: HeldSummary): string[] {
+function namedPaths(store: StateStore, held: HeldChange): string[] {
   const paths: string[] = [];
   for (const node of held.nodes) {
     if (paths.length === NAMED_MAX) break;
@@ -60,7 +60,7 @@ function namedPaths(store: StateStore, held: HeldSummary): string[] {
   return paths;
 }
 
-function describe(held: HeldSummary, paths: readonly string[]): string {
+function describe(held: HeldChange, paths: readonly string[]): string {
   const direction =
     held.direction === "up" ? "from this device to the server" : "from the server to this device";
   const rest = held.count - paths.length;

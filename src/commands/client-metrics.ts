@@ -7,7 +7,7 @@ import { listenForScraper } from "../adapters/metrics/listener.ts";
 import type { ClientInstruments, ClientReadings } from "../ports/instruments.ts";
 import type { Observer } from "../ports/observer.ts";
 import { openFolderState } from "./folder-state.ts";
-import { readStanding } from "./status.ts";
+import { readStatus } from "./status.ts";
 
 export interface RunningClientMetrics {
   readonly url: string;
@@ -56,7 +56,7 @@ function readFolder(folderPath: string): ClientReadings | undefined {
   try {
     const { dirty, ...nodes } = store.counts();
     // Whoever counts here is the running client.
-    const status = readStanding(store, true);
+    const status = readStatus(store, true);
     const seq = status.cursor?.seq ?? 0;
     const isInSync = status.state === "in_sync";
     const { lastSyncTime } = status;

@@ -23,7 +23,7 @@ const heldSchema = z.object({
   nodes: z.array(z.string()),
 });
 
-export type HeldSummary = z.infer<typeof heldSchema>;
+export type HeldChange = z.infer<typeof heldSchema>;
 
 /** @throws {SyncedError} `folder_unusable` unless `folder` is an existing directory. */
 export function resolveFolder(folder: string): string {
@@ -123,6 +123,6 @@ function bindingOf(folderPath: string): Remembered | undefined {
 }
 
 /** The change that waits for a person, if any. */
-export function heldChangeOf(store: StateStore): HeldSummary | undefined {
+export function heldChangeOf(store: StateStore): HeldChange | undefined {
   return heldSchema.safeParse(store.value("held")).data;
 }

@@ -6,7 +6,7 @@
 import { defineCommand } from "citty";
 import { z } from "zod";
 import { isFolderLocked } from "../adapters/disk/folder-lock.ts";
-import { type FolderState, STANDING_KEY } from "../client/folder/standing.ts";
+import { type FolderState, STATUS_KEY } from "../client/folder/status-record.ts";
 import { EXIT } from "../core/exit-code.ts";
 import { DEFAULT_GUARD, guardSettingText } from "../core/guard-setting.ts";
 import { type NodeState, sameContent, samePlace } from "../core/node.ts";
@@ -22,8 +22,8 @@ import {
 import { createOutput, type Output } from "./output.ts";
 import { held, quoted } from "./progress.ts";
 
-/** What a running client writes down for us; see client/standing.ts. */
-const standingSchema = z.object({
+/** What a running client writes down for us; see client/kept.ts. */
+const statusSchema = z.object({
   state: z.enum(["in_sync", "syncing", "held", "offline", "stopped"]),
   head: z.number(),
   lastSyncMs: z.number().nullable(),
@@ -61,9 +61,9 @@ export const command = defineCommand({
     const { path, store } = openJoinedFolderState(args.path);
     try {
       const pending = countPending(store);
-      const standing = readStanding(store, isFolderLocked(path));
+      const kept = readStatus(store, isFolderLocked(path));
       const guard = rememberedBinding(path)?.guard ?? guardSettingText(DEFAULT_GUARD);
-      const status = { ...frozen(standing, path), pending, guard };
+      const status = { ...frozen(kept, path), pending, guard };
       if (args.json) process.stdout.write(`${JSON.stringify(status)}\n`);
       else describe(status, createOutput(args), args.path);
       // What is listed and left alone keeps nothing else from being in sync, but it is not here.
@@ -75,19 +75,19 @@ export const command = defineCommand({
   },
 });
 
-type Standing = Omit<FolderStatus, "pending" | "guard">;
+type KeptStatus = Omit<FolderStatus, "pending" | "guard">;
 
 /** All but what must be counted node by node: as cheap as it must be for a scraper. */
-export function readStanding(store: StateStore, running: boolean): Standing {
+export function readStatus(store: StateStore, running: boolean): KeptStatus {
   const binding = store.binding();
   const cursor = store.cursor();
-  const standing = standingSchema.safeParse(store.value(STANDING_KEY)).data;
+  const kept = statusSchema.safeParse(store.value(STATUS_KEY)).data;
   const change = heldChangeOf(store);
-  const lastSyncMs = standing?.lastSyncMs;
+  const lastSyncMs = kept?.lastSyncMs;
   // One that runs and is not bound has not met its server yet.
   const first = binding === undefined ? "offline" : "syncing";
-  const state = stateOf(running, change !== undefined, standing?.state ?? first);
-  const reason = running ? (standing?.reason ?? null) : null;
+  const state = stateOf(running, change !== undefined, kept?.state ?? first);
+  const reason = running ? (kept?.reason ?? null) : null;
   // A halt is told like a held change, with nothing in it to approve.
   const halt = state === "held" && reason !== null ? { id: "root", reason, count: 0 } : undefined;
   const held = halt ?? change;
@@ -98,7 +98,7 @@ export function readStanding(store: StateStore, running: boolean): Standing {
     folder: binding?.folder ?? null,
     device: binding?.deviceName ?? null,
     cursor: cursor ?? null,
-    head: headOf(cursor?.seq, standing?.head),
+    head: headOf(cursor?.seq, kept?.head),
     reason,
     problems: store.problems().map(({ path, code, message }) => ({ path, code, message })),
     conflicts: store.conflicts().map(({ path, of }) => ({ path, of })),
@@ -107,7 +107,7 @@ export function readStanding(store: StateStore, running: boolean): Standing {
   };
 }
 
-/** The standing is written only when it changes: the cursor may be further by then. */
+/** The kept is written only when it changes: the cursor may be further by then. */
 function headOf(seq: number | undefined, head: number | undefined): number | null {
   return seq === undefined && head === undefined ? null : Math.max(seq ?? 0, head ?? 0);
 }
@@ -116,7 +116,7 @@ function headOf(seq: number | undefined, head: number | undefined): number | nul
  * Without this a client that cannot write its state any more would be in sync for ever (F21, F28,
  * I43).
  */
-function frozen(status: Standing, path: string): Standing {
+function frozen(status: KeptStatus, path: string): KeptStatus {
   if (!status.running) return status;
   if (isReadOnly(path)) {
     return halted(
@@ -131,16 +131,16 @@ function frozen(status: Standing, path: string): Standing {
   );
 }
 
-function halted(status: Standing, reason: string): Standing {
+function halted(status: KeptStatus, reason: string): KeptStatus {
   return { ...status, state: "held", reason, held: { id: "root", reason, count: 0 } };
 }
 
-/** What wants a person comes first. A client that was killed left the standing that it last had. */
-function stateOf(running: boolean, isHeld: boolean, standing: FolderState): FolderState {
+/** What wants a person comes first. A client that was killed left the kept that it last had. */
+function stateOf(running: boolean, isHeld: boolean, kept: FolderState): FolderState {
   if (isHeld) return "held";
   if (!running) return "stopped";
   // It has just started and not looked around yet.
-  return standing === "stopped" ? "syncing" : standing;
+  return kept === "stopped" ? "syncing" : kept;
 }
 
 /**

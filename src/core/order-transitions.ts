@@ -108,10 +108,10 @@ class PlacingOrder {
     if (step === undefined || step.kind !== "move" || this.#inProgress.has(occupant)) return;
     // The order must stay top-down, so the parent of the occupant's target may not still wait for
     // its own place.
-    if (this.#isSettled(step.parent)) this.#place(step);
+    if (this.#isInPlace(step.parent)) this.#place(step);
   }
 
-  #isSettled(directory: NodeId): boolean {
+  #isInPlace(directory: NodeId): boolean {
     let current = directory;
     while (current !== ROOT_ID && current !== PARKING_ID) {
       if (this.#pending.has(current)) return false;

@@ -111,15 +111,15 @@ class Deciding {
     const answered = this.#answerRetry(batch, group, bodies);
     if (answered !== undefined) return answered;
     const before = group.map((op) => pathBefore(this.tree, op));
-    const { drafts, refusal } = this.#apply(batch, group);
+    const { events, refusal } = this.#apply(batch, group);
     const found = refusal ?? checkGroupEnd(this.tree, group, { before, extents: this.#extents });
     if (found !== undefined) {
       this.tree.rollBack();
       return this.#refuse(group, found);
     }
-    const shown = drafts.map((draft, index) => shownPaths(this.tree, draft, before[index]));
+    const shown = events.map((event, index) => shownPaths(this.tree, event, before[index]));
     this.tree.commit();
-    return this.#accept(drafts, shown, bodies);
+    return this.#accept(events, shown, bodies);
   }
 
   /** A group that was accepted before gets the same answer again (O1). */
@@ -143,13 +143,13 @@ class Deciding {
   }
 
   /** Applies op by op. The tree need not be valid between two ops of a group (O3). */
-  #apply(batch: Batch, group: Group): { drafts: HashedEvent[]; refusal?: Refusal } {
-    const drafts: HashedEvent[] = [];
+  #apply(batch: Batch, group: Group): { events: HashedEvent[]; refusal?: Refusal } {
+    const events: HashedEvent[] = [];
     for (const [index, op] of group.entries()) {
       const current = this.tree.get(op.node);
       const problem = checkOp(op, current) ?? checkContent(op, this.#objects);
-      if (problem !== undefined) return { drafts, refusal: { ...problem, op: index } };
-      const draft = acceptedEvent(op, current, {
+      if (problem !== undefined) return { events, refusal: { ...problem, op: index } };
+      const event = acceptedEvent(op, current, {
         seq: this.#head + 1 + index,
         time: this.#time,
         device: batch.device,
@@ -157,26 +157,26 @@ class Deciding {
         groupEnd: index === group.length - 1,
         approval: batch.approval,
       });
-      drafts.push(draft);
-      this.tree.put(foldEvent({ ...draft, previousHash: this.#hash, hash: this.#hash }));
+      events.push(event);
+      this.tree.put(foldEvent({ ...event, previousHash: this.#hash, hash: this.#hash }));
     }
-    return { drafts };
+    return { events };
   }
 
   #accept(
-    drafts: readonly HashedEvent[],
+    events: readonly HashedEvent[],
     shown: readonly ShownPaths[],
     bodies: readonly Digest[],
   ): GroupResult {
     const seqs: Sequence[] = [];
-    for (const [index, draft] of drafts.entries()) {
-      const hash = eventHash(this.#hash, draft);
+    for (const [index, hashed] of events.entries()) {
+      const hash = eventHash(this.#hash, hashed);
       const body = bodies[index];
       assert(body !== undefined, "every op has a body digest");
-      const event = { ...draft, previousHash: this.#hash, hash, path: "", ...shown[index] };
+      const event = { ...hashed, previousHash: this.#hash, hash, path: "", ...shown[index] };
       this.events.push({ event, body });
-      const { device, opId, seq } = draft;
-      this.#ops.set(opKey(draft), { device, opId, seq, body });
+      const { device, opId, seq } = event;
+      this.#ops.set(opKey(event), { device, opId, seq, body });
       seqs.push(seq);
       this.#hash = hash;
       this.#head = seq;
@@ -210,11 +210,11 @@ function pathBefore(tree: WorkingTree, op: Op): Climb | undefined {
   return node === undefined || node.deleted ? undefined : tree.climb(node);
 }
 
-function shownPaths(tree: WorkingTree, draft: HashedEvent, before: Climb | undefined): ShownPaths {
+function shownPaths(tree: WorkingTree, event: HashedEvent, before: Climb | undefined): ShownPaths {
   const from = before?.kind === "path" ? before.path : undefined;
-  if (draft.kind === "delete" && from !== undefined) return { path: from };
-  const node = tree.get(draft.node);
+  if (event.kind === "delete" && from !== undefined) return { path: from };
+  const node = tree.get(event.node);
   const after = node === undefined ? undefined : tree.climb(node);
-  const path = after?.kind === "path" ? after.path : draft.name;
-  return draft.kind === "move" && from !== undefined ? { path, from } : { path };
+  const path = after?.kind === "path" ? after.path : event.name;
+  return event.kind === "move" && from !== undefined ? { path, from } : { path };
 }

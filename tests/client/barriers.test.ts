@@ -9,7 +9,7 @@ async function joined(): Promise<LoopWorld> {
   world.make("file");
   world.start();
   await world.pass(SECONDS_MS);
-  expect(world.standing.state).toBe("in_sync");
+  expect(world.status.state).toBe("in_sync");
   return world;
 }
 
@@ -30,7 +30,7 @@ test("a save arrives with its event, its journal and its base made durable, and 
   const { barriers } = world;
   await world.remote("file", "news");
   await world.pass(SECONDS_MS);
-  expect(world.standing).toMatchObject({ state: "in_sync", head: 2 });
+  expect(world.status).toMatchObject({ state: "in_sync", head: 2 });
   expect(world.barriers - barriers).toBe(3);
   await world.stop();
 });

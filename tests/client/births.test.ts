@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { openStateStore } from "../../src/adapters/state/store.ts";
 import { Births } from "../../src/client/connect/births.ts";
-import { Standing } from "../../src/client/folder/standing.ts";
+import { StatusRecord } from "../../src/client/folder/status-record.ts";
 import type { Event } from "../../src/core/event.ts";
 import { foldEvent } from "../../src/core/fold.ts";
 import { parseId, ROOT_ID } from "../../src/core/identifier.ts";
@@ -25,8 +25,8 @@ class BirthWorld {
 
   inSync(): this {
     const observer = { emit: () => {} };
-    const standing = new Standing({ store: this.store, clock: this.#clock, observer });
-    standing.set({ state: "in_sync", head: 0 });
+    const status = new StatusRecord({ store: this.store, clock: this.#clock, observer });
+    status.set({ state: "in_sync", head: 0 });
     return this;
   }
 

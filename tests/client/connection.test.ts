@@ -49,7 +49,7 @@ describe("an event stream that", () => {
     "%s is tried now and then; news comes all the same, online [Y15, H6]",
     async (_, answer) => {
       const world = await joined((request) => (isStream(request) ? answer() : undefined));
-      expect(world.standing.state).toBe("in_sync");
+      expect(world.status.state).toBe("in_sync");
       const { requests, streams } = await world.pass(MINUTE_MS);
       expect(requests).toBeLessThanOrEqual(REQUESTS_PER_MINUTE_MAX);
       expect(streams).toBeGreaterThanOrEqual(1);
@@ -95,7 +95,7 @@ test("a server that asks to be left alone is, up to a minute [Y3]", async () => 
   world.breakStreams();
   expect((await world.pass(50_000)).requests).toBeLessThanOrEqual(2);
   await world.pass(15_000);
-  expect(world.standing.state).toBe("in_sync");
+  expect(world.status.state).toBe("in_sync");
   await world.stop();
 });
 
@@ -124,14 +124,14 @@ describe("a log that", () => {
     world.breakStreams();
     await world.remote("news", "text");
     await world.pass(MINUTE_MS);
-    expect(world.standing.state).toBe("offline");
+    expect(world.status.state).toBe("offline");
     expect((await world.pass(MINUTE_MS)).requests).toBeLessThanOrEqual(REQUESTS_PER_MINUTE_MAX);
     expect(world.said("error")).toHaveLength(1);
     // Nothing is joined anew for it, which would bring back what others deleted.
     expect(world.said("notice")).toEqual([]);
     world.answer = () => undefined;
     await world.pass(MINUTE_MS);
-    expect(world.standing.state).toBe("in_sync");
+    expect(world.status.state).toBe("in_sync");
     await world.stop();
   });
 
@@ -145,11 +145,11 @@ describe("a log that", () => {
     };
     world.make("b");
     await world.pass(MINUTE_MS);
-    expect(world.standing.state).toBe("offline");
+    expect(world.status.state).toBe("offline");
     expect((await world.pass(MINUTE_MS)).requests).toBeLessThanOrEqual(2 * REQUESTS_PER_MINUTE_MAX);
     world.answer = () => undefined;
     await world.pass(MINUTE_MS);
-    expect(world.standing.state).toBe("in_sync");
+    expect(world.status.state).toBe("in_sync");
     await world.stop();
   });
 });
@@ -167,7 +167,7 @@ test("ops that come back otherwise are posted again rarely, and not given up [Y4
   expect((await world.pass(MINUTE_MS)).requests).toBeLessThanOrEqual(2 * REQUESTS_PER_MINUTE_MAX);
   world.answer = () => undefined;
   await world.pass(MINUTE_MS);
-  expect(world.standing.state).toBe("in_sync");
+  expect(world.status.state).toBe("in_sync");
   expect(world.folder.disk.at("b")?.kind).toBe("file");
   await world.stop();
 });
@@ -189,7 +189,7 @@ test("events that come while a client is busy do not pile up: the gap is filled 
   expect(world.folder.disk.at("d2-999")).toBeUndefined();
   busy.resolve();
   await world.pass(20_000);
-  expect(world.standing.state).toBe("in_sync");
+  expect(world.status.state).toBe("in_sync");
   expect(world.folder.disk.at("d0-0")?.kind).toBe("directory");
   expect(world.folder.disk.at("d2-999")?.kind).toBe("directory");
   expect(pages).toBeGreaterThanOrEqual(3);

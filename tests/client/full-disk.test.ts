@@ -22,7 +22,7 @@ test("where nothing fits any more the rest is not planned as a whole [Y10, I42]"
   const session = {
     keepUp: async () => {},
     attempt: (work: () => Promise<void>) => work(),
-    connection: { isOnline: true, settled: () => {} },
+    connection: { isOnline: true, tookAll: () => {} },
   };
   const parts = { ports, session, log, scanner, holding, device, deviceName: DEVICE };
   await new Cycle(parts).run(async () => false, new AbortController().signal);

@@ -4,7 +4,7 @@
  */
 
 import type { RunOutcome } from "../../src/client/folder/options.ts";
-import { STANDING_KEY, type StandingValue } from "../../src/client/folder/standing.ts";
+import { STATUS_KEY, type StatusValue } from "../../src/client/folder/status-record.ts";
 import { runClient } from "../../src/client/run.ts";
 import type { FolderName } from "../../src/core/identifier.ts";
 import type { ClientEvent } from "../../src/ports/observer.ts";
@@ -93,8 +93,8 @@ export class LoopWorld {
     return this.#state.open();
   }
 
-  get standing(): Partial<StandingValue> {
-    return (this.store.value(STANDING_KEY) ?? {}) as Partial<StandingValue>;
+  get status(): Partial<StatusValue> {
+    return (this.store.value(STATUS_KEY) ?? {}) as Partial<StatusValue>;
   }
 
   start(once = false): void {

@@ -11,7 +11,7 @@ async function joined(...paths: string[]): Promise<LoopWorld> {
   world.make(...paths);
   world.start();
   await world.pass(MINUTE_MS);
-  expect(world.standing.state).toBe("in_sync");
+  expect(world.status.state).toBe("in_sync");
   return world;
 }
 
@@ -52,7 +52,7 @@ describe("a turn that did nothing is followed by a sleep", () => {
     const world = await joined(...files(100), "other");
     world.remove("d");
     await world.pass(2 * MINUTE_MS);
-    expect(world.standing.state).toBe("held");
+    expect(world.status.state).toBe("held");
     const work = await world.pass(MINUTE_MS);
     expect(work).toMatchObject({ plans: 0, requests: 0, lists: 0 });
     expect(work.calls).toBeLessThanOrEqual(CALLS_PER_TURN_MAX * work.turns);
@@ -65,7 +65,7 @@ describe("a turn that did nothing is followed by a sleep", () => {
     world.server.crash();
     world.make(...files(100));
     await world.pass(MINUTE_MS);
-    expect(world.standing.state).toBe("offline");
+    expect(world.status.state).toBe("offline");
     const work = await world.pass(MINUTE_MS);
     expect(work.plans).toBe(0);
     expect(work.requests).toBeLessThanOrEqual(12);
@@ -78,15 +78,15 @@ describe("a turn that did nothing is followed by a sleep", () => {
     world.isServerFull = true;
     world.make(...files(100));
     await world.pass(MINUTE_MS);
-    expect(world.standing).toMatchObject({ state: "syncing" });
-    expect(world.standing.reason).toContain("full");
+    expect(world.status).toMatchObject({ state: "syncing" });
+    expect(world.status.reason).toContain("full");
     const work = await world.pass(MINUTE_MS);
     expect(work.plans).toBe(0);
     expect(work.requests).toBeLessThanOrEqual(24);
     expectRest(work, TURNS_MAX + 24);
     world.isServerFull = false;
     await world.pass(20_000);
-    expect(world.standing.state).toBe("in_sync");
+    expect(world.status.state).toBe("in_sync");
     await world.stop();
   });
 
@@ -100,7 +100,7 @@ describe("a turn that did nothing is followed by a sleep", () => {
     };
     for (let count = 0; count < 20; count++) await world.remote(`d/f${count}`, `text ${count}`);
     await world.pass(10 * MINUTE_MS);
-    expect(world.standing.state).toBe("syncing");
+    expect(world.status.state).toBe("syncing");
     expect(world.store.problems()).toHaveLength(20);
     const work = await world.pass(4 * MINUTE_MS);
     expect(work.plans).toBeLessThanOrEqual(8);
@@ -108,7 +108,7 @@ describe("a turn that did nothing is followed by a sleep", () => {
     isFull = false;
     world.folder.disk.touched("d");
     await world.pass(3_000);
-    expect(world.standing.state).toBe("in_sync");
+    expect(world.status.state).toBe("in_sync");
     await world.stop();
   });
 
@@ -126,7 +126,7 @@ describe("a turn that did nothing is followed by a sleep", () => {
     expectRest(work);
     for (let count = 0; count < 5; count++) world.remove(`d/f${count}`);
     await world.pass(3_000);
-    expect(world.standing.state).toBe("in_sync");
+    expect(world.status.state).toBe("in_sync");
     expect(world.store.problems()).toEqual([]);
     await world.stop();
   });
@@ -137,11 +137,11 @@ describe("a turn that did nothing is followed by a sleep", () => {
     world.remove(".synced/marker.json");
     world.make("b");
     await world.pass(10_000);
-    expect(world.standing.state).toBe("held");
+    expect(world.status.state).toBe("held");
     expectRest(await world.pass(MINUTE_MS));
     world.folder.put(".synced/marker.json", marker);
     await world.pass(10_000);
-    expect(world.standing.state).toBe("in_sync");
+    expect(world.status.state).toBe("in_sync");
     await world.stop();
   });
 });
@@ -157,7 +157,7 @@ describe("what is ignored here", () => {
     for (const path of files(30, "x/left")) await world.remote(path, "text");
     await world.pass(MINUTE_MS);
     expect(world.folder.disk.at("x/left")).toBeUndefined();
-    expect(world.standing.state).toBe("in_sync");
+    expect(world.status.state).toBe("in_sync");
     return world;
   }
 

@@ -146,7 +146,7 @@ describe("an op whose answer was lost", () => {
     const store = settled();
     const own = new OwnOps(store);
     own.expect(batch("op-1"));
-    own.settle(batch("op-1"));
+    own.answered(batch("op-1"));
     expect(own.take("op-1" as OpId)).toBe(false);
     expect(store.value("posted")).toBeUndefined();
   });

@@ -200,8 +200,8 @@ export class ScanWorld {
     this.calls.length = 0;
     const report = await this.scanner.scan(request, new AbortController().signal);
     this.check();
-    if (report.complete && report.unsettled && report.again.size === 0) {
-      throw new Error("unsettled for ever: nothing is looked at again");
+    if (report.complete && report.pending && report.again.size === 0) {
+      throw new Error("pending for ever: nothing is looked at again");
     }
     return report;
   }

@@ -35,7 +35,7 @@ describe("stamps", () => {
       complete: true,
       changed: 0,
       again: [],
-      unsettled: false,
+      pending: false,
       files: 2,
       root: "ok",
     });
@@ -152,7 +152,7 @@ describe("unknown is not absent", () => {
     // Nobody tells when it can be listed again: it is looked at from time to time.
     const at = world.clock.elapsedMs + RETRY_DELAY_MS_MAX;
     expect([...report.again]).toEqual([["d", at]]);
-    expect(report.unsettled).toBe(false);
+    expect(report.pending).toBe(false);
     world.clock.elapsedMs += CALM_MS;
     await world.scan();
     expect(world.ids()).toEqual(before);
@@ -331,7 +331,7 @@ describe("disappearances", () => {
     const report = await world.scan("tmp");
     expect(world.paths()).toEqual(["a"]);
     expect([...report.again]).toEqual([]);
-    expect(report.unsettled).toBe(false);
+    expect(report.pending).toBe(false);
   });
 
   test("a temporary file that was seen and renamed over another is an edit [A15, F48]", async () => {
@@ -353,7 +353,7 @@ describe("disappearances", () => {
     world.write(".f.x1y2", "two");
     const first = await world.scan(".f.x1y2");
     expect([...first.again]).toEqual([[".f.x1y2", world.clock.monotonic() + 50]]);
-    expect(first.unsettled).toBe(true);
+    expect(first.pending).toBe(true);
     world.clock.elapsedMs += 30;
     world.write(".f.x1y2", "two and more");
     await world.scan(".f.x1y2");
@@ -377,7 +377,7 @@ describe("disappearances", () => {
     const world = new ScanWorld();
     world.make("f~", "d/.g.swp", "l.tmp -> f");
     world.clock.elapsedMs += 50;
-    expect((await world.scan()).unsettled).toBe(false);
+    expect((await world.scan()).pending).toBe(false);
     expect(world.paths()).toEqual(["d", "d/.g.swp", "f~", "l.tmp"]);
     // Directories do not wait, and a move is no new file.
     await world.agree();
@@ -391,7 +391,7 @@ describe("disappearances", () => {
     const world = await agreed("f");
     world.write("new", "");
     const first = await world.scan("new");
-    expect([first.changed, first.unsettled]).toEqual([0, true]);
+    expect([first.changed, first.pending]).toEqual([0, true]);
     expect([...first.again]).toEqual([["new", world.clock.monotonic() + 300]]);
     world.clock.elapsedMs += 10;
     world.write("new", "bytes");

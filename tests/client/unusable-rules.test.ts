@@ -24,8 +24,8 @@ test("unusable rules of this device hold back all that is new, at rest and said 
     world.folder.write(".synced/ignore", BAD);
     world.make("a", "d/b");
   });
-  expect(world.standing.state).toBe("syncing");
-  expect(world.standing.reason).toContain(".synced/ignore");
+  expect(world.status.state).toBe("syncing");
+  expect(world.status.reason).toContain(".synced/ignore");
   expect(world.store.problems()).toMatchObject([{ path: ".synced/ignore" }]);
   await expect(world.read("a")).rejects.toThrow("404");
   const { turns, plans } = await world.pass(MINUTE_MS);
@@ -33,7 +33,7 @@ test("unusable rules of this device hold back all that is new, at rest and said 
   expect(plans).toBe(0);
   world.folder.write(".synced/ignore", GOOD);
   await world.pass(10_000);
-  expect(world.standing).toMatchObject({ state: "in_sync", reason: null });
+  expect(world.status).toMatchObject({ state: "in_sync", reason: null });
   expect(await world.read("d/b")).toBe("text of d/b");
   await world.stop();
 });
@@ -52,7 +52,7 @@ test("the rules known before stay in force across a restart [A18]", async () => 
   write(world, "a", "edited");
   world.make("d/new", "d/x.tmp", "d/x.log");
   await world.pass(10_000);
-  expect(world.standing.state).toBe("in_sync");
+  expect(world.status.state).toBe("in_sync");
   expect(world.store.problems()).toHaveLength(2);
   expect(await world.read("a")).toBe("edited");
   expect(await world.read("d/new")).toBe("text of d/new");
@@ -72,14 +72,14 @@ test("an unusable file from another device holds back what is new beside it, and
   world.make("d/new", "e/new");
   await world.remote("d/other", "news");
   await world.pass(10_000);
-  expect(world.standing.state).toBe("syncing");
+  expect(world.status.state).toBe("syncing");
   expect(await world.read("d/a")).toBe("edited");
   expect(await world.read("e/new")).toBe("text of e/new");
   expect(world.folder.disk.at("d/other")?.kind).toBe("file");
   await expect(world.read("d/new")).rejects.toThrow("404");
   await world.remote("d/.syncedignore");
   await world.pass(10_000);
-  expect(world.standing.state).toBe("in_sync");
+  expect(world.status.state).toBe("in_sync");
   expect(await world.read("d/new")).toBe("text of d/new");
   await world.stop();
 });

@@ -229,7 +229,7 @@ export class Lab {
     const deadlineMs = performance.now() + withinMs;
     for (;;) {
       const head = await this.head();
-      const states = devices.map(({ running }) => lastStanding(running.lines));
+      const states = devices.map(({ running }) => lastState(running.lines));
       const areInSync = states.every((state) => state === `in sync with ${head}`);
       const differing = areInSync ? differencesAmong(devices) : ["not in sync"];
       if (differing.length === 0 && (await this.head()) === head) return;
@@ -294,7 +294,7 @@ function momentOf(device: Device): Snapshot | string {
   }
 }
 
-function lastStanding(lines: readonly JsonLine[]): string {
+function lastState(lines: readonly JsonLine[]): string {
   const last = lines.findLast(({ event }) =>
     ["in_sync", "held", "released", "offline", "error", "stopped"].includes(String(event)),
   );

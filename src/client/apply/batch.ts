@@ -19,7 +19,7 @@ import type { ClientPorts } from "../folder/ports.ts";
 import { RACY_MARK } from "../scan/content.ts";
 import type { DisplacedContent } from "../stage/displaced-contents.ts";
 import { forgetName } from "./former-names.ts";
-import { ApplyDraft } from "./overlay.ts";
+import { ApplyOverlay } from "./overlay.ts";
 
 export type ApplyPorts = Pick<ClientPorts, "fs" | "store" | "observer" | "clock" | "random">;
 
@@ -36,7 +36,7 @@ const UNKNOWN_STAMP = "";
 export class ApplyBatch {
   readonly ports: ApplyPorts;
   readonly deviceName: string;
-  readonly draft: ApplyDraft;
+  readonly overlay: ApplyOverlay;
   readonly pace: Pace;
   /** Paths that did not look as expected. */
   readonly rescan = new Set<string>();
@@ -63,12 +63,12 @@ export class ApplyBatch {
   constructor(ports: ApplyPorts, deviceName: string) {
     this.ports = ports;
     this.deviceName = deviceName;
-    this.draft = new ApplyDraft(ports.store.local);
+    this.overlay = new ApplyOverlay(ports.store.local);
     this.pace = new Pace(ports.clock);
   }
 
   path(id: NodeId): string | undefined {
-    return pathOf(this.draft, id);
+    return pathOf(this.overlay, id);
   }
 
   pathOfPlace({ parent, name }: Place): string | undefined {
@@ -100,7 +100,7 @@ export class ApplyBatch {
       now !== undefined && isSameSight(now, before) && now.executable === before.executable;
     if (!isAsPlaced) this.putUnknown({ ...node, stamp: UNKNOWN_STAMP }, path);
     else if (node.content.kind === "file") this.putRacy(node, now);
-    else this.draft.put({ ...node, stamp: now.stamp });
+    else this.overlay.put({ ...node, stamp: now.stamp });
   }
 
   /** What stands there now; undefined also where nobody can say. */
@@ -115,12 +115,12 @@ export class ApplyBatch {
 
   /** Records a file whose bytes the next scan has to look at, whatever the stamp says (A2). */
   putRacy(node: Omit<LocalNode, "stamp">, { identity, stamp }: Stat): void {
-    this.draft.put({ ...node, identity, stamp: stamp + RACY_MARK });
+    this.overlay.put({ ...node, identity, stamp: stamp + RACY_MARK });
   }
 
   /** Records a node that somebody changes right now. */
   putUnknown(node: LocalNode, path: string): void {
-    this.draft.put({ ...node, stamp: UNKNOWN_STAMP });
+    this.overlay.put({ ...node, stamp: UNKNOWN_STAMP });
     this.rescan.add(path);
   }
 
@@ -129,12 +129,12 @@ export class ApplyBatch {
    * It goes with all that is below it; what was moved elsewhere the scan finds as something new.
    */
   dropGhost({ parent, name }: Place, id: NodeId): void {
-    const ghost = this.draft.child(parent, name);
+    const ghost = this.overlay.child(parent, name);
     if (ghost === undefined || ghost.id === id) return;
     const doomed = [ghost.id];
     for (let next = doomed.pop(); next !== undefined; next = doomed.pop()) {
-      for (const child of this.draft.children(next)) doomed.push(child.id);
-      this.draft.remove(next);
+      for (const child of this.overlay.children(next)) doomed.push(child.id);
+      this.overlay.remove(next);
     }
     const path = this.pathOfPlace({ parent, name });
     if (path !== undefined) this.rescan.add(path);
@@ -198,7 +198,7 @@ export class ApplyBatch {
   }
 
   /**
-   * The barrier. After it the disk durably is as the draft says, and the store says so.
+   * The barrier. After it the disk durably is as the overlay says, and the store says so.
    *
    * @throws {FileSystemError} where something cannot be made durable: nothing is recorded then
    * (I41), and the next scan finds what was done.
@@ -217,7 +217,7 @@ export class ApplyBatch {
     store.transaction(() => {
       for (const { digest, bytes } of this.#manifests) store.putManifest(digest, bytes);
       for (const [identity, leftover] of this.#leftovers) store.setLeftover(identity, leftover);
-      for (const [id, node] of this.draft.changes()) {
+      for (const [id, node] of this.overlay.changes()) {
         if (node !== undefined) store.agreeLocal(node);
         else {
           store.removeLocal(id);
@@ -246,7 +246,7 @@ export class ApplyBatch {
   get #isIdle(): boolean {
     const lists = [this.#manifests, this.#copies, this.#quarantined, this.#resolved, this.#done];
     return (
-      this.draft.isEmpty && this.#leftovers.size === 0 && lists.every((list) => list.length === 0)
+      this.overlay.isEmpty && this.#leftovers.size === 0 && lists.every((list) => list.length === 0)
     );
   }
 

@@ -82,7 +82,7 @@ export async function saveConflictCopy(batch: ApplyBatch, entry: LostEntry): Pro
       if (attempt === 0 && lost.firstName !== undefined) return lost.firstName;
       return conflictName({ ...source, hash6Source: hashOf(content) ?? id, attempt });
     },
-    isFree: (place) => batch.draft.child(place.parent, place.name) === undefined,
+    isFree: (place) => batch.overlay.child(place.parent, place.name) === undefined,
   });
   if (named === undefined) return;
   const { path, name, parent } = named;
@@ -205,7 +205,7 @@ function hashOf(content: Content | undefined) {
  */
 function isHeldBySibling(batch: ApplyBatch, lost: LostEntry, { content }: Sight): boolean {
   if (content?.kind !== "file" || lost.parent === undefined) return false;
-  for (const sibling of batch.draft.children(lost.parent)) {
+  for (const sibling of batch.overlay.children(lost.parent)) {
     if (!sameBytes(sibling.content, content)) continue;
     const stat = batch.ports.fs.stat(joinPath(lost.directory, sibling.name));
     if (stat?.identity === sibling.identity && stat.stamp === sibling.stamp) return true;

@@ -144,7 +144,7 @@ function bringIntoSight(batch: ApplyBatch, from: string, name: string): void {
     directory: "",
     parent: ROOT_ID,
     nameOf: (attempt) => (attempt === 0 ? name : conflictName({ ...source, attempt: attempt - 1 })),
-    isFree: (place) => batch.draft.child(place.parent, place.name) === undefined,
+    isFree: (place) => batch.overlay.child(place.parent, place.name) === undefined,
   });
   if (named === undefined) return;
   batch.touch(named.path);

@@ -17,15 +17,15 @@ import { isGhostly, reportOccupied } from "./step.ts";
 
 type MoveStep = Extract<Transition, { kind: "move" }>;
 
-/** A node where it stands, as it looked just now. */
-interface Standing {
+/** A node at its place, as it looked just now. */
+interface Located {
   readonly node: LocalNode;
   readonly path: string;
   readonly stat: Stat;
 }
 
 export function applyMove(batch: ApplyBatch, step: MoveStep): void {
-  const moving = standingOf(batch, batch.draft.get(step.id));
+  const moving = locate(batch, batch.overlay.get(step.id));
   const to = batch.pathOfPlace(step);
   if (moving === undefined || to === undefined || moving.path === to) return;
   if (isGhostly(batch, step, to)) return;
@@ -49,7 +49,7 @@ export function applyMove(batch: ApplyBatch, step: MoveStep): void {
 }
 
 /** @returns undefined, and a path to scan, where the node is not where the tree says. */
-function standingOf(batch: ApplyBatch, node: LocalNode | undefined): Standing | undefined {
+function locate(batch: ApplyBatch, node: LocalNode | undefined): Located | undefined {
   const path = node === undefined ? undefined : batch.path(node.id);
   if (node === undefined || path === undefined) return undefined;
   const stat = batch.ports.fs.stat(path);
@@ -59,14 +59,15 @@ function standingOf(batch: ApplyBatch, node: LocalNode | undefined): Standing | 
 }
 
 /**
- * @returns true when the moving node has the place and its occupant stands elsewhere, as drafted.
+ * @returns true when the moving node has the place and its occupant stands elsewhere, as the
+ * overlay says.
  */
-function tradePlaces(batch: ApplyBatch, step: MoveStep, moving: Standing, to: string): boolean {
+function tradePlaces(batch: ApplyBatch, step: MoveStep, moving: Located, to: string): boolean {
   const { fs } = batch.ports;
   if (fs.stat(to)?.identity === moving.node.identity) return respell(batch, moving, to);
-  const known = batch.draft.child(step.parent, step.name);
+  const known = batch.overlay.child(step.parent, step.name);
   if (known === undefined) return tradeWithTwin(batch, step, moving, to);
-  const occupant = standingOf(batch, known);
+  const occupant = locate(batch, known);
   // One whose step could not be done stays: its new place would look like a rename by the user.
   if (occupant === undefined || !batch.isComing(occupant.node.id)) {
     batch.rescan.add(to);
@@ -97,17 +98,17 @@ function exchangeEntries(fs: FileSystem, a: string, b: string): ReturnType<FileS
 }
 
 /** A folding file system has another node's spelling of the name there (D9). */
-function tradeWithTwin(batch: ApplyBatch, step: MoveStep, moving: Standing, to: string): boolean {
+function tradeWithTwin(batch: ApplyBatch, step: MoveStep, moving: Located, to: string): boolean {
   const { fs, store } = batch.ports;
   const there = fs.stat(to);
   const known = there === undefined ? undefined : store.localByIdentity(there.identity);
-  const twin = known === undefined ? undefined : batch.draft.get(known.id);
+  const twin = known === undefined ? undefined : batch.overlay.get(known.id);
   if (twin === undefined || !batch.isComing(twin.id)) {
     reportOccupied(batch, step.id, to);
     return false;
   }
   // An exchange would leave the twin's spelling there.
-  const occupant = standingOf(batch, twin);
+  const occupant = locate(batch, twin);
   return occupant !== undefined && tradeByParking(batch, moving, occupant, to);
 }
 
@@ -115,7 +116,7 @@ function tradeWithTwin(batch: ApplyBatch, step: MoveStep, moving: Standing, to: 
  * A folding file system finds the node itself under its new spelling: it gets there by way of the
  * parking.
  */
-function respell(batch: ApplyBatch, moving: Standing, to: string): boolean {
+function respell(batch: ApplyBatch, moving: Located, to: string): boolean {
   const { fs } = batch.ports;
   const parked = joinPath(PARKING_DIRECTORY, moving.node.id);
   if (moveEntry(batch, moving.node.id, moving.path, parked) !== "moved") return false;
@@ -132,8 +133,8 @@ function respell(batch: ApplyBatch, moving: Standing, to: string): boolean {
  */
 function tradeByParking(
   batch: ApplyBatch,
-  moving: Standing,
-  occupant: Standing,
+  moving: Located,
+  occupant: Located,
   to: string,
 ): boolean {
   const { fs } = batch.ports;
@@ -158,14 +159,14 @@ function tradeByParking(
   return isMoved;
 }
 
-function putParked(batch: ApplyBatch, { node, stat }: Standing): void {
+function putParked(batch: ApplyBatch, { node, stat }: Located): void {
   const place = { parent: PARKING_ID, name: node.id };
   const path = joinPath(PARKING_DIRECTORY, node.id);
   putMoved(batch, { node, path, stat }, { ...node, ...place }, path);
 }
 
 /** A rename keeps the bytes, but its tick of the clock may hide a write (A2). */
-function putMoved(batch: ApplyBatch, before: Standing, node: LocalNode, path: string): void {
+function putMoved(batch: ApplyBatch, before: Located, node: LocalNode, path: string): void {
   const { stamp } = before.node;
   const wasSeen = stamp === before.stat.stamp || stamp === before.stat.stamp + RACY_MARK;
   const now = batch.look(path);
@@ -173,6 +174,6 @@ function putMoved(batch: ApplyBatch, before: Standing, node: LocalNode, path: st
   else if (node.content.kind === "file" && wasSeen && looksAlike(now, before.stat)) {
     batch.putRacy(node, now);
   } else if (node.content.kind !== "file" && isSameSight(now, before.stat)) {
-    batch.draft.put({ ...node, stamp: now.stamp });
+    batch.overlay.put({ ...node, stamp: now.stamp });
   } else batch.putUnknown(node, path);
 }

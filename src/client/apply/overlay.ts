@@ -1,5 +1,5 @@
 /**
- * ApplyDraft: the local tree as the disk is by now, in the middle of applying a plan: the store's,
+ * ApplyOverlay: the local tree as the disk is by now, while a plan is being applied: the store's,
  * overlaid with what was done since the last commit. Rules: S2, D5. Looks at no disk, writes
  * nothing.
  */
@@ -7,7 +7,7 @@ import type { NodeId } from "../../core/identifier.ts";
 import { type LocalNode, placeKey } from "../../core/node.ts";
 import type { TreeView } from "../../core/tree.ts";
 
-export class ApplyDraft implements TreeView<LocalNode> {
+export class ApplyOverlay implements TreeView<LocalNode> {
   readonly #stored: TreeView<LocalNode>;
   /** undefined: gone. */
   readonly #changes = new Map<NodeId, LocalNode | undefined>();
@@ -22,8 +22,8 @@ export class ApplyDraft implements TreeView<LocalNode> {
   }
 
   child(parent: NodeId, name: string): LocalNode | undefined {
-    const drafted = this.#places.get(placeKey({ parent, name }));
-    if (drafted !== undefined) return this.#changes.get(drafted);
+    const overlaid = this.#places.get(placeKey({ parent, name }));
+    if (overlaid !== undefined) return this.#changes.get(overlaid);
     const stored = this.#stored.child(parent, name);
     return stored === undefined || this.#changes.has(stored.id) ? undefined : stored;
   }

@@ -34,7 +34,7 @@ export function formerCopy(
   const { store, fs, clock } = batch.ports;
   const of = joinPath(lost.directory, lost.name);
   for (const copy of store.conflicts()) {
-    const node = copy.of === of ? batch.draft.get(copy.node) : undefined;
+    const node = copy.of === of ? batch.overlay.get(copy.node) : undefined;
     if (node?.content.kind !== "file" || node.parent !== lost.parent) continue;
     const { mtimeNs, sha256: hash6Source } = node.content;
     const source = { name: lost.name, device: batch.deviceName, mtimeNs, hash6Source };

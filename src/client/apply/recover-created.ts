@@ -56,7 +56,7 @@ async function recover(batch: ApplyBatch, id: NodeId): Promise<boolean> {
   const node = batch.ports.store.remote.get(id);
   const path = node === undefined ? undefined : batch.pathOfPlace(node);
   if (node === undefined || path === undefined) return false;
-  if (batch.draft.child(node.parent, node.name) !== undefined) return false;
+  if (batch.overlay.child(node.parent, node.name) !== undefined) return false;
   try {
     const stat = batch.ports.fs.stat(path);
     if (stat === undefined || !(await holds(batch, path, stat, node))) return false;

@@ -124,7 +124,7 @@ async function recoverPlaced(batch: ApplyBatch, entry: JournalEntry): Promise<vo
   batch.putUnknown(placed, entry.path);
   const directory = parentPath(entry.path);
   const copy = fs.list(directory)?.entries.find((one) => one.stat.identity === node.identity);
-  if (copy === undefined || batch.draft.child(parent, copy.name) !== undefined) return;
+  if (copy === undefined || batch.overlay.child(parent, copy.name) !== undefined) return;
   const of = { node: id, version: remote.contentVersion };
   const copyId = batch.ports.random.id<NodeId>();
   const path = joinPath(directory, copy.name);

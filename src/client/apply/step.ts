@@ -65,7 +65,7 @@ export function applyCreate(
 
 /** The tree has another node there: wherever its user took it, the scan has to find out first. */
 export function isGhostly(batch: ApplyBatch, place: Place, path: string): boolean {
-  if (batch.draft.child(place.parent, place.name) === undefined) return false;
+  if (batch.overlay.child(place.parent, place.name) === undefined) return false;
   if (batch.ports.fs.stat(path) !== undefined) return false;
   batch.rescan.add(path);
   return true;
@@ -156,7 +156,7 @@ export async function applyReplace(
     await replaceByMoving(batch, swap);
   } else {
     putReplaced(batch, swap);
-    await settleDisplaced(batch, swap, from);
+    await judgeDisplaced(batch, swap, from);
   }
   batch.resolve(journal);
 }
@@ -178,7 +178,7 @@ function prepareSwap(
   staged: { readonly journal: string; readonly from: string; readonly fresh: Stat | undefined },
 ): Swap | undefined {
   const { fs } = batch.ports;
-  const node = batch.draft.get(step.id);
+  const node = batch.overlay.get(step.id);
   const path = batch.path(step.id);
   if (node === undefined || path === undefined) return undefined;
   const seen = sight(fs, path, node);
@@ -197,7 +197,7 @@ function prepareSwap(
  * An exchange that threw may have been done all the same, on a network's disk say: whose bytes
  * stand in staging now, only their identity tells.
  *
- * @throws {FileSystemError} where that cannot be looked at: recovery settles it.
+ * @throws {FileSystemError} where that cannot be looked at: recovery decides.
  */
 function hasComeOut(batch: ApplyBatch, { from, fresh }: Swap): boolean {
   const out = batch.ports.fs.stat(from);
@@ -213,7 +213,7 @@ function putReplaced(batch: ApplyBatch, { step, node, path, fresh }: Swap): void
 }
 
 /** Judges what came out of the place and now stands at `at`. */
-async function settleDisplaced(batch: ApplyBatch, swap: Swap, at: string): Promise<void> {
+async function judgeDisplaced(batch: ApplyBatch, swap: Swap, at: string): Promise<void> {
   const { step, node, path, seen, journal } = swap;
   const former = { node, directory: parentPath(path) };
   keepMode(batch, swap, at);
@@ -266,7 +266,7 @@ async function replaceByMoving(batch: ApplyBatch, swap: Swap): Promise<void> {
     batch.rescan.add(path);
     batch.discard(from);
   }
-  await settleDisplaced(batch, swap, out);
+  await judgeDisplaced(batch, swap, out);
 }
 
 /**
@@ -287,7 +287,7 @@ async function putBack(
 /** The executable bit and mtime of a file whose bytes stay, and which has no other name. */
 export function applyMetadata(batch: ApplyBatch, step: Step<"metadata">): void {
   const { fs } = batch.ports;
-  const node = batch.draft.get(step.id);
+  const node = batch.overlay.get(step.id);
   const path = batch.path(step.id);
   if (node === undefined || path === undefined) return;
   const seen = sight(fs, path, node);
@@ -314,7 +314,7 @@ export async function applyDelete(
   journal: string | undefined,
   ignores: (path: string, isDirectory: boolean) => boolean,
 ): Promise<void> {
-  const node = batch.draft.get(step.id);
+  const node = batch.overlay.get(step.id);
   const path = batch.path(step.id);
   if (node === undefined || path === undefined) {
     if (journal !== undefined) batch.resolve(journal);
@@ -354,7 +354,7 @@ async function deleteFile(
     return;
   }
   setDisplacedAside(batch, out, journal, { node, directory: parentPath(path) });
-  batch.draft.remove(node.id);
+  batch.overlay.remove(node.id);
   batch.done("delete", path);
 }
 
@@ -386,14 +386,14 @@ function deleteDirectory(
     return;
   }
   batch.touch(path);
-  for (const id of [...below, node.id]) batch.draft.remove(id);
+  for (const id of [...below, node.id]) batch.overlay.remove(id);
   batch.done("delete", path);
 }
 
 function nodesBelow(batch: ApplyBatch, id: NodeId): readonly NodeId[] {
-  const below = batch.draft.children(id).map((child) => child.id);
+  const below = batch.overlay.children(id).map((child) => child.id);
   for (const next of below) {
-    for (const child of batch.draft.children(next)) below.push(child.id);
+    for (const child of batch.overlay.children(next)) below.push(child.id);
   }
   return below;
 }

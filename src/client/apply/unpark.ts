@@ -14,7 +14,7 @@ import { moveToFreeName } from "./conflict-copy.ts";
 
 /** Brings out all that is parked; what cannot be moved now stays for the next time. */
 export function unparkAll(batch: ApplyBatch): void {
-  for (const node of batch.draft.children(PARKING_ID)) {
+  for (const node of batch.overlay.children(PARKING_ID)) {
     try {
       unpark(batch, node, batch.ports.store.base.get(node.id));
     } catch (error) {
@@ -42,20 +42,20 @@ export function unpark(batch: ApplyBatch, node: LocalNode, former: Place | undef
     parent,
     nameOf: (attempt) => (attempt === 0 ? name : conflictName({ ...source, attempt: attempt - 1 })),
     isFree: (place) => {
-      const occupant = batch.draft.child(place.parent, place.name);
+      const occupant = batch.overlay.child(place.parent, place.name);
       return occupant === undefined || occupant.id === node.id;
     },
   });
   if (named === undefined) {
     // The parking has no such entry. Under a name that nothing on disk has, the scan finds it
     // elsewhere or not at all.
-    batch.draft.put({ ...node, parent: ROOT_ID, name: node.id });
+    batch.overlay.put({ ...node, parent: ROOT_ID, name: node.id });
     batch.rescan.add(node.id);
     return;
   }
   batch.touch(from);
   batch.touch(named.path);
-  batch.draft.put({ ...node, parent: named.parent ?? ROOT_ID, name: named.name });
+  batch.overlay.put({ ...node, parent: named.parent ?? ROOT_ID, name: named.name });
   for (const path of [...batch.rescan]) {
     if (isAtOrBelow(path, from)) batch.rescan.add(named.path + path.slice(from.length));
   }

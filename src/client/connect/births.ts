@@ -8,7 +8,7 @@
 import type { Event } from "../../core/event.ts";
 import { GUARD_OWN_AGE_MS } from "../../core/limits.ts";
 import type { ClientPorts } from "../folder/ports.ts";
-import { hasBeenInSync } from "../folder/standing.ts";
+import { hasBeenInSync } from "../folder/status-record.ts";
 
 /** How often births of long ago are cleared away, where new ones come. */
 const CLEAR_INTERVAL_MS = 3_600_000;

@@ -73,7 +73,7 @@ export class Connection {
    * All that was to be told was taken. A server that greets but refuses what it is given is not
    * well yet: each new try waits longer all the same.
    */
-  settled(): void {
+  tookAll(): void {
     this.#failures = 0;
     this.#hasDiverged = false;
     this.#saidTrouble = undefined;

@@ -33,7 +33,7 @@ export class OwnOps {
   }
 
   /** The answer told all, or they were never sent: none of these is to be heard of any more. */
-  settle(batch: Batch): void {
+  answered(batch: Batch): void {
     let isKept = false;
     for (const op of batch.groups.flat()) isKept = this.#posted.delete(op.opId) || isKept;
     if (isKept) this.#keep();

@@ -13,7 +13,7 @@ import type { Content } from "../../core/node.ts";
 import type { Plan, Transition } from "../../core/transition.ts";
 import { pathOf } from "../../core/tree.ts";
 import type { ClientPorts } from "../folder/ports.ts";
-import { hasBeenInSync } from "../folder/standing.ts";
+import { hasBeenInSync } from "../folder/status-record.ts";
 
 /** Questions that are under way at once: hides the network. */
 const QUESTIONS_AT_ONCE = 16;

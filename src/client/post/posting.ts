@@ -109,7 +109,7 @@ export class Posting {
     );
     const unknown =
       groups.length === 0 ? [] : await this.#sendInHalves({ ...batch, groups }, signal);
-    own.settle({ ...batch, groups: batch.groups.filter((group) => !unknown.includes(group)) });
+    own.answered({ ...batch, groups: batch.groups.filter((group) => !unknown.includes(group)) });
     return groups.length > unknown.length;
   }
 

@@ -27,9 +27,9 @@ interface Findings {
   readonly directories: { readonly node: LocalNode; readonly path: string }[];
 }
 
-/** Looks at what the task names, drafts what it finds, and adds what has to be looked at next. */
+/** Looks at what the task names, notes what it finds in the overlay, and adds what comes next. */
 export async function scanDirectory(run: ScanRun, task: Task): Promise<void> {
-  if (task.id !== ROOT_ID && run.draft.get(task.id) === undefined) return;
+  if (task.id !== ROOT_ID && run.overlay.get(task.id) === undefined) return;
   const stats =
     task.names === undefined ? listEntries(run, task) : statNames(run, task, task.names);
   if (stats === undefined || isSyncedOnItsOwn(run, task, stats)) return;
@@ -55,7 +55,7 @@ export async function scanDirectory(run: ScanRun, task: Task): Promise<void> {
   }
   for (const node of missing.values()) miss(run, task, node);
   for (const { node, path } of findings.directories) {
-    const under = run.draft.isDrafted(node.id) ? node.id : task.under;
+    const under = run.overlay.has(node.id) ? node.id : task.under;
     run.add({ id: node.id, path, names: undefined, deep: task.deep, under });
   }
 }
@@ -70,7 +70,7 @@ function isSyncedOnItsOwn(run: ScanRun, task: Task, stats: ReadonlyMap<string, S
   const mayBe =
     task.names === undefined
       ? stats.has(RESERVED_NAME) || stats.has(DATA_FORMAT_FILE)
-      : [...task.names].some((name) => run.draft.child(task.id, name) === undefined);
+      : [...task.names].some((name) => run.overlay.child(task.id, name) === undefined);
   if (!mayBe) return false;
   const reason = reasonToLeaveAlone(run.ports.fs, task.path);
   if (reason === undefined) return false;
@@ -143,7 +143,7 @@ function statNames(
       }
       reportUnreadable(run, path, error);
       // Unknown is not absent (A3), whatever an earlier look said.
-      const node = run.draft.child(task.id, name);
+      const node = run.overlay.child(task.id, name);
       if (node !== undefined) run.disappearances.delete(node.id);
       const rest = new Set(names);
       rest.delete(name);
@@ -203,11 +203,11 @@ async function sortEntries(
 function knownNodes(run: ScanRun, task: Task): Map<string, LocalNode> {
   const known = new Map<string, LocalNode>();
   if (task.names === undefined) {
-    for (const node of run.draft.children(task.id)) known.set(node.name, node);
+    for (const node of run.overlay.children(task.id)) known.set(node.name, node);
     return known;
   }
   for (const name of task.names) {
-    const node = run.draft.child(task.id, name);
+    const node = run.overlay.child(task.id, name);
     if (node !== undefined) known.set(name, node);
   }
   return known;
@@ -296,27 +296,27 @@ async function lookAtChanged(
   const read = await readContent(run, entry, node.content, guess);
   if (read === undefined) return;
   const { content, stamp, objects } = read;
-  run.draft.put({ node: { ...node, content, stamp }, under: task.under, objects });
+  run.overlay.put({ node: { ...node, content, stamp }, under: task.under, objects });
 }
 
 /** A7: the node is no longer ours to sync; nothing happens to it anywhere. */
 function forget(run: ScanRun, node: LocalNode): void {
-  for (const id of run.draft.subtree(node.id)) {
+  for (const id of run.overlay.subtree(node.id)) {
     run.disappearances.delete(id);
-    run.draft.remove(id, "forget");
+    run.overlay.remove(id, "forget");
   }
 }
 
 function miss(run: ScanRun, task: Task, node: LocalNode): void {
   const { id, name, content } = node;
-  const now = run.draft.get(id);
+  const now = run.overlay.get(id);
   // Found elsewhere by now, in this directory or another one.
   if (now === undefined || now.parent !== task.id || now.name !== name) return;
   if (run.isIgnored(joinPath(task.path, name), content.kind === "directory")) {
     forget(run, node);
   } else if (isNobodysLoss(run, now)) {
     run.disappearances.delete(id);
-    run.draft.remove(id);
+    run.overlay.remove(id);
   } else {
     run.lose(id);
   }
@@ -324,6 +324,6 @@ function miss(run: ScanRun, task: Task, node: LocalNode): void {
 
 /** True where nobody else knows the node: its end needs no waiting, as nobody is told of it. */
 function isNobodysLoss(run: ScanRun, { id, conflictOf }: LocalNode): boolean {
-  if (conflictOf !== undefined || !run.draft.isOnlyLocal(id)) return false;
-  return run.draft.children(id).length === 0;
+  if (conflictOf !== undefined || !run.overlay.isOnlyLocal(id)) return false;
+  return run.overlay.children(id).length === 0;
 }

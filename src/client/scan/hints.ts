@@ -94,7 +94,7 @@ export class Hints {
   }
 
   /** @param isUrgent ends the wait: news does not wait for hints that this client's own work made. */
-  async settle(isUrgent: () => boolean, signal: AbortSignal): Promise<void> {
+  async quiet(isUrgent: () => boolean, signal: AbortSignal): Promise<void> {
     const { clock } = this.#ports;
     const untilMs = clock.monotonic() + HINT_WAIT_MS_MAX;
     while (this.#paths.size > 0 && !isUrgent() && !signal.aborted) {

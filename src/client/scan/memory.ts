@@ -250,7 +250,7 @@ export class Disappearances {
   }
 
   /** When absences count unless something else disappears. */
-  get settledAt(): number {
+  get countsAtMs(): number {
     return this.#latest + DELETE_SETTLE_MS;
   }
 }

@@ -1,8 +1,7 @@
 /**
- * Draft: the local tree as the running scan believes it to be: the store's, overlaid with what is
- * not yet written. Written in batches in which no two nodes share a place and every parent is
- * there.
- * Rules: A1, A4, I31. Looks at no disk.
+ * ScanOverlay: the local tree as the running scan believes it to be: the store's, overlaid with
+ * what is not yet written. Written in batches in which no two nodes share a place and every parent
+ * is there. Rules: A1, A4, I31. Looks at no disk.
  */
 import { assert } from "../../core/error.ts";
 import { type NodeId, ROOT_ID } from "../../core/identifier.ts";
@@ -14,7 +13,7 @@ import type { StateStore } from "../../ports/state-store.ts";
 /** One node as it was found. */
 export interface Finding {
   readonly node: LocalNode;
-  /** The nearest directory above it that is itself only drafted: it has to be written first. */
+  /** The nearest directory above it that is itself only overlaid: it has to be written first. */
   readonly under?: NodeId | undefined;
   /** True where the store's local tree is known not to have the node. @default false */
   readonly isFresh?: boolean;
@@ -33,7 +32,7 @@ interface Change extends Finding {
 
 type Farewell = "remove" | "forget";
 
-export class Draft implements TreeView<LocalNode> {
+export class ScanOverlay implements TreeView<LocalNode> {
   readonly #store: StateStore;
   readonly #onPlaced: (id: NodeId) => void;
   readonly #changes = new Map<NodeId, Change>();
@@ -62,7 +61,7 @@ export class Draft implements TreeView<LocalNode> {
     return this.#changes.size + this.#gone.size - this.#blockedCount;
   }
 
-  isDrafted(id: NodeId): boolean {
+  has(id: NodeId): boolean {
     return this.#changes.has(id);
   }
 
@@ -72,8 +71,8 @@ export class Draft implements TreeView<LocalNode> {
   }
 
   child(parent: NodeId, name: string): LocalNode | undefined {
-    const drafted = this.#places.get(parent)?.get(name);
-    if (drafted !== undefined) return this.#changes.get(drafted)?.node;
+    const overlaid = this.#places.get(parent)?.get(name);
+    if (overlaid !== undefined) return this.#changes.get(overlaid)?.node;
     const node = this.#store.local.child(parent, name);
     if (node === undefined || this.#gone.has(node.id) || this.#changes.has(node.id)) {
       return undefined;
@@ -84,11 +83,11 @@ export class Draft implements TreeView<LocalNode> {
   children(parent: NodeId): readonly LocalNode[] {
     const stored = this.#store.local.children(parent);
     if (this.#changes.size === 0 && this.#gone.size === 0) return stored;
-    const drafted = this.#places.get(parent);
+    const overlaid = this.#places.get(parent);
     const nodes = stored.filter(
-      ({ id, name }) => !this.#changes.has(id) && !this.#gone.has(id) && !drafted?.has(name),
+      ({ id, name }) => !this.#changes.has(id) && !this.#gone.has(id) && !overlaid?.has(name),
     );
-    for (const id of drafted?.values() ?? []) {
+    for (const id of overlaid?.values() ?? []) {
       const change = this.#changes.get(id);
       if (change !== undefined) nodes.push(change.node);
     }
@@ -97,10 +96,10 @@ export class Draft implements TreeView<LocalNode> {
 
   /** The node with that identity; one that this scan saw before one that the store remembers. */
   byIdentity(identity: string): LocalNode | undefined {
-    const drafted = this.#identities.get(identity);
-    if (drafted !== undefined) return this.#changes.get(drafted)?.node;
+    const overlaid = this.#identities.get(identity);
+    if (overlaid !== undefined) return this.#changes.get(overlaid)?.node;
     const node = this.#store.localByIdentity(identity);
-    // A drafted node with another identity now is not what that identity means any more.
+    // A overlaid node with another identity now is not what that identity means any more.
     if (node === undefined || this.#gone.has(node.id) || this.#changes.has(node.id)) {
       return undefined;
     }
@@ -116,8 +115,8 @@ export class Draft implements TreeView<LocalNode> {
 
   put(finding: Finding): void {
     const { node } = finding;
-    const drafted = this.#places.get(node.parent)?.get(node.name);
-    if (drafted !== undefined && drafted !== node.id) this.#cancel(drafted);
+    const overlaid = this.#places.get(node.parent)?.get(node.name);
+    if (overlaid !== undefined && overlaid !== node.id) this.#cancel(overlaid);
     this.#cancel(node.id);
     this.#gone.delete(node.id);
 
@@ -140,7 +139,7 @@ export class Draft implements TreeView<LocalNode> {
     this.#gone.set(id, farewell);
   }
 
-  /** The nodes below `id` in this draft, children before their parents, `id` last. */
+  /** The nodes below `id` in this overlay, children before their parents, `id` last. */
   subtree(id: NodeId): NodeId[] {
     const found: NodeId[] = [];
     const pending = [id];
@@ -209,7 +208,7 @@ export class Draft implements TreeView<LocalNode> {
     if (leaves !== undefined) this.#leaving.delete(leaves);
   }
 
-  /** Who has the place in the store, whatever is drafted. */
+  /** Who has the place in the store, whatever is overlaid. */
   #occupant(node: LocalNode): NodeId | undefined {
     const leaver = this.#leaving.get(placeKey(node));
     if (leaver !== undefined && leaver !== node.id) return leaver;
@@ -245,7 +244,7 @@ export class Draft implements TreeView<LocalNode> {
       before = ready.size;
       for (const id of ready) {
         const change = this.#changes.get(id);
-        assert(change !== undefined, "what is ready is drafted");
+        assert(change !== undefined, "what is ready is overlaid");
         const { displaces, under } = change;
         const isPlaceFree = displaces === undefined || leaves(displaces);
         const isParentThere = under === undefined || ready.has(under) || !this.#changes.has(under);
@@ -284,7 +283,7 @@ export class Draft implements TreeView<LocalNode> {
       for (const id of doomed) store.removeLocal(id, seen.has(id));
       for (const id of ready) {
         const change = this.#changes.get(id);
-        assert(change !== undefined, "what is ready is drafted");
+        assert(change !== undefined, "what is ready is overlaid");
         for (const { digest, bytes } of change.objects ?? []) store.putManifest(digest, bytes);
         store.putLocal(change.node);
       }

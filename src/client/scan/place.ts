@@ -30,7 +30,7 @@ export async function placeEntry(
   // Known: nobody who is known by this identity is in this place, and the entry may be synced.
   const occupant = missing.get(entry.name);
   const heir = occupant?.content.kind === kind ? occupant : undefined;
-  const mover = [run.draft.byIdentity(identity), hardLink(entry, missing)].find(
+  const mover = [run.overlay.byIdentity(identity), hardLink(entry, missing)].find(
     (node) => node?.content.kind === kind && hasLeft(run, node, entry),
   );
 
@@ -38,7 +38,7 @@ export async function placeEntry(
     // The file that was written beside was never more than the next version of the one that it
     // replaces: this is an edit.
     run.disappearances.delete(mover.id);
-    run.draft.remove(mover.id);
+    run.overlay.remove(mover.id);
     missing.delete(entry.name);
     await inherit(run, task, entry, heir, mover.content);
   } else if (mover !== undefined) {
@@ -64,7 +64,7 @@ function hardLink({ stat }: Entry, missing: ReadonlyMap<string, LocalNode>): Loc
  * there before.
  */
 function hasLeft(run: ScanRun, node: LocalNode, entry: Entry): boolean {
-  const path = pathOf(run.draft, node.id);
+  const path = pathOf(run.overlay, node.id);
   if (path === undefined || path === entry.path) return true;
   const stat = look(run, path);
   if (stat === "unknown") return false;
@@ -72,7 +72,7 @@ function hasLeft(run: ScanRun, node: LocalNode, entry: Entry): boolean {
   if (stat.identity === node.identity) return false;
   if (!stat.sameDevice) return false;
   if (run.isIgnored(path, stat.kind === "directory")) return true;
-  const occupant = run.draft.byIdentity(stat.identity);
+  const occupant = run.overlay.byIdentity(stat.identity);
   if (occupant !== undefined && !isAtomicSave(run, occupant)) return true;
   // The node's new identity has to be recorded, or two nodes would go by the old one.
   run.hint(path);
@@ -90,7 +90,7 @@ function look(run: ScanRun, path: string): Stat | "absent" | "unknown" {
 
 /** True for a file that was written to be renamed over another one, or is named so. */
 function isAtomicSave(run: ScanRun, { id, name, content }: LocalNode): boolean {
-  return content.kind === "file" && (run.draft.isOnlyLocal(id) || looksTemporary(name));
+  return content.kind === "file" && (run.overlay.isOnlyLocal(id) || looksTemporary(name));
 }
 
 async function move(run: ScanRun, task: Task, entry: Entry, node: LocalNode): Promise<void> {
@@ -99,7 +99,7 @@ async function move(run: ScanRun, task: Task, entry: Entry, node: LocalNode): Pr
   // Unread, it keeps its old stamp: its bytes are looked at as soon as they can be.
   const { content, stamp } = read ?? node;
   const moved = { ...node, parent: task.id, name: entry.name, content, stamp };
-  run.draft.put({ node: moved, under: task.under, objects: read?.objects ?? [] });
+  run.overlay.put({ node: moved, under: task.under, objects: read?.objects ?? [] });
   descend(run, entry, node.id);
 }
 
@@ -117,7 +117,7 @@ async function inherit(
   // backup say, is another node.
   const { content, stamp } = read ?? { content: node.content, stamp: UNREAD_STAMP };
   const heir = { ...node, content, identity: entry.stat.identity, stamp };
-  run.draft.put({ node: heir, under: task.under, objects: read?.objects ?? [] });
+  run.overlay.put({ node: heir, under: task.under, objects: read?.objects ?? [] });
   descend(run, entry, node.id);
 }
 
@@ -143,7 +143,7 @@ async function create(run: ScanRun, task: Task, entry: Entry): Promise<void> {
   const id = former?.id ?? random.id<NodeId>();
   const { identity } = stat;
   const node = { id, parent: task.id, name, content, identity, stamp };
-  run.draft.put({ node, under: task.under, objects, isFresh: true });
+  run.overlay.put({ node, under: task.under, objects, isFresh: true });
   descend(run, entry, id);
 }
 
@@ -164,7 +164,7 @@ function mayVanish({ ports, revisits, startedMs }: ScanRun, { name, path, stat }
 function formerNode(run: ScanRun, parent: NodeId, { name, stat }: Entry): LocalNode | undefined {
   const former = run.ports.store.base.child(parent, name);
   if (former?.content.kind !== stat.kind) return undefined;
-  return run.draft.get(former.id) === undefined ? former : undefined;
+  return run.overlay.get(former.id) === undefined ? former : undefined;
 }
 
 /** What is in a directory that was not here before is looked at, however deep. */
@@ -175,7 +175,7 @@ function descend(run: ScanRun, { path, stat }: Entry, id: NodeId): void {
     path,
     names: undefined,
     deep: true,
-    under: run.draft.isDrafted(id) ? id : undefined,
+    under: run.overlay.has(id) ? id : undefined,
   });
 }
 

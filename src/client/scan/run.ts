@@ -1,5 +1,5 @@
 /**
- * ScanRun: what the parts of one running scan share: its ports, its draft, its memory and its
+ * ScanRun: what the parts of one running scan share: its ports, its overlay, its memory and its
  * agenda.
  * Rules: A1-A9, Y1.
  */
@@ -12,7 +12,7 @@ import type { Pace } from "../folder/pace.ts";
 import type { ClientPorts } from "../folder/ports.ts";
 import type { IgnoreFiles } from "./ignore-files.ts";
 import type { Disappearances, Revisits } from "./memory.ts";
-import type { Draft } from "./overlay.ts";
+import type { ScanOverlay } from "./overlay.ts";
 import type { ScanProblems } from "./problems.ts";
 
 export type ScanPorts = Pick<ClientPorts, "fs" | "clock" | "random" | "store" | "observer">;
@@ -25,7 +25,7 @@ export interface Task {
   readonly names: ReadonlySet<string> | undefined;
   /** Whether the directories in it are looked at as well, though they are where they were. */
   readonly deep: boolean;
-  /** The nearest directory, from this one up, that was only drafted when the task was made. */
+  /** The nearest directory, from this one up, that was only overlaid when the task was made. */
   readonly under: NodeId | undefined;
 }
 
@@ -44,7 +44,7 @@ export interface Emptied {
 
 interface RunParts {
   readonly ports: ScanPorts;
-  readonly draft: Draft;
+  readonly overlay: ScanOverlay;
   readonly problems: ScanProblems;
   readonly revisits: Revisits;
   readonly disappearances: Disappearances;
@@ -58,7 +58,7 @@ interface RunParts {
 
 export class ScanRun {
   readonly ports: ScanPorts;
-  readonly draft: Draft;
+  readonly overlay: ScanOverlay;
   readonly problems: ScanProblems;
   readonly revisits: Revisits;
   readonly disappearances: Disappearances;
@@ -86,7 +86,7 @@ export class ScanRun {
 
   constructor(parts: RunParts) {
     this.ports = parts.ports;
-    this.draft = parts.draft;
+    this.overlay = parts.overlay;
     this.problems = parts.problems;
     this.revisits = parts.revisits;
     this.disappearances = parts.disappearances;
@@ -114,7 +114,7 @@ export class ScanRun {
     let name = "";
     for (const next of path.split("/")) {
       if (name !== "") {
-        const node = this.draft.child(id, name);
+        const node = this.overlay.child(id, name);
         if (node?.content.kind !== "directory") break;
         id = node.id;
         directory = joinPath(directory, name);
@@ -144,17 +144,17 @@ export class ScanRun {
     if (task !== undefined) return task;
     for (const [id, { path, names }] of this.#named) {
       this.#named.delete(id);
-      return { id, path, names, deep: false, under: this.nearestDraft(id) };
+      return { id, path, names, deep: false, under: this.nearestOverlaid(id) };
     }
     return undefined;
   }
 
-  /** The nearest directory, from this one up, that is only drafted. */
-  nearestDraft(id: NodeId): NodeId | undefined {
+  /** The nearest directory, from this one up, that is only overlaid. */
+  nearestOverlaid(id: NodeId): NodeId | undefined {
     let next = id;
     for (let depth = 0; next !== ROOT_ID && depth < DEPTH_MAX; depth++) {
-      if (this.draft.isDrafted(next)) return next;
-      const node = this.draft.get(next);
+      if (this.overlay.has(next)) return next;
+      const node = this.overlay.get(next);
       if (node === undefined) return undefined;
       next = node.parent;
     }
@@ -181,7 +181,7 @@ export class ScanRun {
   isStillThere(task: Task): boolean {
     const stat = this.ports.fs.stat(task.path);
     if (stat?.kind !== "directory") return false;
-    const expected = task.id === ROOT_ID ? this.rootIdentity : this.draft.get(task.id)?.identity;
+    const expected = task.id === ROOT_ID ? this.rootIdentity : this.overlay.get(task.id)?.identity;
     return stat.identity === expected;
   }
 }

@@ -2,10 +2,10 @@
  * Scanner: looks at the folder and records in the store's local tree what the disk holds.
  * Rules: A1-A9, I16, I19, I20, Y1. Changes nothing on the disk and tells nothing to the server.
  *
- * A scan walks directories and drafts what it finds; the draft is written in batches whenever the
- * tree that results is valid. A node is known by its identity wherever it turns up, so the order of
- * the walk does not matter. What is not found is only remembered at first; it is removed when
- * nothing else disappeared for a while and a later scan still does not find it.
+ * A scan walks directories and notes what it finds in an overlay, which it writes in batches
+ * whenever the tree that results is valid. A node is known by its identity wherever it turns up, so
+ * the order of the walk does not matter. What is not found is only remembered at first; it is
+ * removed when nothing else disappeared for a while and a later scan still does not find it.
  */
 
 import { Chunker, type ChunkerProfile } from "../../core/chunker.ts";
@@ -20,7 +20,7 @@ import { scanDirectory } from "./directory.ts";
 import { IgnoreFiles } from "./ignore-files.ts";
 import { Disappearances, Revisits } from "./memory.ts";
 import { MovedDirectories } from "./moved-directories.ts";
-import { Draft } from "./overlay.ts";
+import { ScanOverlay } from "./overlay.ts";
 import { ScanProblems } from "./problems.ts";
 import { type Emptied, type ScanPorts, ScanRun } from "./run.ts";
 
@@ -39,12 +39,12 @@ export interface ScanReport {
   readonly changed: number;
   /**
    * All paths that want another look, and the monotonic time for it: young stamps, files that
-   * changed while they were read, disappearances that have not settled. Stands for the whole:
+   * changed while they were read, disappearances that do not count yet. Stands for the whole:
    * earlier maps are void.
    */
   readonly again: ReadonlyMap<string, number>;
   /** Some of those are changes that are not recorded yet (only young stamps are no reason). */
-  readonly unsettled: boolean;
+  readonly pending: boolean;
   /** Files looked at. */
   readonly files: number;
   readonly root: "ok" | "lost";
@@ -126,7 +126,7 @@ export class Scanner {
 
     for (let task = run.next(); task !== undefined && !signal.aborted; task = run.next()) {
       await scanDirectory(run, task);
-      if (run.draft.fresh >= BATCH_NODES) run.draft.write();
+      if (run.overlay.fresh >= BATCH_NODES) run.overlay.write();
     }
     if (run.isRootLost) return this.#lost();
     this.#rememberRules();
@@ -154,7 +154,7 @@ export class Scanner {
   #lost(): ScanReport {
     this.#revisits.restore();
     const again = this.#again(this.#missing());
-    return { complete: false, changed: 0, again, unsettled: true, files: 0, root: "lost" };
+    return { complete: false, changed: 0, again, pending: true, files: 0, root: "lost" };
   }
 
   #begin(
@@ -168,7 +168,7 @@ export class Scanner {
     const pace = new Pace(clock, { signal, onRest: () => onRest() });
     const run = new ScanRun({
       ports: this.#ports,
-      draft: new Draft(store, (id) => this.#disappearances.delete(id)),
+      overlay: new ScanOverlay(store, (id) => this.#disappearances.delete(id)),
       problems: new ScanProblems(store, observer),
       revisits: this.#revisits,
       disappearances: this.#disappearances,
@@ -217,21 +217,21 @@ export class Scanner {
     this.#ports.store.setValue(RULES_KEY, texts.length === 0 ? undefined : texts);
   }
 
-  /** Writes what is left of the draft; what was missed again and has settled goes with it. */
+  /** Writes what is left of the overlay; what was missed again and counts by now goes with it. */
   #end(run: ScanRun): void {
     const now = this.#ports.clock.monotonic();
     const lost = [...run.confirmed].filter((id) => this.#disappearances.counts(id, now));
     const paths = new Map(lost.map((id) => [id, pathOf(this.#ports.store.local, id)]));
-    const leaving = lost.filter((id) => !run.draft.isDrafted(id) && !this.#revive(run, id));
+    const leaving = lost.filter((id) => !run.overlay.has(id) && !this.#revive(run, id));
     const wasSeen = (id: NodeId): boolean => this.#disappearances.wasSeen(id);
-    for (const id of run.draft.write(leaving, wasSeen)) {
+    for (const id of run.overlay.write(leaving, wasSeen)) {
       this.#disappearances.delete(id);
       const path = paths.get(id);
       if (path !== undefined) run.problems.clearBelow(path);
     }
-    const blocked = run.draft.blocked();
-    this.#blockedPaths = blocked.flatMap((node) => pathOf(run.draft, node.id) ?? []);
-    for (const id of run.draft.unremoved()) this.#disappearances.add(id, now, run.isTold);
+    const blocked = run.overlay.blocked();
+    this.#blockedPaths = blocked.flatMap((node) => pathOf(run.overlay, node.id) ?? []);
+    for (const id of run.overlay.unremoved()) this.#disappearances.add(id, now, run.isTold);
     // They are not where the store has them. Should they leave where they are before that can be
     // written, it is this that brings them to mind.
     for (const node of blocked) {
@@ -248,13 +248,13 @@ export class Scanner {
   #revive(run: ScanRun, id: NodeId): boolean {
     const base = this.#ports.store.base.get(id);
     if (base?.content.kind !== "file") return false;
-    const heir = run.draft.child(base.parent, base.name);
+    const heir = run.overlay.child(base.parent, base.name);
     if (heir === undefined || heir.id === id || heir.content.kind !== "file") return false;
-    if (heir.conflictOf !== undefined || !run.draft.isOnlyLocal(heir.id)) return false;
-    const under = run.draft.isDrafted(base.parent) ? base.parent : undefined;
-    run.draft.remove(heir.id);
+    if (heir.conflictOf !== undefined || !run.overlay.isOnlyLocal(heir.id)) return false;
+    const under = run.overlay.has(base.parent) ? base.parent : undefined;
+    run.overlay.remove(heir.id);
     const node: LocalNode = { ...heir, id };
-    run.draft.put({ node, under });
+    run.overlay.put({ node, under });
     return true;
   }
 
@@ -278,16 +278,16 @@ export class Scanner {
     this.#emptied = run.emptied;
     const { files } = run;
     const missing = this.#missing();
-    const unsettled = missing.size > 0 || this.#revisits.hasUnread;
+    const pending = missing.size > 0 || this.#revisits.hasUnread;
     const again = this.#again(missing);
-    return { complete, changed: run.draft.written, again, unsettled, files, root: "ok" };
+    return { complete, changed: run.overlay.written, again, pending, files, root: "ok" };
   }
 
   #again(missing: ReadonlySet<string>): Map<string, number> {
     const again = new Map<string, number>();
     this.#revisits.addTo(again);
     const now = this.#ports.clock.monotonic();
-    const at = Math.max(this.#disappearances.settledAt, now + BLOCKED_REVISIT_MS);
+    const at = Math.max(this.#disappearances.countsAtMs, now + BLOCKED_REVISIT_MS);
     for (const path of missing) again.set(path, at);
     return again;
   }

@@ -1,6 +1,6 @@
 /**
- * Standing: what `synced status` reads and the observer is told about the whole folder. Rules: Y5,
- * I43.
+ * StatusRecord: what `synced status` reads and the observer is told about the whole folder.
+ * Rules: Y5, I43.
  */
 import { SyncedError } from "../../core/error.ts";
 import { FileSystemError } from "../../ports/filesystem.ts";
@@ -11,7 +11,7 @@ import type { ClientPorts } from "./ports.ts";
 export type FolderState = "in_sync" | "syncing" | "held" | "offline" | "stopped";
 
 /** What is kept for `synced status`. */
-export interface StandingValue {
+export interface StatusValue {
   readonly state: FolderState;
   /** The log's head as last heard of. */
   readonly head: number;
@@ -21,32 +21,32 @@ export interface StandingValue {
   readonly reason: string | null;
 }
 
-export interface FolderStanding extends Pick<StandingValue, "state" | "head"> {
+export interface StatusReport extends Pick<StatusValue, "state" | "head"> {
   readonly reason?: string | null;
 }
 
-export const STANDING_KEY = "status";
+export const STATUS_KEY = "status";
 
-export class Standing {
+export class StatusRecord {
   readonly #ports: Pick<ClientPorts, "store" | "clock" | "observer">;
-  #told: StandingValue | undefined;
+  #told: StatusValue | undefined;
 
   constructor(ports: Pick<ClientPorts, "store" | "clock" | "observer">) {
     this.#ports = ports;
   }
 
   /** Writes only what is new, so that a folder at rest writes nothing. */
-  set({ state, head, reason = null }: FolderStanding): void {
+  set({ state, head, reason = null }: StatusReport): void {
     const { store, clock, observer } = this.#ports;
     const before = this.#told;
     if (before?.state === state && before.head === head && before.reason === reason) return;
     const lastSyncMs =
       state === "in_sync"
         ? clock.now()
-        : (before?.lastSyncMs ?? lastSyncOf(store.value(STANDING_KEY)));
+        : (before?.lastSyncMs ?? lastSyncOf(store.value(STATUS_KEY)));
     const told = { state, head, lastSyncMs, reason };
     this.#told = told;
-    store.transaction(() => store.setValue(STANDING_KEY, told), "normal");
+    store.transaction(() => store.setValue(STATUS_KEY, told), "normal");
     if (state !== "in_sync") return;
     const seq = store.cursor()?.seq ?? 0;
     observer.emit({ event: "in_sync", seq, files: store.baseFileCount() });
@@ -55,7 +55,7 @@ export class Standing {
 
 /** True once all has been in sync with this state. */
 export function hasBeenInSync(store: Pick<StateStore, "value">): boolean {
-  return lastSyncOf(store.value(STANDING_KEY)) !== null;
+  return lastSyncOf(store.value(STATUS_KEY)) !== null;
 }
 
 function lastSyncOf(value: unknown): number | null {
@@ -67,13 +67,13 @@ function lastSyncOf(value: unknown): number | null {
  * The state as it was left says that all was well (I43). Closed, its log is folded in, which leaves
  * room even on a full disk; where nothing can be written, `status` looks at the disk itself.
  */
-export function tellStanding({ stores, clock, observer }: ClientWorld, reason: string): void {
+export function tellStatus({ stores, clock, observer }: ClientWorld, reason: string): void {
   if (!stores.exists()) return;
   try {
     const store = stores.open();
     try {
       const head = store.cursor()?.seq ?? 0;
-      new Standing({ store, clock, observer }).set({ state: "syncing", head, reason });
+      new StatusRecord({ store, clock, observer }).set({ state: "syncing", head, reason });
     } finally {
       store.close();
     }
