@@ -16,7 +16,6 @@ export type Reason =
   | "unexpected"
   | "server"
   | "plan"
-  | "answer"
   | "quarantine"
   | "report";
 

@@ -44,6 +44,8 @@ export class Holding {
   /** As in the store, which nobody else writes: they may name many nodes and are asked for often. */
   #held: HeldChange | undefined;
   #approval: Approval | undefined;
+  /** What was let through lately is what holds some of it: without that it would pass. */
+  #mayPass = false;
   /** The id of what this run has told: what an earlier one held is told again. */
   #told: string | undefined;
 
@@ -66,7 +68,7 @@ export class Holding {
   /** When what is held may be judged otherwise, though nothing happened (Clock.monotonic). */
   get rejudgeAtMs(): number | undefined {
     const [oldest] = this.#window;
-    if (this.#held === undefined || oldest === undefined) return undefined;
+    if (!this.#mayPass || oldest === undefined) return undefined;
     return oldest.atMs + GUARD_WINDOW_MS;
   }
 
@@ -82,15 +84,21 @@ export class Holding {
     const now = clock.monotonic();
     this.#window = this.#window.filter(({ atMs }) => now - atMs < GUARD_WINDOW_MS);
     const approvedThere = approvedByOthers(store);
-    const verdict = verdictOn(this.#ports, plan, {
-      ...this.#options,
-      recentUp: () => together(this.#window.map(({ up }) => up)),
-      recentDown: () => together(this.#window.map(({ down }) => down)),
-      isApproved: (id) => this.#approval?.nodes.has(id) === true || approvedThere.has(id),
-    });
-    const { up, down } = verdict;
+    const isApproved = (id: NodeId): boolean =>
+      this.#approval?.nodes.has(id) === true || approvedThere.has(id);
+    const verdictAfter = (window: readonly WindowEntry[]): Verdict =>
+      verdictOn(this.#ports, plan, {
+        ...this.#options,
+        recentUp: () => together(window.map(({ up }) => up)),
+        recentDown: () => together(window.map(({ down }) => down)),
+        isApproved,
+      });
+    const verdict = verdictAfter(this.#window);
+    const { up, down, held } = verdict;
+    this.#mayPass =
+      held !== undefined && this.#window.length > 0 && verdictAfter([]).held?.id !== held.id;
     if (isSome(up) || isSome(down)) this.#window.push({ atMs: now, up, down });
-    this.#tell(verdict.held);
+    this.#tell(held);
     return verdict.plan;
   }
 

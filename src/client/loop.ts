@@ -21,7 +21,6 @@ import type { Waking } from "./waking.ts";
 
 /** How soon a lost root or a person's answer is noticed. */
 const ROOT_CHECK_INTERVAL_MS = 2_000;
-const ANSWER_CHECK_INTERVAL_MS = 500;
 /** The wall clock counts as put back from here on: its ticks and those of the other differ. */
 const CLOCK_STEP_MS_MIN = 1_000;
 
@@ -129,7 +128,7 @@ export class Loop {
 
   async #scan(due: ReadonlySet<Reason>, signal: AbortSignal): Promise<boolean> {
     const { retry } = this.#cycle;
-    if (due.has("answer") && this.#holding.hasAnswer) retry.ask();
+    if (this.#holding.held !== undefined && this.#holding.hasAnswer) retry.ask();
     const scanned = await this.#scanning.scanDue(due, signal);
     if (scanned === undefined) return false;
     if (due.has("unexpected")) retry.ask();
@@ -140,13 +139,11 @@ export class Loop {
     return true;
   }
 
-  /** When server, plan and a person's answer are due again. */
+  /** When server and plan are due again. */
   #enterNext(): void {
     const { connection } = this.#parts.session;
     this.#agenda.enter("server", connection.dueAtMs);
     this.#agenda.enter("plan", connection.isOnline ? this.#cycle.retry.atMs : undefined);
-    const answerAtMs = this.#ports.clock.monotonic() + ANSWER_CHECK_INTERVAL_MS;
-    this.#agenda.enter("answer", this.#holding.held === undefined ? undefined : answerAtMs);
   }
 
   #checkRoot(): boolean {

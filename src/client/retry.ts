@@ -53,7 +53,7 @@ export class Retry {
     const held = new Set(holding.held?.nodes ?? []);
     this.#isResting = store.dirty().every((id) => deferred.has(id) || held.has(id));
     this.#planned = { dirtyVersion: store.dirtyVersion(), rules: scanner.ignoreRules };
-    this.#tryAtMs = earlier(deferred.retryAtMs, holding.rejudgeAtMs);
+    this.#tryAtMs = earlier(deferred.setNextTry(), holding.rejudgeAtMs);
     if (this.#isResting || hasRescans || room.retryAtMs !== undefined) {
       this.#unrestDelayMs = 0;
       return;

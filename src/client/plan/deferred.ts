@@ -19,6 +19,9 @@ const DELAY_MS_MAX = 300_000;
  * however much waits take a few thousandths of a processor.
  */
 const DELAY_MS_PER_DIRTY_NODE = 15;
+/** What neither time nor news mends is tried, too: not every change of a disk is heard of. */
+const LASTING_DELAY_MS_MAX = 1_800_000;
+const LASTING_DELAY_MS_PER_NODE = 250;
 
 interface Deferral {
   readonly code: ErrorCode;
@@ -29,6 +32,8 @@ interface Deferral {
 export class DeferredNodes {
   readonly #ports: Pick<ClientPorts, "store" | "clock" | "observer">;
   readonly #deferred = new Map<NodeId, Deferral>();
+  /** What neither time nor news mends is left alone until then (Clock.monotonic). */
+  #lastingAtMs = 0;
   readonly #delays = new Map<NodeId, number>();
   readonly #troubles = new Map<NodeId, Problem>();
   /** Their paths and the directories that these are in; undefined where it has to be made anew. */
@@ -57,14 +62,32 @@ export class DeferredNodes {
     return false;
   }
 
-  /** When the next try is due (Clock.monotonic); undefined where nothing waits for one. */
-  get retryAtMs(): number | undefined {
+  /**
+   * To be called when nothing more can be done now.
+   *
+   * @returns when the next try is due (Clock.monotonic); undefined where nothing waits for one.
+   */
+  setNextTry(): number | undefined {
     if (this.#deferred.size === 0) return undefined;
-    let earliest = Number.POSITIVE_INFINITY;
-    for (const { untilMs } of this.#deferred.values()) earliest = Math.min(earliest, untilMs);
     const { store, clock } = this.#ports;
+    const now = clock.monotonic();
+    let soonMs = Number.POSITIVE_INFINITY;
+    let lastingMs = Number.POSITIVE_INFINITY;
+    let lasting = 0;
+    for (const { untilMs, code } of this.#deferred.values()) {
+      if (SCANNED.has(code)) continue;
+      if (!NEVER_SYNCED.has(code)) soonMs = Math.min(soonMs, untilMs);
+      else {
+        lastingMs = Math.min(lastingMs, untilMs);
+        lasting += 1;
+      }
+    }
     const spreadMs = Math.min(DELAY_MS_MAX, store.dirtyCount() * DELAY_MS_PER_DIRTY_NODE);
-    return Math.max(earliest, clock.monotonic() + spreadMs);
+    const rareMs = Math.min(LASTING_DELAY_MS_MAX, lasting * LASTING_DELAY_MS_PER_NODE);
+    if (lasting > 0 && this.#lastingAtMs <= now) this.#lastingAtMs = now + rareMs;
+    const lastingAtMs = Math.max(lastingMs, this.#lastingAtMs);
+    const nextMs = Math.min(Math.max(soonMs, now + spreadMs), lastingAtMs);
+    return nextMs === Number.POSITIVE_INFINITY ? undefined : nextMs;
   }
 
   /**
@@ -110,7 +133,10 @@ export class DeferredNodes {
     const before = this.#deferred.get(id)?.delayMs ?? this.#delays.get(id);
     const delayMs = Math.min(DELAY_MS_MAX, (before ?? DELAY_MS_MIN / 2) * 2);
     this.#delays.set(id, delayMs);
-    this.#deferred.set(id, { untilMs: this.#ports.clock.monotonic() + delayMs, delayMs, code });
+    const untilMs = SCANNED.has(code)
+      ? Number.POSITIVE_INFINITY
+      : this.#ports.clock.monotonic() + delayMs;
+    this.#deferred.set(id, { untilMs, delayMs, code });
   }
 
   /**
@@ -182,14 +208,19 @@ export class DeferredNodes {
     const { clock, store } = this.#ports;
     const now = clock.monotonic();
     const listed = new Set(store.problems().map(({ path }) => path));
-    for (const [id, { untilMs }] of this.#deferred) {
+    const mayLastingBeTried = this.#lastingAtMs <= now;
+    for (const [id, { untilMs, code }] of this.#deferred) {
       const trouble = this.#troubles.get(id);
       const isObstacle = trouble !== undefined && OBSTACLES.has(trouble.code);
       const isGone = isObstacle && !listed.has(trouble.path);
-      if (untilMs <= now || isGone) this.#deferred.delete(id);
+      const isDue = untilMs <= now && (mayLastingBeTried || !NEVER_SYNCED.has(code));
+      if (isDue || isGone) this.#deferred.delete(id);
     }
   }
 }
+
+/** Only scans tell of these, and of their end: no try does. */
+const SCANNED: ReadonlySet<ErrorCode> = new Set<ErrorCode>(["unsupported_kind", "file_unreadable"]);
 
 /** What a scan finds in the place of a node from elsewhere. */
 const OBSTACLES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([

@@ -27,6 +27,8 @@ interface Revisit {
   readonly isUnread: boolean;
   /** The file was found changing: a large one is not read again before. */
   readonly isBusy: boolean;
+  /** Only a look now and then tells whether it is another by now; how soon goes with their number. */
+  readonly isLater?: true;
 }
 
 /** The last time that a large file was read. */
@@ -47,6 +49,8 @@ const READ_MS_PER_MIB = 6;
 const REST_RATIO = 20;
 /** A person saves a few times in a row, and each save is looked at twice. */
 const FREE_READS_MAX = 4;
+/** A look costs up to 0.5 ms: however many are looked at, it is a few thousandths of a processor. */
+const LATER_MS_PER_PATH = 200;
 /** 0.5 s x 2^7 is beyond the longest delay. */
 const DOUBLINGS_MAX = 7;
 
@@ -135,7 +139,7 @@ export class Revisits {
   /** Nothing says that the path will ever be readable: it is looked at from time to time. */
   later(path: string, now: number): void {
     const at = now + RETRY_DELAY_MS_MAX;
-    this.#next.set(path, { at, since: now, stamp: "", ...SETTLED });
+    this.#next.set(path, { at, since: now, stamp: "", ...SETTLED, isLater: true });
   }
 
   /** Looks in a row that found the file changing, up to now. */
@@ -190,7 +194,15 @@ export class Revisits {
   }
 
   addTo(again: Map<string, number>): void {
-    for (const [path, { at }] of this.#next) again.set(path, at);
+    let laterCount = 0;
+    for (const { isLater } of this.#next.values()) if (isLater === true) laterCount += 1;
+    const laterMs = laterCount * LATER_MS_PER_PATH;
+    const isMany = laterMs > RETRY_DELAY_MS_MAX;
+    for (const [path, { at, since, isLater }] of this.#next) {
+      // Together, since each scan goes through all of this once.
+      const laterAt = Math.ceil((since + laterMs) / RETRY_DELAY_MS_MAX) * RETRY_DELAY_MS_MAX;
+      again.set(path, isLater === true && isMany ? laterAt : at);
+    }
   }
 
   #get(path: string): Revisit | undefined {
