@@ -1,6 +1,6 @@
 /**
  * Holding: the guards' verdict over time: what was let through lately, what a person approved, what
- * is held now. Rules: G2, G3, G4.
+ * is held now. Rules: G2, G3, G4, G13.
  */
 
 import { type Changes, type GuardInput, guard, NO_CHANGES, type Verdict } from "../core/guard.ts";
@@ -11,6 +11,7 @@ import { GUARD_WINDOW_MS } from "../core/limits.ts";
 import { APPROVAL_FILE } from "../core/state-directory.ts";
 import type { Plan } from "../core/transition.ts";
 import type { HeldChange } from "../ports/state-store.ts";
+import { Burst, isGrown } from "./burst.ts";
 import { approvedByOthers, clearApprovedByOthers } from "./connect/remote-log.ts";
 import type { ClientPorts } from "./folder/ports.ts";
 import { readSmallFile } from "./folder/small-file.ts";
@@ -44,6 +45,10 @@ export class Holding {
   /** As in the store, which nobody else writes: they may name many nodes and are asked for often. */
   #held: HeldChange | undefined;
   #approval: Approval | undefined;
+  /** What was approved last may still be arriving. */
+  #burst: Burst | undefined;
+  /** The ids that what is held had before more of it came: a person may have seen these. */
+  readonly #formerIds = new Set<string>();
   /** What was let through lately is what holds some of it: without that it would pass. */
   #mayPass = false;
   /** The id of what this run has told: what an earlier one held is told again. */
@@ -93,7 +98,8 @@ export class Holding {
         recentDown: () => together(window.map(({ down }) => down)),
         isApproved,
       });
-    const verdict = verdictAfter(this.#window);
+    let verdict = verdictAfter(this.#window);
+    if (this.#approveRest(verdict.held, now)) verdict = verdictAfter(this.#window);
     const { up, down, held } = verdict;
     this.#mayPass =
       held !== undefined && this.#window.length > 0 && verdictAfter([]).held?.id !== held.id;
@@ -106,14 +112,19 @@ export class Holding {
   nothingWaits(): void {
     const { store } = this.#ports;
     this.#tell(undefined);
-    if (this.#approval !== undefined) this.#approve(undefined);
+    if (this.#approval !== undefined) this.#setApproval(undefined);
     clearApprovedByOthers(store);
   }
 
   #tell(held: HeldChange | undefined): void {
     const { observer } = this.#ports;
     const before = this.#held;
-    if (before?.id !== held?.id) this.#hold(held);
+    if (before?.id !== held?.id) {
+      if (before !== undefined && held !== undefined && isGrown(before, held)) {
+        this.#formerIds.add(before.id);
+      } else this.#formerIds.clear();
+      this.#hold(held);
+    }
     const told = this.#told;
     this.#told = held?.id;
     if (held === undefined) {
@@ -126,12 +137,14 @@ export class Holding {
   }
 
   #takeAnswer(): void {
-    const { fs, observer } = this.#ports;
+    const { fs, store, clock, observer } = this.#ports;
     const answer = readSmallFile(fs, APPROVAL_FILE, ANSWER_BYTES_MAX)?.trim();
     if (answer === undefined) return;
     const held = this.#held;
-    if (held?.id === answer) {
-      this.#approve(held);
+    if (held !== undefined && (held.id === answer || this.#formerIds.has(answer))) {
+      this.#burst = new Burst(held, store.base, clock.monotonic());
+      this.#approve(held.id, held.nodes);
+      this.#formerIds.clear();
       this.#hold(undefined);
       observer.emit({ event: "released", id: held.id });
     }
@@ -144,8 +157,22 @@ export class Holding {
     this.#ports.store.setValue(HELD_KEY, held);
   }
 
-  #approve(held: HeldChange | undefined): void {
-    const value = held === undefined ? undefined : { id: held.id, nodes: held.nodes };
+  /** @returns true where some of what would be held is the rest of what a person approved. */
+  #approveRest(held: HeldChange | undefined, nowMs: number): boolean {
+    const burst = this.#burst;
+    if (held === undefined || burst === undefined) return false;
+    const members = burst.membersOf(held, this.#ports.store.base, nowMs);
+    if (members.length === 0) return false;
+    this.#approve(burst.id, members);
+    return true;
+  }
+
+  /** What was approved earlier, and is still to be carried out, stays so. */
+  #approve(id: string, nodes: readonly NodeId[]): void {
+    this.#setApproval({ id, nodes: [...(this.#approval?.nodes ?? []), ...nodes] });
+  }
+
+  #setApproval(value: { id: string; nodes: readonly string[] } | undefined): void {
     this.#approval = parseApproval(value);
     this.#ports.store.setValue(APPROVAL_KEY, value);
   }

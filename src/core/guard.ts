@@ -63,9 +63,13 @@ export interface Verdict {
   readonly down: Changes;
 }
 
+/** What would happen to files. `emptying`: to all of them (G3). */
+export type HeldKind = "deletion" | "emptying" | "truncation" | "renaming" | "overwriting";
+
 export interface Held {
   /** A digest of exactly this set of changes. */
   readonly id: string;
+  readonly kinds: readonly HeldKind[];
   readonly direction: "up" | "down";
   readonly reason: string;
   /** The number of files. */
@@ -90,6 +94,7 @@ export function guard(input: GuardInput): Verdict {
     plan: withoutHeld(input.plan, held, down.heldRenames),
     held: {
       id: sha256([...nodes].sort().join("\n")).slice(0, 16),
+      kinds: [...new Set([...up.kinds, ...down.kinds])].sort(),
       direction: up.held.size > 0 ? "up" : "down",
       reason: reasons.join(", and "),
       count: nodes.filter((id) => isFile(input.base.get(id)?.content)).length,
@@ -176,6 +181,7 @@ function downwardChanges({ plan, base, isApproved }: GuardInput): Findings {
 interface Judgement {
   readonly held: ReadonlySet<NodeId>;
   readonly heldRenames: ReadonlySet<NodeId>;
+  readonly kinds: readonly HeldKind[];
   readonly reason: string;
   readonly passed: Changes;
 }
@@ -190,8 +196,10 @@ function judge(input: GuardInput, found: Findings, { recent, seen }: Circumstanc
   const held = new Set<NodeId>();
   const heldRenames = new Set<NodeId>();
   const reasons: string[] = [];
-  const hold = (ids: Iterable<NodeId>, reason: string): void => {
+  const kinds: HeldKind[] = [];
+  const hold: Hold = (kind, ids, reason) => {
     for (const id of ids) held.add(id);
+    kinds.push(kind);
     reasons.push(reason);
   };
   const isNothing = found.deletes.size + found.overwrites.size + found.renames.size === 0;
@@ -202,7 +210,7 @@ function judge(input: GuardInput, found: Findings, { recent, seen }: Circumstanc
     const scope = { input, found, others, seen, of };
     holdLosses(scope, hold);
     for (const { ids, reason } of massRenames(scope)) {
-      hold(ids, reason);
+      hold("renaming", ids, reason);
       for (const id of ids) heldRenames.add(id);
     }
     holdOverwrites(scope, hold);
@@ -210,7 +218,8 @@ function judge(input: GuardInput, found: Findings, { recent, seen }: Circumstanc
       for (const id of found.directories) held.add(id);
     }
   }
-  return { held, heldRenames, reason: reasons.join(" and "), passed: passedOf(found, held) };
+  const passed = passedOf(found, held);
+  return { held, heldRenames, kinds, reason: reasons.join(" and "), passed };
 }
 
 interface Scope {
@@ -223,7 +232,7 @@ interface Scope {
   readonly of: number;
 }
 
-type Hold = (ids: Iterable<NodeId>, reason: string) => void;
+type Hold = (kind: HeldKind, ids: Iterable<NodeId>, reason: string) => void;
 
 /** G2, G3, G7: holds deletions of files, and overwrites that leave a file empty. */
 function holdLosses({ input, found, others, seen, of }: Scope, hold: Hold): void {
@@ -232,17 +241,17 @@ function holdLosses({ input, found, others, seen, of }: Scope, hold: Hold): void
   const lost = deletes.size + truncations.size;
   if (lost >= fileCount && fileCount > GUARD_EMPTIED_FILES_MIN) {
     const what = truncations.size === 0 ? "delete" : "delete or empty";
-    hold([...deletes.keys(), ...truncations], `${what} all ${fileCount} files`);
+    hold("emptying", [...deletes.keys(), ...truncations], `${what} all ${fileCount} files`);
     return;
   }
   const max = boundOf(setting, of);
   const isMass = deletes.size > 0 && deletes.size + others.deletes.size > max;
   if (isMass && !isSpared({ base, deletes, recent: others.deletes, truncations, seen, max })) {
-    hold(deletes.keys(), `delete ${deletes.size} of ${fileCount} files`);
+    hold("deletion", deletes.keys(), `delete ${deletes.size} of ${fileCount} files`);
   }
   const emptiedMax = boundOf(DEFAULT_GUARD, of);
   if (truncations.size > 0 && truncations.size + others.truncations.size > emptiedMax) {
-    hold(truncations, `cut ${truncations.size} of ${fileCount} files to nothing`);
+    hold("truncation", truncations, `cut ${truncations.size} of ${fileCount} files to nothing`);
   }
 }
 
@@ -282,7 +291,7 @@ function holdOverwrites({ input, found, others, of }: Scope, hold: Hold): void {
   const { overwrites } = found;
   const max = Math.max(GUARD_OVERWRITE_COUNT, GUARD_OVERWRITE_SHARE * of);
   if (overwrites.size === 0 || overwrites.size + others.overwrites.size <= max) return;
-  hold(overwrites, `overwrite ${overwrites.size} of ${input.fileCount} files`);
+  hold("overwriting", overwrites, `overwrite ${overwrites.size} of ${input.fileCount} files`);
 }
 
 function withoutNow(recent: Changes, now: Changes): Changes {

@@ -15,6 +15,7 @@
 import type { Digest } from "../core/digest.ts";
 import type { ErrorCode } from "../core/error.ts";
 import type { Cursor, Event } from "../core/event.ts";
+import type { HeldKind } from "../core/guard.ts";
 import type { DeviceId, FolderName, NodeId, ServerId } from "../core/identifier.ts";
 import type { BaseNode, LocalNode, RemoteNode } from "../core/node.ts";
 import type { TreeView } from "../core/tree.ts";
@@ -48,6 +49,8 @@ export interface HeldChange {
   /** A digest of the held change, so that an approval lets through exactly this one. */
   readonly id: string;
   readonly direction: "up" | "down";
+  /** Unknown where an earlier version held it. */
+  readonly kinds?: readonly HeldKind[];
   readonly reason: string;
   readonly count: number;
   readonly nodes: readonly NodeId[];
