@@ -5,15 +5,14 @@
  * is that path's; the others go on.
  */
 
-import { type Digest, sha256 } from "../../core/digest.ts";
+import type { Digest } from "../../core/digest.ts";
 import type { NodeId } from "../../core/identifier.ts";
-import type { Content, FileContent } from "../../core/node.ts";
+import type { FileContent } from "../../core/node.ts";
 import { joinPath, parentPath } from "../../core/path.ts";
 import { STATE_DIRECTORY } from "../../core/state-directory.ts";
 import { nodeOf, type Transition } from "../../core/transition.ts";
 import { pathOf } from "../../core/tree.ts";
 import { FileSystemError, type Stat } from "../../ports/filesystem.ts";
-import type { JournalEntry } from "../../ports/state-store.ts";
 import { codeOfTrouble } from "../folder/disk-trouble.ts";
 import type { ClientPorts } from "../folder/ports.ts";
 import { ProgressReport } from "../folder/progress-report.ts";
@@ -26,7 +25,7 @@ import {
   stageContents,
 } from "../stage/stage.ts";
 import { ApplyBatch, type ApplyFailure } from "./batch.ts";
-import { noteName } from "./former-names.ts";
+import { Journal } from "./journal.ts";
 import { applyMove } from "./move.ts";
 import { prepareStateDirectories, recoverJournal } from "./recover.ts";
 import { applyCreate, applyDelete, applyMetadata, applyReplace, reportOccupied } from "./step.ts";
@@ -323,66 +322,6 @@ class Application {
 }
 
 /**
- * Writes the notes that recovery needs, many in one transaction, before the first of these steps is
- * taken. What is noted and then not done, recovery finds undone.
- */
-class Journal {
-  readonly #ports: TransitionPorts;
-  readonly #batch: ApplyBatch;
-  readonly #staged: ReadonlyMap<NodeId, StagedFile>;
-  readonly #written = new Map<number, string>();
-  /** Every step before this one has its entry, or needs none. */
-  #looked = 0;
-
-  constructor(ports: TransitionPorts, batch: ApplyBatch, staged: ReadonlyMap<NodeId, StagedFile>) {
-    this.#ports = ports;
-    this.#batch = batch;
-    this.#staged = staged;
-  }
-
-  /** @returns the id of the entry of that step; undefined where none is needed. */
-  write(steps: readonly Transition[], index: number): string | undefined {
-    if (index < this.#looked) return this.#written.get(index);
-    const entries: Omit<JournalEntry, "order">[] = [];
-    // Up to the next step that changes paths: entries hold paths as they are at their steps.
-    for (this.#looked = index; this.#looked < steps.length; this.#looked += 1) {
-      const step = steps[this.#looked];
-      if (step === undefined || step.kind === "create" || step.kind === "move") break;
-      const entry = this.#entryOf(step);
-      if (entry === undefined) continue;
-      entries.push(entry);
-      this.#written.set(this.#looked, entry.id);
-    }
-    if (entries.length === 0) return undefined;
-    for (const { id, path } of entries) noteName(this.#ports.fs, id, path);
-    this.#ports.store.transaction(() => {
-      for (const entry of entries) this.#ports.store.addJournal(entry);
-    });
-    return this.#written.get(index);
-  }
-
-  #entryOf(step: Transition): Omit<JournalEntry, "order"> | undefined {
-    const path = this.#batch.path(nodeOf(step));
-    if (path === undefined) return undefined;
-    if (step.kind === "delete" && step.expected.content.kind !== "directory") {
-      const id = this.#ports.random.id<string>();
-      return { id, kind: "delete", node: step.id, path, ...oldDigestOf(step.expected.content) };
-    }
-    if (step.kind !== "replace") return undefined;
-    const id = this.#staged.get(step.id)?.id;
-    if (step.content.kind === "file" && id === undefined) return undefined;
-    return {
-      id: id ?? this.#ports.random.id<string>(),
-      kind: step.conflict === undefined ? "replace" : "conflict",
-      node: step.id,
-      path,
-      ...oldDigestOf(step.expected.content),
-      newDigest: digestOfContent(step.content) ?? sha256(""),
-    };
-  }
-}
-
-/**
  * Metadata that is set through one hard link shows through all of them: such a file is replaced by
  * a copy of its own.
  */
@@ -398,22 +337,6 @@ function replacingShared({ fs, store }: TransitionPorts, step: Transition): Tran
   }
   const { id, content, expected } = step;
   return { kind: "replace", id, content, expected };
-}
-
-function oldDigestOf(content: Content): { oldDigest?: Digest } {
-  const oldDigest = digestOfContent(content);
-  return oldDigest === undefined ? {} : { oldDigest };
-}
-
-function digestOfContent(content: Content): Digest | undefined {
-  switch (content.kind) {
-    case "file":
-      return content.sha256;
-    case "symlink":
-      return sha256(content.target);
-    case "directory":
-      return undefined;
-  }
 }
 
 /** Only a person helps: to look at it again and again would not. */
