@@ -1,9 +1,9 @@
 /**
- * A server's data directory: made, locked against a second server, opened, closed.
- * Rules: L1, O7, I44. Holds `format`, `lock`, `metadata.db`, `objects.db` and `objects/`.
+ * A server's data directory: creates it, locks it against a second server, opens and closes it.
+ * Rules: L1, O7, I44. It holds `format`, `lock`, `metadata.db`, `objects.db` and `objects/`.
  *
- * `lock` is an SQLite file held in an exclusive transaction: the kernel lets go of it with the
- * process, however that ends.
+ * `lock` is an SQLite file in an exclusive transaction. The kernel releases it when the process
+ * ends, however it ends.
  */
 import {
   closeSync,
@@ -25,7 +25,7 @@ import { openSqliteMetadataStore } from "./metadata/store.ts";
 import { openDiskObjectStore } from "./objects/store.ts";
 import { systemRandom } from "./runtime/random.ts";
 
-/** What this version reads and writes. */
+/** The format that this version reads and writes. */
 const FORMAT = 1;
 const FORMAT_LINE = /^synced data ([1-9][0-9]{0,5})\n$/;
 
@@ -33,12 +33,12 @@ export interface DataDirectory {
   readonly metadata: MetadataStore;
   readonly objects: ObjectStore;
   readonly serverId: ServerId;
-  /** Waits for writes under way, closes the stores and lets go of the lock. */
+  /** Waits for writes under way, closes the stores and releases the lock. */
   close(): Promise<void>;
 }
 
 /**
- * Opens or creates a data directory; only its owner may enter it.
+ * Opens or creates a data directory. Only its owner may enter it.
  *
  * @throws {SyncedError} `data_in_use`, `data_not_writable`, `data_newer` (nothing was written),
  * `damage_found`
@@ -58,7 +58,7 @@ export function openDataDirectory(path: string): DataDirectory {
     const opened = openSqliteMetadataStore({ path: join(path, "metadata.db"), newServerId });
     metadata = opened;
     const objects = openDiskObjectStore({ directory: path });
-    // The names of the files that were just made, before anything is promised to be in them.
+    // Makes the new files' names durable before anybody is told that data is in them.
     syncDirectory(path);
     const close = async () => {
       await objects.close();
@@ -67,25 +67,25 @@ export function openDataDirectory(path: string): DataDirectory {
     };
     return { metadata: opened, objects, serverId: opened.serverId, close };
   } catch (error) {
-    // SQLite is closed when this returns, so nothing is left to wait for.
+    // SQLite is closed when this returns, so there is nothing to await.
     void metadata?.close();
     unlock();
     throw error;
   }
 }
 
-/** True where a server has its data. */
+/** True if a server has its data there. */
 export function isDataDirectory(path: string): boolean {
   try {
     return FORMAT_LINE.test(readFileSync(join(path, "format"), "utf8"));
   } catch (error) {
     if (codeOf(error) === undefined) throw error;
-    // Not there, or nothing that can be read.
+    // It is not there, or cannot be read.
     return false;
   }
 }
 
-/** @returns true where the directory has no format yet, and so is new */
+/** @returns true if the directory has no format yet, because it is new */
 function checkFormat(path: string): boolean {
   let text: string;
   try {
@@ -106,7 +106,7 @@ function checkFormat(path: string): boolean {
   return false;
 }
 
-/** Written under the lock and before any database: what follows it is of this format. */
+/** Written under the lock and before any database, so that every later file is of this format. */
 function writeFormat(path: string): void {
   const temporary = join(path, "format.new");
   try {

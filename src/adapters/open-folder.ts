@@ -1,8 +1,9 @@
 /**
- * Opens the folder that a person named: makes what is missing, refuses what cannot work. Rules: S1,
- * S3, D1, G1.
+ * Opens the folder that a person named. Makes the missing parts, and refuses a folder that cannot
+ * work.
+ * Rules: S1, S3, D1, G1.
  *
- * The path is resolved once, so the root itself may be a symlink; from then on nothing below is
+ * The path is resolved once, so the root itself may be a symlink. After that no symlink is
  * followed.
  */
 
@@ -23,21 +24,24 @@ import { createDiskFileSystem, type DiskFileSystem } from "./disk/filesystem.ts"
 import { reasonOf } from "./disk/system-error.ts";
 
 export interface OpenFolderOptions {
-  /** Makes and probes nothing; the file system then refuses every change. @default false */
+  /** Makes and probes nothing. The file system then refuses every change. @default false */
   readonly readOnly?: boolean;
 }
 
 export interface OpenedFolder {
-  /** To be closed. */
+  /** The caller closes it. */
   readonly fs: DiskFileSystem;
   /** Absolute, free of symlinks. */
   readonly path: string;
   readonly rootIdentity: string;
-  /** The folder was not there and has been made. */
+  /** True if the folder did not exist and was made. */
   readonly created: boolean;
 }
 
-/** Parents first. Nobody else may read what is staged: it has no permissions of its own yet. */
+/**
+ * Parents first. Nobody else may enter them, because staged files do not have their permissions
+ * yet.
+ */
 const STATE_DIRECTORIES = [
   STATE_DIRECTORY,
   STAGING_DIRECTORY,
@@ -46,7 +50,7 @@ const STATE_DIRECTORIES = [
 ] as const;
 const STATE_DIRECTORY_MODE = 0o700;
 
-/** What to do where the folder may not be written. */
+/** The next step for a person if the folder may not be written. */
 const NEXT_STEPS: ReadonlyMap<string, string> = new Map([
   ["EROFS", "mount it writable (the system's log may say why it is not), then start this again"],
   ["EACCES", "give this user the right to read and write it, then start this again"],
@@ -99,7 +103,7 @@ function openRoot(
   throw unusable(path, "it changed while it was opened");
 }
 
-/** The path itself, where it is a directory, else what of it exists; without symlinks. */
+/** The path itself if it is a directory, else its nearest existing parent; without symlinks. */
 function nearestDirectory(path: string): string {
   try {
     return dirname(fs.realpathSync(path));
@@ -110,7 +114,7 @@ function nearestDirectory(path: string): string {
   }
 }
 
-/** Two engines on one file would each take the other's work for a person's edits. */
+/** Two clients on one file would each take the other's work for a person's edits. */
 function refuseNested(path: string, start: string): void {
   for (let directory = start; ; directory = dirname(directory)) {
     if (fs.existsSync(join(directory, MARKER_FILE))) {
@@ -121,7 +125,7 @@ function refuseNested(path: string, start: string): void {
   }
 }
 
-/** What a server stores of a folder that is its own data would grow by itself for ever. */
+/** A server that stored its own data directory as a folder would make it grow for ever. */
 function refuseServerData(path: string, root: string): void {
   if (!isDataDirectory(root)) return;
   const message = `Cannot sync "${path}": it is the data directory of a synced server; choose another`;
@@ -139,8 +143,7 @@ function makeStateDirectories(path: string, root: string): void {
       if (errorCode(error) !== "EEXIST") throw error;
     }
     const stat = fs.lstatSync(place);
-    // A symlink there could have been synced here by another device, and would lead our writes
-    // elsewhere.
+    // Another device could have synced a symlink to here, and it would lead our writes elsewhere.
     if (!stat.isDirectory()) throw unusable(path, `its "${name}" is not a directory`);
     if (stat.dev !== device) throw unusable(path, `its "${name}" is on another file system`);
   }

@@ -1,16 +1,16 @@
 /**
- * DiskCalls: what a disk file system needs of a kernel, relative to open directories. Rules: D1,
- * I22.
+ * DiskCalls: the kernel calls that a disk file system needs, relative to open directories. Rules:
+ * D1, I22.
  *
- * Two implementations: `native-calls.ts` (Linux through FFI) and `node-calls.ts` (everything else).
- * Names are single components that the caller has checked. Failures are thrown as
- * `{ code: "ENOENT" }` and the like, whether from `node:fs` or as a `CallError`.
+ * There are two implementations: `native-calls.ts` (Linux through FFI) and `node-calls.ts`
+ * (everything else). Names are single components that the caller has checked. A failed call throws
+ * `{ code: "ENOENT" }` and the like, either an error of `node:fs` or a `CallError`.
  */
 import { constants } from "node:os";
 import type { Listing, Stat } from "../../ports/filesystem.ts";
 import { FileSystemError, type FileSystemErrorCode } from "../../ports/filesystem.ts";
 
-/** An open directory, or a path that stands for one. Belongs to the calls that made it. */
+/** An open directory, or a path that stands for one. Only the calls that made it can use it. */
 export type Directory = number | string;
 
 export type RenameMode = "replace" | "no_replace" | "exchange";
@@ -21,17 +21,20 @@ export interface OpenFile {
   permissions(): number;
   setPermissions(mode: number): void;
   setModified(mtimeNs: bigint): void;
-  /** @returns bytes read, 0 at the end. */
+  /** @returns the number of bytes read, 0 at the end. */
   read(buffer: Uint8Array, position: number): number;
-  /** @returns bytes written at the end of what was written before, at least 1. */
+  /**
+   * Writes behind the bytes that were written before. @returns the number of bytes written, at
+   * least 1.
+   */
   write(bytes: Uint8Array): number;
   sync(): Promise<void>;
   close(): void;
 }
 
-/** Who may do what with a directory. */
+/** A directory's owner and permissions. */
 export interface Access {
-  /** The permission bits, set-id and sticky ones too. */
+  /** The permission bits, including set-id and sticky ones. */
   readonly mode: number;
   readonly uid: number;
   readonly gid: number;
@@ -39,33 +42,33 @@ export interface Access {
 
 export interface DiskCalls {
   /**
-   * `rename` may be asked for more than "replace"; whether the file system has it is another
-   * matter.
+   * True if `rename` accepts other modes than "replace". The file system may still not support
+   * them.
    */
   readonly hasRenameModes: boolean;
-  /** The finest difference that `setModified` can make. */
+  /** The smallest step of `setModified`, in nanoseconds. */
   readonly mtimeGranularityNs: number;
-  /** The root as it is at its path now, which may be another one than the open one. */
+  /** The root that is at its path now, which may be another one than the open one. */
   statRoot(): Stat;
   /**
-   * Walks from the root without following a symlink, to reach an entry or to list. To be closed.
+   * Walks from the root and follows no symlink, to reach an entry or to list. The caller closes it.
    */
   openDirectory(path: string, purpose: "pass" | "list"): Directory;
   closeDirectory(directory: Directory): void;
   /** The directory must have been opened to list. */
   syncDirectory(directory: Directory): Promise<void>;
   stat(directory: Directory, name: string): Stat;
-  /** The directory must have been opened to list. Entries that vanish meanwhile are left out. */
+  /** The directory must have been opened to list. An entry that vanishes meanwhile is left out. */
   list(directory: Directory): Listing;
   readLink(directory: Directory, name: string): Uint8Array;
   /**
-   * `create` fails where the name exists. Neither follows a symlink nor waits for a FIFO's writer.
+   * `create` fails if the name exists. Neither mode follows a symlink or waits for a FIFO's writer.
    */
   openFile(directory: Directory, name: string, mode: "read" | "create"): OpenFile;
   makeDirectory(directory: Directory, name: string): void;
   /** The directory must have been opened to list. */
   accessOf(directory: Directory): Access;
-  /** The directory must have been opened to list. Another owner is set where this user may. */
+  /** The directory must have been opened to list. Sets another owner only if this user may. */
   setAccess(directory: Directory, access: Access): void;
   makeSymlink(directory: Directory, name: string, target: string): void;
   rename(from: Directory, source: string, to: Directory, target: string, mode: RenameMode): void;
@@ -76,13 +79,13 @@ export interface DiskCalls {
 }
 
 const NAMES = new Map(Object.entries(constants.errno).map(([name, number]) => [number, name]));
-/** Names that share a number with another name; the more usual one wins. */
+/** Some error names share a number; of those the more usual one wins. */
 const USUAL_NAMES: Readonly<Record<string, string>> = {
   EWOULDBLOCK: "EAGAIN",
   ENOTSUP: "EOPNOTSUPP",
 };
 
-/** A failed native call, shaped like a `node:fs` error. */
+/** A failed native call, in the form of a `node:fs` error. */
 export class CallError extends Error {
   override readonly name = "CallError";
   readonly code: string;
@@ -96,7 +99,7 @@ export class CallError extends Error {
   }
 }
 
-/** @returns the error number's name, or "" for what is not a failed call. */
+/** @returns the error number's name, or "" if the error is no failed call. */
 export function errorCode(error: unknown): string {
   if (typeof error !== "object" || error === null || !("code" in error)) return "";
   return typeof error.code === "string" ? error.code : "";
@@ -120,7 +123,9 @@ const CODES: Readonly<Record<string, FileSystemErrorCode>> = {
   EXDEV: "other_device",
 };
 
-/** @returns the port's error for a failed call; anything else is a bug and comes back as it is. */
+/**
+ * @returns the port's error for a failed call. Any other error is a bug and is returned unchanged.
+ */
 export function fileSystemError(action: string, path: string, error: unknown): unknown {
   const code = errorCode(error);
   if (error instanceof FileSystemError || code === "") return error;
@@ -129,13 +134,14 @@ export function fileSystemError(action: string, path: string, error: unknown): u
 }
 
 /**
- * What both implementations know of an entry, to be made a Stat. Times are seconds and nanoseconds.
+ * The facts that both implementations have of an entry, to make a Stat of. Times are in seconds and
+ * nanoseconds.
  */
 export interface RawStat {
   readonly mode: number;
   readonly inode: number | bigint;
   readonly device: number | string;
-  /** 0 where the file system keeps none. */
+  /** 0 if the file system keeps none. */
   readonly birthSeconds: number;
   readonly birthNs: number;
   readonly size: number;
@@ -158,8 +164,8 @@ export function toStat(raw: RawStat): Stat {
   const mtimeNs = nanoseconds(raw.mtimeSeconds, raw.mtimeNs);
   return {
     kind: kindOf(kindBits),
-    // The device number is left out where the birth time tells files apart: it may change at a
-    // reboot.
+    // If the birth time tells files apart, the device number is left out, because it may change at
+    // a reboot.
     identity:
       raw.birthSeconds === 0
         ? `${raw.inode}@${raw.device}`
@@ -188,7 +194,7 @@ function kindOf(kindBits: number): Stat["kind"] {
   return "other";
 }
 
-/** Seconds and nanoseconds as one decimal number; strings, since the sum is beyond 2^53. */
+/** Seconds and nanoseconds as one decimal number; a string, because the sum is beyond 2^53. */
 function nanoseconds(seconds: number | bigint, ns: number): string {
   if (seconds > 0) return `${seconds}${String(ns).padStart(9, "0")}`;
   if (seconds === 0) return String(ns);

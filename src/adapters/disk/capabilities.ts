@@ -1,5 +1,5 @@
 /**
- * What a file system can do, found out by doing it in `.synced/staging`. Rules: D2, D6, N7.
+ * Finds out the abilities of a file system by trying them in `.synced/staging`. Rules: D2, D6, N7.
  */
 
 import { randomBytes } from "node:crypto";
@@ -7,12 +7,12 @@ import { STAGING_DIRECTORY } from "../../core/state-directory.ts";
 import type { Capabilities } from "../../ports/filesystem.ts";
 import { type Directory, type DiskCalls, errorCode } from "./calls.ts";
 
-/** A time with a different digit at every place that a file system may drop. */
+/** This time has another digit at every place that a file system may drop. */
 const PROBE_MTIME_NS = 1_700_000_001_123_456_789n;
-/** ext4, XFS, Btrfs, APFS; NTFS; some network file systems; old ones; FAT. */
+/** Of ext4, XFS, Btrfs and APFS; NTFS; some network file systems; old file systems; FAT. */
 const GRANULARITIES_NS = [1, 100, 1_000, 1_000_000, 1_000_000_000, 2_000_000_000] as const;
 
-/** @returns what is usual where `.synced/staging` is not there or may not be written to. */
+/** @returns the usual abilities if `.synced/staging` is absent or may not be written to. */
 export function probeCapabilities(calls: DiskCalls, readOnly: boolean): Capabilities {
   const usual = {
     exchange: calls.hasRenameModes,
@@ -28,8 +28,8 @@ export function probeCapabilities(calls: DiskCalls, readOnly: boolean): Capabili
     if (errorCode(error) === "ENOENT") return usual;
     throw error;
   }
-  // Like all that is staged, ids for names: another process may be probing, and a crash may leave
-  // them.
+  // The names are ids, as for all staged files, because another process may be probing and a crash
+  // may leave them behind.
   const id = () => randomBytes(16).toString("hex");
   const probes: Probes = [id(), id(), `a${id()}\u00e9`];
   try {
@@ -40,7 +40,7 @@ export function probeCapabilities(calls: DiskCalls, readOnly: boolean): Capabili
   }
 }
 
-/** The last one has other spellings. */
+/** The last name has other spellings. */
 type Probes = readonly [string, string, string];
 
 function probe(calls: DiskCalls, staging: Directory, [a, b, spelled]: Probes): Capabilities {

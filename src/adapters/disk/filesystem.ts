@@ -1,9 +1,9 @@
 /**
  * FileSystem on a disk. Rules: D1, D2, D4, D5, A3, A6.
  *
- * What is here is common to all platforms: paths to directories and names, failures to the port's
- * results and errors, and the ways around what a file system does not have. System calls are in
- * `DiskCalls`.
+ * This part is common to all platforms. It turns paths into directories and names, turns failures
+ * into the port's results and errors, and works around missing abilities of a file system. System
+ * calls are in `DiskCalls`.
  */
 
 import { constants } from "node:os";
@@ -38,22 +38,22 @@ import { openSyncsMax } from "./open-files.ts";
 import { illegalName, isBelow, isLegalPath, isLegalText } from "./path.ts";
 
 export interface DiskFileSystemOptions {
-  /** Every call that would change the disk is `denied`. @default false */
+  /** Makes every call that would change the disk fail with `denied`. @default false */
   readonly readOnly?: boolean;
-  /** @default the best that this platform and runtime have */
+  /** @default the best calls that this platform and runtime have */
   readonly calls?: DiskCalls;
 }
 
 export interface DiskFileSystem extends FileSystem {
-  /** Lets go of the root. The file system cannot be used afterwards. */
+  /** Releases the root. The file system cannot be used afterwards. */
   close(): void;
 }
 
-/** What waits for the disk at the same time; it answers many together. */
+/** How many syncs wait for the disk at the same time. The disk completes many together. */
 const SYNCS_MAX = 64;
 /**
  * @param rootPath absolute, free of symlinks, an existing directory
- * @throws {FileSystemError} when the root cannot be opened
+ * @throws {FileSystemError} if the root cannot be opened
  */
 export function createDiskFileSystem(
   rootPath: string,
@@ -90,7 +90,9 @@ class AnchoredFileSystem implements DiskFileSystem {
     this.capabilities = capabilities;
   }
 
-  /** Of the root itself: what is at its path now, so that a replaced root is seen (G1). */
+  /**
+   * The stat of "" is of the root that is at its path now, so that a replaced root is noticed (G1).
+   */
   stat(path: string): Stat | undefined {
     return this.#attempt("look at", path, ["ENOENT"], () =>
       path === ""
@@ -105,7 +107,7 @@ class AnchoredFileSystem implements DiskFileSystem {
       try {
         directory = this.#open(path, "list");
       } catch (error) {
-        // An entry of another kind is an answer; a component of another kind is thrown by `stat`.
+        // An entry of another kind gives an answer. For a component of another kind, `stat` throws.
         const isOther = ["ENOTDIR", "ELOOP"].includes(errorCode(error));
         if (isOther && this.stat(path)?.kind !== "directory") return undefined;
         throw error;
@@ -135,7 +137,7 @@ class AnchoredFileSystem implements DiskFileSystem {
   #openRegular(path: string): OpenFile | undefined {
     return this.#attempt("open", path, ["ENOENT"], () =>
       this.#inParent(path, (parent, name) => {
-        // Before it is opened, since opening a device can do something; after, since it may have
+        // Checked before, because opening a device can have an effect, and after, as it may have
         // changed.
         if (this.#calls.stat(parent, name).kind !== "file") return undefined;
         const file = this.#openFollowingNothing(parent, name);
@@ -150,7 +152,7 @@ class AnchoredFileSystem implements DiskFileSystem {
     try {
       return this.#calls.openFile(parent, name, "read");
     } catch (error) {
-      // It has become a symlink, or a socket, since it was looked at.
+      // It has become a symlink or a socket since it was checked.
       if (["ELOOP", "ENXIO"].includes(errorCode(error))) return undefined;
       throw error;
     }
@@ -260,7 +262,7 @@ class AnchoredFileSystem implements DiskFileSystem {
     this.#mayWrite(a);
     if (!this.capabilities.exchange) return "unsupported";
     return this.#must("exchange", a, () => {
-      // The kernel's answer to this is the same as to a lack of support.
+      // Thrown here, because the kernel's answer would look like that to a lack of support.
       if (isBelow(a, b) || isBelow(b, a)) throw new CallError("rename", -constants.errno.EINVAL);
       try {
         this.#inParents(a, b, (parentA, nameA, parentB, nameB) =>
@@ -301,8 +303,8 @@ class AnchoredFileSystem implements DiskFileSystem {
   }
 
   /**
-   * RACE: bytes written between the check and the change of time get our time. Their ctime is
-   * younger than the racy window then, so the next scan hashes them (A2).
+   * RACE: bytes may be written between the check and the change of time, and then get our time.
+   * Their ctime is then inside the racy window, so the next scan hashes them (A2).
    */
   setMetadata(
     path: string,
@@ -362,9 +364,7 @@ class AnchoredFileSystem implements DiskFileSystem {
     }
   }
 
-  /**
-   * Whoever may read may execute, as far as the umask goes; the other bits stay the user's choice.
-   */
+  /** Whoever may read may execute, as far as the umask allows. The user chose the other bits. */
   #withExecutable(permissions: number, executable: boolean): number {
     if (!executable) return permissions & ~0o111;
     return permissions | 0o100 | (((permissions & 0o444) >> 2) & ~this.#umask);
@@ -402,7 +402,7 @@ class AnchoredFileSystem implements DiskFileSystem {
     try {
       await file.sync();
     } catch (error) {
-      // EPERM is Windows' answer where a file is open to be read only.
+      // Windows answers EPERM for a file that is open only to read.
       if (!["EINVAL", "EPERM", "EROFS"].includes(errorCode(error))) {
         throw fileSystemError("sync", path, error);
       }
@@ -419,7 +419,7 @@ class AnchoredFileSystem implements DiskFileSystem {
     try {
       await this.#calls.syncDirectory(directory);
     } catch (error) {
-      // Some network and FUSE file systems have nothing to sync in a directory.
+      // On some network and FUSE file systems a directory has nothing to sync.
       if (errorCode(error) !== "EINVAL") throw fileSystemError("sync", path, error);
     } finally {
       this.#calls.closeDirectory(directory);
@@ -477,7 +477,7 @@ class AnchoredFileSystem implements DiskFileSystem {
     }
   }
 
-  /** @returns undefined when it fails with one of these error names. */
+  /** @returns undefined if it fails with one of these error names. */
   #attempt<Result>(
     action: string,
     path: string,
@@ -493,7 +493,7 @@ class AnchoredFileSystem implements DiskFileSystem {
   }
 }
 
-/** EINVAL is what a file system without the flag answers. */
+/** A file system without the flag answers EINVAL. */
 function isUnsupported(error: unknown): boolean {
   return ["EINVAL", "ENOSYS", "EOPNOTSUPP"].includes(errorCode(error));
 }

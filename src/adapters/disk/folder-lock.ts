@@ -1,12 +1,12 @@
 /**
- * One process per folder: a lock on `.synced/lock` that the kernel lets go of when the process
- * ends, however it ends. Rules: S3, I21.
+ * Lets only one process work on a folder, through a lock on `.synced/lock`. The kernel releases it
+ * when the process ends, however it ends. Rules: S3, I21.
  *
- * On Linux it is an open file description lock. Unlike a POSIX lock it is not lost when the same
- * process closes another descriptor of the file, and unlike flock it can be asked about without
- * being taken, so that `status` never makes a starting client believe that the folder is in use.
- * Elsewhere SQLite holds the file in exclusive mode; asking takes the lock for a moment there. The
- * two exclude each other, since both lock bytes of one file in the kernel.
+ * On Linux it is an open file description lock. Unlike a POSIX lock, it is not lost when the
+ * process closes another descriptor of the file. Unlike flock, it can be queried without being
+ * taken, so `status` never makes a starting client believe that the folder is in use. Elsewhere
+ * SQLite holds the file in exclusive mode, and a query takes the lock for a moment. The two locks
+ * exclude each other, because in the kernel both lock bytes of one file.
  */
 
 import { chmodSync, constants, existsSync } from "node:fs";
@@ -37,10 +37,10 @@ const EINTR = -4;
 const ENOENT = -2;
 
 /**
- * Takes the lock, or says that it is taken. Also excludes a second holder in this process.
+ * Takes the lock. It also excludes a second holder in this process.
  *
- * @param rootPath the folder; its `.synced` must be there
- * @throws {SyncedError} `folder_in_use`, `folder_unusable`
+ * @param rootPath the folder; its `.synced` must exist
+ * @throws {SyncedError} `folder_in_use` if somebody holds the lock, `folder_unusable`
  */
 export function acquireFolderLock(rootPath: string): FolderLock {
   const native = nativeCalls();
@@ -48,8 +48,8 @@ export function acquireFolderLock(rootPath: string): FolderLock {
 }
 
 /**
- * @param rootPath the folder; need not be there
- * @throws {SyncedError} `folder_unusable` when the lock file cannot be opened
+ * @param rootPath the folder; it need not exist
+ * @throws {SyncedError} `folder_unusable` if the lock file cannot be opened
  */
 export function isFolderLocked(rootPath: string): boolean {
   const native = nativeCalls();
@@ -80,7 +80,7 @@ function isNativeLocked(native: NativeCalls, rootPath: string): boolean {
   return type !== F_UNLCK;
 }
 
-/** @returns a descriptor; ENOENT only where the file may be absent */
+/** @returns a descriptor, or ENOENT, but that only if the file may be absent */
 function openLockFile(
   native: NativeCalls,
   rootPath: string,
@@ -96,7 +96,7 @@ function openLockFile(
   }
 }
 
-/** Sets, or asks about, an exclusive lock on the whole file. */
+/** Sets or queries an exclusive lock on the whole file. */
 function lockCall(native: NativeCalls, fd: number, command: number) {
   const bytes = new Uint8Array(new ArrayBuffer(FLOCK_BYTES));
   const view = new DataView(bytes.buffer);
@@ -120,8 +120,7 @@ function isSqliteLocked(rootPath: string): boolean {
 }
 
 /**
- * An empty file is an empty database, and an exclusive transaction that writes nothing leaves it
- * so.
+ * An empty file is an empty database. An exclusive transaction that writes nothing leaves it empty.
  */
 function lockWithSqlite(rootPath: string): DatabaseSync | "in_use" {
   const path = lockPath(rootPath);

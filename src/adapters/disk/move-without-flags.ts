@@ -1,5 +1,5 @@
 /**
- * A move that replaces nothing, where the kernel or file system has no renameat2(RENAME_NOREPLACE).
+ * A move that replaces nothing, for kernels and file systems without renameat2(RENAME_NOREPLACE).
  * Rules: D5, D6.
  */
 
@@ -17,14 +17,14 @@ export interface Move {
 }
 
 /**
- * A link never replaces anything, and the file is ours to unlink where it comes from `.synced`.
- * Into `.synced` nothing else is made under that name, so looking first is enough.
+ * A link never replaces anything, so it is tried for a source in `.synced`, which is ours to
+ * unlink. For a target in `.synced` a look is enough, because nobody else makes that name.
  *
- * RACE: within the user's tree, an entry made at the target between the look and the rename is
- * replaced if it is of the same kind. It takes a new file of exactly that name within some
+ * RACE: in the user's tree, an entry that is made at the target between the look and the rename is
+ * replaced if it is of the same kind. That takes a new file of exactly that name within some
  * microseconds, on NFS or FAT.
  *
- * @throws a failed call, EEXIST and ENOENT among them
+ * @throws the failed call's error, also EEXIST and ENOENT
  */
 export function moveWithoutFlags(calls: DiskCalls, move: Move): void {
   const { a, source, b, target } = move;
@@ -37,7 +37,7 @@ export function moveWithoutFlags(calls: DiskCalls, move: Move): void {
   calls.rename(a, source, b, target, "replace");
 }
 
-/** @returns false where this entry or file system has no hard links. */
+/** @returns false if this entry or file system has no hard links. */
 function link(calls: DiskCalls, { a, source, b, target }: Move): boolean {
   if (calls.stat(a, source).kind !== "file") return false;
   try {

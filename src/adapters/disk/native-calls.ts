@@ -1,10 +1,10 @@
 /**
  * DiskCalls through Linux system calls. Rules: D1, D2, I22, A6.
  *
- * Measured with 100,000 files in 1,000 directories, Bun: list and stat of all in 0.16 s, against
- * 0.3 s for `readdir` and `lstat` of `node:fs`. Paths are walked by the kernel in one call, openat2
- * with RESOLVE_BENEATH and RESOLVE_NO_SYMLINKS; kernels and sandboxes without it get one openat a
- * component.
+ * Measured on Bun with 100,000 files in 1,000 directories: list and stat of all take 0.16 s,
+ * against 0.3 s for `readdir` and `lstat` of `node:fs`. The kernel walks a path in one call,
+ * openat2 with RESOLVE_BENEATH and RESOLVE_NO_SYMLINKS. Kernels and sandboxes without it get one
+ * openat for each component.
  */
 import { constants } from "node:fs";
 import type { Listing, Stat } from "../../ports/filesystem.ts";
@@ -22,7 +22,7 @@ import { STATX_MASK, StatxReader } from "./statx-reader.ts";
 const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } =
   constants;
 const O_CLOEXEC = 0o2000000;
-/** A descriptor to walk through: wants no read permission. */
+/** A descriptor only for walking through; it needs no read permission. */
 const O_PATH = 0o10000000;
 const PASS_FLAGS = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 const LIST_FLAGS = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
@@ -36,7 +36,7 @@ const RESOLVE_NO_MAGICLINKS = 0x02;
 const RESOLVE_NO_SYMLINKS = 0x04;
 const RESOLVE_BENEATH = 0x08;
 const OPEN_HOW_BYTES = 24;
-/** "Leave the access time alone", in utimensat's nanosecond field. */
+/** Leaves the access time alone, as utimensat's nanosecond field. */
 const UTIME_OMIT = 0x3ffffffen;
 const RENAME_FLAGS: Readonly<Record<RenameMode, number>> = {
   replace: 0,
@@ -50,7 +50,7 @@ const EPERM = -1;
 const EAGAIN = -11;
 const ENOSYS = -38;
 const ENAMETOOLONG = -36;
-/** PATH_MAX with its NUL; longer paths are walked by component. */
+/** PATH_MAX with its NUL. Longer paths are walked component by component. */
 const PATH_BYTES = 4096;
 const SCRATCH_BYTES = 3 * PATH_BYTES;
 const LIST_BUFFER_BYTES = 64 * 1024;
@@ -59,14 +59,14 @@ const LINK_BUFFER_BYTES = 4096;
 
 /**
  * @param rootPath absolute and free of symlinks
- * @throws CallError when the root cannot be opened
+ * @throws CallError if the root cannot be opened
  */
 export function createNativeDiskCalls(native: NativeCalls, rootPath: string): DiskCalls {
   return new NativeDiskCalls(native, rootPath);
 }
 
 const encoder = new TextEncoder();
-/** `ignoreBOM`: a name may begin with U+FEFF, which a decoder would otherwise drop. */
+/** `ignoreBOM`, because a name may begin with U+FEFF, which a decoder would otherwise drop. */
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** Scratch memory with a fixed address. Calls are synchronous, so a few of them are enough. */
@@ -74,7 +74,7 @@ class Scratch {
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly view: DataView;
   readonly address: number;
-  /** Bytes of the last string, without its NUL. */
+  /** The last string's length in bytes, without its NUL. */
   length = 0;
 
   constructor(native: NativeCalls, size: number) {
@@ -133,7 +133,7 @@ class NativeDiskCalls implements DiskCalls {
   openDirectory(path: string, purpose: "pass" | "list"): number {
     if (path === "" && purpose === "pass") return this.#root;
     const flags = purpose === "pass" ? PASS_FLAGS : LIST_FLAGS;
-    // Opened anew, since a descriptor's place in the listing is shared by all who list it.
+    // Opened anew, because all who list a descriptor share its place in the listing.
     if (path === "") return this.#openDirectoryAt(this.#root, ".", flags);
     const address = this.#name.put(path);
     if (this.#hasOpenat2 && this.#name.length < PATH_BYTES) {
@@ -141,8 +141,8 @@ class NativeDiskCalls implements DiskCalls {
       const how = this.#how.address;
       const fd = this.#native.call("openat2", this.#root, address, how, OPEN_HOW_BYTES);
       if (fd >= 0) return fd;
-      // EAGAIN: a rename ran meanwhile. EPERM: old container sandboxes refuse unknown calls like
-      // that.
+      // EAGAIN: a rename ran meanwhile. EPERM: old container sandboxes refuse unknown calls with
+      // it.
       if (fd === ENOSYS || fd === EPERM) this.#hasOpenat2 = false;
       else if (fd !== EAGAIN && fd !== EINTR) throw new CallError("openat2", fd);
     }
@@ -203,7 +203,7 @@ class NativeDiskCalls implements DiskCalls {
       const filled = this.#native.call("getdents64", fd, address, LIST_BUFFER_BYTES);
       if (filled === EINTR) continue;
       if (this.#check("getdents64", filled) === 0) return { entries, illegible };
-      // struct linux_dirent64: inode 8, offset 8, length 2, type 1, the name up to a NUL.
+      // struct linux_dirent64: inode 8, offset 8, length 2, type 1, then the name up to a NUL.
       for (let start = 0; start < filled; start += view.getUint16(start + 16, true)) {
         const nameStart = start + 19;
         const nameEnd = bytes.indexOf(0, nameStart);
@@ -349,7 +349,7 @@ class NativeDiskCalls implements DiskCalls {
     this.#native.call("close", this.#root);
   }
 
-  /** A signal may interrupt a call before it did anything. */
+  /** Repeats a call that a signal interrupted before it did anything. */
   #retried(attempt: () => number): number {
     for (;;) {
       const result = attempt();

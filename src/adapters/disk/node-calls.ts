@@ -1,13 +1,13 @@
 /**
- * DiskCalls through `node:fs`, for where no system call can be made directly. Rules: D1, D6.
+ * DiskCalls through `node:fs`, if no system call can be made directly. Rules: D1, D6.
  *
  * On Linux it is still anchored: an open directory is named `/proc/self/fd/N`, and each component
- * is opened with O_NOFOLLOW. Elsewhere, and under Deno without --allow-all, paths are plain and
- * checked by component. RACE: there, a symlink put in the place of a checked directory before the
- * next call is followed. macOS and Windows are untested.
+ * is opened with O_NOFOLLOW. Elsewhere, and under Deno without --allow-all, paths are plain and are
+ * checked component by component. RACE: there, a symlink that takes the place of a checked
+ * directory before the next call is followed. macOS and Windows are untested.
  *
- * There is no exchange and no no-replace rename. Times are set in microseconds (Deno: read in
- * milliseconds), and Bun 1.4.5 sets the present for times before 1970.
+ * There is no exchange and no rename that replaces nothing. Times are set in microseconds (Deno
+ * reads them in milliseconds). Bun 1.4.5 sets the present time for times before 1970.
  */
 import * as fs from "node:fs";
 import process from "node:process";
@@ -82,7 +82,7 @@ class NodeDiskCalls implements DiskCalls {
 
   async syncDirectory(directory: Directory): Promise<void> {
     if (typeof directory === "number") await syncDescriptor(directory);
-    // Windows has no such call; macOS would need F_FULLFSYNC, which `node:fs` sends for files only.
+    // Windows has no such call. macOS would need F_FULLFSYNC, which `node:fs` sends for files only.
   }
 
   stat(directory: Directory, name: string): Stat {
@@ -174,7 +174,7 @@ class NodeDiskCalls implements DiskCalls {
   }
 
   #toStat(stats: fs.BigIntStats): Stat {
-    // Some runtimes leave it out where the file system keeps none.
+    // Some runtimes leave it out if the file system keeps none.
     const birth = stats.birthtimeNs ?? 0n;
     const [birthSeconds, birthNs] = split(birth);
     const [mtimeSeconds, mtimeNs] = split(stats.mtimeNs);
@@ -201,7 +201,7 @@ function canAnchor(): boolean {
   try {
     return fs.existsSync("/proc/self/fd");
   } catch {
-    // Deno without --allow-all throws at any look into /proc.
+    // Deno without --allow-all throws on any read of /proc.
     return false;
   }
 }
@@ -219,8 +219,8 @@ function syncDescriptor(fd: number): Promise<void> {
 }
 
 /**
- * A name with U+FFFD counts as illegible where the runtime may have put it there itself: Deno
- * decodes names before it hands them out as buffers, so that two names may become one.
+ * A name with U+FFFD counts as illegible if the runtime may have put it there: Deno decodes names
+ * before it returns them as buffers, so that two names may become one.
  */
 function decode(bytes: Uint8Array): string | undefined {
   try {
@@ -235,8 +235,8 @@ function decode(bytes: Uint8Array): string | undefined {
 const decodesItself = "Deno" in globalThis;
 
 /**
- * Half a microsecond is added: the runtime takes seconds as a double, which is some 0.2 µs coarse
- * today and could else land just below the microsecond that is meant.
+ * Adds half a microsecond. The runtime takes seconds as a double, whose steps are some 0.2 µs
+ * today, and without it the time could land just below the wanted microsecond.
  */
 function toSeconds(ns: bigint): number {
   const remainder = ((ns % NS_PER_MICROSECOND) + NS_PER_MICROSECOND) % NS_PER_MICROSECOND;

@@ -3,10 +3,10 @@ import { readdirSync, readFileSync } from "node:fs";
 import { SyncedError } from "../../core/error.ts";
 import { errorCode } from "./calls.ts";
 
-/** What a client or a server has open beside the files that it works on, and a few of those. */
+/** A client or server needs this many beside the files that it works on, and a few for those. */
 const OPEN_FILES_MIN = 40;
 const OWN_OPEN_FILES = 32;
-/** Where nobody tells: the usual limit of a shell. */
+/** The usual limit of a shell, if the real one cannot be read. */
 const OPEN_FILES_USUAL = 1_024;
 
 /** The soft limit of this process. */
@@ -18,18 +18,21 @@ export function openFilesMax(): number {
     if (line?.[1] === undefined) return OPEN_FILES_USUAL;
     return line[1] === "unlimited" ? Number.MAX_SAFE_INTEGER : Number(line[1]);
   } catch (error) {
-    // No Linux, or no permission to look (Deno).
+    // Not Linux, or no permission to read (Deno).
     if (errorCode(error) === "" && !(error instanceof Error)) throw error;
     return OPEN_FILES_USUAL;
   }
 }
 
-/** How many may wait for the disk at once: two callers, each of files and of directories. */
+/**
+ * How many syncs may wait for the disk at once. There are two callers, each with files and
+ * directories.
+ */
 export function openSyncsMax(max: number): number {
   return Math.max(1, Math.min(max, Math.floor((openFilesMax() - OWN_OPEN_FILES) / 4)));
 }
 
-/** @throws {SyncedError} `usage` where nothing could be done for lack of descriptors */
+/** @throws {SyncedError} `usage` if there are too few descriptors to work */
 export function requireOpenFiles(): void {
   const max = openFilesMax();
   if (max >= OPEN_FILES_MIN) return;
@@ -39,16 +42,16 @@ export function requireOpenFiles(): void {
   throw new SyncedError("usage", message);
 }
 
-/** So few are left that no connection more is taken, and so many that they are taken again. */
+/** With so few left, no more connections are accepted; with so many, they are accepted again. */
 const SPARE_MIN = 6;
 const SPARE_ENOUGH = 12;
 const LOOK_INTERVAL_MS = 250;
-/** Above it, connections have a bound of their own long before. */
+/** With a higher limit, connections reach a bound of their own long before. */
 const SCARCE_MAX = 4_096;
 
 /**
- * Tells when descriptors run out, and when there are some again. Costs nothing where there are
- * plenty.
+ * Reports when descriptors run out, and when there are enough again. Costs nothing if the limit is
+ * high.
  */
 export function watchOpenFiles(heard: { scarce(): void; plenty(): void }): { close(): void } {
   const max = openFilesMax();
@@ -58,7 +61,7 @@ export function watchOpenFiles(heard: { scarce(): void; plenty(): void }): { clo
     const spare = max - openFilesNow(max);
     if (!isScarce && spare < SPARE_MIN) {
       heard.scarce();
-      // Nothing else may keep the process while nobody listens.
+      // If nobody accepts connections, only this timer keeps the process alive.
       timer.ref();
     } else if (isScarce && spare >= SPARE_ENOUGH) {
       heard.plenty();
@@ -71,7 +74,7 @@ export function watchOpenFiles(heard: { scarce(): void; plenty(): void }): { clo
   return { close: () => clearInterval(timer) };
 }
 
-/** @returns all of them where not even a look at them is possible. */
+/** @returns the limit itself if there is no descriptor left even to count them. */
 function openFilesNow(max: number): number {
   try {
     return readdirSync("/proc/self/fd").length;

@@ -1,4 +1,4 @@
-/** Paths that a disk may be asked for. Rules: D1, N3. */
+/** The paths that a disk accepts. Rules: D1, N3. */
 import { FileSystemError } from "../../ports/filesystem.ts";
 
 export function isBelow(path: string, ancestor: string): boolean {
@@ -6,7 +6,7 @@ export function isBelow(path: string, ancestor: string): boolean {
 }
 
 /**
- * Components that would lead elsewhere: empty, "." and "..". Protocol and scan refuse them as well
+ * Components that would lead elsewhere: empty, "." and "..". Protocol and scan refuse them too
  * (N3).
  */
 const ILLEGAL_COMPONENT = /(?:^|\/)\.{0,2}(?:\/|$)/;

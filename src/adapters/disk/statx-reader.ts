@@ -1,4 +1,4 @@
-/** Reads what the Linux call `statx` answers. Rules: A1, A6. */
+/** Reads the answers of the Linux call `statx`. Rules: A1, A6. */
 import type { Stat } from "../../ports/filesystem.ts";
 import type { NativeCalls } from "../runtime/native-calls.ts";
 import { type Access, isDirectoryMode, toStat } from "./calls.ts";
@@ -8,10 +8,13 @@ export const STATX_MASK = 0xfff | 0x1000;
 const STATX_BIRTH = 0x800;
 const STATX_MOUNT = 0x1000;
 const STATX_BYTES = 256;
-/** The most significant 32 bits of numbers above 2^53. */
+/** A number above 2^53 has more than this in its upper 32 bits. */
 const HIGH_UNSAFE = 0x20_0000;
 
-/** One buffer for the kernel to fill, at `address`; offsets from `struct statx` in linux/stat.h. */
+/**
+ * One buffer at `address` for the kernel to fill. Offsets are those of `struct statx` in
+ * linux/stat.h.
+ */
 export class StatxReader {
   readonly address: number;
   readonly #view: DataView;
@@ -24,7 +27,7 @@ export class StatxReader {
     this.address = native.address(bytes);
   }
 
-  /** What was filled last is the root, with which all others are compared. */
+  /** Takes the entry that was filled last for the root, with which all others are compared. */
   anchor(): void {
     this.#rootDevice = this.#device();
     this.#rootMount = this.#mount();
@@ -62,9 +65,9 @@ export class StatxReader {
   }
 
   /**
-   * The mount tells bind mounts of one device apart, too. An overlay's files may have other device
-   * numbers than its directories, so for what is not a directory the mount alone counts where it is
-   * known.
+   * The mount also tells bind mounts of one device apart. On an overlay, files may have other
+   * device numbers than directories. So for anything but a directory only the mount counts, if it
+   * is known.
    */
   #isSameDevice(mode: number, device: string): boolean {
     const mount = this.#mount();
@@ -88,7 +91,7 @@ export class StatxReader {
     return high * 0x1_0000_0000 + this.#view.getUint32(offset, true);
   }
 
-  /** An mtime is whatever somebody set. */
+  /** An mtime may be any value, because users set it. */
   #exactly64(offset: number): number | bigint {
     const high = this.#view.getInt32(offset + 4, true);
     if (high >= HIGH_UNSAFE || high < -HIGH_UNSAFE) return this.#view.getBigInt64(offset, true);

@@ -1,4 +1,4 @@
-/** What a failed system call means, in a person's words. Rules: F21-F28. */
+/** Says in a person's words what a failed system call means. Rules: F21-F28. */
 import { errorCode } from "./calls.ts";
 
 const REASONS: ReadonlyMap<string, string> = new Map([
@@ -14,7 +14,7 @@ const REASONS: ReadonlyMap<string, string> = new Map([
   ["ELOOP", "its symlinks lead in a circle"],
 ]);
 
-/** @returns the reason alone: action, path and next step are the caller's to say. */
+/** @returns only the reason. The caller adds action, path and next step. */
 export function reasonOf(error: unknown): string {
   const known = REASONS.get(errorCode(error));
   if (known !== undefined) return known;

@@ -1,7 +1,7 @@
 /**
- * The queries of SqliteMetadataStore. Each is answered by one index; `INDEXED BY` and `CROSS JOIN`
- * stand where the planner chose a scan (measured: 71 s instead of 30 ms for the extent of 41,000
- * files).
+ * The queries of SqliteMetadataStore. One index answers each. `INDEXED BY` and `CROSS JOIN` are
+ * used if the planner chose a scan otherwise (measured: 71 s instead of 30 ms for the extent of
+ * 41,000 files).
  */
 
 export const HEAD = "SELECT seq, hash FROM events WHERE folder = ? ORDER BY seq DESC LIMIT 1";
@@ -23,7 +23,7 @@ SELECT * FROM events WHERE folder = ? AND seq > ? AND seq <= ? ORDER BY seq`;
 export const NODE_AT = `
 SELECT * FROM events INDEXED BY events_by_node
 WHERE folder = ? AND node = ? AND seq <= ? ORDER BY seq DESC LIMIT 1`;
-/** No later event of that node up to the seq: it is the state that the node had then. */
+/** True if the node has no later event up to the seq, so the event has the node's state of then. */
 const STILL_SO = `e.kind <> 'delete' AND NOT EXISTS (SELECT 1 FROM events AS later
 WHERE later.folder = e.folder AND later.node = e.node AND later.seq > e.seq AND later.seq <= ?)`;
 export const CHILD_AT = `

@@ -1,6 +1,6 @@
 /**
- * Between SQLite rows and values of core. The schema's STRICT tables and this file's writers are
- * what make the casts true; `synced verify` checks them by hash.
+ * Converts between SQLite rows and values of core. The casts are true because the schema's tables
+ * are STRICT and only this file's writers fill them. `synced verify` checks the values by hash.
  */
 import type { SQLInputValue } from "node:sqlite";
 import type { Digest } from "../../core/digest.ts";
@@ -93,7 +93,7 @@ export function toNode(row: SqlRow): RemoteNode {
   };
 }
 
-/** @param rows one a kind of content: how many, and what their sizes add up to */
+/** @param rows one for each kind of content: the number of nodes, and the sum of their sizes */
 export function toUsage(rows: readonly SqlRow[]): Omit<FolderUsage, "seq"> {
   const usage = { files: 0, directories: 0, symlinks: 0, bytes: 0 };
   for (const row of rows) {
@@ -165,7 +165,7 @@ export function eventValues(folder: number, { event, body }: EventRecord): SQLIn
   ];
 }
 
-/** @param previousHash of the event before, or the genesis hash */
+/** @param previousHash the hash of the event before, or the genesis hash */
 export function toServedEvent(row: SqlRow, previousHash: Digest): ServedEvent {
   const from = row["from_path"];
   const event = { ...toEvent(row, previousHash), path: text(row, "path") };

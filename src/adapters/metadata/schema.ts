@@ -1,7 +1,8 @@
 /** The tables of the server's metadata, version by version. Rules: L1, L5, O1, O3, O6. */
 
 /**
- * What `nodes` and `events` keep of a content; `manifest` is null at depth 0, where it is `sha256`.
+ * The columns for a content in `nodes` and `events`. `manifest` is null at depth 0, because it
+ * equals `sha256` there.
  */
 const CONTENT_COLUMNS = `
   content_kind INTEGER NOT NULL,
@@ -13,7 +14,10 @@ const CONTENT_COLUMNS = `
   mtime_ns TEXT,
   target TEXT`;
 
-/** Identifiers and digests are BLOBs: half the size of hex, in the table and in every index. */
+/**
+ * Identifiers and digests are BLOBs, because they take half the room of hex in the table and in
+ * every index.
+ */
 const VERSION_1 = `
 CREATE TABLE server (
   singleton INTEGER PRIMARY KEY CHECK (singleton = 1),

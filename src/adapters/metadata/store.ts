@@ -2,9 +2,9 @@
  * MetadataStore in one SQLite file (WAL, synchronous = FULL), for one process.
  * Rules: L1-L5, O1, O6, O7, H5.
  *
- * SQLite is synchronous here: between two awaits of a caller every call is one step, so reads see
- * whole writes. Point look-ups through cached statements cost about 3 microseconds, less than one
- * clever query.
+ * SQLite is synchronous here. Between two awaits of a caller every call is one step, so reads see
+ * whole writes. A point look-up through a cached statement takes about 3 microseconds, less than
+ * one clever query.
  */
 
 import type { Digest } from "../../core/digest.ts";
@@ -84,7 +84,7 @@ import { METADATA_MIGRATIONS } from "./schema.ts";
 export interface SqliteMetadataOptions {
   /** A file, or ":memory:". */
   readonly path: string;
-  /** Becomes the server's id where the file is new. */
+  /** Becomes the server's id if the file is new. */
   readonly newServerId: ServerId;
 }
 
@@ -94,7 +94,7 @@ export function openSqliteMetadataStore(options: SqliteMetadataOptions): Metadat
   return new SqliteMetadataStore(database, serverIdOf(database, options.newServerId));
 }
 
-/** What `Folder` knows of a folder never changes. */
+/** The facts about a folder that never change. */
 interface Folder {
   readonly row: number;
   readonly record: FolderRecord;
@@ -194,7 +194,7 @@ class SqliteMetadataStore implements MetadataStore {
       for (const record of events) {
         this.#db.run(INSERT_EVENT, ...eventValues(folder.row, record));
       }
-      // Two nodes may trade places in one append: whoever leaves does so before anyone arrives.
+      // Two nodes may trade places in one append, so leaving nodes go before arriving ones.
       for (const { event } of events) {
         if (event.kind !== "move" && event.kind !== "delete") continue;
         this.#db.run(DELETE_NODE, folder.row, toBlob(event.node));
@@ -269,7 +269,7 @@ class SqliteMetadataStore implements MetadataStore {
   ): ReturnType<MetadataStore["placeHistory"]> {
     const folder = this.#folder(name);
     const at = [folder.row, toBlob(place.parent), place.name] as const;
-    // Within a group a node may arrive before its predecessor leaves: one more is looked at.
+    // Within a group a node may arrive before its predecessor leaves, so one more event is read.
     const events = this.#served(folder, PLACE_HISTORY, ...at, before, limit + 1);
     const departures = events.flatMap(({ node, seq }) => {
       const next = this.#served(folder, NEXT_OF_NODE, folder.row, toBlob(node), seq);
@@ -295,7 +295,7 @@ class SqliteMetadataStore implements MetadataStore {
 
   async recordObjects(name: FolderName, objects: readonly KnownObject[]): Promise<void> {
     const folder = this.#folder(name);
-    // No barrier of its own: the WAL keeps it before the event that will need it.
+    // Needs no barrier of its own, because the WAL keeps it before the event that will need it.
     this.#db.write("normal", () => {
       for (const { digest, depth, size } of objects) {
         this.#db.run(INSERT_OBJECT, folder.row, toBlob(digest), depth, size);
@@ -382,7 +382,7 @@ class SqliteMetadataStore implements MetadataStore {
     return { folder: record, head };
   }
 
-  /** What a query finds that tells the hash before each event, too. */
+  /** Runs a query that also yields the hash before each event. */
   #served({ record }: Folder, query: string, ...values: readonly SqlValue[]): ServedEvent[] {
     return this.#db.rows(query, ...values).map((row) => {
       const first = row["previous_hash"] === null;

@@ -7,13 +7,13 @@ import { counter, DURATION_BUCKETS, gauge, registerBuild } from "./server.ts";
 
 export interface ClientMetrics extends MetricsPage {
   readonly instruments: ClientInstruments;
-  /** Counts what the client tells. */
+  /** Counts the news that the client gives it. */
   readonly observer: Observer;
 }
 
 export interface ClientMetricsOptions {
   readonly version: string;
-  /** Undefined as long as the folder has not joined. */
+  /** Returns undefined as long as the folder has not joined. */
   readonly read: () => ClientReadings | undefined;
 }
 
@@ -96,7 +96,7 @@ function registerEvents(registry: Registry): Observer {
 function registerReadings(registry: Registry): (readings: ClientReadings | undefined) => void {
   const nodes = new Gauge({
     name: "synced_client_nodes",
-    help: "What is in the folder, by kind.",
+    help: "Files, directories and symlinks of the folder, by kind.",
     labelNames: ["kind"],
     registers: [registry],
   });
@@ -109,7 +109,7 @@ function registerReadings(registry: Registry): (readings: ClientReadings | undef
     "synced_client_pending",
     "Files and directories that wait to be sent or received.",
   );
-  const conflicts = gauge(registry, "synced_client_conflict_copies", "Conflict copies there are.");
+  const conflicts = gauge(registry, "synced_client_conflict_copies", "Conflict copies that exist.");
   const problems = gauge(registry, "synced_client_problems", "Paths that are left alone.");
   const lagEvents = gauge(
     registry,

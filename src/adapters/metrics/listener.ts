@@ -1,6 +1,6 @@
 /**
- * A port of its own for a scraper: `/metrics`, and `/healthz` for containers. Rules: V1. Open to
- * whoever reaches it, so it says nothing but numbers and the names of folders and devices.
+ * A port of its own for a scraper: `/metrics`, and `/healthz` for containers. Rules: V1. Everybody
+ * who reaches it may read it, so it shows only numbers and the names of folders and devices.
  */
 import { Hono } from "hono";
 import { SyncedError } from "../../core/error.ts";
@@ -14,7 +14,7 @@ export interface MetricsListenerOptions {
   readonly page: MetricsPage;
 }
 
-/** @throws {SyncedError} `port_in_use`; `usage` when the host cannot be bound */
+/** @throws {SyncedError} `port_in_use`; `usage` if the host cannot be bound */
 export async function listenForScraper(options: MetricsListenerOptions): Promise<Listener> {
   const app = new Hono();
   app.get("/healthz", (context) => context.json({ ok: true }));

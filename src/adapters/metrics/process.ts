@@ -1,6 +1,7 @@
 /**
- * What Prometheus' clients tell of their process, under the usual names. Not prom-client's own: it
- * measures what Bun does not have, and two of its names break Prometheus' rules.
+ * The usual metrics of a process, under the names that Prometheus' clients use. prom-client's own
+ * are not used, because they need what Bun does not have, and two of their names break Prometheus'
+ * rules.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { Counter, Gauge, type Registry } from "prom-client";
@@ -35,7 +36,7 @@ export function registerProcessMetrics(registry: Registry): void {
   registerDescriptors(registers);
 }
 
-/** Linux only: elsewhere there is no cheap way to know. */
+/** Only on Linux, because elsewhere there is no cheap way to know. */
 function registerDescriptors(registers: Registry[]): void {
   const max = openFilesMax();
   if (max === undefined) return;

@@ -8,14 +8,14 @@ import type { FileAction } from "../../ports/event-sink.ts";
 import type { MetricsPage, ServerInstruments, ServerReadings } from "../../ports/instruments.ts";
 import { registerProcessMetrics } from "./process.ts";
 
-/** From a look into a cache to a time-out; quantiles are read between these. */
+/** From a cache hit to a time-out. Quantiles are interpolated between these, in seconds. */
 export const DURATION_BUCKETS = [
   0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30,
 ];
 
 /**
- * All are there from the start, and so are all codes: a counter that appears with its first event
- * has no increase.
+ * All actions exist from the start, and so do all codes, because a counter that appears with its
+ * first event shows no increase.
  */
 const ACTIONS: readonly FileAction[] = [
   "upload",
@@ -35,11 +35,11 @@ export interface ServerMetricsOptions {
 
 export interface ServerMetrics {
   readonly instruments: ServerInstruments;
-  /** @param read what is looked at for each page */
+  /** @param read returns the readings for each page */
   page(read: () => Promise<ServerReadings>): MetricsPage;
 }
 
-/** Nothing is shared between two of them. */
+/** Two of these share nothing. */
 export function createServerMetrics(options: ServerMetricsOptions): ServerMetrics {
   const registry = new Registry();
   registerBuild(registry, options.version);
@@ -86,7 +86,7 @@ function registerInstruments(registry: Registry): ServerInstruments {
   });
   const events = new Counter({
     name: "synced_events_total",
-    help: "Events that were committed since the start, by what happened.",
+    help: "Events that were committed since the start, by action.",
     labelNames: ["action"],
     registers,
   });
@@ -141,7 +141,7 @@ function registerObjects(
   const sent = counter(
     registry,
     "synced_sent_bytes_total",
-    "Bytes of chunks, manifests and files that were handed out.",
+    "Bytes of chunks, manifests and files that were sent.",
   );
   const stored = counter(
     registry,
@@ -163,18 +163,22 @@ function registerObjects(
   };
 }
 
-/** @returns puts what was read into the gauges; what is no longer there disappears from them */
+/**
+ * @returns a function that puts readings into the gauges. Series that are not in them disappear.
+ */
 function registerReadings(registry: Registry): (readings: ServerReadings) => void {
   const folderCount = gauge(registry, "synced_folders", "Folders on this server.");
   const head = gauge(registry, "synced_folder_head", "Events in a folder's log.", ["folder"]);
-  const nodes = gauge(registry, "synced_folder_nodes", "What is in a folder, by kind.", [
+  const nodes = gauge(
+    registry,
+    "synced_folder_nodes",
+    "Files, directories and symlinks of a folder, by kind.",
+    ["folder", "kind"],
+  );
+  const bytes = gauge(registry, "synced_folder_bytes", "Size of all files of a folder.", [
     "folder",
-    "kind",
   ]);
-  const bytes = gauge(registry, "synced_folder_bytes", "What a folder's files add up to.", [
-    "folder",
-  ]);
-  const store = gauge(registry, "synced_store_bytes", "What all chunks take on the disk.");
+  const store = gauge(registry, "synced_store_bytes", "Disk space of all chunks.");
   const lagEvents = gauge(
     registry,
     "synced_device_lag_events",
@@ -209,7 +213,10 @@ function registerReadings(registry: Registry): (readings: ServerReadings) => voi
   };
 }
 
-/** Registered with the first reading: a server that writes to no PostgreSQL has no such metrics. */
+/**
+ * Registered with the first reading, so that a server which writes to no PostgreSQL has no such
+ * metrics.
+ */
 function registerFilesLog(registry: Registry): (reading: ServerReadings["filesLog"]) => void {
   let gauges: { readonly up: Gauge; readonly lag: Gauge } | undefined;
   return (reading) => {

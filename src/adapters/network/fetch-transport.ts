@@ -1,6 +1,6 @@
 /**
- * Transport over the runtime's fetch: no redirects, no inflating, connections kept alive, proxies
- * as the environment says. Rules: H10, B63, B64.
+ * Transport over the runtime's fetch: no redirects, no inflating, kept-alive connections, and
+ * proxies from the environment. Rules: H10, B63, B64.
  */
 import { SyncedError } from "../../core/error.ts";
 import type { Transport } from "../../ports/transport.ts";
@@ -11,16 +11,18 @@ import {
   takeProxySettings,
 } from "./proxy-environment.ts";
 
-/** What this client asks of a fetch, and how a proxy is named to it: in Bun `proxy`, in Deno `client`. */
+/**
+ * The options that this client gives to a fetch. Bun takes a proxy as `proxy`, Deno as `client`.
+ */
 interface ExchangeOptions extends RequestInit {
   readonly decompress: boolean;
   readonly proxy?: string;
   readonly client?: unknown;
 }
 
-/** Bun inflates 300 KB to 300 MB unasked; other runtimes do not know the option. */
+/** Bun would inflate 300 KB to 300 MB unasked. Other runtimes do not know the option. */
 const EXCHANGE_OPTIONS: ExchangeOptions = {
-  // Not followed: what asked tells a person where it would lead.
+  // Not followed, so that the caller can tell a person where the redirect leads.
   redirect: "manual",
   decompress: false,
 };
@@ -35,10 +37,13 @@ interface DenoClients {
   }): unknown;
 }
 
-/** Of this process: what was taken out of the environment is found there only once. */
+/** Kept for the whole process, because the variables are removed from the environment once read. */
 let settings: ProxySettings | undefined;
 
-/** What runtimes say, and what a person understands. Looked for in the error's code and message. */
+/**
+ * The runtimes' words, and the words for a person. They are searched in the error's code and
+ * message.
+ */
 const REASONS: readonly (readonly [pattern: RegExp, reason: string])[] = [
   [
     /tunnel: 407|proxy authentication required/i,
@@ -53,7 +58,7 @@ const REASONS: readonly (readonly [pattern: RegExp, reason: string])[] = [
   [/CERT|certificate|SELF_SIGNED/i, "its certificate is not accepted"],
 ];
 
-/** Somebody answers there, but nobody who speaks what the URL says. */
+/** Errors that mean that something answers there, but does not speak the URL's protocol. */
 const STRANGERS: readonly (readonly [pattern: RegExp, reason: string])[] = [
   [/EPROTO|handshake failed|corrupt message|WRONG_VERSION/i, "it does not speak https there"],
   [/Malformed_HTTP|invalid HTTP|InvalidHTTP/i, "it does not speak http there"],
@@ -62,8 +67,8 @@ const STRANGERS: readonly (readonly [pattern: RegExp, reason: string])[] = [
 /**
  * Sends requests over the network.
  *
- * @returns a transport that rejects with `server_unreachable` for network trouble, with
- * `not_a_synced_server` where something else than HTTP answers; an abort passes through.
+ * @returns a transport that rejects with `server_unreachable` for network trouble, and with
+ * `not_a_synced_server` if something other than HTTP answers. An abort passes through.
  */
 export function createFetchTransport(): Transport {
   settings ??= takeProxySettings(process.env);
@@ -89,18 +94,18 @@ export function createFetchTransport(): Transport {
 /** RFC 9110, section 15.5.8. */
 const PROXY_WANTS_CREDENTIALS = 407;
 
-/** The proxy's credentials stay here. */
+/** Names the URL and its proxy, without the proxy's credentials. */
 function placeOf(url: string, proxy: HttpProxy | undefined): string {
   const { origin } = new URL(url);
   if (proxy === undefined) return origin;
   return `${origin} through the proxy ${proxy.url.origin} (${proxy.variable})`;
 }
 
-/** @returns how fetch is told to go through a proxy. */
+/** @returns a function that makes the fetch options for a proxy. */
 function createProxyOptions(): (proxy: HttpProxy) => ExchangeOptions {
   const deno = (globalThis as { Deno?: DenoClients }).Deno;
   if (deno === undefined) return ({ url }) => ({ ...EXCHANGE_OPTIONS, proxy: url.href });
-  // Connections are kept by the client, so that there is one for each proxy.
+  // A client keeps its connections, so there is one client for each proxy.
   const clients = new Map<string, unknown>();
   return ({ url }) => {
     const client = clients.get(url.href) ?? deno.createHttpClient({ proxy: denoProxy(url) });
@@ -130,7 +135,8 @@ function failure(place: string, cause: unknown): SyncedError {
 }
 
 /**
- * Code and message of the error and of what caused it: Node and Deno keep the reason in `cause`.
+ * Code and message of the error and of its causes, because Node and Deno keep the reason in
+ * `cause`.
  */
 function describe(cause: unknown): string {
   if (!(cause instanceof Error)) return String(cause);

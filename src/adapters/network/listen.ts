@@ -1,7 +1,7 @@
 /**
- * Listens on TCP and hands requests to a handler: Bun.serve where it is, Node's server elsewhere
+ * Listens on TCP and hands requests to a handler, with Bun.serve, or with Node's server elsewhere
  * (Deno).
- * Rules: H2, H6. Knows nothing of routes.
+ * Rules: H2, H6. It knows nothing of routes.
  */
 import { createServer, type Server } from "node:http";
 import { getRequestListener } from "@hono/node-server";
@@ -22,23 +22,24 @@ export interface Listener {
   readonly url: string;
   readonly port: number;
   /**
-   * Takes no more connections, gives requests under way a moment, and closes what is left. Resolves
-   * within two seconds; idempotent. Whoever has live streams open ends them first.
+   * Accepts no more connections, gives requests under way a moment, and closes the rest. Resolves
+   * within two seconds; idempotent. The caller first ends its live streams.
    */
   stop(): Promise<void>;
 }
 
-/** Requests under way may finish for so long. */
+/** So long may requests under way still run. */
 const GRACE_MS = 1_000;
-/** An idle connection, and a body that stands still. Streams are exempt. Bun's bound is 255. */
+/**
+ * Closes an idle connection, or a body that stands still. Streams are exempt. Bun allows at most
+ * 255.
+ */
 const IDLE_SECONDS = 60;
-/** Bun says ENOENT of a name that nothing knows. */
+/** Bun answers ENOENT for a name that does not resolve. */
 const NO_SUCH_ADDRESS: ReadonlySet<string> = new Set(["EADDRNOTAVAIL", "ENOTFOUND", "ENOENT"]);
 const EVENT_STREAM_TYPE = "text/event-stream";
 
-/**
- * @throws {SyncedError} `port_in_use`; `usage` when the host cannot be bound
- */
+/** @throws {SyncedError} `port_in_use`; `usage` if the host cannot be bound */
 export async function listen(options: ListenOptions): Promise<Listener> {
   return typeof Bun === "undefined" ? await listenWithNode(options) : listenWithBun(options);
 }
@@ -49,7 +50,7 @@ function listenWithBun(options: ListenOptions): Listener {
   let server = serveWithBun(options, port, memory);
   const boundPort = server.port ?? port;
   const former: (typeof server)[] = [];
-  // To try to accept what no descriptor is left for takes a whole core.
+  // Without this, trying to accept connections without a free descriptor takes a whole core.
   const files = watchOpenFiles({
     scarce() {
       former.push(server);
@@ -86,9 +87,9 @@ function serveWithBun(
       hostname: host,
       port,
       idleTimeout: IDLE_SECONDS,
-      // Routes bound their own bodies; a file has no bound, and Bun's own would cut it at 128 MiB.
+      // Routes bound their own bodies. A file has no bound, but Bun would cut it at 128 MiB.
       maxRequestBodySize: Number.MAX_SAFE_INTEGER,
-      // Bun's page for a thrown error shows the source.
+      // Bun's page for a thrown error would show the source.
       development: false,
       // Without it `development: false` lets a second server share the port (measured, Bun 1.4.5 on
       // Linux).
@@ -96,7 +97,7 @@ function serveWithBun(
       async fetch(request, self) {
         memory.touch();
         const response = await handle(request);
-        // Between two heartbeats a stream is idle, which Bun would take for dead (after 12 s by
+        // A stream is idle between two heartbeats, and Bun would take it for dead (after 12 s by
         // default).
         if (response.headers.get("content-type") === EVENT_STREAM_TYPE) self.timeout(request, 0);
         return response;
@@ -111,7 +112,7 @@ function serveWithBun(
 async function listenWithNode({ host, port, handle }: ListenOptions): Promise<Listener> {
   const server = createServer(getRequestListener(handle, { overrideGlobalObjects: false }));
   server.keepAliveTimeout = IDLE_SECONDS * 1000;
-  // Bounds whole requests otherwise, however steadily a large file comes.
+  // Otherwise it would bound a whole request, however steadily a large file comes.
   server.requestTimeout = 0;
   await new Promise<void>((resolve, reject) => {
     server.once("error", (cause) => reject(listenFailure({ host, port }, cause)));
@@ -141,7 +142,7 @@ function portOf(server: Server, port: number): number {
   return typeof address === "object" && address !== null ? address.port : port;
 }
 
-/** Waits for a gentle stop for a moment, then forces it. */
+/** Waits a moment for a gentle stop, then forces it. */
 async function stopWithin(gentle: Promise<void>, force: () => unknown): Promise<void> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<void>((resolve) => {

@@ -1,6 +1,6 @@
 /**
- * Which proxy a request goes through, as `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy`
- * say: by curl's rules, but that loopback is always reached directly. Rules: H10, H17.
+ * Finds the proxy for a request from `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy`, by
+ * curl's rules, except that loopback is always reached directly. Rules: H10, H17.
  */
 import { BlockList, isIP } from "node:net";
 import { SyncedError } from "../../core/error.ts";
@@ -8,13 +8,13 @@ import { SyncedError } from "../../core/error.ts";
 type Environment = Record<string, string | undefined>;
 
 export interface HttpProxy {
-  /** With user and password, where the variable has them: never to be shown. */
+  /** With user and password if the variable has them, so it must never be shown. */
   readonly url: URL;
-  /** For messages: the variable that names it. */
+  /** The variable that names the proxy, for messages. */
   readonly variable: string;
 }
 
-/** Of the URL that is asked. */
+/** The parts of the requested URL. */
 export type Target = Pick<URL, "protocol" | "hostname" | "port">;
 
 interface Setting {
@@ -34,12 +34,12 @@ const LOOPBACK_HOST =
   /^(localhost|.+\.localhost|127(\.[0-9]{1,3}){3}|\[::1\]|\[::ffff:7f[0-9a-f]{2}:[0-9a-f]{1,4}\])$/;
 
 /**
- * Takes the settings out of the environment. Runtimes go by the same variables on their own, by
- * other rules and loopback too: what they do not find they leave to us.
+ * Removes the settings from the environment and returns them. Runtimes read the same variables, but
+ * by other rules and for loopback too. If they find none, the choice stays with us.
  */
 export function takeProxySettings(environment: Environment): ProxySettings {
   const take = (name: string): Setting | undefined => {
-    // Of both spellings the lower-case one wins; an empty value counts as not set.
+    // Of both spellings the lower-case one wins. An empty value counts as not set.
     const found = [name, name.toUpperCase()].flatMap((variable) => {
       const value = environment[variable];
       delete environment[variable];
@@ -56,8 +56,8 @@ export function takeProxySettings(environment: Environment): ProxySettings {
 }
 
 /**
- * @returns undefined where the URL is reached directly.
- * @throws {SyncedError} `usage` where the proxy's address is none that can be used.
+ * @returns undefined if the URL is reached directly.
+ * @throws {SyncedError} `usage` if the proxy's address cannot be used.
  */
 export function proxyFor(settings: ProxySettings, target: Target): HttpProxy | undefined {
   const setting = (target.protocol === "https:" ? settings.https : settings.http) ?? settings.all;
@@ -68,7 +68,7 @@ export function proxyFor(settings: ProxySettings, target: Target): HttpProxy | u
   if (url !== null && (url.protocol === "http:" || url.protocol === "https:")) {
     return { variable, url };
   }
-  // Its value may hold a password.
+  // The value is not shown, because it may hold a password.
   throw new SyncedError(
     "usage",
     `Cannot use the proxy that ${variable} names: expected http://HOST:PORT; ` +
@@ -81,7 +81,10 @@ export function isLoopback(hostname: string): boolean {
   return LOOPBACK_HOST.test(hostname);
 }
 
-/** One entry of `no_proxy`: `*`, a name with all below it, an address, a subnet; with a port or not. */
+/**
+ * Matches one entry of `no_proxy`: `*`, a name with all below it, an address or a subnet, each with
+ * or without a port.
+ */
 function covers(entry: string, target: Target): boolean {
   if (entry === "") return false;
   if (entry === "*") return true;

@@ -1,8 +1,8 @@
 /**
  * StorageReserve: keeps uploads from taking the last of the server's disk. Rules: O10, B54, F20.
  *
- * A disk that is full to the last byte could not even take a delete. So bytes are refused while
- * there is still room for changes that need none, and for SQLite to fold its logs in.
+ * A disk that is full to the last byte could not even take a delete. So new bytes are refused while
+ * there is still room for changes that need none, and for SQLite to checkpoint its logs.
  */
 import { statfsSync } from "node:fs";
 import { SyncedError } from "../../core/error.ts";
@@ -10,10 +10,10 @@ import { STORAGE_RESERVE_BYTES_MAX, STORAGE_RESERVE_SHARE } from "../../core/lim
 
 export class StorageReserve {
   readonly #directory: string;
-  /** On their way: not on the disk yet, but promised room. */
+  /** Bytes that have room promised and are not on the disk yet. */
   #incomingBytes = 0;
 
-  /** @param directory on the disk that is meant */
+  /** @param directory any directory on the disk to watch */
   constructor(directory: string) {
     this.#directory = directory;
   }
@@ -21,7 +21,8 @@ export class StorageReserve {
   /**
    * Runs `work`, which stores so many bytes.
    *
-   * @throws {SyncedError} `storage_full` before anything is done, where they would not leave enough
+   * @throws {SyncedError} `storage_full` before anything is done, if they would leave too little
+   * room
    */
   async taking<Result>(bytes: number, work: () => Promise<Result>): Promise<Result> {
     this.#incomingBytes += bytes;
@@ -37,7 +38,7 @@ export class StorageReserve {
     const { bavail, blocks, bsize } = statfsSync(this.#directory);
     const reserve = Math.min(STORAGE_RESERVE_BYTES_MAX, blocks * bsize * STORAGE_RESERVE_SHARE);
     if (bavail * bsize - this.#incomingBytes >= reserve) return;
-    // Some network file systems do not say.
+    // Some network file systems do not tell their size.
     if (blocks === 0) return;
     const claim = "what is left on its disk is kept for changes that need no room";
     const message = `Cannot store objects in "${this.#directory}": ${claim}; free some space`;

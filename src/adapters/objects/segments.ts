@@ -1,7 +1,7 @@
 /**
- * Segments: files in which the large objects of one upload stand one after the other, so that they
- * share one barrier. Rules: O7, I41. Which object is where is the caller's knowledge. A segment is
- * never deleted once it is named: a crash may leave one that nothing names.
+ * Segments: files that hold the large objects of one upload one after the other, so that these
+ * share one barrier. Rules: O7, I41. The caller knows which object is where. A segment with a name
+ * is never deleted, so a crash may leave one that no row names.
  */
 import { mkdirSync, readdirSync, rmSync } from "node:fs";
 import { mkdir, open, rename, rm, stat } from "node:fs/promises";
@@ -9,7 +9,7 @@ import { dirname, join } from "node:path";
 import type { Digest } from "../../core/digest.ts";
 import type { StoredObject } from "../../ports/object-store.ts";
 
-/** Where an object's bytes are. */
+/** The place of an object's bytes. */
 export interface SegmentPlace {
   readonly segment: number;
   readonly offset: number;
@@ -24,23 +24,23 @@ export interface WrittenSegment {
 }
 
 export interface ObjectSegmentsOptions {
-  /** Made where it is not there. */
+  /** Made if it does not exist. */
   readonly directory: string;
-  /** For segments that are being written; made where it is not there, emptied where it is. */
+  /** For segments that are being written. Made if it does not exist, else emptied. */
   readonly temporary: string;
-  /** The highest number that the caller knows; 0 for none. */
+  /** The highest number that the caller knows; 0 if none. */
   readonly last: number;
-  /** Runs an fsync, and knows what it means when one fails. */
+  /** Runs an fsync, and handles its failure. */
   readonly barrier: (sync: () => Promise<void>) => Promise<void>;
 }
 
-/** Directories with millions of names are slow to look at. */
+/** Directories with millions of names are slow to search. */
 const SEGMENTS_PER_DIRECTORY = 1000;
 const NUMBER = /^[0-9]{1,15}$/;
 
 export class ObjectSegments {
   readonly #options: ObjectSegmentsOptions;
-  /** Directories whose own names are durable. */
+  /** Directories whose names are durable. */
   readonly #durable = new Set<string>();
   #last: number;
 
@@ -49,12 +49,12 @@ export class ObjectSegments {
     for (const directory of [options.directory, options.temporary]) {
       mkdirSync(directory, { recursive: true, mode: 0o700 });
     }
-    // What a crash left half-written was promised to nobody.
+    // A crash left these half-written, so nobody was told that they exist.
     for (const name of readdirSync(options.temporary)) rmSync(join(options.temporary, name));
     this.#last = lastNumber(options);
   }
 
-  /** Writes a segment. It is durable when this resolves, and gone when it rejects. */
+  /** Writes a segment. It is durable when this resolves, and removed when it rejects. */
   async write(objects: readonly StoredObject[]): Promise<WrittenSegment> {
     this.#last += 1;
     const segment = this.#last;
@@ -96,12 +96,12 @@ export class ObjectSegments {
     return { segment, bytes: offset, places };
   }
 
-  /** Takes back a segment of which nothing was recorded. */
+  /** Removes a segment that no row names yet. */
   async remove(segment: number): Promise<void> {
     await rm(this.#path(segment), { force: true });
   }
 
-  /** @returns fewer bytes than the place has where the file is too short. */
+  /** @returns fewer bytes than the place has if the file is too short. */
   async read({ segment, offset, size }: SegmentPlace): Promise<Uint8Array> {
     const file = await open(this.#path(segment), "r");
     try {
@@ -118,7 +118,7 @@ export class ObjectSegments {
     }
   }
 
-  /** @returns false where the file is lost or too short. */
+  /** @returns false if the file is lost or too short. */
   async reaches({ segment, offset, size }: SegmentPlace): Promise<boolean> {
     try {
       return (await stat(this.#path(segment))).size >= offset + size;
@@ -153,7 +153,7 @@ function groupOf(segment: number): number {
   return Math.floor(segment / SEGMENTS_PER_DIRECTORY);
 }
 
-/** Numbers are not used again, also where the caller's knowledge is older than the disk. */
+/** Numbers are never used again, even if the caller's rows are older than the disk. */
 function lastNumber({ directory, last }: ObjectSegmentsOptions): number {
   let found = last;
   for (const group of readdirSync(directory)) {

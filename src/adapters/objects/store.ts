@@ -1,10 +1,11 @@
 /**
- * ObjectStore on a disk: small objects in an SQLite file, large ones in segments, their places in
- * SQLite. Rules: O6, O7, I37 (verified on every read), I41 (a failed barrier ends it).
+ * ObjectStore on a disk: SQLite holds small objects and the places of large ones, which are in
+ * segments. Rules: O6, O7, I37 (verified on every read), I41 (a failed barrier ends it).
  *
- * A small object as a file costs a block and two barriers; a large one in SQLite is written twice.
- * What waits for SQLite goes in one transaction, so many small uploads share one barrier. Earlier
- * versions kept each large object in a file of its own, `objects/ab/<digest>`: it is read there.
+ * A small object as a file costs a block and two barriers. A large object in SQLite is written
+ * twice. Objects that wait for SQLite go in one transaction, so many small uploads share one
+ * barrier. Earlier versions kept each large object in a file of its own, `objects/ab/<digest>`.
+ * These are still read.
  */
 
 import { readdirSync } from "node:fs";
@@ -28,8 +29,9 @@ const TEMPORARY = "tmp";
 
 const MIGRATIONS = [
   `CREATE TABLE objects (digest BLOB PRIMARY KEY, bytes BLOB NOT NULL) STRICT, WITHOUT ROWID;`,
-  // In the order of arrival: by digest each object is written to a page of its own, and half of it
-  // to another one. Measured with 10,000 objects of 2,000 bytes: 60,000 page writes, then 12,000.
+  // Small objects are stored in the order of arrival. Ordered by digest, each would be written to a
+  // page of its own, and half of it to another one. Measured with 10,000 objects of 2,000 bytes:
+  // 60,000 page writes by digest, 12,000 by arrival.
   `CREATE TABLE arrived (digest BLOB PRIMARY KEY, bytes BLOB NOT NULL) STRICT;
   INSERT INTO arrived SELECT digest, bytes FROM objects;
   DROP TABLE objects;
@@ -44,7 +46,7 @@ const MIGRATIONS = [
 ];
 
 export interface DiskObjectStoreOptions {
-  /** Holds `objects.db` and `objects/`; is there already. */
+  /** Holds `objects.db` and `objects/`; it must exist. */
   readonly directory: string;
 }
 
@@ -54,7 +56,7 @@ export function openDiskObjectStore({ directory }: DiskObjectStoreOptions): Obje
   return new DiskObjectStore(database, join(directory, "objects"));
 }
 
-/** What waits for SQLite's next transaction. */
+/** An insert that waits for SQLite's next transaction. */
 interface Waiting {
   readonly insert: () => void;
   readonly resolve: () => void;
@@ -67,14 +69,14 @@ class DiskObjectStore implements ObjectStore {
   readonly #directory: string;
   readonly #segments: ObjectSegments;
   readonly #reserve: StorageReserve;
-  /** Found damaged by `get`: the next `put` writes them anew. */
+  /** Objects that `get` found damaged. The next `put` writes them anew. */
   readonly #damaged = new Set<Digest>();
-  /** Large objects being written: a second put of the same bytes waits for the first. */
+  /** Large objects that are being written. A second put of the same bytes waits for the first. */
   readonly #writing = new Map<Digest, Promise<void>>();
   #waiting: Waiting[] = [];
   #flushing: Promise<void> | undefined;
   #segmentBytes: number;
-  /** Of large objects in files of their own; looked at once somebody wants to know. */
+  /** Bytes of large objects in files of their own, counted when somebody first asks. */
   #looseBytes: Promise<number> | undefined;
   #failed: SyncedError | undefined;
   #reportFailure: (error: unknown) => void = () => {};
@@ -103,7 +105,7 @@ class DiskObjectStore implements ObjectStore {
     const large = objects.filter(({ bytes }) => bytes.length > SMALL_BYTES_MAX);
     const bytes = objects.reduce((sum, object) => sum + object.bytes.length, 0);
     await this.#reserve.taking(bytes, async () => {
-      // All are waited for, so that nothing of this call still runs when it rejects.
+      // Waits for both, so that nothing of this call still runs when it rejects.
       const outcomes = await Promise.allSettled([this.#putSmall(small), this.#putLarge(large)]);
       for (const outcome of outcomes) {
         if (outcome.status === "rejected") throw outcome.reason;
@@ -182,7 +184,7 @@ class DiskObjectStore implements ObjectStore {
     for (const { digest } of objects) this.#damaged.delete(digest);
   }
 
-  /** Resolves when what `insert` does is durable. */
+  /** Resolves when the rows of `insert` are durable. */
   #inTransaction(insert: () => void): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ insert, resolve, reject });
@@ -236,7 +238,7 @@ class DiskObjectStore implements ObjectStore {
     try {
       await this.#inTransaction(() => this.#insertPlaces(written));
     } catch (error) {
-      // After a failed barrier nobody knows whether it is recorded.
+      // After a failed barrier nobody knows whether the row was written.
       const isUnknown = error instanceof SyncedError && error.code === "storage_failed";
       if (!isUnknown) await this.#segments.remove(written.segment);
       throw error;
@@ -253,7 +255,7 @@ class DiskObjectStore implements ObjectStore {
     }
   }
 
-  /** A file of its own does not count: nobody knows whether its name was made durable. */
+  /** A file of its own does not count, because nobody knows whether its name was made durable. */
   async #isPlaced({ digest }: StoredObject): Promise<boolean> {
     const place = this.#damaged.has(digest) ? undefined : this.#placeOf(digest);
     return place !== undefined && this.#segments.reaches(place);
@@ -270,7 +272,7 @@ class DiskObjectStore implements ObjectStore {
   }
 
   /**
-   * After a failed fsync nobody knows what is on the disk, and asking again would say yes (I41).
+   * After a failed fsync nobody knows what is on the disk, and a second fsync would succeed (I41).
    */
   async #barrier(sync: () => Promise<void>): Promise<void> {
     try {

@@ -1,12 +1,12 @@
 /**
- * EventSink in PostgreSQL: the table `files_log`, made and migrated from here. Rules: M1-M6.
+ * EventSink in PostgreSQL: makes, migrates and fills the table `files_log`. Rules: M1-M6.
  *
- * One connection, thrown away at the first error; three traps of the driver are why. It knows no
- * time limit for a query. Where something accepts connections and hangs up (a container's port
- * proxy before its server runs) it would connect again without a pause, and a lost connection is
- * replaced in silence, in the middle of a transaction too: so a client may connect once. And its
- * own `begin` writes its rollback to the lost socket, which ends the process: so transactions are
- * plain statements.
+ * It uses one connection and throws it away at the first error, because the driver has three traps.
+ * It knows no time limit for a query. It replaces a lost connection silently, even within a
+ * transaction, and reconnects without a pause if something accepts connections and hangs up (a
+ * container's port proxy before its server runs); so each client may connect only once. Its own
+ * `begin` writes a rollback to the lost socket, which ends the process; so transactions are plain
+ * statements.
  */
 import { Socket } from "node:net";
 import postgres from "postgres";
@@ -23,19 +23,17 @@ import { FILES_LOG_MIGRATIONS, MIGRATION_LOCK } from "./schema.ts";
 import { describeTrouble, type SinkAddress } from "./trouble.ts";
 
 export interface PostgresSinkOptions {
-  /**
-   * `postgres://USER:PASSWORD@HOST:PORT/DATABASE`; what is left out comes from PGHOST and so on.
-   */
+  /** `postgres://USER:PASSWORD@HOST:PORT/DATABASE`. Missing parts come from PGHOST and so on. */
   readonly url: string;
-  /** For connecting and looking. @default 10 s */
+  /** For connecting and for reading the schema. @default 10 s */
   readonly openTimeoutMs?: number;
   /** For writing a page on a slow day. @default 60 s */
   readonly appendTimeoutMs?: number;
 }
 
 /**
- * Connects with the first call. @throws {SyncedError} `usage` for an illegal URL, without showing
- * it.
+ * The first call connects. @throws {SyncedError} `usage` for an illegal URL, which the message does
+ * not show.
  */
 export function createPostgresEventSink(options: PostgresSinkOptions): EventSink {
   return new PostgresEventSink(options);
@@ -45,7 +43,7 @@ type Sql = ReturnType<typeof postgres>;
 
 interface Client {
   readonly sql: Sql;
-  /** Ends it at once, whatever is under way. */
+  /** Ends it at once, even during a query. */
   drop(): void;
 }
 
@@ -78,7 +76,7 @@ class PostgresEventSink implements EventSink {
           to_regclass('files_log') IS NOT NULL AS complete,
           current_setting('server_encoding') AS encoding`;
       const encoding = String(found?.["encoding"]);
-      // SQL_ASCII stores what it is given; every other one lacks characters that names may have.
+      // SQL_ASCII stores any bytes. Every other encoding lacks characters that names may have.
       if (encoding !== "UTF8" && encoding !== "SQL_ASCII") throw wrongEncoding(this.name, encoding);
       const version = found?.["exists"] === true ? await readVersion(sql) : 0;
       if (version > FILES_LOG_MIGRATIONS.length) throw newerTables(this.name, version);
@@ -89,8 +87,9 @@ class PostgresEventSink implements EventSink {
 
   cursor({ server, folder, epoch }: LogName): Promise<SinkCursor> {
     return this.#call(this.#openTimeoutMs, async (sql) => {
-      // Appending moves a row that is there, so a cursor that a person deleted is noticed. What is
-      // left of that log would be in the way of writing it anew.
+      // Makes a missing cursor. Appending only moves an existing one, so a cursor that a person
+      // deleted is noticed. The log's remaining rows go, because they would be in the way when it
+      // is written anew.
       await sql`
         WITH made AS (
           INSERT INTO files_log_cursors (server_id, folder, epoch, seq)
@@ -113,7 +112,8 @@ class PostgresEventSink implements EventSink {
     const { server, folder, epoch } = log;
     const last = rows.at(-1)?.seq ?? after;
     return this.#call(this.#appendTimeoutMs, async (sql) => {
-      // The cursor's row is locked before any row is written: of two writers one finds it moved.
+      // The cursor's row is locked before any row is written. So one of two writers finds that it
+      // has moved.
       const written = await sql`
         WITH moved AS (
           UPDATE files_log_cursors SET seq = ${last}, hash = ${hash}
@@ -138,7 +138,7 @@ class PostgresEventSink implements EventSink {
     this.#drop();
   }
 
-  /** Runs `work` in one transaction, or throws away the connection. */
+  /** Runs `work` in one transaction. If that fails, it throws away the connection. */
   async #call<Result>(timeoutMs: number, work: (sql: Sql) => Promise<Result>): Promise<Result> {
     if (this.#isClosed) throw new SyncedError("temporarily_unavailable", "The sink is closed");
     assert(!this.#isBusy, "one call at a time: they share a transaction");
@@ -146,7 +146,8 @@ class PostgresEventSink implements EventSink {
     this.#client ??= connect(this.#url);
     const { sql } = this.#client;
     const run = async (): Promise<Result> => {
-      // A session that waits for a lock does not notice that nobody waits for it any more.
+      // The server needs the time limit too, because a session that waits for a lock does not
+      // notice that its client is gone.
       await sql.unsafe(`BEGIN; SET LOCAL statement_timeout = ${Math.ceil(timeoutMs)}`).simple();
       const result = await work(sql);
       await sql`COMMIT`;
@@ -185,7 +186,7 @@ function connect(url: string): Client {
     prepare: false,
     fetch_types: false,
     max_lifetime: null,
-    // The driver would print "already exists, skipping".
+    // Otherwise the driver would print "already exists, skipping".
     onnotice: () => undefined,
     connection: { application_name: "synced" },
     socket: async (target: DriverTarget): Promise<Socket> => {
@@ -198,18 +199,19 @@ function connect(url: string): Client {
   return {
     sql,
     drop() {
-      // What is under way is rejected by it; that the connection is gone is what was wanted.
+      // The query under way is rejected. An error while closing does not matter, because the
+      // connection should go.
       sql.end({ timeout: 0 }).catch(() => undefined);
       socket?.destroy();
     },
   };
 }
 
-/** What the driver tells its undocumented `socket` option. */
+/** The driver passes this to its undocumented `socket` option. */
 interface DriverTarget {
   readonly host: readonly string[];
   readonly port: readonly number[];
-  /** Of a Unix socket. */
+  /** The path of a Unix socket. */
   readonly path: string | false;
 }
 
@@ -219,7 +221,7 @@ function connectSocket({ host, port, path }: DriverTarget, socket: Socket): Prom
     socket.once("error", reject);
     socket.once("connect", () => {
       socket.off("error", reject);
-      // The driver takes the name that it checks in the server's certificate from here.
+      // The driver takes the name for the check of the server's certificate from here.
       resolve(Object.assign(socket, { host: address, port: port[0] }));
     });
     if (typeof path === "string") socket.connect(path);
@@ -244,7 +246,7 @@ async function migrate(sql: Sql, name: string): Promise<void> {
   if (version > FILES_LOG_MIGRATIONS.length) throw newerTables(name, version);
   const [found] = await sql`SELECT to_regclass('files_log') IS NOT NULL AS exists`;
   if (version > 0 && found?.["exists"] !== true) {
-    // Somebody dropped it: without the cursors all of it is written anew.
+    // Somebody dropped the table. Without cursors, all of it is written anew.
     await sql`DROP TABLE IF EXISTS files_log_cursors`;
     version = 0;
   }
@@ -255,7 +257,7 @@ async function migrate(sql: Sql, name: string): Promise<void> {
 }
 
 /**
- * PostgreSQL's text holds neither U+0000 nor half a surrogate pair; one odd name must not end the
+ * PostgreSQL's text holds neither U+0000 nor half a surrogate pair. One odd name must not stop the
  * log.
  */
 function jsonOf(rows: readonly FilesLogRow[]): string {
@@ -277,7 +279,7 @@ function storable(text: string): string {
   return text.toWellFormed().replaceAll("\0", "\uFFFD");
 }
 
-/** The driver's and the runtime's own messages about a bad URL show all of it. */
+/** The messages of the driver and the runtime about a bad URL would show all of it. */
 function parseUrl(url: string): string {
   const parsed = URL.canParse(url) ? new URL(url) : undefined;
   if (parsed?.protocol === "postgres:" || parsed?.protocol === "postgresql:") return url;
@@ -288,7 +290,9 @@ function parseUrl(url: string): string {
   );
 }
 
-/** As the driver will understand it, with its defaults. Making a client connects to nothing. */
+/**
+ * The address as the driver understands it, with its defaults. Making a client connects to nothing.
+ */
 function addressOf(url: string): SinkAddress {
   try {
     const { host, port, path, user, database } = postgres(url, { max: 1 }).options;

@@ -1,11 +1,11 @@
 /** The tables in PostgreSQL, version by version. Rules: M1, M5. */
 
-/** Any number that all synced servers agree on: "synced" in ASCII. */
+/** A number on which all synced servers agree: "synced" in ASCII. */
 export const MIGRATION_LOCK = "126943925970276";
 
 /**
- * No index on `path`: one entry of PostgreSQL's B-tree holds 2,704 bytes, a path up to 4,096.
- * `time` is indexed for "what happened last night".
+ * `path` has no index, because one entry of PostgreSQL's B-tree holds 2,704 bytes and a path up to
+ * 4,096. `time` has one, for questions such as "which files changed last night".
  */
 const VERSION_1 = `
 CREATE TABLE files_log (

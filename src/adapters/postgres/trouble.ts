@@ -1,4 +1,7 @@
-/** What PostgreSQL's and the network's errors mean to a person, and what to do next. Rules: M4. */
+/**
+ * Says what the errors of PostgreSQL and of the network mean to a person, and what to do next.
+ * Rules: M4.
+ */
 import { type ErrorCode, SyncedError } from "../../core/error.ts";
 
 export interface SinkAddress {
@@ -15,8 +18,8 @@ interface Trouble {
 }
 
 /**
- * @returns an error whose message holds no credential. The cause is left out: the driver hangs the
- * whole query and its parameters on it.
+ * @returns an error whose message holds no credential. It has no cause, because the driver puts the
+ * whole query and its parameters there.
  */
 export function describeTrouble(error: unknown, address: SinkAddress): SyncedError {
   const reason = error instanceof Error ? error.message : String(error);
@@ -97,14 +100,16 @@ function troubleOf(state: string, { host, user, database }: SinkAddress): Troubl
 }
 
 /**
- * 08: connection, 53: resources, 57: an operator or a limit; the others are the runtime's and the
- * driver's.
+ * 08: connection, 53: resources, 57: an operator or a limit. The others come from the runtime and
+ * the driver.
  */
 function isAway(state: string): boolean {
   return /^(08|53|57|E[A-Z_]+$|CONNECT|FailedToOpenSocket)/.test(state);
 }
 
-/** Few words for many codes, so that a restart's many faces are one message. */
+/**
+ * Uses few words for many codes, so that a restart gives one message although it shows many codes.
+ */
 function awayTrouble(state: string, host: string): Trouble {
   const name = /^(ENOTFOUND|EAI_)/.test(state);
   const silence = /TIMEDOUT|TIMEOUT|57014/.test(state);

@@ -17,6 +17,6 @@ export const systemClock: Clock = {
       signal?.addEventListener("abort", end, { once: true });
     });
   },
-  // Not a resolved promise: only the event loop's next turn lets sockets and signals in.
+  // Not a resolved promise, because only the event loop's next turn lets sockets and signals run.
   yield: () => new Promise((resolve) => setImmediate(resolve)),
 };

@@ -1,18 +1,18 @@
 /**
- * Gives memory back once nothing has happened for a while: a burst of large transfers leaves
- * garbage that an idle process would keep for good, since nothing asks for its space. Rules: I42.
+ * Gives memory back when nothing has happened for a while. A burst of large transfers leaves
+ * garbage that an idle process would keep for good, because nothing needs its space. Rules: I42.
  */
 
 /** Long enough that a busy process never pays for it. */
 const IDLE_MS = 3_000;
 
 export interface IdleMemory {
-  /** Something happens now. */
+  /** Tells that something happens now. */
   touch(): void;
   close(): void;
 }
 
-/** @returns one that does nothing where the runtime has no such call (Deno). */
+/** @returns one that does nothing if the runtime has no such call (Deno). */
 export function createIdleMemory(): IdleMemory {
   if (typeof Bun === "undefined") return { touch() {}, close() {} };
   let timer: ReturnType<typeof setTimeout> | undefined;

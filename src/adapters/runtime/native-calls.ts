@@ -2,10 +2,10 @@
  * Native calls: Linux system calls through the runtime's FFI (Bun: `bun:ffi`, Deno: `Deno.dlopen`).
  * Rules: D1, D2, S3.
  *
- * One C function, `syscall`, serves everything: what is needed (openat2, renameat2, statx, open
- * file description locks) is in no runtime's `node:fs`, and only partly wrapped by older C
- * libraries. Where there is no FFI, no Linux or no known table of numbers, `nativeCalls()` is
- * undefined and `node:fs` serves.
+ * All of them go through one C function, `syscall`, because no runtime's `node:fs` has the needed
+ * calls (openat2, renameat2, statx, open file description locks), and older C libraries wrap only
+ * some. If there is no FFI, no Linux or no known table of numbers, `nativeCalls()` is undefined and
+ * the caller uses `node:fs`.
  */
 import { fsync } from "node:fs";
 import process from "node:process";
@@ -80,13 +80,13 @@ const NUMBERS: Readonly<Record<string, Readonly<Record<SystemCall, number>>>> = 
   },
 };
 
-/** Arguments are integers or addresses; a missing one is 0. */
+/** Each is an integer or an address; a missing one is 0. */
 type Arguments = readonly [number?, number?, number?, number?, number?];
 
 export interface NativeCalls {
   /**
-   * @returns the call's result, or the negated error number. Safe to use for addresses from
-   * `address`.
+   * @returns the call's result, or the negated error number. Addresses from `address` may be
+   * passed.
    */
   call(name: SystemCall, ...rest: Arguments): number;
   /** The address of the view's first byte; valid while the caller holds the view. */
@@ -95,13 +95,13 @@ export interface NativeCalls {
   sync(fd: number): Promise<number>;
 }
 
-/** How one runtime reaches the C library. */
+/** One runtime's way to the C library. */
 interface Bridge {
   /** The C library's `syscall`: -1 on failure. */
   readonly syscall: (...values: number[]) => number;
   /**
-   * Reads this thread's `errno`: a memory load, so that nothing comes between it and the failed
-   * call.
+   * Reads this thread's `errno`. It is a load from memory, so nothing comes between it and the
+   * failed call.
    */
   readonly errno: () => number;
   readonly address: (bytes: Uint8Array) => number;
@@ -114,15 +114,15 @@ const EIO = 5;
 
 let found: NativeCalls | undefined | "not_tried" = "not_tried";
 
-/** @returns undefined where the runtime has no FFI or the platform is not Linux on x64 or arm64. */
+/** @returns undefined if the runtime has no FFI or the platform is not Linux on x64 or arm64. */
 export function nativeCalls(): NativeCalls | undefined {
   if (found === "not_tried") found = findNativeCalls();
   return found;
 }
 
 /**
- * Lets as many fsyncs wait at once as the disk answers together. Bun's pool takes its size when the
- * first asynchronous call starts it: this comes before any of them.
+ * Lets as many fsyncs wait at once as the disk completes together. Bun sizes its thread pool when
+ * the first asynchronous call starts it, so this must run before any of them.
  */
 export function widenThreadPool(): void {
   nativeCalls();
@@ -149,14 +149,14 @@ function openBridge(): Bridge | undefined {
     try {
       return openBunBridge(library) ?? openDenoBridge(library);
     } catch {
-      // Another C library, or FFI is not permitted (`deno run` without --allow-ffi): the next, then
-      // none.
+      // Another C library, or no permission for FFI (`deno run` without --allow-ffi). Tries the
+      // next name, then gives up.
     }
   }
   return undefined;
 }
 
-/** The parts of `bun:ffi` that are used; its own types exist under Bun only. */
+/** The parts of `bun:ffi` that are used. Its own types exist only under Bun. */
 interface BunFfi {
   dlopen(
     library: string,
@@ -167,15 +167,16 @@ interface BunFfi {
 }
 
 /**
- * Bun's pool has about as many threads as there are processors, but fsyncs only wait. It reads this
- * from the C library's environment; `process.env` does not reach that.
+ * Bun's pool has about as many threads as there are processors, but fsyncs only wait. Bun reads the
+ * size from the C library's environment, which `process.env` does not change.
  */
 const POOL_THREADS = { name: "UV_THREADPOOL_SIZE", value: "32" } as const;
 
 const INTEGERS = ["i64", "i64", "i64", "i64", "i64", "i64", "i64"] as const;
 
 function openBunBridge(library: string): Bridge | undefined {
-  // Not `import`: Deno would refuse the scheme, and a compiled binary would need a top-level await.
+  // Not `import`, because Deno would refuse the scheme and a compiled binary would need a top-level
+  // await.
   const ffi = process.getBuiltinModule("bun:ffi") as unknown as BunFfi | undefined;
   if (ffi === undefined) return undefined;
   const { symbols } = ffi.dlopen(library, {
@@ -189,7 +190,7 @@ function openBunBridge(library: string): Bridge | undefined {
   const [name, value] = [POOL_THREADS.name, POOL_THREADS.value].map((text) =>
     new TextEncoder().encode(`${text}\0`),
   );
-  // What is set already stays: somebody chose it.
+  // A value that is set already stays, because somebody chose it.
   if (name !== undefined && value !== undefined) setenv?.(ffi.ptr(name), ffi.ptr(value), 0);
   return {
     syscall,
@@ -237,7 +238,8 @@ function openDenoBridge(library: string): Bridge | undefined {
     // `.buffer` moves a small view's bytes off V8's heap, where the collector could move them.
     address: (bytes) =>
       Number(ffi.UnsafePointer.value(ffi.UnsafePointer.of(bytes.buffer))) + bytes.byteOffset,
-    // The error number stays in the other thread: a failed sync is final whatever it was (I41).
+    // The error number stays in the other thread. It is not needed, because a failed sync is final
+    // (I41).
     sync: async (fd) => ((await fsyncElsewhere(fd)) === 0 ? 0 : -EIO),
   };
 }

@@ -1,4 +1,4 @@
-/** The system's randomness. Rules: N1. */
+/** Random numbers of the operating system. Rules: N1. */
 import { randomBytes } from "node:crypto";
 import type { Random } from "../../ports/random.ts";
 

@@ -1,6 +1,6 @@
 /**
- * One server-side SQLite file: how it is opened, its schema version, transactions and what their
- * errors mean. Rules: O7. A file of a newer version is refused before SQLite sees it (I44); a
+ * One server-side SQLite file: opens it, brings its schema up to date, runs transactions, and
+ * explains errors. Rules: O7. A file of a newer version is refused before SQLite opens it (I44). A
  * failed barrier ends it (I41).
  */
 import { closeSync, openSync, readSync } from "node:fs";
@@ -13,12 +13,13 @@ import {
 import { SyncedError } from "../../core/error.ts";
 import { ReadTurn } from "./read-turn.ts";
 
-/** A row as SQLite hands it out. */
+/** A row as SQLite returns it. */
 export type SqlRow = Record<string, SQLOutputValue>;
 export type SqlValue = SQLInputValue;
 
 /**
- * `normal` leaves the barrier to the next `full` transaction: a crash may forget it, never tear it.
+ * `normal` leaves the barrier to the next `full` transaction. A crash may forget it but never tear
+ * it.
  */
 export type Barrier = "full" | "normal";
 
@@ -55,7 +56,7 @@ export class SqliteDatabase {
     }
   }
 
-  /** Within `write` only. */
+  /** Only within `write`. */
   run(sql: string, ...values: SQLInputValue[]): number {
     return Number(this.#statement(sql).run(...values).changes);
   }
@@ -70,14 +71,14 @@ export class SqliteDatabase {
     return this.#statement(sql).all(...values);
   }
 
-  /** Throws what ended this database, if anything did. */
+  /** Throws the error that ended this database, if any. */
   refuseFailed(): void {
     if (this.#failed !== undefined) throw this.#failed;
   }
 
   /**
-   * One synchronous transaction; rolls back when `work` throws. Durable when it returns, with
-   * `full`.
+   * Runs one synchronous transaction, and rolls back if `work` throws. With `full` it is durable
+   * when it returns.
    */
   write<Result>(barrier: Barrier, work: () => Result): Result {
     this.refuseFailed();
@@ -133,24 +134,25 @@ export class SqliteDatabase {
   #migrate(migrations: readonly string[]): void {
     const row = this.#database.prepare("PRAGMA user_version").get();
     const version = Number(row?.["user_version"]);
-    // The header may lag behind the WAL: look again now that SQLite has read both.
+    // The header may lag behind the WAL, so this checks again now that SQLite has read both.
     refuseNewer(this.#path, version, migrations.length);
     if (version === migrations.length) return;
     this.write("full", () => {
       for (const sql of migrations.slice(version)) this.#database.exec(sql);
       this.#database.exec(`PRAGMA user_version = ${migrations.length}`);
     });
-    // The version must be in the file's header, where an older program looks before it opens
-    // anything.
+    // The version must be in the file's header, because an older program looks there before it
+    // opens anything.
     this.#database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
   }
 
-  /** The next try finds the log's room free, where there was no more for it to grow. */
+  /** Checkpoints the log. If the log had no room to grow, its room is free at the next try. */
   #foldLogIn(): void {
     try {
       this.#database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
     } catch (error) {
-      // Without room for what the log holds it stays as it is; a failed barrier is the end.
+      // If there is no room to checkpoint, the log stays as it is. A failed barrier ends the
+      // database.
       this.#translate(error, "checkpoint");
     }
   }
@@ -159,7 +161,7 @@ export class SqliteDatabase {
     try {
       if (this.#database.isTransaction) this.#database.exec("ROLLBACK");
     } catch {
-      // SQLite has rolled back by itself; the first error is the one to tell.
+      // SQLite has rolled back by itself. The first error is the one to report.
     }
   }
 
@@ -180,7 +182,8 @@ export class SqliteDatabase {
       return new SyncedError("data_not_writable", message, { cause: error });
     }
     if (!/disk I\/O error/.test(error.message)) return error;
-    // After a failed fsync nobody knows what is on the disk: no retry on this connection (I41).
+    // After a failed fsync nobody knows what is on the disk, so this connection never retries
+    // (I41).
     this.#failed = new SyncedError("storage_failed", message, { cause: error });
     this.#reportFailure(this.#failed);
     return this.#failed;
@@ -196,7 +199,7 @@ const SETTINGS = `
   PRAGMA wal_autocheckpoint = 4000;
 `;
 
-/** The big-endian user_version in a database file's header; 0 where there is no file. */
+/** The big-endian user_version in a database file's header; 0 if there is no file. */
 function storedVersion(path: string): number {
   const header = new Uint8Array(64);
   try {

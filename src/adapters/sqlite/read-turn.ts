@@ -2,8 +2,8 @@
  * ReadTurn: the reads of one turn of the event loop share one read transaction of SQLite. Rules:
  * S1, T1. Nothing is ever written in it.
  *
- * A read on its own takes and releases its locks: eight calls of the kernel, which cost more than
- * the look-up. Measured at the first sync of 10,000 files: 626,000 of these calls in one client.
+ * A single read takes and releases its locks with eight kernel calls, which cost more than the
+ * look-up. Measured at the first sync of 10,000 files: 626,000 of these calls in one client.
  */
 import type { DatabaseSync } from "node:sqlite";
 
@@ -16,7 +16,7 @@ export class ReadTurn {
     this.#database = database;
   }
 
-  /** To be called before a read that is in no transaction. */
+  /** Call this before a read outside a transaction. */
   begin(): void {
     if (this.#isOpen) return;
     this.#database.exec("BEGIN");
@@ -29,7 +29,7 @@ export class ReadTurn {
     });
   }
 
-  /** To be called before anything is written, checkpointed or closed. */
+  /** Call this before writing, checkpointing or closing. */
   end(): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;

@@ -1,10 +1,10 @@
 /**
- * Hears that files were closed after somebody had opened them to write. Rules: Y13.
+ * Reports files that are closed after somebody had opened them to write. Rules: Y13.
  *
- * What is written through a memory map makes no other hint, and the runtime's watcher does not ask
- * for this one. So it stands beside that watcher, on Linux with FFI only; where it cannot be had,
- * or watches run out, such writes are found by the full scan. Watches stay with their directories:
- * one that was moved is told of by `follow`, which finds it under its new path.
+ * Writes through a memory map give no other hint, and the runtime's watcher does not ask for this
+ * one. So this runs beside that watcher, on Linux with FFI only. If it is not available, or watches
+ * run out, the full scan finds such writes. A watch stays with its directory. When a directory was
+ * moved, `follow` gives its watch the new path.
  */
 
 import { closeSync, readdirSync, read as readFrom } from "node:fs";
@@ -21,18 +21,18 @@ const IN_DONT_FOLLOW = 0x0200_0000;
 const IN_EXCL_UNLINK = 0x0400_0000;
 const IN_CLOEXEC = 0x8_0000;
 const MASK = IN_CLOSE_WRITE | IN_ONLYDIR | IN_DONT_FOLLOW | IN_EXCL_UNLINK;
-/** No watches are left, or no memory for them. */
+/** ENOSPC: no watches are left, or no memory for them. */
 const ENOSPC = 28;
 const ENOMEM = 12;
-/** `struct inotify_event` before the name: watch, mask, cookie, length of the name. */
+/** The bytes of `struct inotify_event` before the name: watch, mask, cookie, length of the name. */
 const EVENT_BYTES = 16;
 const BUFFER_BYTES = 64 * 1024;
-/** Directories that are looked into before others may run. */
+/** So many directories are listed before other work may run. */
 const DIRECTORIES_PER_TURN = 50;
 interface Handler {
   /** @param path relative to the root. */
   closed(path: string): void;
-  /** Some were missed. */
+  /** Some events were lost. */
   overflow(): void;
 }
 
@@ -44,14 +44,14 @@ export class CloseWatch {
   /** Paths of the watched directories, relative to the root. */
   readonly #paths = new Map<number, string>();
   readonly #buffer = Buffer.alloc(BUFFER_BYTES);
-  /** Directories to look into. */
+  /** Directories that are still to be listed. */
   readonly #waiting: string[] = [];
   #isClosed = false;
 
-  /** @returns undefined where the system does not have it. */
+  /** @returns undefined if the system does not have it. */
   static begin(rootPath: string, handler: Handler): CloseWatch | undefined {
     const native = nativeCalls();
-    // Deno's numbers for files are none of the kernel's.
+    // Deno's numbers for files are not the kernel's.
     if (native === undefined || !("bun" in process.versions)) return undefined;
     const fd = native.call("inotify_init1", IN_CLOEXEC);
     return fd < 0 ? undefined : new CloseWatch(native, fd, rootPath, handler);
@@ -68,13 +68,13 @@ export class CloseWatch {
       this.#listen();
       this.follow("");
     } else {
-      // Nothing would ever wake the thread that reads.
+      // Without a watch, nothing would ever wake the thread that reads.
       this.#isClosed = true;
       closeSync(fd);
     }
   }
 
-  /** A directory may stand there that is new, or has come from elsewhere. */
+  /** The directory at the path may be new, or may have come from elsewhere. */
   follow(path: string): void {
     if (this.#isClosed || path.split("/").includes(STATE_DIRECTORY)) return;
     this.#waiting.push(path);
@@ -84,7 +84,7 @@ export class CloseWatch {
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    // The thread that reads wakes when a watch goes.
+    // Removing a watch wakes the thread that reads.
     const watch = this.#add("/");
     if (watch >= 0) this.#native.call("inotify_rm_watch", this.#fd, watch);
     for (const known of this.#paths.keys()) this.#native.call("inotify_rm_watch", this.#fd, known);
@@ -143,7 +143,7 @@ function directoriesIn(path: string): readonly string[] {
     const entries = readdirSync(path, { withFileTypes: true });
     return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
   } catch {
-    // Gone, or not to be read: the other watcher says so.
+    // Gone or unreadable. The other watcher reports that.
     return [];
   }
 }

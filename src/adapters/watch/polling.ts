@@ -1,7 +1,7 @@
 /**
- * Watcher by polling, for file systems without events (`--poll`). Rules: Y2. chokidar replaces our
- * own bookkeeping of one stat a file and interval. After any trouble it begins anew, as the native
- * one does.
+ * Watcher by polling, for file systems without events (`--poll`). Rules: Y2. chokidar does the
+ * bookkeeping, with one stat for each file and interval. After any trouble it begins anew, as the
+ * native one does.
  */
 import { existsSync } from "node:fs";
 import { relative } from "node:path";
@@ -12,12 +12,12 @@ import { errorCode } from "../disk/calls.ts";
 import { reportChange } from "./watched-path.ts";
 
 export interface ChokidarWatcherOptions {
-  /** Time between two looks at one file. */
+  /** Milliseconds between two looks at one file. */
   readonly intervalMs: number;
 }
 
 const STATE_PATH = /[/\\]\.synced(?:[/\\]|$)/;
-/** Troubles of one path; the scan lists them. */
+/** Troubles of one path. The scan lists them. */
 const PATH_ERRORS = ["EACCES", "ENOENT", "ENOTDIR", "EPERM"];
 
 /** @param rootPath absolute, free of symlinks */
@@ -54,9 +54,9 @@ class PollingWatch implements Watch {
     this.#end();
   }
 
-  /** Resolves when all of the folder is polled, or polling it has failed. */
+  /** Resolves when all of the folder is polled, or polling has failed. */
   async begin(): Promise<void> {
-    // Loaded only where it is used: few folders are polled.
+    // Loaded only when needed, because few folders are polled.
     const { watch } = await import("chokidar");
     if (!this.#isOpen) return;
     const rootPath = this.#rootPath;
@@ -68,7 +68,7 @@ class PollingWatch implements Watch {
       atomic: false,
       ignoreInitial: true,
       ignorePermissionErrors: true,
-      // Below the root only: the root may itself lie below a directory of that name.
+      // Only below the root, because the root itself may be inside a directory of that name.
       ignored: (path) => STATE_PATH.test(path.slice(rootPath.length)),
     });
     this.#watcher = watcher;
@@ -94,7 +94,7 @@ class PollingWatch implements Watch {
     const watcher = this.#watcher;
     this.#watcher = undefined;
     this.#isReady();
-    // Nothing waits for its end: it only stops timers.
+    // Not awaited, because it only stops timers.
     void watcher?.close();
   }
 
@@ -115,7 +115,7 @@ class PollingWatch implements Watch {
     this.#delayMs = RETRY_DELAY_MS_MIN;
     if (!this.#hasFailed) return;
     this.#hasFailed = false;
-    // What happened meanwhile nobody told.
+    // Nobody reported changes that were made meanwhile.
     this.#handler.overflow();
     this.#handler.restored();
   }
