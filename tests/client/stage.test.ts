@@ -71,6 +71,25 @@ describe("stageContents()", () => {
     expect(decoder.decode(stagedBytes(world, report, 7))).toBe("text 7");
   });
 
+  test("a download is called like an entry only once it is durable, so half of one is no find [D14, I5]", async () => {
+    const world = newWorld();
+    const large = world.content(bytesOf(3, 20_000));
+    const wants = [want(1, world.content("small")), want(2, large), want(3, world.content("too"))];
+    world.onCall = (name) => (name === "writer.sync" ? "io" : undefined);
+    const remove = world.fs.removeFile.bind(world.fs);
+    // A power cut comes first.
+    world.fs.removeFile = () => "absent";
+    const report = await stage(world, wants);
+    expect(report.failed.length).toBe(3);
+    world.fs.removeFile = remove;
+    expect(world.entries("staging").length).toBe(3);
+    world.crash();
+    world.loseState();
+    await world.recover(true);
+    expect(world.files()).toEqual({});
+    expect(world.entries("staging")).toEqual([]);
+  });
+
   test("assembles a file of many chunks by its manifest [C3, C5]", async () => {
     const world = newWorld();
     const bytes = bytesOf(1, 300_000);

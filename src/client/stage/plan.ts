@@ -113,6 +113,11 @@ function collectMissing(
   }
 }
 
+/** A download of one chunk that is not whole or not durable yet: after a crash it is dropped. */
+export function unfinishedPath(id: string): string {
+  return joinPath(STAGING_DIRECTORY, `u-${id}`);
+}
+
 /** The partial download of a file of several chunks; kept over a crash and taken up again. */
 export function partialPath(content: FileContent): string {
   return joinPath(STAGING_DIRECTORY, `p-${content.sha256}`);

@@ -31,6 +31,7 @@ import {
   type StageFailure,
   type StageStep,
   type StageWant,
+  unfinishedPath,
 } from "./plan.ts";
 
 export type { ReuseSource, StageFailure, StageWant } from "./plan.ts";
@@ -175,8 +176,8 @@ class Stage {
 
   #begin(want: StageWant): OpenFile {
     const { fs, random } = this.#ports;
-    const name = joinPath(STAGING_DIRECTORY, random.id());
-    const path = want.content.depth > 0 ? partialPath(want.content) : name;
+    const { content } = want;
+    const path = content.depth > 0 ? partialPath(content) : unfinishedPath(random.id());
     return { want, path, writer: fs.createFile(path), hash: new Sha256() };
   }
 
@@ -288,7 +289,7 @@ class Stage {
       await writer.sync();
       const stat = writer.stat();
       isDurable = true;
-      this.staged.set(want.id, { ...this.#named(want, path, random.id()), stat });
+      this.staged.set(want.id, { ...this.#named(path, random.id()), stat });
       if (want.content.depth > 0) fs.removeFile(formerPartialPath(want.content));
       this.#progress.done();
     } finally {
@@ -297,9 +298,8 @@ class Stage {
     }
   }
 
-  /** A finished download leaves the name under which it could be taken up again. */
-  #named(want: StageWant, path: string, id: string): { id: string; path: string } {
-    if (want.content.depth === 0) return { id: path.slice(STAGING_DIRECTORY.length + 1), path };
+  /** Only what is whole and durable is called by an id, as what was displaced is (D14). */
+  #named(path: string, id: string): { id: string; path: string } {
     const target = joinPath(STAGING_DIRECTORY, id);
     const moved = this.#ports.fs.moveNoReplace(path, target);
     if (moved === "moved") return { id, path: target };
