@@ -1,8 +1,8 @@
 /**
  * `synced approve`: lets exactly the change through that is held now. Rules: G2-G4.
  *
- * The state database belongs to the running client, so the approval is a file beside it,
- * `.synced/approved`, that holds the held change's id: a running client looks for it, a stopped one
+ * The state database belongs to the running client. So the approval is a file beside it,
+ * `.synced/approved`, with the held change's id. A running client looks for the file; a stopped one
  * reads it when it starts.
  */
 
@@ -19,7 +19,7 @@ import { type HeldChange, heldChangeOf, openJoinedFolderState } from "./folder-s
 import { createOutput } from "./output.ts";
 import { count, quoted } from "./progress.ts";
 
-/** Enough to recognise what it is about. */
+/** Enough paths for a person to recognise the change. */
 const NAMED_MAX = 10;
 
 export const command = defineCommand({
@@ -49,7 +49,7 @@ export const command = defineCommand({
   },
 });
 
-/** Some of the paths that it is about, as the base knows them. */
+/** Some paths of the held change, as the base knows them. */
 function namedPaths(store: StateStore, held: HeldChange): string[] {
   const paths: string[] = [];
   for (const node of held.nodes) {
@@ -68,11 +68,11 @@ function describe(held: HeldChange, paths: readonly string[]): string {
   const list = paths.map((path) => `\n  ${quoted(path)}`).join("");
   return (
     `Approved: ${held.reason} (${count(held.count, "change")} ${direction}).${list}${more}\n` +
-    "A running synced sync takes it up now, a stopped one when it starts"
+    "A running synced sync applies it now, a stopped one when it starts"
   );
 }
 
-/** Whole or not at all: the client may be looking for it at this instant. */
+/** Writes the file whole or not at all, because the client may be reading it at this moment. */
 function writeApproval(folderPath: string, id: string): void {
   const target = join(folderPath, APPROVAL_FILE);
   const staged = `${target}.${process.pid}`;

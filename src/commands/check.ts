@@ -1,6 +1,6 @@
 /**
- * `synced check`: proves that a folder is what the server has, or names each difference. Exit 0
- * equal, 3 different. Changes nothing; a client may run on the folder meanwhile. Rules: Y6, I43.
+ * `synced check`: proves that a folder equals the server's, or names each difference. Exit 0 equal,
+ * 3 different. It changes nothing, and a client may run on the folder meanwhile. Rules: Y6, I43.
  */
 
 import { defineCommand } from "citty";
@@ -23,7 +23,7 @@ export const command = defineCommand({
   meta: { name: "check", description: "Compare a folder with what the server has" },
   args: {
     path: { type: "positional", description: "The folder's path", required: true },
-    server: textFlag("server", "URL", "Address of the server, where another than remembered"),
+    server: textFlag("server", "URL", "Address of the server, if not the remembered one"),
     "read-data": switchFlag("read-data", "Compare every file's bytes, not only size and time"),
     ...tokenFlag,
     ...commonFlags,

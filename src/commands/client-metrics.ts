@@ -1,6 +1,6 @@
 /**
- * `synced sync --metrics-port`: counts what the client tells, and looks into the folder's state
- * when it is scraped. Rules: V5.
+ * `synced sync --metrics-port`: counts the client's news, and reads the folder's state when it is
+ * scraped. Rules: V5.
  */
 import packageJson from "../../package.json" with { type: "json" };
 import { listenForScraper } from "../adapters/metrics/listener.ts";
@@ -12,7 +12,7 @@ import { readStatus } from "./status.ts";
 export interface RunningClientMetrics {
   readonly url: string;
   readonly instruments: ClientInstruments;
-  /** Counts, and passes on to the observer that it was made with. */
+  /** Counts each event and passes it on to the given observer. */
   readonly observer: Observer;
   stop(): Promise<void>;
 }
@@ -24,11 +24,11 @@ export interface ClientMetricsStart {
   readonly observer: Observer;
 }
 
-/** @throws {SyncedError} `port_in_use`; `usage` when the host cannot be bound */
+/** @throws {SyncedError} `port_in_use`; `usage` if the host cannot be bound */
 export async function startClientMetrics(
   options: ClientMetricsStart,
 ): Promise<RunningClientMetrics> {
-  // Loaded only where it is asked for.
+  // Loaded only if asked for.
   const { createClientMetrics } = await import("../adapters/metrics/client.ts");
   const metrics = createClientMetrics({
     version: packageJson.version,
@@ -49,13 +49,13 @@ export async function startClientMetrics(
   };
 }
 
-/** @returns undefined when the folder has not joined yet. */
+/** @returns undefined if the folder has not joined yet. */
 function readFolder(folderPath: string): ClientReadings | undefined {
   const store = openFolderState(folderPath);
   if (store === undefined) return undefined;
   try {
     const { dirty, ...nodes } = store.counts();
-    // Whoever counts here is the running client.
+    // The running client itself counts here.
     const status = readStatus(store, true);
     const seq = status.cursor?.seq ?? 0;
     const isInSync = status.state === "in_sync";

@@ -1,6 +1,6 @@
 /**
- * The real world of one client on one folder: disk, watcher, clock, chance, state database,
- * network; and the lock that keeps other processes out of it. Rules: S1, S3.
+ * The real world of one client on one folder: disk, watcher, clock, chance, state database and
+ * network, and the lock that keeps other processes out of the folder. Rules: S1, S3.
  */
 
 import { acquireFolderLock } from "../adapters/disk/folder-lock.ts";
@@ -17,21 +17,21 @@ import type { Observer } from "../ports/observer.ts";
 import type { Watcher } from "../ports/watcher.ts";
 import { stateDirectoryOf } from "./folder-state.ts";
 
-/** Short enough to feel live, long enough for a network file system with many files. */
+/** Short enough to feel live, and long enough for a network file system with many files. */
 const POLL_INTERVAL_MS = 1_000;
 
 export interface ClientWorldOptions {
   readonly folderPath: string;
   readonly observer: Observer;
-  /** Watch by polling from the start. */
+  /** True to watch by polling from the start. */
   readonly poll: boolean;
-  /** Take no lock and write nothing. */
+  /** True to take no lock and write nothing. */
   readonly isDryRun: boolean;
 }
 
 export interface OpenedClientWorld {
   readonly world: ClientWorld;
-  /** Lets go of the folder: only after the client has ended. */
+  /** Releases the folder. Call it only after the client has ended. */
   close(): void;
 }
 
@@ -47,11 +47,11 @@ export function openClientWorld(options: ClientWorldOptions): OpenedClientWorld 
     throw error;
   }
   if (folder.created) {
-    // A mistyped path must not pass for a folder that is empty.
+    // Said aloud, because a mistyped path must not pass for an empty folder.
     const message = `Made the folder "${folder.path}": it was not there`;
     observer.emit({ event: "notice", code: "folder_created", message });
   }
-  // Whatever a client does, it tells of: when it has told nothing for a while it is at rest.
+  // A client reports everything that it does, so after a while without a report it is at rest.
   const memory = createIdleMemory();
   const world: ClientWorld = {
     fs: folder.fs,

@@ -1,6 +1,6 @@
 /**
  * `synced demo`: a server and two folders in sync in one process, to play with. It uses the same
- * parts as `serve` and `sync` do, so what is seen here is what they do.
+ * parts as `serve` and `sync`, so it shows what those do.
  */
 
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -22,7 +22,7 @@ import { createProgress } from "./progress.ts";
 
 const FIRST_FILE = "hello.txt";
 const FIRST_TEXT = "Edit me, rename me, delete me: the other folder follows.\n";
-/** On any machine that can run it, it takes a fraction of a second. */
+/** Any machine that can run the demo needs only a fraction of a second. */
 const FIRST_FILE_WITHIN_MS = 30_000;
 const LOOK_INTERVAL_MS = 20;
 
@@ -53,7 +53,7 @@ interface DemoOptions {
   readonly port: number;
   readonly once: boolean;
   readonly output: Output;
-  /** What the two clients say. */
+  /** Where the two clients' lines go. */
   readonly details: Output;
 }
 
@@ -71,7 +71,7 @@ async function runDemo(options: DemoOptions): Promise<number> {
   const signal = AbortSignal.any([ending.signal, interruption.signal]);
   const clients = [first, second].map((path) => runFolder(path, server.url, options, signal));
   try {
-    // A client only ends early by failing, and then says why.
+    // A client ends early only by failing, and then says why.
     await Promise.race([carryFirstFile(first, second, signal), ...clients]);
     if (interruption.exitCode() !== undefined) return interruption.exitCode() ?? EXIT.done;
     output.event("in_sync", { folders: [first, second] });
@@ -113,8 +113,8 @@ async function runFolder(
 }
 
 /**
- * Puts a file into the first folder, unless an earlier demo did, and waits until the second one has
- * it.
+ * Puts a file into the first folder, unless an earlier demo did, and waits until the second folder
+ * has it.
  */
 async function carryFirstFile(first: string, second: string, signal: AbortSignal): Promise<void> {
   const source = join(first, FIRST_FILE);
@@ -133,7 +133,10 @@ async function carryFirstFile(first: string, second: string, signal: AbortSignal
   }
 }
 
-/** Both without it counts: since an earlier demo it may have been deleted in one of them. */
+/**
+ * Also true if neither has it, because it may have been deleted in one of them since an earlier
+ * demo.
+ */
 function sameText(source: string, target: string): boolean {
   if (!existsSync(source) || !existsSync(target)) return existsSync(source) === existsSync(target);
   return readFileSync(source, "utf8") === readFileSync(target, "utf8");

@@ -1,9 +1,9 @@
 /**
- * What all subcommands share: flags with their environment twins, strict reading of the command
- * line, the token.
+ * Shared by all subcommands: flags with their environment twins, the check of the command line, and
+ * the token.
  *
  * A command is a citty `defineCommand` exported as `command`, whose `run` returns the exit code.
- * Flags are made by `textFlag` and `switchFlag`; `cli.ts` puts the twins' values in front of the
+ * `textFlag` and `switchFlag` make its flags. `cli.ts` puts the twins' values in front of the
  * command line, so a flag wins over its twin.
  */
 import { readFileSync } from "node:fs";
@@ -29,7 +29,7 @@ export function textFlag(name: string, valueHint: string, description: string) {
   } as const;
 }
 
-/** A flag that is there or not. */
+/** A flag without a value. */
 export function switchFlag(name: string, description: string) {
   return {
     type: "boolean",
@@ -38,7 +38,7 @@ export function switchFlag(name: string, description: string) {
   } as const;
 }
 
-/** Every command has these. */
+/** The flags of every command. */
 export const commonFlags = {
   json: switchFlag("json", "Machine-readable output on stdout, one JSON object a line"),
   quiet: switchFlag("quiet", "Say only what is wrong"),
@@ -52,7 +52,7 @@ export const tokenFlag = {
 /**
  * The twins that are set, as command line arguments. An empty value counts as not set.
  *
- * @throws {SyncedError} `usage` when a switch's twin is not 1, true, 0 or false.
+ * @throws {SyncedError} `usage` if a switch's twin is not 1, true, 0 or false.
  */
 export function environmentArguments(
   args: ArgsDef,
@@ -75,7 +75,7 @@ export function environmentArguments(
 }
 
 /**
- * Refuses what citty would let pass: unknown flags, flags without their value or with an empty one,
+ * Refuses what citty would let pass: unknown flags, flags without a value or with an empty one, and
  * too many or too few arguments.
  *
  * @throws {SyncedError} `usage`
@@ -104,7 +104,7 @@ export function checkArguments(args: ArgsDef, rawArgs: readonly string[]): void 
     );
   }
   if (positionals.includes("")) throw new SyncedError("usage", "An argument is empty");
-  // Mostly a variable of a script that is not set: whatever stood in for it would be a guess.
+  // Mostly the value is an unset variable of a script. A default in its place would be a guess.
   const empty = Object.keys(values).find((name) => values[name] === "");
   if (empty !== undefined) throw new SyncedError("usage", `Cannot use --${empty} "": it is empty`);
 }
@@ -119,8 +119,7 @@ function parseStrictly(
   try {
     return parseArgs({ args: [...rawArgs], options, allowPositionals: true });
   } catch (error) {
-    // node:util appends advice on "--" after the first sentence; the usage that follows says
-    // enough.
+    // node:util appends advice on "--" after the first sentence. The usage that follows is enough.
     const message = error instanceof Error ? error.message : String(error);
     throw new SyncedError("usage", message.split(/\.\s/, 1)[0] ?? message);
   }
@@ -151,12 +150,12 @@ export function parsePortFlag(name: string, value: string): number {
 }
 
 /**
- * The token from `--token-file`, else from SYNCED_TOKEN; never from the command line, where every
- * user of the machine could read it.
+ * Reads the token from `--token-file`, else from SYNCED_TOKEN. It is never read from the command
+ * line, because every user of the machine could read it there.
  *
- * @returns undefined when neither is set.
- * @throws {SyncedError} `usage` when the file cannot be read; `invalid_token` when it is empty or
- * malformed, since an empty secret must never count as "no token wanted".
+ * @returns undefined if neither is set.
+ * @throws {SyncedError} `usage` if the file cannot be read; `invalid_token` if it is empty or
+ * malformed, because an empty secret must never count as "no token wanted".
  */
 export function readToken(
   tokenFile: string | undefined,

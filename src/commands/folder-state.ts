@@ -1,5 +1,5 @@
 /**
- * A synced folder seen from outside its running client: its state is opened read-only, beside the
+ * Reads a synced folder from outside its running client. The state is opened read-only, beside the
  * process that owns it. Rules: S1, S3.
  */
 
@@ -14,7 +14,7 @@ import type { FolderName } from "../core/identifier.ts";
 import { MARKER_FILE, STATE_DIRECTORY } from "../core/state-directory.ts";
 import type { StateStore } from "../ports/state-store.ts";
 
-/** What a person must know of a held change; the rest of it is the engine's. */
+/** The part of a held change that a person needs. */
 const heldSchema = z.object({
   id: z.string(),
   direction: z.enum(["up", "down"]),
@@ -42,17 +42,17 @@ export function stateDirectoryOf(folderPath: string): string {
   return join(folderPath, STATE_DIRECTORY);
 }
 
-/** @returns undefined when the folder never joined. */
+/** @returns undefined if the folder never joined. */
 export function openFolderState(folderPath: string): StateStore | undefined {
   const path = join(stateDirectoryOf(folderPath), "state.db");
   return existsSync(path) ? openStateStoreReadOnly(path) : undefined;
 }
 
-/** True where nothing can be written beside the folder's state, whoever tries. */
+/** True if nobody can write beside the folder's state. */
 export function isReadOnly(folderPath: string): boolean {
   try {
-    // Only opening tells of a disk that failed. Not the database: to close it would let go of the
-    // locks that SQLite has on it in this process.
+    // Only opening a file shows that a disk has failed. The database is not used for this, because
+    // closing it would release the locks that SQLite has on it in this process.
     closeSync(openSync(join(folderPath, MARKER_FILE), "r+"));
     return false;
   } catch (error) {
@@ -60,20 +60,20 @@ export function isReadOnly(folderPath: string): boolean {
   }
 }
 
-/** A change of the state is some pages in its write-ahead log. */
+/** A change of the state writes some pages to its write-ahead log. */
 const STATE_CHANGE_BYTES = 65_536;
 
-/** True where the folder's disk has no room for a change of its state. */
+/** True if the folder's disk has no room for a change of its state. */
 export function isFull(folderPath: string): boolean {
   const directory = stateDirectoryOf(folderPath);
   const { bavail, bfree, blocks, bsize } = statfsSync(directory);
-  // What is kept for root is free to a client that root runs, whoever asks.
+  // A client that root runs may also use the room that is reserved for root, whoever asks.
   const { uid } = statSync(join(directory, "state.db"));
-  // Some network file systems do not say.
+  // Some network file systems do not tell their size.
   return blocks > 0 && (uid === 0 ? bfree : bavail) * bsize < STATE_CHANGE_BYTES;
 }
 
-/** @throws {SyncedError} `folder_unusable` when the folder never joined, and does not try to. */
+/** @throws {SyncedError} `folder_unusable` if the folder never joined and is not joining now. */
 export function openJoinedFolderState(folder: string): { path: string; store: StateStore } {
   const path = resolveFolder(folder);
   const store = openFolderState(path);
@@ -88,7 +88,7 @@ export function openJoinedFolderState(folder: string): { path: string; store: St
   );
 }
 
-/** What an earlier run on the folder wrote down. */
+/** Settings that an earlier run on the folder wrote down. */
 export interface Remembered {
   readonly serverUrl?: string | undefined;
   readonly folder: FolderName;
@@ -97,10 +97,10 @@ export interface Remembered {
 }
 
 /**
- * From the marker, which outlives a lost state database; where it is lost itself, or an early one
- * that says less, from the database.
+ * Reads the marker, because it outlives a lost state database. If the marker is lost, or an early
+ * version wrote it with less, reads the database.
  *
- * @returns undefined when the folder never joined.
+ * @returns undefined if the folder never joined.
  */
 export function rememberedBinding(folderPath: string): Remembered | undefined {
   const path = join(folderPath, MARKER_FILE);
@@ -108,7 +108,7 @@ export function rememberedBinding(folderPath: string): Remembered | undefined {
   return marker?.serverUrl === undefined ? (bindingOf(folderPath) ?? marker) : marker;
 }
 
-/** A state that cannot be read is the client's to judge, not ours. */
+/** A state that cannot be read counts as absent here; the client decides about it. */
 function bindingOf(folderPath: string): Remembered | undefined {
   let store: StateStore | undefined;
   try {

@@ -1,6 +1,6 @@
 /**
- * `synced healthcheck`: asks a server whether it is well, for containers. Exit 0 or 1, whatever is
- * wrong.
+ * `synced healthcheck`: asks a server whether it is well, for containers. Exit 0 if it is, else 1
+ * for any reason.
  */
 
 import { defineCommand } from "citty";
@@ -11,7 +11,7 @@ import { commonFlags, textFlag } from "./flags.ts";
 import { createOutput } from "./output.ts";
 import { parseServerUrl } from "./server-url.ts";
 
-/** Docker's own time-out for a check is 30 s; a healthy server needs a millisecond. */
+/** A healthy server needs a millisecond. Docker's own time-out for a check is 30 s. */
 const TIMEOUT_MS = 5_000;
 
 export const command = defineCommand({
@@ -37,7 +37,7 @@ export const command = defineCommand({
   },
 });
 
-/** @returns what is wrong; undefined when all is well. */
+/** @returns the reason why it is not well; undefined if it is. */
 async function findTrouble(url: string): Promise<string | undefined> {
   try {
     const request = new Request(`${url}/healthz`, { signal: AbortSignal.timeout(TIMEOUT_MS) });

@@ -1,17 +1,17 @@
 /**
- * Ctrl-C and SIGTERM: the first one asks the work to end, the second one ends the process, and so
- * does waiting. Ending at once is always safe: a crash at any point is recovered from. Rules: D7.
+ * Ctrl-C and SIGTERM. The first one asks the work to end. A second one, or a time-out, ends the
+ * process. It may end at any point, because the next start recovers as from a crash. Rules: D7.
  */
 import { EXIT } from "../core/exit-code.ts";
 
-/** Open requests and transactions end long before; what does not is not waited for. */
+/** Open requests and transactions end long before. Anything slower is not waited for. */
 const FORCED_EXIT_AFTER_MS = 2_000;
 
 const CODES = { SIGINT: EXIT.interrupted, SIGTERM: EXIT.terminated } as const;
 
 export interface Interruption {
   readonly signal: AbortSignal;
-  /** 130 or 143 once interrupted. */
+  /** 130 or 143 after an interruption, else undefined. */
   exitCode(): number | undefined;
 }
 

@@ -1,6 +1,6 @@
 /**
  * `synced serve --mirror DIR`: a plain copy of each folder as DIR/FOLDER. Rules: V6. The ordinary
- * client keeps it, in this process and without a socket, so what is put there is synced too.
+ * client keeps it, in this process and without a socket. So a file that is put there is synced too.
  */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
@@ -15,9 +15,9 @@ import type { Output } from "./output.ts";
 import { createProgress } from "./progress.ts";
 
 const DEVICE_NAME = "mirror";
-/** How soon a new folder is seen. */
+/** How often new folders are looked for. */
 const LOOK_INTERVAL_MS = 1_000;
-/** Never looked up: requests go straight to the router, which wants a loopback name. */
+/** Never resolved: requests go straight to the router, which needs a loopback name. */
 const SERVER_URL = "http://127.0.0.1";
 
 export interface MirrorOptions {
@@ -28,11 +28,11 @@ export interface MirrorOptions {
 }
 
 export interface Mirror {
-  /** Lets the clients end; the server must still answer. */
+  /** Lets the clients end. The server must still answer meanwhile. */
   stop(): Promise<void>;
 }
 
-/** Trouble with a copy is said and tried again; it never stops the server. */
+/** Trouble with a copy is reported and tried again. It never stops the server. */
 export function startMirror(options: MirrorOptions): Mirror {
   const stopping = new AbortController();
   const running = followFolders(options, stopping.signal);
@@ -84,7 +84,7 @@ async function runFolder(
 ): Promise<void> {
   const path = join(directory, folder);
   mkdirSync(path, { recursive: true });
-  // What goes on every day is the clients' to tell; here only what wants a person is said.
+  // Passes on only what needs a person. The ordinary course of things is shown with `--verbose`.
   const quiet: Output = { ...output, event: () => undefined, say: output.detail };
   const observer = createProgress({ output: quiet, folder: path, terminal: undefined });
   const opened = openClientWorld({ folderPath: path, observer, poll: false, isDryRun: false });

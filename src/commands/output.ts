@@ -1,6 +1,4 @@
-/**
- * Where commands speak: people's lines on stderr, machines' lines on stdout.
- */
+/** The output of commands: lines for people on stderr, lines for programs on stdout. */
 import { type ConsolaInstance, createConsola, LogLevels } from "consola/core";
 
 export interface OutputOptions {
@@ -10,15 +8,15 @@ export interface OutputOptions {
 }
 
 export interface Output {
-  /** Machines: one JSON object a line on stdout; nothing without `--json`. `time` is added. */
+  /** For programs: one JSON object a line on stdout; nothing without `--json`. Adds `time`. */
   event(name: string, fields?: Readonly<Record<string, unknown>>): void;
-  /** People: the ordinary course of things. Silent with `--quiet`. */
+  /** For people: the ordinary course of things. Silent with `--quiet`. */
   say(text: string): void;
-  /** People: only with `--verbose`. */
+  /** For people: only with `--verbose`. */
   detail(text: string): void;
-  /** People: something that wants attention. */
+  /** For people: something that needs attention. */
   warn(text: string): void;
-  /** People: something that failed. */
+  /** For people: something that failed. */
   error(text: string): void;
 }
 
@@ -40,28 +38,30 @@ export function createOutput(options: OutputOptions): Output {
 function createPeople({ quiet, verbose }: OutputOptions): ConsolaInstance {
   return createConsola({
     level: quiet ? LogLevels.warn : verbose ? LogLevels.debug : LogLevels.info,
-    // Each line as it is said: a name may hold what looks like markup, and none may be left out.
+    // Prints each line as it is: a name may hold what looks like markup, and no line may be left
+    // out.
     reporters: [{ log: ({ args }) => void process.stderr.write(`${args.join(" ")}\n`) }],
     throttle: 0,
   });
 }
 
 /**
- * Control characters but the line feed, lone surrogates, line separators, bidirectional controls.
+ * Control characters except the line feed, lone surrogates, line separators, bidirectional
+ * controls.
  */
 const UNPRINTABLE =
   /(?!\n)[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
 
 /**
  * Escapes control and bidirectional characters, so that a file's name cannot move the cursor,
- * colour the terminal or reverse what is read. Line feeds between sentences are the caller's own
- * and stay.
+ * colour the terminal or reverse the text. Line feeds stay, because callers put them between
+ * sentences.
  */
 export function printable(text: string): string {
   return text.replace(UNPRINTABLE, escapeCharacter);
 }
 
-/** As `printable`, for one name or path: a line feed in it is escaped too. */
+/** Does the same for one name or path, and also escapes line feeds. */
 export function printableName(name: string): string {
   return printable(name).replaceAll("\n", "\\n");
 }

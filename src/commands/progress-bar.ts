@@ -1,15 +1,15 @@
 /**
- * One line of progress with rate and time left, for whatever takes longer than a second: drawn over
- * itself on a terminal, said every few seconds elsewhere.
+ * One line of progress with rate and time left, for work that takes longer than a second. A
+ * terminal draws it over itself; elsewhere a line is printed every few seconds.
  */
 import type { ClientEvent } from "../ports/observer.ts";
 
 type Progress = Extract<ClientEvent, { readonly event: "progress" }>;
 
-/** Shorter work is over before a person has read the line. */
+/** A person would not have read the line before shorter work is over. */
 const SHOW_AFTER_MS = 1_000;
 const REDRAW_INTERVAL_MS = 100;
-/** In a log file a line now and then says that it is alive. */
+/** In a log file a line now and then shows that the client is alive. */
 const LINE_INTERVAL_MS = 10_000;
 const BAR_WIDTH = 24;
 const WIDTH_MIN = 20;
@@ -25,7 +25,7 @@ const LABELS: Readonly<Record<Progress["phase"], string>> = {
 
 export interface ProgressBar {
   update(progress: Progress): void;
-  /** Makes room for another line; the next update draws again. */
+  /** Makes room for another line. The next update draws again. */
   clear(): void;
 }
 
@@ -76,12 +76,15 @@ export function createProgressBar(
   };
 }
 
-/** Some terminals do not say how wide they are, or say 0. */
+/** Some terminals do not tell their width, or tell 0. */
 function widthOf({ columns }: NodeJS.WriteStream): number {
   return columns > 0 ? Math.max(columns, WIDTH_MIN) : WIDTH_UNKNOWN;
 }
 
-/** Bytes where they are known: ten thousand small files and a large one are then both steady. */
+/**
+ * The share of bytes if they are known, so that ten thousand small files and a large one both
+ * advance steadily.
+ */
 function shareOf(progress: Progress): number {
   const share =
     progress.bytesTotal > 0

@@ -1,8 +1,8 @@
 /**
- * Renders what the client tells: JSON lines for machines, sentences for people, and a progress bar
- * on a terminal.
+ * Renders the client's events: JSON lines for programs, sentences for people, and a progress bar on
+ * a terminal.
  *
- * Names come from other devices and are escaped before they are shown. Rules: N3, Y3.
+ * Names come from other devices, so they are escaped before they are shown. Rules: N3, Y3.
  */
 import type { ClientEvent, Observer } from "../ports/observer.ts";
 import { type Output, printableName } from "./output.ts";
@@ -10,9 +10,9 @@ import { createProgressBar } from "./progress-bar.ts";
 
 export interface ProgressOptions {
   readonly output: Output;
-  /** How the person names the folder, for the advice to approve. */
+  /** The person's name for the folder, used in advice. */
   readonly folder: string;
-  /** Where the bar is drawn; undefined for none (`--quiet`, `--json`). */
+  /** The terminal that gets the bar; undefined for none (`--quiet`, `--json`). */
   readonly terminal: NodeJS.WriteStream | undefined;
 }
 
@@ -91,18 +91,18 @@ function joined(event: Extract<ClientEvent, { readonly event: "joined" }>): stri
   return `Joined "${event.folder}" on ${event.server} as "${event.device}".${created}${union}`;
 }
 
-/** A halt has no changes in it, and nothing to approve: its reason says what to mend. */
+/** A halt holds no changes, so there is nothing to approve. Its reason says what to mend. */
 export function held(
   { reason, count: changes }: { readonly reason: string; readonly count: number },
   folder: string,
 ): string {
   if (changes === 0) return `Halted: ${reason}`;
   return (
-    `Held: ${reason} (${count(changes, "change")}). Everything else goes on, and nothing is lost: ` +
-    "the server's history keeps every version. To let exactly this through: " +
-    `synced approve ${quoted(folder)}. To undo it, put the files back where they changed; or end ` +
-    `synced, delete .synced in ${quoted(folder)} and sync it again with --server URL: then all ` +
-    "that either side still has is there again"
+    `Held: ${reason} (${count(changes, "change")}). Everything else goes on, and nothing is lost, ` +
+    "because the server's history keeps every version. To let exactly this through: " +
+    `synced approve ${quoted(folder)}. To undo it, put the files back where they changed. Or end ` +
+    `synced, delete .synced in ${quoted(folder)} and sync it again with --server URL: that brings ` +
+    "back all that either side still has"
   );
 }
 

@@ -1,6 +1,5 @@
 /**
- * `synced serve`: runs the server until it is interrupted, or its storage fails. Rules: H2, H3,
- * I41.
+ * `synced serve`: runs the server until it is interrupted or its storage fails. Rules: H2, H3, I41.
  */
 
 import { resolve } from "node:path";
@@ -93,12 +92,12 @@ function announce(output: Output, server: Server, hasToken: boolean, data: strin
   output.say(`Try next: synced sync FOLDER --server ${reachable(url)}${tokenFlagText}`);
 }
 
-/** An address that means "all of mine" is none that a client could be pointed at. */
+/** Replaces an address that means "all of mine", because no client can be pointed at it. */
 function reachable(url: string): string {
   return url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:");
 }
 
-/** Resolves when it is interrupted. @throws what storage failed with */
+/** Resolves when it is interrupted. @throws the error with which storage failed */
 async function untilEnd(server: Server, interruption: Interruption): Promise<void> {
   const { signal } = interruption;
   const interrupted = new Promise<undefined>((resolve) => {
@@ -108,7 +107,8 @@ async function untilEnd(server: Server, interruption: Interruption): Promise<voi
   const failure = await Promise.race([interrupted, server.failure.then((error) => ({ error }))]);
   if (failure !== undefined) {
     const { error } = failure;
-    // Nothing more can be promised durable: only a new process reads what is really on the disk.
+    // No data can be promised durable any more. Only a new process can read what the disk really
+    // has.
     throw error instanceof SyncedError
       ? error
       : new SyncedError("internal", `Storage failed: ${textOf(error)}`, { cause: error });

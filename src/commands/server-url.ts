@@ -22,7 +22,7 @@ export function parseServerUrl(text: string, flag: "server" | "url" = "server"):
   return url.origin;
 }
 
-/** True where what is sent, the token included, can be read and changed on its way. */
+/** True if others can read and change everything that is sent, the token included. */
 export function isExposed(serverUrl: string): boolean {
   const url = new URL(serverUrl);
   return url.protocol === "http:" && !LOOPBACK_HOST.test(url.hostname);

@@ -1,6 +1,6 @@
 /**
- * `synced status`: what the folder's state says, read beside the running client and without the
- * network. Exit 0 in sync, 3 otherwise. Rules: S1, S3, G2, R13.
+ * `synced status`: reads the folder's state beside the running client and without the network. Exit
+ * 0 in sync, 3 otherwise. Rules: S1, S3, G2, R13.
  */
 
 import { defineCommand } from "citty";
@@ -22,7 +22,7 @@ import {
 import { createOutput, type Output } from "./output.ts";
 import { held, quoted } from "./progress.ts";
 
-/** What a running client writes down for us; see client/kept.ts. */
+/** The running client's record for this command; see client/folder/status-record.ts. */
 const statusSchema = z.object({
   state: z.enum(["in_sync", "syncing", "held", "offline", "stopped"]),
   head: z.number(),
@@ -31,7 +31,7 @@ const statusSchema = z.object({
   reason: z.string().nullable().default(null),
 });
 
-/** The shape of `--json`, which scripts rely on. */
+/** The shape of `--json`. Scripts rely on it. */
 export interface FolderStatus {
   readonly state: FolderState;
   readonly running: boolean;
@@ -40,19 +40,19 @@ export interface FolderStatus {
   readonly device: string | null;
   readonly cursor: { readonly epoch: string; readonly seq: number; readonly hash: string } | null;
   readonly head: number | null;
-  /** Why it is offline or halted, or what syncing waits for; null otherwise. */
+  /** The reason why it is offline or halted, or what syncing waits for; else null. */
   readonly reason: string | null;
   readonly pending: { readonly up: number; readonly down: number };
   readonly problems: readonly { path: string; code: string; message: string }[];
   readonly conflicts: readonly { path: string; of: string }[];
   readonly held: { readonly id: string; readonly reason: string; readonly count: number } | null;
-  /** As `sync --guard` takes it. */
+  /** In the form that `sync --guard` takes. */
   readonly guard: string;
   readonly lastSyncTime: string | null;
 }
 
 export const command = defineCommand({
-  meta: { name: "status", description: "Say how a folder is doing; exit 0 when it is in sync" },
+  meta: { name: "status", description: "Say whether a folder is in sync; exit 0 if it is" },
   args: {
     path: { type: "positional", description: "The folder's path", required: true },
     ...commonFlags,
@@ -66,7 +66,8 @@ export const command = defineCommand({
       const status = { ...frozen(kept, path), pending, guard };
       if (args.json) process.stdout.write(`${JSON.stringify(status)}\n`);
       else describe(status, createOutput(args), args.path);
-      // What is listed and left alone keeps nothing else from being in sync, but it is not here.
+      // A listed path that is left alone does not keep the folder from being in sync, but this disk
+      // lacks it.
       const isWhole = pending.up + pending.down === 0;
       return status.state === "in_sync" && isWhole ? EXIT.done : EXIT.problems;
     } finally {
@@ -77,18 +78,18 @@ export const command = defineCommand({
 
 type KeptStatus = Omit<FolderStatus, "pending" | "guard">;
 
-/** All but what must be counted node by node: as cheap as it must be for a scraper. */
+/** Everything that needs no count of nodes, so that it is cheap enough for a scraper. */
 export function readStatus(store: StateStore, running: boolean): KeptStatus {
   const binding = store.binding();
   const cursor = store.cursor();
   const kept = statusSchema.safeParse(store.value(STATUS_KEY)).data;
   const change = heldChangeOf(store);
   const lastSyncMs = kept?.lastSyncMs;
-  // One that runs and is not bound has not met its server yet.
+  // A client that runs without a binding has not met its server yet.
   const first = binding === undefined ? "offline" : "syncing";
   const state = stateOf(running, change !== undefined, kept?.state ?? first);
   const reason = running ? (kept?.reason ?? null) : null;
-  // A halt is told like a held change, with nothing in it to approve.
+  // A halt has the form of a held change, with nothing in it to approve.
   const halt = state === "held" && reason !== null ? { id: "root", reason, count: 0 } : undefined;
   const held = halt ?? change;
   return {
@@ -107,22 +108,19 @@ export function readStatus(store: StateStore, running: boolean): KeptStatus {
   };
 }
 
-/** The kept is written only when it changes: the cursor may be further by then. */
+/** The client writes its status only when that changes, so the cursor may be further by now. */
 function headOf(seq: number | undefined, head: number | undefined): number | null {
   return seq === undefined && head === undefined ? null : Math.max(seq ?? 0, head ?? 0);
 }
 
 /**
- * Without this a client that cannot write its state any more would be in sync for ever (F21, F28,
+ * A client that cannot write its state any more would otherwise seem in sync for ever (F21, F28,
  * I43).
  */
 function frozen(status: KeptStatus, path: string): KeptStatus {
   if (!status.running) return status;
   if (isReadOnly(path)) {
-    return halted(
-      status,
-      "this folder's disk is read-only; see what is wrong with it, make it writable",
-    );
+    return halted(status, "this folder's disk is read-only; find out why and make it writable");
   }
   if (status.state !== "in_sync" || !isFull(path)) return status;
   return halted(
@@ -135,17 +133,17 @@ function halted(status: KeptStatus, reason: string): KeptStatus {
   return { ...status, state: "held", reason, held: { id: "root", reason, count: 0 } };
 }
 
-/** What wants a person comes first. A client that was killed left the kept that it last had. */
+/** A state that needs a person comes first. A killed client left the last one that it wrote. */
 function stateOf(running: boolean, isHeld: boolean, kept: FolderState): FolderState {
   if (isHeld) return "held";
   if (!running) return "stopped";
-  // It has just started and not looked around yet.
+  // It has just started and has not scanned yet.
   return kept === "stopped" ? "syncing" : kept;
 }
 
 /**
- * Nodes whose local state is not the base's wait to go up, those whose remote state is not wait to
- * come down.
+ * A node waits to go up if its local state differs from the base. It waits to come down if its
+ * remote state does.
  */
 function countPending(store: StateStore): { up: number; down: number } {
   let up = 0;
@@ -186,15 +184,17 @@ function describe(status: FolderStatus, output: Output, folder: string): void {
 function headline(status: FolderStatus): string {
   switch (status.state) {
     case "in_sync":
-      return status.pending.down > 0 ? "In sync, but for what is left alone" : "In sync";
+      return status.pending.down > 0
+        ? "In sync, except for the paths that are left alone"
+        : "In sync";
     case "syncing":
       return status.reason === null ? "Syncing" : `Syncing: ${status.reason}`;
     case "held":
       return status.running
         ? "Held: it waits for you"
-        : "Held: it waits for you, and is not running";
+        : "Held: it waits for you. No synced sync runs on this folder";
     case "offline":
-      return `Offline: ${status.reason ?? "the server cannot be reached"}; it is tried again`;
+      return `Offline: ${status.reason ?? "the server cannot be reached"}; synced tries again`;
     case "stopped":
       return "Stopped: no synced sync runs on this folder";
   }

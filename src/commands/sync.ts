@@ -1,6 +1,6 @@
 /**
  * `synced sync`: keeps one folder identical with the server's. Reads the flags, runs the client on
- * the real world and turns how it ended into an exit code. Rules: S3, S4, G1, G5, Y1-Y5.
+ * the real world, and turns its outcome into an exit code. Rules: S3, S4, G1, G5, Y1-Y5.
  */
 
 import { hostname } from "node:os";
@@ -39,7 +39,7 @@ import { isExposed, parseServerUrl } from "./server-url.ts";
 
 const DEFAULT_FOLDER = "default";
 const DAY_SECONDS = 86_400;
-/** What would break out of a conflict copy's name or move the cursor of a terminal. */
+/** Characters that would break out of a conflict copy's name or move a terminal's cursor. */
 const ILLEGAL_IN_DEVICE_NAME = /[\p{C}/\\]/gu;
 
 const args = {
@@ -198,7 +198,9 @@ function exitCodeOf(outcome: RunOutcome): number {
 
 function sayOutcome(output: Output, outcome: RunOutcome, folder: string): void {
   if (outcome.end === "unreachable") {
-    output.error("Ended without the server: nothing is lost, run it again when it can be reached");
+    output.error(
+      "Ended without the server. Nothing is lost: run it again when the server can be reached",
+    );
   }
   if (outcome.conflicts > 0) {
     output.warn(
@@ -210,7 +212,7 @@ function sayOutcome(output: Output, outcome: RunOutcome, folder: string): void {
   }
 }
 
-/** What an aborted wait or request throws. */
+/** True for the error of an aborted wait or request. */
 function isInterruption(error: unknown): boolean {
   if (error instanceof SyncedError) return error.code === "interrupted";
   return error instanceof Error && error.name === "AbortError";

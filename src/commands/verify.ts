@@ -1,6 +1,7 @@
 /**
- * `synced verify`: reads everything in a data directory and names all damage. Changes nothing; no
- * server may run on it meanwhile. Exit 0 clean, 4 damage found. Rules: I25, I27, I37.
+ * `synced verify`: reads everything in a data directory and names all damage. It changes nothing,
+ * and no server may run on the directory meanwhile. Exit 0 clean, 4 damage found. Rules: I25, I27,
+ * I37.
  */
 
 import { resolve } from "node:path";
@@ -29,7 +30,7 @@ export const command = defineCommand({
   },
 });
 
-/** Names each finding as it is found: reading a large directory takes a while. */
+/** Names each finding at once, because reading a large directory takes a while. */
 async function countFindings(path: string, output: Output): Promise<number> {
   let count = 0;
   for await (const { where, code, message } of verifyDataDirectory(path)) {
