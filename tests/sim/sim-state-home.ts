@@ -184,34 +184,35 @@ export class SimStateHome implements StateStoreHome {
     const check = () => {
       if (this.#dead) throw new Killed("store of a killed process");
     };
-    const cache = new Map<PropertyKey, unknown>();
-    return new Proxy(inner, {
-      get: (target, key) => {
-        const known = cache.get(key);
-        if (known !== undefined) return known;
-        const value = Reflect.get(target, key, target);
-        if (typeof value !== "function") {
-          cache.set(key, value);
-          return value;
-        }
-        const isWrite = WRITE.test(String(key));
-        const guarded =
-          key === "transaction"
-            ? (work: () => unknown, barrier?: Barrier) => {
-                this.#enter("transaction");
-                this.#file.writes++;
-                return target.transaction(work, barrier);
-              }
-            : key === "close"
-              ? check
-              : (...args: unknown[]) => {
-                  check();
-                  if (isWrite) this.#file.writes++;
-                  return Reflect.apply(value, target, args);
-                };
-        cache.set(key, guarded);
-        return guarded;
-      },
+    // All that is no method is inherited.
+    const guarded: StateStore = Object.create(inner);
+    for (const name of methodsOf(inner)) {
+      const method = Reflect.get(inner, name).bind(inner);
+      const isWrite = WRITE.test(name);
+      const value = (...args: unknown[]) => {
+        check();
+        if (isWrite) this.#file.writes++;
+        return method(...args);
+      };
+      Object.defineProperty(guarded, name, { value, configurable: true });
+    }
+    const transaction = <Result>(work: () => Result, barrier?: Barrier): Result => {
+      this.#enter("transaction");
+      this.#file.writes++;
+      return inner.transaction(work, barrier);
+    };
+    return Object.defineProperties(guarded, {
+      transaction: { value: transaction },
+      close: { value: check },
     });
   }
+}
+
+function methodsOf(store: StateStore): ReadonlySet<string> {
+  const names = new Set<string>();
+  for (let level = store; level !== Object.prototype; level = Object.getPrototypeOf(level)) {
+    for (const [name, { value }] of Object.entries(Object.getOwnPropertyDescriptors(level)))
+      if (typeof value === "function" && name !== "constructor") names.add(name);
+  }
+  return names;
 }
