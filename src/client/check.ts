@@ -20,6 +20,7 @@ import { meet } from "./connect/join.ts";
 import { readMarker } from "./connect/marker.ts";
 import type { ClientOptions, ClientWorld } from "./folder/options.ts";
 import { Pace } from "./folder/pace.ts";
+import { shownMtime } from "./folder/shown-time.ts";
 import { IgnoreFiles } from "./scan/ignore-files.ts";
 
 export interface Difference {
@@ -177,7 +178,7 @@ class Walk {
     stat: Stat,
     expected: Extract<IndexEntry, { kind: "file" }>,
   ): Promise<string | undefined> {
-    const { executable, mtimeGranularityNs } = this.#fs.capabilities;
+    const { executable } = this.#fs.capabilities;
     if (stat.size !== expected.size) {
       return `${stat.size} bytes here, ${expected.size} on the server`;
     }
@@ -189,10 +190,7 @@ class Walk {
         ? "executable here, not on the server"
         : "not executable here, executable on the server";
     }
-    const difference = BigInt(stat.mtimeNs) - BigInt(expected.mtimeNs);
-    const isSameTime =
-      difference === 0n ||
-      (difference < BigInt(mtimeGranularityNs) && -difference < BigInt(mtimeGranularityNs));
+    const isSameTime = shownMtime(this.#fs, stat, expected) === expected.mtimeNs;
     return isSameTime ? undefined : `time ${stat.mtimeNs} ns here, ${expected.mtimeNs} there`;
   }
 

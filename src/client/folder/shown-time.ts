@@ -7,7 +7,11 @@ import type { FileContent } from "../../core/node.ts";
 import type { FileSystem, Stat } from "../../ports/filesystem.ts";
 
 /** @returns the time of `known` where the disk shows what it makes of it, else what it shows. */
-export function shownMtime(fs: FileSystem, { mtimeNs }: Stat, known: FileContent): string {
+export function shownMtime(
+  fs: FileSystem,
+  { mtimeNs }: Stat,
+  known: Pick<FileContent, "mtimeNs">,
+): string {
   if (isWithin(mtimeNs, known.mtimeNs, fs.capabilities.mtimeGranularityNs)) return known.mtimeNs;
   return fs.heldMtime(known.mtimeNs) === mtimeNs ? known.mtimeNs : mtimeNs;
 }
