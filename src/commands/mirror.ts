@@ -61,16 +61,26 @@ async function keepFolder(
   signal: AbortSignal,
 ): Promise<void> {
   let delayMs = RETRY_DELAY_MS_MIN;
+  let told: string | undefined;
   while (!signal.aborted) {
+    const startMs = systemClock.monotonic();
     try {
       await runFolder(options, folder, signal);
       return;
     } catch (error) {
       if (signal.aborted) return;
       const reason = error instanceof Error ? error.message : String(error);
-      options.output.error(`Cannot keep the copy of folder "${folder}": ${reason}`);
-      const code = error instanceof SyncedError ? error.code : "internal";
-      options.output.event("error", { folder, code, message: reason });
+      if (systemClock.monotonic() - startMs > RETRY_DELAY_MS_MAX) {
+        // It went well meanwhile.
+        told = undefined;
+        delayMs = RETRY_DELAY_MS_MIN;
+      }
+      if (told !== reason) {
+        options.output.error(`Cannot keep the copy of folder "${folder}": ${reason}`);
+        const code = error instanceof SyncedError ? error.code : "internal";
+        options.output.event("error", { folder, code, message: reason });
+      }
+      told = reason;
     }
     await systemClock.sleep(delayMs, signal);
     delayMs = Math.min(2 * delayMs, RETRY_DELAY_MS_MAX);
