@@ -12,7 +12,7 @@ import { APPROVAL_FILE } from "../core/state-directory.ts";
 import type { Plan } from "../core/transition.ts";
 import type { HeldChange } from "../ports/state-store.ts";
 import { Burst, isGrown } from "./burst.ts";
-import { approvedByOthers, clearApprovedByOthers } from "./connect/remote-log.ts";
+import { OthersApprovals } from "./connect/others-approvals.ts";
 import type { ClientPorts } from "./folder/ports.ts";
 import { readSmallFile } from "./folder/small-file.ts";
 
@@ -41,6 +41,7 @@ export interface HoldingOptions {
 export class Holding {
   readonly #ports: ClientPorts;
   readonly #options: HoldingOptions;
+  readonly #approvedThere: OthersApprovals;
   #window: WindowEntry[] = [];
   /** As in the store, which nobody else writes: they may name many nodes and are asked for often. */
   #held: HeldChange | undefined;
@@ -54,8 +55,9 @@ export class Holding {
   /** The id of what this run has told: what an earlier one held is told again. */
   #told: string | undefined;
 
-  constructor(ports: ClientPorts, options: HoldingOptions) {
+  constructor(ports: ClientPorts, approvedThere: OthersApprovals, options: HoldingOptions) {
     this.#ports = ports;
+    this.#approvedThere = approvedThere;
     this.#options = options;
     this.#held = parseHeld(ports.store.value(HELD_KEY));
     this.#approval = parseApproval(ports.store.value(APPROVAL_KEY));
@@ -84,13 +86,12 @@ export class Holding {
 
   /** Takes what is held out of the plan, and tells about what is newly held or released. */
   judge(plan: Plan): Plan {
-    const { store, clock } = this.#ports;
+    const { clock } = this.#ports;
     this.#takeAnswer();
     const now = clock.monotonic();
     this.#window = this.#window.filter(({ atMs }) => now - atMs < GUARD_WINDOW_MS);
-    const approvedThere = approvedByOthers(store);
     const isApproved = (id: NodeId): boolean =>
-      this.#approval?.nodes.has(id) === true || approvedThere.has(id);
+      this.#approval?.nodes.has(id) === true || this.#approvedThere.has(id);
     const verdictAfter = (window: readonly WindowEntry[]): Verdict =>
       verdictOn(this.#ports, plan, {
         ...this.#options,
@@ -110,10 +111,9 @@ export class Holding {
 
   /** Nothing is dirty: every approved change has been made. */
   nothingWaits(): void {
-    const { store } = this.#ports;
     this.#tell(undefined);
     if (this.#approval !== undefined) this.#setApproval(undefined);
-    clearApprovedByOthers(store);
+    this.#approvedThere.clear();
   }
 
   #tell(held: HeldChange | undefined): void {
@@ -213,7 +213,7 @@ export function verdictOn(
 /** What a person has approved so far, as the state has it. */
 export function approvedIn(store: ClientPorts["store"]): (id: NodeId) => boolean {
   const here = parseApproval(store.value(APPROVAL_KEY))?.nodes;
-  const there = approvedByOthers(store);
+  const there = new OthersApprovals(store);
   return (id) => here?.has(id) === true || there.has(id);
 }
 

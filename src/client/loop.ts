@@ -57,7 +57,10 @@ export class Loop {
     const { deviceName, fullScanIntervalMs } = options;
     const { device } = log;
     const scanner = new Scanner(ports, session.chunkerProfile);
-    const holding = new Holding(ports, { device, setting: options.guard ?? DEFAULT_GUARD });
+    const holding = new Holding(ports, log.approvals, {
+      device,
+      setting: options.guard ?? DEFAULT_GUARD,
+    });
     this.#parts = parts;
     this.#ports = ports;
     this.#wallAheadMs = wallAheadMs(ports);

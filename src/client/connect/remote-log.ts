@@ -18,6 +18,7 @@ import type { RemoteNode } from "../../core/node.ts";
 import type { Batch, BatchResult } from "../../core/op.ts";
 import type { ClientPorts } from "../folder/ports.ts";
 import { Births } from "./births.ts";
+import { OthersApprovals } from "./others-approvals.ts";
 import { OwnOps } from "./own-ops.ts";
 
 /** Inlined small contents kept until they are staged: a few pages' worth. */
@@ -38,11 +39,13 @@ export class RemoteLog {
   newsCount = 0;
   /** Posted and not come back yet. */
   readonly own: OwnOps;
+  readonly approvals: OthersApprovals;
   readonly #births: Births;
 
   constructor(ports: ClientPorts, device: DeviceId) {
     this.#ports = ports;
     this.own = new OwnOps(ports.store);
+    this.approvals = new OthersApprovals(ports.store);
     this.#births = new Births(ports);
     this.device = device;
   }
@@ -210,7 +213,7 @@ export class RemoteLog {
           store.putRemote(foldEvent(event));
         }
       }
-      if (approved.length > 0) rememberApproved(this.#ports, approved);
+      this.approvals.add(approved);
       store.setCursor(folded);
     });
     this.head = Math.max(this.head, folded.seq);
@@ -296,21 +299,4 @@ export function isAbort(cause: unknown): boolean {
 
 function violation(why: string): SyncedError {
   return new SyncedError("protocol_violation", `Cannot use the server's log: ${why}`);
-}
-
-/** G4: deletions and overwrites that a person approved on the device that made them. */
-const APPROVED_KEY = "approvedByOthers";
-
-function rememberApproved({ store }: ClientPorts, nodes: readonly NodeId[]): void {
-  store.setValue(APPROVED_KEY, [...new Set([...approvedByOthers(store), ...nodes])]);
-}
-
-export function approvedByOthers(store: ClientPorts["store"]): ReadonlySet<string> {
-  const value = store.value(APPROVED_KEY);
-  return new Set(Array.isArray(value) ? value.filter((id) => typeof id === "string") : []);
-}
-
-/** Called when nothing is dirty any more: every approved change has been done. */
-export function clearApprovedByOthers(store: ClientPorts["store"]): void {
-  if (approvedByOthers(store).size > 0) store.setValue(APPROVED_KEY, []);
 }

@@ -1,0 +1,52 @@
+/**
+ * OthersApprovals: changes that a person approved on the device that made them, until they are done
+ * here. Rules: G4. What comes with a page of events is kept as a part of its own: to write all of
+ * them anew with each page would cost the square of a large deletion.
+ */
+import type { NodeId } from "../../core/identifier.ts";
+import type { StateStore } from "../../ports/state-store.ts";
+
+export class OthersApprovals {
+  readonly #store: StateStore;
+  readonly #nodes = new Set<string>();
+  #parts = 0;
+
+  constructor(store: StateStore) {
+    this.#store = store;
+    for (;;) {
+      const part = store.value(keyOf(this.#parts));
+      if (!Array.isArray(part)) return;
+      for (const id of part) if (typeof id === "string") this.#nodes.add(id);
+      this.#parts += 1;
+    }
+  }
+
+  has(id: NodeId): boolean {
+    return this.#nodes.has(id);
+  }
+
+  /** To be called in the transaction that folds the events. */
+  add(nodes: readonly NodeId[]): void {
+    const fresh = nodes.filter((id) => !this.#nodes.has(id));
+    if (fresh.length === 0) return;
+    for (const id of fresh) this.#nodes.add(id);
+    this.#store.setValue(keyOf(this.#parts), fresh);
+    this.#parts += 1;
+  }
+
+  /** To be called when nothing is dirty any more: every approved change has been done. */
+  clear(): void {
+    if (this.#parts === 0) return;
+    this.#store.transaction(() => {
+      for (let part = 0; part < this.#parts; part += 1) {
+        this.#store.setValue(keyOf(part), undefined);
+      }
+    });
+    this.#nodes.clear();
+    this.#parts = 0;
+  }
+}
+
+function keyOf(part: number): string {
+  return part === 0 ? "approvedByOthers" : `approvedByOthers.${part}`;
+}
