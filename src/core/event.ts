@@ -7,7 +7,9 @@ import type { Digest } from "./digest.ts";
 import type { BatchId, DeviceId, Epoch, NodeId, OpId } from "./identifier.ts";
 import type { ConflictOrigin, Content, Place, Sequence } from "./node.ts";
 
-export type EventKind = "create" | "modify" | "move" | "delete";
+export const EVENT_KINDS = ["create", "modify", "move", "delete"] as const;
+
+export type EventKind = (typeof EVENT_KINDS)[number];
 
 export interface Event extends Place {
   readonly seq: Sequence;

@@ -67,6 +67,34 @@ export function setsPlace<O extends OfKind>(
   }
 }
 
+/** True of ops that name the content version that they are based on (O2). */
+export function namesContentVersion<O extends OfKind>(
+  op: O,
+): op is Extract<O, { readonly kind: "modify" | "delete" }> {
+  switch (op.kind) {
+    case "modify":
+    case "delete":
+      return true;
+    case "create":
+    case "move":
+      return false;
+  }
+}
+
+/** True of ops that name the place version that they are based on (O2). */
+export function namesPlaceVersion<O extends OfKind>(
+  op: O,
+): op is Extract<O, { readonly kind: "move" | "delete" }> {
+  switch (op.kind) {
+    case "move":
+    case "delete":
+      return true;
+    case "create":
+    case "modify":
+      return false;
+  }
+}
+
 /** True for ops that give their node bytes, a target or metadata. */
 export function setsContent<O extends OfKind>(
   op: O,

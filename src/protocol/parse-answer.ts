@@ -7,7 +7,7 @@
 import { z } from "zod";
 import { type Digest, parseDigest } from "../core/digest.ts";
 import { assert, ERROR_KINDS, SyncedError } from "../core/error.ts";
-import type { EventKind, ServedEvent } from "../core/event.ts";
+import { EVENT_KINDS, type EventKind, type ServedEvent } from "../core/event.ts";
 import {
   type BatchId,
   type DeviceId,
@@ -349,10 +349,10 @@ function readTime(value: unknown): string {
 }
 
 function readEventKind(value: unknown): EventKind {
-  if (value === "create" || value === "modify" || value === "move" || value === "delete") {
-    return value;
-  }
-  throw refuse("malformed_json", "kind", '"create", "modify", "move" or "delete"');
+  const kind = EVENT_KINDS.find((known) => known === value);
+  if (kind === undefined)
+    throw refuse("malformed_json", "kind", `one of ${EVENT_KINDS.join(", ")}`);
+  return kind;
 }
 
 function readRemoteNode(value: unknown): RemoteNode {

@@ -6,7 +6,15 @@ import { EMPTY_DIGEST } from "../core/digest.ts";
 import { type NodeId, ROOT_ID } from "../core/identifier.ts";
 import { PATH_BYTES_MAX, PATH_DEPTH_MAX } from "../core/limits.ts";
 import type { FileContent, RemoteNode } from "../core/node.ts";
-import { type Group, type Op, type RefusalCode, setsContent, setsPlace } from "../core/op.ts";
+import {
+  type Group,
+  namesContentVersion,
+  namesPlaceVersion,
+  type Op,
+  type RefusalCode,
+  setsContent,
+  setsPlace,
+} from "../core/op.ts";
 import { checkName, utf8LengthBytes } from "../core/path.ts";
 import type { SubtreeExtent } from "../ports/metadata-store.ts";
 import type { Climb, WorkingTree } from "./working-tree.ts";
@@ -35,11 +43,11 @@ export function checkOp(op: Op, current: RemoteNode | undefined): Problem | unde
     return problem("version_conflict", op, `it was deleted by event ${current.contentVersion}`);
   }
   const { contentVersion, placeVersion } = current;
-  if (op.kind !== "move" && op.baseContent !== contentVersion) {
+  if (namesContentVersion(op) && op.baseContent !== contentVersion) {
     const claim = `its content version is ${contentVersion}, not ${op.baseContent}`;
     return problem("version_conflict", op, claim);
   }
-  if (op.kind !== "modify" && op.basePlace !== placeVersion) {
+  if (namesPlaceVersion(op) && op.basePlace !== placeVersion) {
     const claim = `its place version is ${placeVersion}, not ${op.basePlace}`;
     return problem("version_conflict", op, claim);
   }

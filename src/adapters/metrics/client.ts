@@ -1,5 +1,7 @@
 /** The client's metrics in Prometheus' format. Rules: V1, V2, V5. */
+
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import { EVENT_KINDS } from "../../core/event.ts";
 import type { ClientInstruments, ClientReadings, MetricsPage } from "../../ports/instruments.ts";
 import type { ClientEvent, Observer } from "../../ports/observer.ts";
 import { registerProcessMetrics } from "./process.ts";
@@ -65,7 +67,7 @@ function registerEvents(registry: Registry): Observer {
     registers: [registry],
   });
   for (const direction of ["up", "down"]) {
-    for (const kind of ["create", "modify", "move", "delete"]) changes.inc({ direction, kind }, 0);
+    for (const kind of EVENT_KINDS) changes.inc({ direction, kind }, 0);
   }
   const conflicts = counter(
     registry,

@@ -15,7 +15,7 @@ import type { DeferredNodes } from "../plan/deferred.ts";
 import { Answers } from "./answers.ts";
 import { makeDurableOrDefer } from "./make-durable.ts";
 import { packBatches } from "./pack-batches.ts";
-import { ServerRoom } from "./server-room.ts";
+import { lacksRoom, ServerRoom } from "./server-room.ts";
 import { type SupplyReport, suppliesOf, supplyContents } from "./supply.ts";
 import { PackSize } from "./upload.ts";
 
@@ -66,7 +66,7 @@ export class Posting {
     try {
       moved = await this.#postAll(plan, signal);
     } catch (cause) {
-      if (!(cause instanceof SyncedError) || cause.code !== "storage_full") throw cause;
+      if (!lacksRoom(cause)) throw cause;
       this.room.refuse(cause);
     }
     return { moved, rescan: this.#rescan };
@@ -119,7 +119,7 @@ export class Posting {
     try {
       return await supplyContents(ports, suppliesOf(batch.groups), this.#packSize, signal);
     } catch (cause) {
-      if (!(cause instanceof SyncedError) || cause.code !== "storage_full") throw cause;
+      if (!lacksRoom(cause)) throw cause;
       this.room.refuse(cause, suppliesOf(batch.groups));
       const waiting = batch.groups.flat().filter((op) => this.room.needsRoom(op));
       const unavailable = new Set(waiting.map(({ node }) => node));

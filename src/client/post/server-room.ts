@@ -9,6 +9,11 @@ import type { ClientPorts } from "../folder/ports.ts";
 import { type Supply, supplyContents } from "./supply.ts";
 import type { PackSize } from "./upload.ts";
 
+/** The server has no room for bytes; it takes and gives everything else. */
+export function lacksRoom(cause: unknown): cause is SyncedError {
+  return cause instanceof SyncedError && cause.code === "storage_full";
+}
+
 export class ServerRoom {
   readonly #ports: ClientPorts;
   /** The smallest content of those refused last: where it fits, others may. */
@@ -81,7 +86,7 @@ export class ServerRoom {
       await supplyContents(this.#ports, [this.#probe], packSize, signal);
       return true;
     } catch (cause) {
-      if (!(cause instanceof SyncedError) || cause.code !== "storage_full") throw cause;
+      if (!lacksRoom(cause)) throw cause;
       this.refuse(cause, [this.#probe]);
       return false;
     }
