@@ -12,8 +12,11 @@ export interface OverlayRow {
   readonly gone: "seen" | "missed" | undefined;
 }
 
-/** Rows of one table; about 700 bytes each. */
-const ROWS_MAX = 4_096;
+/**
+ * Rows of one table; about 700 bytes each. So many may wait that all of them are planned again at
+ * each news: out of the tables that costs four times as much.
+ */
+const ROWS_MAX = 16_384;
 
 /** One table's rows, and what is known not to be in it. */
 class TableRows<Row> {
