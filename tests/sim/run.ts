@@ -7,7 +7,7 @@ import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 import { COVERAGE } from "./sim-coverage.ts";
 import { MUTANTS, plantMutant } from "./sim-mutants.ts";
-import { describeOptions, type Life, type SwarmOptions } from "./sim-options.ts";
+import { describeOptions, LIVES, type Life, type SwarmOptions } from "./sim-options.ts";
 import type { SimOutcome, SimRequest } from "./sim-world.ts";
 
 const flags = readFlags();
@@ -87,8 +87,9 @@ function requestOf(seed: number, keepTrace = false): SimRequest {
 }
 
 function lifeOf(text: string | undefined): Life | undefined {
-  if (text === undefined || text === "short" || text === "long") return text;
-  throw new Error(`No life "${text}"; there are short and long ones`);
+  const life = LIVES.find((one) => one === text);
+  if (life !== undefined || text === undefined) return life;
+  throw new Error(`No life "${text}"; there are ${LIVES.join(", ")}`);
 }
 
 function replayOf(seed: number, changes?: Partial<SwarmOptions>): string {

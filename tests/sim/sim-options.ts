@@ -56,8 +56,9 @@ export interface SwarmOptions {
   readonly ignoring: boolean;
 }
 
+export const LIVES = ["short", "medium", "long"] as const;
 /** Most lives are short, so that many situations are met; what takes its time needs long ones. */
-export type Life = "short" | "long";
+export type Life = (typeof LIVES)[number];
 
 export const CLIENTS = ["ada", "bob", "eve"] as const;
 export type ClientLabel = (typeof CLIENTS)[number];
@@ -71,18 +72,55 @@ export const FOLDS: Readonly<Record<Folding, (name: string) => string>> = {
   both: (name) => name.normalize("NFC").toLowerCase(),
 };
 
-const SHORT_SHARE = 0.8;
+/** The rest is short. */
+const LONG_SHARE = 0.05;
+const MEDIUM_SHARE = 0.1;
 
 /** @param life @default drawn too */
 export function drawOptions(seed: number, life?: Life): SwarmOptions {
+  const share = new SimRandom(seed, "length").fraction();
+  const isLonger = share < LONG_SHARE + MEDIUM_SHARE;
+  const drawn = life ?? (share < LONG_SHARE ? "long" : isLonger ? "medium" : "short");
+  if (drawn === "long") return drawLongLife(seed);
+  return drawn === "medium" ? drawMediumLife(seed) : drawShortLife(seed);
+}
+
+/** What is gone only counts as gone after a while, which a life at full pace has not. */
+const SLOW_PACE = 0.5;
+
+/** Two devices for seconds, most of them; few are brought to rest. */
+function drawShortLife(seed: number): SwarmOptions {
+  const medium = drawMediumLife(seed);
+  const random = new SimRandom(seed, "short life");
+  const pace = random.pick([0.05, 0.1, SLOW_PACE]);
+  return {
+    ...medium,
+    life: "short",
+    clients: random.pick([CLIENTS, ["ada", "bob"], ["ada", "eve"], ["bob", "eve"]]),
+    pace,
+    troubleMs: pace * random.pick([4_000, 8_000, 16_000]),
+    initialFiles: random.pick([0, 1, 3]),
+    calm: random.chance(0.15),
+    duels: random.chance(0.25),
+    rest: random.chance(0.08),
+    // In so few calls as many things are to happen.
+    editAtCall: 2 * medium.editAtCall,
+    killAtCall: 3 * medium.killAtCall,
+    diskFault: 3 * medium.diskFault,
+    unreadable: medium.unreadable || random.chance(pace === SLOW_PACE ? 0.25 : 0),
+    // To wait until no rules come back takes as long as all the rest.
+    ignoring: medium.ignoring && random.chance(0.3),
+  };
+}
+
+function drawMediumLife(seed: number): SwarmOptions {
   const random = new SimRandom(seed, "life");
-  const isShort = random.chance(SHORT_SHARE);
-  const drawn = life ?? (isShort ? "short" : "long");
   const long = drawLongLife(seed);
-  if (drawn === "long") return long;
+  // What was drawn here once: the others stay what they are.
+  random.fraction();
   return {
     ...long,
-    life: drawn,
+    life: "medium",
     clients: random.pick([CLIENTS, CLIENTS, ["ada", "eve"]]),
     pace: random.pick([0.05, 0.1, 0.2]),
     troubleMs: random.pick([500, 1_500, 4_000]),
