@@ -69,6 +69,36 @@ describe("an obstacle", () => {
     expect(world.store.problems()).toEqual([]);
   });
 
+  test("that goes holds up nothing that waited for it [D18, D19, I43]", async () => {
+    const world = await syncedWorld(true);
+    world.put("d", world.disk.newOther());
+    await world.settle();
+    world.remoteCreate("d", { kind: "directory" });
+    world.remoteCreate("d/f", "from elsewhere");
+    const plan = world.plan();
+    const report = await world.apply();
+    expect(report.failed).toMatchObject([{ path: "d", code: "unsupported_kind" }]);
+    const deferred = new DeferredNodes(world.ports);
+    const waitForIt = () => {
+      for (const failure of report.failed) deferred.defer(failure);
+      deferred.deferWithOthers(plan);
+      expect(deferred.size).toBe(2);
+    };
+    waitForIt();
+    deferred.takeUpAgain();
+    expect(deferred.size).toBe(2);
+    world.remove("d");
+    await world.settle();
+    deferred.takeUpAgain();
+    expect(deferred.size).toBe(0);
+    // What is solved in another way is waited for as little.
+    waitForIt();
+    await world.converge();
+    deferred.forgetSolved();
+    expect(deferred.size).toBe(0);
+    expect(world.files()).toEqual({ "d/f": "from elsewhere" });
+  });
+
   test("that is a directory kept for what is ignored in it is listed [D8, A8]", async () => {
     const world = await syncedWorld(true, "d/f");
     world.ignores = (path) => path.endsWith(".tmp");

@@ -27,6 +27,8 @@ interface Deferral {
   readonly code: ErrorCode;
   readonly untilMs: number;
   readonly delayMs: number;
+  /** The node whose trouble it is, where it is another one's: this one waits no longer than that. */
+  readonly awaited?: NodeId;
 }
 
 export class DeferredNodes {
@@ -148,22 +150,27 @@ export class DeferredNodes {
     if (this.#deferred.size === 0) return;
     for (const step of transitions) {
       const awaited = this.#awaitedBy(step);
-      const id = nodeOf(step);
-      if (awaited !== undefined) this.#deferred.set(id, awaited);
+      if (awaited === undefined) continue;
+      const deferral = this.#deferred.get(awaited);
+      if (deferral !== undefined) this.#deferred.set(nodeOf(step), { awaited, ...deferral });
     }
   }
 
-  #awaitedBy(step: Plan["transitions"][number]): Deferral | undefined {
+  #awaitedBy(step: Plan["transitions"][number]): NodeId | undefined {
     const { local } = this.#ports.store;
     if (step.kind === "delete") {
       if (step.expected.content.kind !== "directory") return undefined;
-      const stuck = local.children(step.id).find(({ id }) => this.#deferred.has(id));
-      return stuck === undefined ? undefined : this.#deferred.get(stuck.id);
+      return local.children(step.id).find(({ id }) => this.#deferred.has(id))?.id;
     }
     if (step.kind !== "create" && step.kind !== "move") return undefined;
     const { parent, name } = step.kind === "create" ? step.node : step;
-    const occupant = local.child(parent, name)?.id;
-    return this.#deferred.get(parent) ?? (occupant && this.#deferred.get(occupant));
+    return this.#deferred.has(parent) ? parent : local.child(parent, name)?.id;
+  }
+
+  /** Whose trouble is over, nobody waits for any more. */
+  #releaseOthers(): void {
+    for (const [id, { awaited }] of this.#deferred)
+      if (awaited !== undefined && !this.#deferred.has(awaited)) this.#deferred.delete(id);
   }
 
   /** The plan without what waits. */
@@ -197,6 +204,7 @@ export class DeferredNodes {
       this.#deferred.delete(id);
       if (problem !== undefined && !SCAN_CODES.has(problem.code)) store.setProblem(path, undefined);
     }
+    this.#releaseOthers();
   }
 
   /**
@@ -216,6 +224,7 @@ export class DeferredNodes {
       const isDue = untilMs <= now && (mayLastingBeTried || !NEVER_SYNCED.has(code));
       if (isDue || isGone) this.#deferred.delete(id);
     }
+    this.#releaseOthers();
   }
 }
 
