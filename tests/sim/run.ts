@@ -39,6 +39,8 @@ const SHRUNK_MAX = 3;
 const SHRINK_TRIES_MAX = 600;
 
 interface Tally {
+  /** Of the processor, all threads. */
+  cpuMs: number;
   readonly counters: Map<string, number>;
   readonly failures: string[];
   /** The first seeds that failed. */
@@ -114,8 +116,12 @@ async function runOne(seed: number): Promise<number> {
   return outcome.failure === undefined ? 0 : 1;
 }
 
+function newTally(): Tally {
+  return { counters: new Map(), failures: [], seeds: [], steps: 0, lives: 0, cpuMs: 0 };
+}
+
 async function runRange(start: number, count: number): Promise<Tally> {
-  const tally: Tally = { counters: new Map(), failures: [], seeds: [], steps: 0, lives: 0 };
+  const tally = newTally();
   const untilMs = performance.now() + Number(flags.seconds) * 1_000;
   for (let seed = start; seed < start + count; seed += Number(flags.stride)) {
     if (performance.now() > untilMs) break;
@@ -131,6 +137,8 @@ async function runRange(start: number, count: number): Promise<Tally> {
       tally.failures.push(...(await differencesOf(outcome)));
     if (tally.failures.length > 0 && !flags["keep-going"]) break;
   }
+  const { user, system } = process.cpuUsage();
+  tally.cpuMs = (user + system) / 1_000;
   return tally;
 }
 
@@ -157,8 +165,9 @@ async function runOnAllCores(start: number, count: number): Promise<Tally> {
   const parts = await Promise.all(
     Array.from({ length: cores }, (_, core) => runChild(core, cores)),
   );
-  const tally: Tally = { counters: new Map(), failures: [], seeds: [], steps: 0, lives: 0 };
+  const tally = newTally();
   for (const part of parts) {
+    tally.cpuMs += part.cpuMs;
     tally.lives += part.lives;
     tally.steps += part.steps;
     tally.failures.push(...part.failures);
@@ -183,19 +192,22 @@ async function runChild(core: number, cores: number) {
 }
 
 async function report(tally: Tally, seconds: number): Promise<number> {
-  for (const failure of tally.failures) console.log(failure);
-  for (const seed of tally.seeds.slice(0, SHRUNK_MAX)) await reportShrunk(seed);
-  const counters = [...tally.counters].sort(([a], [b]) => (a < b ? -1 : 1));
-  console.log(counters.map(([what, count]) => `${what} ${count}`).join(" · "));
-  const never = COVERAGE.filter((what) => !tally.counters.has(what));
+  const { counters, failures, seeds, steps, lives, cpuMs } = tally;
+  for (const failure of failures) console.log(failure);
+  const sorted = [...counters].sort(([a], [b]) => (a < b ? -1 : 1));
+  console.log(sorted.map(([what, count]) => `${what} ${count}`).join(" · "));
+  const never = COVERAGE.filter((what) => !counters.has(what));
   if (never.length > 0) console.log(`Never happened: ${never.join(", ")}`);
-  if (seconds > Number(flags.seconds)) console.log("The time was over before all seeds were lived");
-  const rate = (tally.lives / seconds).toFixed(1);
-  const steps = Math.round(tally.steps / Math.max(1, tally.lives));
+  if (lives < Number(flags.seeds) && seconds > Number(flags.seconds))
+    console.log(`The time was over after ${lives} of ${flags.seeds} seeds`);
+  const each = (sum: number) => Math.round(sum / Math.max(1, lives));
   console.log(
-    `${tally.lives} seeds, ${tally.failures.length} failures, ${rate} seeds/s, ${steps} steps a seed`,
+    `${lives} seeds, ${failures.length} failures, ${(lives / seconds).toFixed(1)} seeds/s; ` +
+      `${each(steps)} steps and ${each(cpuMs)} ms of processor a seed`,
   );
-  return tally.failures.length > 0 ? 1 : 0;
+  // Last, since it takes its time.
+  for (const seed of seeds.slice(0, SHRUNK_MAX)) await reportShrunk(seed);
+  return failures.length > 0 ? 1 : 0;
 }
 
 async function reportShrunk(seed: number): Promise<void> {
