@@ -1,6 +1,6 @@
 /**
- * Burst: one act of a person that arrives in parts, as `rm -rf` of a large directory does. Rules:
- * G13. What was approved while it arrived is approved for what is still to come of it.
+ * Burst: one act of a person that arrives in parts, as `rm -rf` of a large directory does. If a
+ * person approves it while it arrives, the approval covers its later parts. Rules: G13.
  */
 import type { NodeId } from "../core/identifier.ts";
 import { GUARD_WINDOW_MS } from "../core/limits.ts";
@@ -8,15 +8,15 @@ import { pathOf, type TreeView } from "../core/tree.ts";
 import type { HeldChange } from "../ports/state-store.ts";
 
 export class Burst {
-  /** Of the answer. */
+  /** The id of the approved change. */
   readonly id: string;
   readonly #direction: HeldChange["direction"];
   readonly #kinds: ReadonlySet<string>;
-  /** Entries of the root at or below which it happens. */
+  /** The entries of the root at or below which it happens. */
   readonly #tops: ReadonlySet<string>;
   #lastMs: number;
 
-  /** @param nowMs Clock.monotonic */
+  /** @param nowMs in milliseconds of Clock.monotonic */
   constructor(approved: HeldChange, base: TreeView, nowMs: number) {
     this.id = approved.id;
     this.#direction = approved.direction;
@@ -25,7 +25,7 @@ export class Burst {
     this.#lastMs = nowMs;
   }
 
-  /** @returns those of the held nodes that belong to it; none where it is over. */
+  /** @returns the held nodes that belong to it; none if it is over. */
   membersOf(held: HeldChange, base: TreeView, nowMs: number): readonly NodeId[] {
     const isOver = nowMs - this.#lastMs >= GUARD_WINDOW_MS;
     if (isOver || held.direction !== this.#direction) return [];
@@ -40,7 +40,7 @@ function topOf(base: TreeView, id: NodeId): string | undefined {
   return pathOf(base, id)?.split("/")[0];
 }
 
-/** True where it is what was held before and more of the same: a part that came meanwhile. */
+/** True if it is the change that was held before, and more of the same that arrived meanwhile. */
 export function isGrown(before: HeldChange, now: HeldChange): boolean {
   if (before.direction !== now.direction || now.nodes.length < before.nodes.length) return false;
   if (before.kinds?.join() !== now.kinds?.join()) return false;

@@ -1,9 +1,10 @@
 /**
- * Check: what differs between a folder's disk and the server's tree. Rules: I43, Y6.
+ * Check: finds the differences between a folder's disk and the server's tree. Rules: I43, Y6.
  *
- * It proves what "in sync" claims, so it shares nothing with what makes that claim: a walk of its
- * own over the disk, the server's index instead of the client's three trees, no stamps. Changes
- * nothing. What a running client has still to carry across is a difference like any other.
+ * It proves the claim "in sync", so it shares nothing with the code that makes the claim. It walks
+ * the disk by itself, uses the server's index instead of the client's three trees, and trusts no
+ * stamps. It changes nothing. A change that a running client has still to carry across is a
+ * difference like any other.
  */
 
 import type { Digest } from "../core/digest.ts";
@@ -25,28 +26,28 @@ import { IgnoreFiles } from "./scan/ignore-files.ts";
 
 export interface Difference {
   readonly path: string;
-  /** In words: "not on this disk", "size 3 here, 4 on the server". */
+  /** In words, such as "not on this disk", or "size 3 here, 4 on the server". */
   readonly what: string;
 }
 
 export interface CheckOptions {
-  /** Compare every file's bytes, not only its size and time. */
+  /** True to compare every file's bytes, not only its size and time. */
   readonly readData: boolean;
-  /** The rules in force, as the folder's state remembers them. */
+  /** The ignore rules in force, as the folder's state remembers them. */
   readonly rules?: unknown;
 }
 
 export interface CheckResult {
-  /** The server's tree as of this event. */
+  /** The event as of which the server's tree was read. */
   readonly seq: number;
-  /** Entries that were compared. */
+  /** The number of entries that were compared. */
   readonly entries: number;
 }
 
 type CheckWorld = Pick<ClientWorld, "fs" | "clock" | "transport">;
 
 /**
- * Compares, and tells each difference as it is found.
+ * Compares, and reports each difference as soon as it is found.
  *
  * @throws {SyncedError} `server_changed`, `not_a_synced_server`, `server_unreachable`,
  * `unauthenticated`, `folder_not_found`
@@ -69,7 +70,7 @@ export async function checkFolder(
   return { seq, entries: walk.count };
 }
 
-/** All pages as of the first one's seq, so that they are one tree. */
+/** Reads all pages as of the first one's seq, so that they are one tree. */
 async function readIndex(
   api: ServerApi,
   signal: AbortSignal,
@@ -94,7 +95,7 @@ async function readIndex(
 class Walk {
   count = 0;
   readonly #fs: FileSystem;
-  /** The server's, without what was found. */
+  /** The server's entries that were not found on the disk yet. */
   readonly #expected: Map<string, IndexEntry>;
   readonly #options: CheckOptions & {
     readonly tell: (difference: Difference) => void;
@@ -119,7 +120,7 @@ class Walk {
     this.#ignore.loadDevice();
   }
 
-  /** Whether this device's rules leave that path of the server's out, or one above it. */
+  /** True if this device's rules exclude that path of the server, or a directory above it. */
   isLeftOut(path: string): boolean {
     const entry = this.#expected.get(path);
     return this.#ignore.rules.ignores(path, entry?.kind === "directory");
@@ -139,7 +140,7 @@ class Walk {
 
   async #entry(path: string, name: string, stat: Stat): Promise<void> {
     const isDirectory = stat.kind === "directory";
-    // Neither is synced: rule A6 lists the second kind as problems.
+    // Neither is synced. Rule A6 lists the second kind as problems.
     if (this.#ignore.rules.ignores(path, isDirectory)) return;
     const expected = this.#expected.get(path);
     const isSyncable = stat.kind !== "other" && stat.sameDevice && checkName(name) === undefined;
@@ -152,7 +153,7 @@ class Walk {
     if (isDirectory && stat.sameDevice) await this.directory(path);
   }
 
-  /** @returns undefined where nothing differs. */
+  /** @returns undefined if nothing differs. */
   async #difference(
     path: string,
     stat: Stat,
@@ -194,7 +195,7 @@ class Walk {
     return isSameTime ? undefined : `time ${stat.mtimeNs} ns here, ${expected.mtimeNs} there`;
   }
 
-  /** @returns undefined for what cannot be read: it cannot be proven to be the same. */
+  /** @returns undefined if the file cannot be read, because then nothing proves it equal. */
   async #digest(path: string): Promise<Digest | undefined> {
     try {
       return await digestOf(this.#fs, path, this.#pace);

@@ -2,11 +2,12 @@
  * The cycle: pull, scan, plan, guard, post, apply, record. Rules: Y1, Y4, Y5, R12, O5.
  *
  * The log is pulled before the disk is scanned, so that one plan sees both sides. Guards judge the
- * plan before anything leaves the device. Ops are posted before the disk is changed: whoever comes
- * first in the log wins, and what the answer brings may be about what was to be done here. What was
- * done is recorded last, because the state may only claim what disk and log durably hold (S2).
+ * plan before anything leaves the device. Ops are posted before the disk is changed, because the
+ * first in the log wins, and the answer may bring news about the very nodes that were to change
+ * here. The outcome is recorded last, because the state may only claim what disk and log durably
+ * hold (S2).
  *
- * Single-threaded; this decides when, the rooms that it calls decide what.
+ * It is single-threaded. This file decides when work is done; the rooms that it calls decide how.
  */
 import type { DeviceId, NodeId } from "../core/identifier.ts";
 import type { Plan } from "../core/transition.ts";
@@ -25,7 +26,7 @@ import type { Scanner } from "./scan/scanner.ts";
 import { DisplacedContents } from "./stage/displaced-contents.ts";
 
 /**
- * Rounds of plan to record in one cycle; each makes progress, the bound only stops a mistake from
+ * Rounds of plan to record in one cycle. Each makes progress, so this bound only stops a bug from
  * spinning.
  */
 const ROUNDS_MAX = 1_000;
@@ -43,11 +44,11 @@ export interface CycleParts {
 }
 
 export interface CycleReport {
-  /** Something was scanned. */
+  /** True if something was scanned. */
   readonly scanned: boolean;
-  /** Paths that did not look as the last scan saw them; undefined where nothing was planned. */
+  /** Paths that did not look as the last scan saw them; undefined if nothing was planned. */
   readonly rescan?: ReadonlySet<string>;
-  /** Conflict copies that were made. */
+  /** The number of conflict copies that were made. */
   readonly conflicts: number;
 }
 
@@ -60,7 +61,7 @@ export class Cycle {
   readonly #displaced = new DisplacedContents();
   #rescan = new Set<string>();
   #conflicts = 0;
-  /** This device's disk is full, and all that was to be applied last takes more of it. */
+  /** True if this device's disk is full, and all the last transitions need more room. */
   #lacksRoom = false;
 
   constructor(parts: CycleParts) {
@@ -75,9 +76,9 @@ export class Cycle {
   }
 
   /**
-   * @param scan looks at what is due to be looked at; true where something was.
-   * @throws {SyncedError} trouble that ends the run; trouble with the server that passes means
-   * offline, and what was done is recorded
+   * @param scan scans all paths that are due; resolves with true if there were any.
+   * @throws {SyncedError} trouble that ends the run. If trouble with the server passes by itself,
+   * the client goes offline instead, and all that was done is recorded.
    */
   async run(scan: () => Promise<boolean>, signal: AbortSignal): Promise<CycleReport> {
     const { session } = this.#parts;
@@ -95,25 +96,26 @@ export class Cycle {
     return rescan === undefined ? { scanned, conflicts } : { scanned, conflicts, rescan };
   }
 
-  /** Why something waits for room on the server, if anything does. */
+  /** The reason why something waits for room on the server, if anything does. */
   get shortage(): string | undefined {
     return this.#posting.room.reason;
   }
 
-  /** Something happened at the path: what waits for it is tried again at once. */
+  /** Something happened at the path, so nodes that wait for it are tried again at once. */
   hear(path: string): void {
     if (this.deferred.hear(path)) this.retry.ask();
   }
 
   /**
-   * Rounds of plan, guard, post, apply and record, until nothing more can be done now.
+   * Repeats plan, guard, post, apply and record until nothing more can be done now.
    *
    * @returns paths to be scanned again; undefined if nothing was planned because the server's disk
    * is still full.
    */
   async #reconcile(signal: AbortSignal): Promise<ReadonlySet<string> | undefined> {
     const { room } = this.#posting;
-    // However much waits for a full server's disk, one content tells whether it is still full.
+    // One content is enough to find out whether the server's disk is still full, however much
+    // waits.
     if (this.retry.awaitsRoomOnly && !(await this.#posting.hasRoom(signal))) return undefined;
     this.retry.ask();
     this.#rescan = new Set();
@@ -140,15 +142,15 @@ export class Cycle {
       const plan = this.deferred.takenOut(holding.judge(part.plan));
       const waiting = ports.store.dirtyCount();
       const progress = await this.#carryOut(plan, signal);
-      // What did not look as expected is scanned before anything else is decided about it.
+      // Paths that did not look as expected are scanned before anything else is decided about them.
       if (this.#rescan.size > 0) break;
       if (!progress && (part.isWhole || this.#posting.room.isShort || this.#lacksRoom)) break;
-      // A part in which nothing can be done says nothing about the rest.
+      // If nothing can be done in this part, the rest may still have work.
       isWhole = !progress && ports.store.dirtyCount() >= waiting;
     }
   }
 
-  /** @returns true where it changed something. */
+  /** @returns true if it changed something. */
   async #carryOut(plan: Plan, signal: AbortSignal): Promise<boolean> {
     const { ports, log } = this.#parts;
     const moved = this.#movedDirectories(plan);
@@ -157,8 +159,8 @@ export class Cycle {
     this.#lacksRoom = false;
     const posted = await this.#posting.post(plan, signal);
     for (const path of posted.rescan) this.#rescan.add(path);
-    // What came with the answer may be about what is to be done here: put in place without knowing
-    // of it, an older version would pass for this user's edit.
+    // The answer may have brought news about nodes that were to change here. An older version that
+    // is put in place now would pass for this user's edit.
     const isStale = log.newsCount !== newsCount;
     const applies = plan.transitions.length > 0 && !isStale;
     const applied = applies && (await this.#apply(plan, signal));
@@ -166,7 +168,7 @@ export class Cycle {
     return posted.moved || applied || isStale;
   }
 
-  /** Both sides are the same: nothing is to be done but to say so. */
+  /** Both sides are the same already, so this only records it. */
   async #recordAgreed({ settled, agreed, skipped }: Plan): Promise<void> {
     if (settled.length + agreed.length + skipped.length === 0) return;
     const { ports } = this.#parts;
@@ -207,7 +209,7 @@ export class Cycle {
     }
   }
 
-  /** Below a directory that has another path by now other nodes are ignored than before (R15). */
+  /** If a directory has another path now, other nodes below it may be ignored than before (R15). */
   #movedDirectories({ ops, transitions }: Plan): readonly NodeId[] {
     const { ports, scanner } = this.#parts;
     if (scanner.ignoreRules.isEmpty) return [];

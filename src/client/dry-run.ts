@@ -1,6 +1,6 @@
 /**
- * Dry run: what a sync would do, without doing it. Rules: Y1, Y7. Works on a copy of the state in
- * memory; writes nothing to the disk and posts nothing.
+ * Dry run: finds out what a sync would do. It works on a copy of the state in memory, writes
+ * nothing to the disk and posts nothing. Rules: Y1, Y7.
  */
 
 import { SyncedError } from "../core/error.ts";
@@ -28,20 +28,20 @@ export interface PlannedStep {
   readonly kind: string;
   readonly path: string;
   readonly from?: string;
-  /** A guard would hold it until a person has spoken. */
+  /** True if a guard would hold it for a person. */
   readonly held?: true;
 }
 
 export interface DryRun {
-  /** What this device would propose to the server. */
+  /** The changes that this device would propose to the server. */
   readonly ops: readonly PlannedStep[];
-  /** What would be done on this disk. */
+  /** The changes that would be made on this disk. */
   readonly transitions: readonly PlannedStep[];
-  /** Why some of it would be held. */
+  /** The reason why some of it would be held. */
   readonly held?: { readonly reason: string; readonly count: number };
 }
 
-/** More rounds than any tree is deep: adoption goes one level a round. */
+/** More rounds than any tree is deep, because adoption takes one level in each round. */
 const ROUNDS_MAX = 300;
 
 export async function planDryRun(
@@ -97,7 +97,9 @@ export async function planDryRun(
   }
 }
 
-/** A folder that is not on the server yet is an empty one: a dry run does not create it. */
+/**
+ * A folder that the server does not have yet counts as empty, because a dry run must not create it.
+ */
 async function pull(log: RemoteLog, signal: AbortSignal): Promise<void> {
   try {
     await log.catchUp(signal);
@@ -141,7 +143,7 @@ function placedByStep(step: Transition): Placed[] {
   return step.kind === "move" ? [[step.id, step]] : [];
 }
 
-/** One side's tree, as it is and as it would be. */
+/** One side's tree: as it is, and as it would be. */
 class Target {
   readonly #now: TreeView;
   readonly #placed: ReadonlyMap<NodeId, Place>;
@@ -170,14 +172,14 @@ class Target {
 }
 
 function describeOp({ kind, node }: OpDraft, there: Target): PlannedStep {
-  // What is deleted is so where people know it, before anything above it is moved.
+  // A deletion is named by the path that people know, from before any directory above it moves.
   const from = there.before(node);
   if (kind === "delete") return { kind, path: from ?? "" };
   const path = there.after(node);
   return kind === "move" && from !== undefined ? { kind, path, from } : { kind, path };
 }
 
-/** Two steps where the bytes that are there lose and are kept under another name. */
+/** Two steps if the bytes in place lose and are kept under another name. */
 function describeTransition(step: Transition, here: Target): PlannedStep[] {
   const { kind } = step;
   if (kind === "create") return [{ kind, path: here.after(step.node.id) }];

@@ -1,6 +1,6 @@
 /**
- * Holding: the guards' verdict over time: what was let through lately, what a person approved, what
- * is held now. Rules: G2, G3, G4, G13.
+ * Holding: applies the guards over time. It remembers which changes were let through lately, which
+ * ones a person approved, and which are held now. Rules: G2, G3, G4, G13.
  */
 
 import { type Changes, type GuardInput, guard, NO_CHANGES, type Verdict } from "../core/guard.ts";
@@ -32,7 +32,7 @@ interface WindowEntry {
   readonly down: Changes;
 }
 
-/** Whose deletions are judged, and by what. */
+/** The device whose changes are judged, and the guard's setting. */
 export interface HoldingOptions {
   readonly device: DeviceId;
   readonly setting: GuardSetting;
@@ -43,16 +43,19 @@ export class Holding {
   readonly #options: HoldingOptions;
   readonly #approvedThere: OthersApprovals;
   #window: WindowEntry[] = [];
-  /** As in the store, which nobody else writes: they may name many nodes and are asked for often. */
+  /**
+   * A copy of the store's value, which nobody else writes. It may name many nodes, and is asked for
+   * often.
+   */
   #held: HeldChange | undefined;
   #approval: Approval | undefined;
-  /** What was approved last may still be arriving. */
+  /** The change that was approved last, which may still be arriving. */
   #burst: Burst | undefined;
-  /** The ids that what is held had before more of it came: a person may have seen these. */
+  /** Ids that the held change had before it grew. A person may have seen one of these. */
   readonly #formerIds = new Set<string>();
-  /** What was let through lately is what holds some of it: without that it would pass. */
+  /** True if part of it is held only because of changes that were let through lately. */
   #mayPass = false;
-  /** The id of what this run has told: what an earlier one held is told again. */
+  /** The id that this run reported last. A change that an earlier run held is reported again. */
   #told: string | undefined;
 
   constructor(ports: ClientPorts, approvedThere: OthersApprovals, options: HoldingOptions) {
@@ -67,12 +70,12 @@ export class Holding {
     return this.#held;
   }
 
-  /** True where a person has answered to what is held: to be looked at by `judge`. */
+  /** True if a person has answered to the held change. `judge` then reads the answer. */
   get hasAnswer(): boolean {
     return readSmallFile(this.#ports.fs, APPROVAL_FILE, ANSWER_BYTES_MAX) !== undefined;
   }
 
-  /** When what is held may be judged otherwise, though nothing happened (Clock.monotonic). */
+  /** When the held change may be judged otherwise although nothing happened (Clock.monotonic). */
   get rejudgeAtMs(): number | undefined {
     const [oldest] = this.#window;
     if (!this.#mayPass || oldest === undefined) return undefined;
@@ -84,7 +87,7 @@ export class Holding {
     return this.#approval?.nodes.has(id) === true ? this.#approval.id : undefined;
   }
 
-  /** Takes what is held out of the plan, and tells about what is newly held or released. */
+  /** Takes held changes out of the plan, and reports those that are newly held or released. */
   judge(plan: Plan): Plan {
     const { clock } = this.#ports;
     this.#takeAnswer();
@@ -109,7 +112,7 @@ export class Holding {
     return verdict.plan;
   }
 
-  /** Nothing is dirty: every approved change has been made. */
+  /** Nothing is dirty, so every approved change has been made. */
   nothingWaits(): void {
     this.#tell(undefined);
     if (this.#approval !== undefined) this.#setApproval(undefined);
@@ -148,7 +151,7 @@ export class Holding {
       this.#hold(undefined);
       observer.emit({ event: "released", id: held.id });
     }
-    // An answer to what is not held any more says nothing about what is held now.
+    // An answer to a change that is not held any more says nothing about the present one.
     fs.removeFile(APPROVAL_FILE);
   }
 
@@ -157,7 +160,7 @@ export class Holding {
     this.#ports.store.setValue(HELD_KEY, held);
   }
 
-  /** @returns true where some of what would be held is the rest of what a person approved. */
+  /** @returns true if some of the held change is the rest of one that a person approved. */
   #approveRest(held: HeldChange | undefined, nowMs: number): boolean {
     const burst = this.#burst;
     if (held === undefined || burst === undefined) return false;
@@ -167,7 +170,7 @@ export class Holding {
     return true;
   }
 
-  /** What was approved earlier, and is still to be carried out, stays so. */
+  /** Nodes that were approved earlier and still have to be carried out stay approved. */
   #approve(id: string, nodes: readonly NodeId[]): void {
     this.#setApproval({ id, nodes: [...(this.#approval?.nodes ?? []), ...nodes] });
   }
@@ -180,7 +183,7 @@ export class Holding {
 
 type Known = HoldingOptions & Pick<GuardInput, "recentUp" | "recentDown" | "isApproved">;
 
-/** What the guards say to a plan; changes nothing. */
+/** Judges a plan by the guards; changes nothing. */
 export function verdictOn(
   { store, clock }: Pick<ClientPorts, "store" | "clock">,
   plan: Plan,
@@ -190,7 +193,7 @@ export function verdictOn(
   const ageMs = (id: NodeId): number | undefined => {
     const birth = store.birth(id);
     if (birth !== undefined) return now - birth.atMs;
-    // It is on this disk and nobody else has heard of it.
+    // The node is on this disk and nobody else has heard of it.
     return store.remoteRow(id) === undefined ? 0 : undefined;
   };
   const seenUp: Witness = {
@@ -201,7 +204,7 @@ export function verdictOn(
   };
   const seenDown: Witness = {
     tree: store.remote,
-    // Only the device that deleted it can know; it asked its user where it did not.
+    // Only the deleting device can know. If it had not seen it, it asked its user.
     wasSeenGoing: () => true,
     wasMadeByDeleter: (id) => store.birth(id) !== undefined,
     ageMs,
@@ -210,7 +213,7 @@ export function verdictOn(
   return guard({ ...known, plan, base: store.base, fileCount, seenUp, seenDown });
 }
 
-/** What a person has approved so far, as the state has it. */
+/** The changes that a person has approved so far, from the state. */
 export function approvedIn(store: ClientPorts["store"]): (id: NodeId) => boolean {
   const here = parseApproval(store.value(APPROVAL_KEY))?.nodes;
   const there = new OthersApprovals(store);

@@ -1,6 +1,6 @@
 /**
  * The loop of one client on one folder: waits for hints, events and times, then runs a cycle.
- * Rules: Y1-Y5, G1. Watchers and streams only mark work; this decides when it is done.
+ * Watchers and streams only mark work; the loop decides when it is done. Rules: Y1-Y5, G1.
  */
 import { SyncedError } from "../core/error.ts";
 import { DEFAULT_GUARD } from "../core/guard-setting.ts";
@@ -19,12 +19,15 @@ import { Scanner } from "./scan/scanner.ts";
 import { Scanning } from "./scanning.ts";
 import type { Waking } from "./waking.ts";
 
-/** How soon a lost root or a person's answer is noticed. */
+/** How soon the client notices a lost root or a person's answer. */
 const ROOT_CHECK_INTERVAL_MS = 2_000;
-/** The wall clock counts as put back from here on: its ticks and those of the other differ. */
+/**
+ * From this difference on, the wall clock counts as put back. Smaller ones come from the clocks'
+ * ticks.
+ */
 const CLOCK_STEP_MS_MIN = 1_000;
 
-/** What one run on a joined folder is made of. */
+/** The parts of one run on a joined folder. */
 export interface LoopParts {
   readonly world: ClientWorld;
   readonly options: ClientOptions;
@@ -43,11 +46,11 @@ export class Loop {
   readonly #deviceReport: DeviceReport;
   readonly #agenda = new Agenda();
   #wallAheadMs: number;
-  /** Manifests of earlier versions may lie in the state. */
+  /** True if the state may hold manifests of earlier versions. */
   #mayPrune = false;
-  /** A full scan was done since it was last proven that all is in sync. */
+  /** True if there was a full scan since "in sync" was last proven. */
   #mayProve = false;
-  /** Why the folder is halted (G1). */
+  /** The reason why the folder is halted (G1). */
   #haltReason: string | undefined;
   #conflicts = 0;
 
@@ -94,7 +97,7 @@ export class Loop {
     this.#scanning.hints.close();
   }
 
-  /** One turn of the loop. @returns how the run ends, if it does. */
+  /** One turn of the loop. @returns how the run ends, if it ends. */
   async #turn(signal: AbortSignal): Promise<RunOutcome["end"] | undefined> {
     const { session, options, world } = this.#parts;
     const { store, clock } = this.#ports;
@@ -102,7 +105,7 @@ export class Loop {
     const due = this.#agenda.takeDue(startMs);
     this.#agenda.at("root", startMs + ROOT_CHECK_INTERVAL_MS);
     if (!this.#checkRoot()) {
-      // Nothing else is done; it all stays due until the root is back.
+      // Nothing else is done. All of it stays due until the root is back.
       for (const reason of due) this.#agenda.at(reason, startMs + ROOT_CHECK_INTERVAL_MS);
       this.#report(due, signal);
       return options.once ? "held" : undefined;
@@ -123,7 +126,7 @@ export class Loop {
     if (due.has("quarantine") || scanned || hasMoved) {
       this.#agenda.enter("quarantine", nextQuarantineCheckMs(this.#ports));
     }
-    // Turns that only look whether the root is there would drown the others.
+    // Turns that only check the root would drown the others.
     if (scanned || hasMoved) world.instruments?.cycleEnded((clock.monotonic() - startMs) / 1_000);
     this.#report(due, signal);
     return this.#end();
@@ -142,7 +145,7 @@ export class Loop {
     return true;
   }
 
-  /** When server and plan are due again. */
+  /** Enters when server and plan are due again. */
   #enterNext(): void {
     const { connection } = this.#parts.session;
     this.#agenda.enter("server", connection.dueAtMs);
@@ -170,7 +173,7 @@ export class Loop {
     }
   }
 
-  /** Nothing is left to be done but what waits for a person or for a later try. */
+  /** True if all the remaining work waits for a person or for a later try. */
   #isQuiet(): boolean {
     const { connection, log } = this.#parts.session;
     const cursor = this.#ports.store.cursor();
@@ -201,7 +204,7 @@ export class Loop {
       status.set({ state: "offline", head, reason: connection.offlineReason ?? null });
     else if (shortage !== undefined) status.set({ state: "syncing", head, reason: shortage });
     else if (this.#isQuiet() && this.#isProven()) {
-      // What could not be carried out, and is tried again, is not in sync, whatever rests meanwhile
+      // A change that failed and is tried again later is not in sync, even if nothing happens now
       // (I43).
       const { withheld } = this.#scanner;
       const waits = this.#cycle.deferred.awaitsRetry || withheld !== undefined;
@@ -213,7 +216,9 @@ export class Loop {
     } else status.set({ state: "syncing", head });
   }
 
-  /** Once after each full scan that ends in rest (Y8). @returns false where more is to be done. */
+  /**
+   * Runs once after each full scan that ends in rest (Y8). @returns false if there is more to do.
+   */
   #isProven(): boolean {
     if (!this.#mayProve) return true;
     this.#mayProve = false;
@@ -224,7 +229,10 @@ export class Loop {
     return false;
   }
 
-  /** Costs a small part of a full scan; what waits in quarantine may still give its chunks (D3). */
+  /**
+   * Costs a small part of a full scan. Waits while quarantine holds files that may give their
+   * chunks (D3).
+   */
   #prune(): void {
     const { store } = this.#ports;
     if (!this.#mayPrune || store.quarantineGroups().length > 0) return;
@@ -232,7 +240,10 @@ export class Loop {
     store.pruneManifests();
   }
 
-  /** Files wait in quarantine by the wall clock: they are told at once, lest they wait anew. */
+  /**
+   * Files wait in quarantine by the wall clock, so they must learn of this at once, or they would
+   * wait anew.
+   */
   #wasClockPutBack(): boolean {
     const aheadMs = wallAheadMs(this.#ports);
     const wasPutBack = aheadMs < this.#wallAheadMs - CLOCK_STEP_MS_MIN;
@@ -246,7 +257,7 @@ export class Loop {
   }
 }
 
-/** How far the wall clock is ahead of the one that is never put back. */
+/** How far the wall clock is ahead of the clock that never goes back. */
 function wallAheadMs({ clock }: Pick<ClientPorts, "clock">): number {
   return clock.now() - clock.monotonic();
 }

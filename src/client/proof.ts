@@ -1,9 +1,10 @@
 /**
- * Proof: that "in sync" is true of every node that the state knows. Rules: Y8, I43.
+ * Proof: checks that "in sync" is true of every node that the state knows. Rules: Y8, I43.
  *
- * A node in which local, base and remote differ is dirty, or ignored here: otherwise nobody would
- * ever look at it again, and "in sync" would be said of a folder that is not. That is a bug in
- * synced. It is told with the node's rows, so that it can be found, and healed by planning anew.
+ * If local, base and remote differ in a node, it must be dirty or ignored here. Otherwise nobody
+ * would ever look at it again, and the client would say "in sync" of a folder that is not. That is
+ * a bug in synced. It is reported with the node's rows, so that somebody can find it, and healed by
+ * planning anew.
  */
 import type { NodeId } from "../core/identifier.ts";
 import { type NodeState, sameContent, samePlace } from "../core/node.ts";
@@ -11,16 +12,17 @@ import { pathOf } from "../core/tree.ts";
 import type { StateStore } from "../ports/state-store.ts";
 import type { ClientPorts } from "./folder/ports.ts";
 
-/** Where the rows of what was found last are kept, for whoever mends it. */
+/** Keeps the rows of the last such nodes, for whoever mends the bug. */
 export const STRAY_KEY = "stray";
-/** Enough to see what they have in common. */
+/** Enough rows to see what they have in common. */
 const KEPT_MAX = 20;
 
 /**
- * To be called at rest after a full scan: it costs in proportion to what is not like the base.
+ * Call it at rest after a full scan. The cost grows with the number of nodes that differ from the
+ * base.
  *
- * @param ignores whether this device leaves that path out.
- * @returns true where nothing was found; else what was found is dirty now.
+ * @param ignores tells whether this device ignores that path.
+ * @returns true if all is well. Otherwise the nodes that were found are dirty now.
  */
 export function proveInSync(
   { store, observer, clock }: Pick<ClientPorts, "store" | "observer" | "clock">,

@@ -1,8 +1,8 @@
 /**
- * Retry: when what is dirty is to be planned again. Rules: Y5, Y11, Y16, O11.
+ * Retry: decides when dirty nodes are planned again. Rules: Y5, Y11, Y16, O11.
  *
- * Nothing is planned twice for the same reason: only where something dirty or a rule changed, a
- * person answered, or the time of something that waits has come.
+ * Nothing is planned twice for the same reason. A plan is made only if something dirty or a rule
+ * has changed, a person has answered, or the time of a waiting node has come.
  */
 import type { IgnoreRules } from "../core/ignore.ts";
 import { RETRY_DELAY_MS_MAX } from "../core/limits.ts";
@@ -14,7 +14,7 @@ import type { Scanner } from "./scan/scanner.ts";
 
 const UNREST_DELAY_MS_MIN = 1_000;
 
-/** What the last plan was made of. */
+/** The inputs of the last plan. */
 interface Planned {
   readonly dirtyVersion: number;
   readonly rules: IgnoreRules;
@@ -30,9 +30,9 @@ export interface RetryParts {
 
 export class Retry {
   readonly #parts: RetryParts;
-  /** Undefined where something is to be planned, whatever is dirty. */
+  /** undefined if a plan has to be made, whatever is dirty. */
   #planned: Planned | undefined;
-  /** When what waits here may be tried again (Clock.monotonic), however full the server is. */
+  /** When the waiting nodes may be tried again (Clock.monotonic), however full the server is. */
   #tryAtMs: number | undefined;
   #unrestDelayMs = 0;
   #isResting = false;
@@ -41,12 +41,12 @@ export class Retry {
     this.#parts = parts;
   }
 
-  /** What was planned last is to be planned anew, though nothing is known to have changed. */
+  /** Makes the next plan anew, even if nothing is known to have changed. */
   ask(): void {
     this.#planned = undefined;
   }
 
-  /** Nothing more can be done now: says what comes next. */
+  /** Nothing more can be done now. Decides when the next try comes. */
   rest(hasRescans: boolean): void {
     const { ports, scanner, holding, deferred, room } = this.#parts;
     const { store } = ports;
@@ -58,28 +58,28 @@ export class Retry {
       this.#unrestDelayMs = 0;
       return;
     }
-    // What can neither be done nor waits for anything that is known: looked at again all the same.
+    // A node can neither be done nor wait for anything known. It is tried again all the same.
     const doubledMs = Math.max(UNREST_DELAY_MS_MIN, 2 * this.#unrestDelayMs);
     this.#unrestDelayMs = Math.min(doubledMs, RETRY_DELAY_MS_MAX);
     this.#tryAtMs = earlier(this.#tryAtMs, ports.clock.monotonic() + this.#unrestDelayMs);
   }
 
-  /** When it is due again if nothing happens (Clock.monotonic). */
+  /** When a plan is due if nothing happens before (Clock.monotonic). */
   get atMs(): number | undefined {
     return earlier(this.#tryAtMs, this.#parts.room.retryAtMs);
   }
 
-  /** True where a plan may come to something, and when the time of what waits has come. */
+  /** True if a plan may achieve something, and the time of the waiting nodes has come. */
   get isDue(): boolean {
     return this.#hasNews || this.#isPast(this.atMs);
   }
 
-  /** True while all that is dirty waits for a later try or for a person. */
+  /** True if all dirty nodes wait for a later try or for a person. */
   get isResting(): boolean {
     return this.#isResting && !this.isDue;
   }
 
-  /** True where all that could be done now waits for room on the server's disk. */
+  /** True if everything that could be done now waits for room on the server's disk. */
   get awaitsRoomOnly(): boolean {
     const { room } = this.#parts;
     return room.retryAtMs !== undefined && !this.#hasNews && !this.#isPast(this.#tryAtMs);

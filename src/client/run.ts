@@ -1,7 +1,6 @@
 /**
- * Runs a client on a folder: opens its state, recovers what an earlier run left, meets the server,
- * and lets the loop go on; begins again after trouble with this device's own files. Rules: D7, S4,
- * Y3.
+ * Runs a client on a folder: opens its state, recovers from the earlier run, meets the server, and
+ * runs the loop. After trouble with this device's own files it begins again. Rules: D7, S4, Y3.
  */
 import type { Digest } from "../core/digest.ts";
 import { SyncedError } from "../core/error.ts";
@@ -21,16 +20,17 @@ import { Waking } from "./waking.ts";
 /** With `once` the disk gets three tries. */
 const ONCE_DISK_DELAY_MS_MAX = 2_000;
 /**
- * Set when the first recovery with this database is through: what stands in staging before is of an
+ * Set after the first recovery with this database. Entries that were in staging before have an
  * unknown past.
  */
 const RECOVERED_KEY = "recovered";
 
 /**
- * Keeps the folder in sync until the signal aborts, or with `once` until it is in sync.
+ * Keeps the folder in sync until the signal aborts; with `once` until it is in sync.
  *
- * @throws {SyncedError} what a person must mend first: `server_changed`, `unauthenticated`,
- * `not_a_synced_server`, `folder_bound_elsewhere`, `folder_unusable`, `data_newer`
+ * @throws {SyncedError} an error that a person must mend first: `server_changed`,
+ * `unauthenticated`, `not_a_synced_server`, `folder_bound_elsewhere`, `folder_unusable`,
+ * `data_newer`
  */
 export async function runClient(
   world: ClientWorld,
@@ -49,13 +49,13 @@ export async function runClient(
         end = outcome.end;
         return outcome;
       } catch (cause) {
-        // Trouble with our own files (full, EIO, EMFILE): begin again as after a crash, where
-        // recovery puts things right.
+        // Trouble with our own files (full, EIO, EMFILE). The client begins again as after a crash,
+        // because recovery puts things right.
         if (!(cause instanceof FileSystemError)) throw cause;
         const error = new SyncedError(codeOfTrouble(cause), cause.message, { cause });
         if (options.once && delayMs > ONCE_DISK_DELAY_MS_MAX) throw error;
         if (clock.monotonic() - startMs > RETRY_DELAY_MS_MAX) {
-          // It went well meanwhile.
+          // It worked meanwhile, so the next trouble is news.
           told = undefined;
           delayMs = RETRY_DELAY_MS_MIN;
         }
@@ -100,7 +100,10 @@ async function runOnce(
   }
 }
 
-/** What ended the run is what is told; a client that is not running is known by its lock. */
+/**
+ * A failure here must not hide the error that ended the run. The folder's lock shows that no client
+ * runs.
+ */
 function endStatus(status: StatusRecord, session: Session): void {
   try {
     status.set({ state: "stopped", head: session.log.head });
@@ -115,7 +118,8 @@ async function runJoined(parts: LoopParts, signal: AbortSignal): Promise<RunOutc
   const { deviceName } = options;
   const isStateLost = store.value(RECOVERED_KEY) !== true;
   if (!isStateLost) {
-    // Before the log goes on: what was under way is judged by what was wanted then.
+    // Recovers before the log goes on, because the steps under way must be judged by what was
+    // wanted then.
     await recoverJournal(session.ports, { deviceName });
     await recoverCreated(session.ports, { deviceName });
   }
@@ -123,8 +127,8 @@ async function runJoined(parts: LoopParts, signal: AbortSignal): Promise<RunOutc
     const end = signal.aborted ? "stopped" : "unreachable";
     return { end, conflicts: 0, problems: store.problems().length };
   }
-  // After the state was lost only the server can tell whose the bytes are that lie about. Otherwise
-  // this takes away what the contact itself has left in staging.
+  // After the state was lost, only the server can tell whose the bytes in staging are. Otherwise
+  // this removes what the first contact itself has left there.
   const isInHistory = (digest: Digest) => session.isInHistory(digest, signal);
   await recoverJournal(session.ports, { deviceName, isStateLost, isInHistory });
   if (isStateLost) store.setValue(RECOVERED_KEY, true);

@@ -1,8 +1,8 @@
 /**
- * Scanning: what is scanned next, and when. Rules: A2, A4, Y1, Y2, Y5.
+ * Scanning: decides what is scanned next, and when. Rules: A2, A4, Y1, Y2, Y5.
  *
- * A scan looks at the paths that hints name, at those that an earlier scan wants to see again, and
- * at those that did not look as planned; now and then, and where hints were lost, at all.
+ * A scan looks at the paths that hints name, at paths for which an earlier scan asked, and at paths
+ * that did not look as planned. Now and then, and when hints were lost, it looks at everything.
  */
 import { RETRY_DELAY_MS_MAX, RETRY_DELAY_MS_MIN } from "../core/limits.ts";
 import type { Agenda, Reason } from "./agenda.ts";
@@ -12,9 +12,11 @@ import { Hints } from "./scan/hints.ts";
 import { removeEmptied } from "./scan/remove-emptied.ts";
 import type { Scanner } from "./scan/scanner.ts";
 
-/** Between looks at one path; where it does not look as expected they are doubled each time. */
+/**
+ * Between two looks at one path. The delay doubles each time the path does not look as expected.
+ */
 const LOOK_DELAY_MS_MIN = 20;
-/** Between full scans where not all is watched: at least this, and so many times the last scan. */
+/** Between full scans if not all is watched: at least this, and so many times as long as a scan. */
 const UNWATCHED_SCAN_INTERVAL_MS_MIN = 2_000;
 const UNWATCHED_SCAN_RATIO = 50;
 
@@ -23,7 +25,7 @@ export interface ScanningParts {
   readonly scanner: Scanner;
   readonly agenda: Agenda;
   readonly fullScanIntervalMs: number;
-  /** Something may have changed at the path. */
+  /** Called if something may have changed at the path. */
   readonly heard: (path: string) => void;
   readonly wake: () => void;
 }
@@ -49,7 +51,7 @@ export class Scanning {
     });
   }
 
-  /** Nothing is known to wait for a look. */
+  /** True if no known path waits for a look. */
   get isQuiet(): boolean {
     return !this.#isPending && this.hints.size + this.#unexpected.size === 0;
   }
@@ -58,7 +60,7 @@ export class Scanning {
     this.#parts.agenda.at("full scan", this.#parts.ports.clock.monotonic());
   }
 
-  /** What waits for something at the path to change need not wait longer. */
+  /** A path that waits for a change need not wait any longer. */
   #hear(path: string, atMs: number): void {
     this.#parts.heard(path);
     if (this.#unexpected.has(path)) {
@@ -68,7 +70,7 @@ export class Scanning {
     this.#parts.wake();
   }
 
-  /** @returns what kind of scan was done, if any was due. */
+  /** @returns the kind of scan that was done, if any was due. */
   async scanDue(
     due: ReadonlySet<Reason>,
     signal: AbortSignal,
@@ -99,7 +101,7 @@ export class Scanning {
     return isFull && report.complete ? "full" : "paths";
   }
 
-  /** Paths that did not look as planned are looked at again. */
+  /** Looks again at paths that did not look as planned. */
   expect(paths: ReadonlySet<string>): void {
     const { agenda, ports } = this.#parts;
     this.#unexpected = paths;
@@ -108,8 +110,9 @@ export class Scanning {
       agenda.enter("unexpected", undefined);
       return;
     }
-    // The first look comes at once; what then still does not look as expected (a disappearance that
-    // has to settle, a busy writer, a device in its place) is not asked again and again meanwhile.
+    // The first look comes at once. A path that still does not look as expected (a disappearance
+    // that must settle, a busy writer, a device in its place) is then asked for less and less
+    // often.
     agenda.enter("unexpected", ports.clock.monotonic() + this.#unexpectedDelayMs);
     const doubledMs = Math.max(LOOK_DELAY_MS_MIN, 2 * this.#unexpectedDelayMs);
     this.#unexpectedDelayMs = Math.min(doubledMs, RETRY_DELAY_MS_MAX);
@@ -131,7 +134,7 @@ export class Scanning {
     this.#parts.agenda.enter("look", atMs);
   }
 
-  /** Where nothing tells of changes (F67, F68), scans may take up a small share of the time. */
+  /** If nothing reports changes (F67, F68), scans may take a small share of the time. */
   #fullScanIntervalMs(scanMs: number): number {
     const { fullScanIntervalMs } = this.#parts;
     if (!this.hints.isUnwatched) return fullScanIntervalMs;

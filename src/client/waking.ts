@@ -9,7 +9,7 @@ export class Waking {
     this.#clock = clock;
   }
 
-  /** Ends the sleep, or the next one before it begins. */
+  /** Ends the sleep; if there is none, the next one ends at once. */
   wake(): void {
     this.#alarm.abort();
   }

@@ -1,8 +1,9 @@
 /**
- * Transition: carries out the disk's half of a plan, in batches, each with one durability barrier.
- * Rules: D1-D20, S2, Y1, I3, I13-I15. The order within a batch: contents staged and durable,
- * journal, renames, directories durable, one transaction with the base last. A failure on one path
- * is that path's; the others go on.
+ * Transition: carries out the disk's half of a plan, in batches with one durability barrier each.
+ * Within a batch the order is: contents staged and durable, journal, renames, directories durable,
+ * one transaction with the base last. A failure on one path concerns that path only; the others go
+ * on.
+ * Rules: D1-D20, S2, Y1, I3, I13-I15.
  */
 
 import type { Digest } from "../../core/digest.ts";
@@ -36,24 +37,29 @@ export type { ApplyFailure } from "./batch.ts";
 type TransitionPorts = Pick<ClientPorts, "fs" | "store" | "api" | "observer" | "clock" | "random">;
 
 export interface ApplyOptions {
-  /** As it stands in the names of conflict copies. */
+  /** The device's name, for conflict copies. */
   readonly deviceName: string;
   /** Contents that came beside their events, by whole-file SHA-256. */
   readonly known?: ReadonlyMap<Digest, Uint8Array>;
-  /** Outlives the calls: what they put into quarantine, a later one may read from. */
+  /**
+   * Outlives the calls: a later call may read from files that an earlier one put into quarantine.
+   */
   readonly displaced?: DisplacedContents;
-  /** What is not synced keeps a deleted directory alive here (A8). @default nothing is ignored */
+  /**
+   * Tells which paths are not synced. They keep a deleted directory alive here (A8). @default
+   * nothing is ignored
+   */
   readonly ignores?: (path: string, isDirectory: boolean) => boolean;
 }
 
 export interface ApplyReport {
-  /** Transitions that were done, and recorded. */
+  /** The number of transitions that were done and recorded. */
   readonly applied: number;
-  /** Conflict copies that were made. */
+  /** The number of conflict copies that were made. */
   readonly conflicts: number;
-  /** Paths that did not look as the last scan saw them: nothing was done there. */
+  /** Paths that did not look as the last scan saw them, so nothing was done there. */
   readonly rescan: ReadonlySet<string>;
-  /** Paths with a trouble of their own, recorded as problems. */
+  /** Paths with trouble of their own, recorded as problems. */
   readonly failed: readonly ApplyFailure[];
 }
 
@@ -62,12 +68,12 @@ const STEPS_PER_BATCH_MAX = 1_000;
 const BYTES_PER_BATCH_MAX = 64 * 1024 * 1024;
 
 /**
- * Carries out these steps in their order. May be called again with the same ones: a step that was
- * done already finds another disk than expected and is skipped.
+ * Carries out these steps in their order. It may be called again with the same steps. A step that
+ * was done already finds another disk than expected, and is skipped.
  *
- * @throws {SyncedError} as ServerApi does when contents cannot be fetched, and when `signal`
- * aborts; all that was done before is recorded
- * @throws {FileSystemError} where a directory cannot be made durable
+ * @throws {SyncedError} as ServerApi does if contents cannot be fetched, and if `signal` aborts;
+ * all that was done before is recorded
+ * @throws {FileSystemError} if a directory cannot be made durable
  */
 export async function applyTransitions(
   ports: TransitionPorts,
@@ -89,10 +95,12 @@ class Application {
   readonly #rescan = new Set<string>();
   /** How many steps of each node are still to come. */
   readonly #coming = new Map<NodeId, number>();
-  /** Nodes whose places other spellings have. */
+  /** Nodes whose places are taken by other spellings. */
   readonly #taken = new Set<NodeId>();
   readonly #failed: ApplyFailure[] = [];
-  /** Metadata of files that belong to another user: each becomes a copy of this one's own. */
+  /**
+   * Metadata steps of files that belong to another user. Each becomes a copy of this user's own.
+   */
   readonly #asCopies: Transition[] = [];
   #applied = 0;
   #conflicts = 0;
@@ -120,7 +128,7 @@ class Application {
     for (const step of copies) this.#progress.expect(contentOf(step)?.size ?? 0);
     if (copies.length > 0) await this.#runBatches(cutBatches(copies));
     this.#progress.end();
-    // What could not be judged to its end has another chance, before its user misses it.
+    // An entry that could not be judged gets another chance now, before its user misses it.
     if (this.#ports.store.journal().length > 0) {
       this.rescan(await recoverJournal(this.#ports, this.#options));
     }
@@ -132,7 +140,7 @@ class Application {
     let staging = this.#stage(batches[0] ?? []);
     for (const [index, steps] of batches.entries()) {
       const stage = await staging;
-      // The next contents are on their way while these are put in place.
+      // The next contents are fetched while these are put in place.
       const next = stage.stop === undefined ? (batches[index + 1] ?? []) : [];
       staging = this.#stage(next);
       const isFull = stage.failed.some(({ code }) => code === "storage_full");
@@ -151,7 +159,7 @@ class Application {
     }
   }
 
-  /** Never rejects for trouble with the server: the report says it. */
+  /** Never rejects because of trouble with the server; the report tells of it. */
   #stage(steps: readonly Transition[]): Promise<StageReport> {
     const wants: StageWant[] = [];
     for (const step of steps) {
@@ -166,9 +174,9 @@ class Application {
   }
 
   /**
-   * True where a twin has the place and stays, or what has the place cannot leave it, or the
-   * directory cannot be made: what cannot be put there is not fetched again and again (D9). The
-   * step itself finds the same, and tells of it.
+   * True if a twin has the place and stays, if the node in the place cannot leave it, or if the
+   * directory cannot be made. Then the content is not fetched again and again in vain (D9). The
+   * step itself finds the same and reports it.
    */
   #isTaken(step: Transition): boolean {
     const { fs, store } = this.#ports;
@@ -196,7 +204,7 @@ class Application {
     }
   }
 
-  /** An edited file has most of its new chunks already. */
+  /** Sources of chunks, because an edited file has most of its new chunks already. */
   #reuse(step: Transition): StageWant["reuse"] & object {
     if (step.kind !== "replace") return [];
     const { content } = step.expected;
@@ -204,7 +212,7 @@ class Application {
     return path === undefined || content.kind !== "file" ? [] : [{ path, content }];
   }
 
-  /** @param isLast nothing may stay in the parking after it. */
+  /** @param isLast true if nothing may stay in the parking after it. */
   async #apply(steps: readonly Transition[], stage: StageReport, isLast: boolean): Promise<void> {
     const batch = new ApplyBatch(this.#ports, this.#options.deviceName);
     batch.isComing = (id) => (this.#coming.get(id) ?? 0) > 0;
@@ -241,7 +249,7 @@ class Application {
   #reportTaken(batch: ApplyBatch, step: Transition): void {
     if (!this.#taken.has(nodeOf(step))) return;
     const path = step.kind === "create" ? batch.pathOfPlace(step.node) : undefined;
-    // Where its directory could not be made, or another node could not leave, that has been told.
+    // If its directory could not be made, or another node could not leave, that was reported.
     if (path === undefined) return;
     try {
       if (statExactly(batch.ports.fs, path) === undefined)
@@ -278,8 +286,8 @@ class Application {
   }
 
   /**
-   * A step that failed is a problem of its path, unless what it found there is only not what was
-   * scanned.
+   * Makes a failed step a problem of its path. It is none if the step only found another entry than
+   * the scan.
    */
   #blame(batch: ApplyBatch, step: Transition, error: FileSystemError): void {
     if (step.kind === "metadata" && error.code === "denied") {
@@ -308,7 +316,7 @@ class Application {
     return batch.path(id) ?? pathOf(this.#ports.store.remote, id) ?? "";
   }
 
-  /** Staged for a batch that will not come. */
+  /** Removes files that were staged for a batch which will not come. */
   #drop(stage: StageReport): void {
     for (const { path } of stage.staged.values()) {
       try {
@@ -322,8 +330,8 @@ class Application {
 }
 
 /**
- * Metadata that is set through one hard link shows through all of them: such a file is replaced by
- * a copy of its own.
+ * Metadata that is set through one hard link shows through all of them. So such a file is replaced
+ * by a copy of its own.
  */
 function replacingShared({ fs, store }: TransitionPorts, step: Transition): Transition {
   if (step.kind !== "metadata") return step;
@@ -339,7 +347,7 @@ function replacingShared({ fs, store }: TransitionPorts, step: Transition): Tran
   return { kind: "replace", id, content, expected };
 }
 
-/** Only a person helps: to look at it again and again would not. */
+/** Only a person can help. Looking at it again and again would not. */
 function protection(path: string) {
   const step = "see who owns it and its directory, their permissions and their flags";
   const message = `Cannot change "${path}": this user may not; ${step}`;
@@ -371,7 +379,7 @@ function cutBatches(transitions: readonly Transition[]): Transition[][] {
   return batches;
 }
 
-/** What is below the state directory no scan looks at. */
+/** True for paths below the state directory, where no scan looks. */
 function isOurs(path: string): boolean {
   return path === STATE_DIRECTORY || path.startsWith(`${STATE_DIRECTORY}/`);
 }

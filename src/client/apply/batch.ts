@@ -1,6 +1,7 @@
 /**
- * ApplyBatch: what was done on the disk since the last barrier, and the barrier: directories made
- * durable, then one transaction that records all of it, the base last. Rules: S2, I15, D2, D3, D8.
+ * ApplyBatch: the changes on the disk since the last barrier, and the barrier itself. The barrier
+ * makes directories durable, then records everything in one transaction, the base last. Rules: S2,
+ * I15, D2, D3, D8.
  */
 
 import type { Digest } from "../../core/digest.ts";
@@ -30,7 +31,7 @@ export interface ApplyFailure {
   readonly message: string;
 }
 
-/** Equals no stamp that a file system gives: the next scan looks at the bytes. */
+/** Equals no stamp of a file system, so the next scan looks at the bytes. */
 const UNKNOWN_STAMP = "";
 
 export class ApplyBatch {
@@ -41,14 +42,17 @@ export class ApplyBatch {
   /** Paths that did not look as expected. */
   readonly rescan = new Set<string>();
   readonly failed: ApplyFailure[] = [];
-  /** Nodes with a step that is still to come: only such a one may be moved out of another's way. */
+  /**
+   * True for nodes that have a step still to come. Only such a node may be moved out of another's
+   * way.
+   */
   isComing: (id: NodeId) => boolean = () => false;
-  /** Nodes with a trouble of their own, of earlier batches too. */
+  /** True for nodes with trouble of their own, also from earlier batches. */
   hasFailed: (id: NodeId) => boolean = (id) => this.failed.some((failure) => failure.id === id);
   conflicts = 0;
   applied = 0;
   readonly #touched = new Set<string>();
-  /** Files that were changed where they stand. */
+  /** Files that were changed in place. */
   readonly #changed = new Set<string>();
   readonly #manifests: EncodedManifestObject[] = [];
   readonly #copies: ConflictCopy[] = [];
@@ -81,18 +85,18 @@ export class ApplyBatch {
     this.#touched.add(parentPath(path));
   }
 
-  /** The file at `path` was changed where it stands. */
+  /** The file at `path` was changed in place. */
   touchFile(path: string): void {
     this.#changed.add(path);
   }
 
   /**
-   * Records a node as it now stands at `path`. Whatever this client just did to a file, a user may
-   * have written to it in the same tick of the kernel's clock and put its mtime back: such a stamp
-   * tells nothing, and the bytes are looked at once more (A2).
+   * Records a node as it now stands at `path`. After this client's change a user may have written
+   * to the file in the same tick of the kernel's clock and put its mtime back. Such a stamp proves
+   * nothing, so the bytes are looked at once more (A2).
    *
-   * @param before what was put there, looked at before; where the path shows anything else by now,
-   * somebody was faster: the node is recorded with a stamp that sends the next scan there.
+   * @param before the look at the entry before it was put there. If the path shows anything else by
+   * now, a user was faster, and the node is recorded with a stamp that sends the next scan there.
    */
   putPlaced(node: Omit<LocalNode, "stamp">, path: string, before: Stat): void {
     const now = this.look(path);
@@ -103,7 +107,7 @@ export class ApplyBatch {
     else this.overlay.put({ ...node, stamp: now.stamp });
   }
 
-  /** What stands there now; undefined also where nobody can say. */
+  /** The stat of the entry that stands there now; also undefined if nobody can say. */
   look(path: string): Stat | undefined {
     try {
       return this.ports.fs.stat(path);
@@ -113,20 +117,21 @@ export class ApplyBatch {
     }
   }
 
-  /** Records a file whose bytes the next scan has to look at, whatever the stamp says (A2). */
+  /** Records a file whose bytes the next scan has to look at, whatever its stamp says (A2). */
   putRacy(node: Omit<LocalNode, "stamp">, { identity, stamp }: Stat): void {
     this.overlay.put({ ...node, identity, stamp: stamp + RACY_MARK });
   }
 
-  /** Records a node that somebody changes right now. */
+  /** Records a node that somebody is changing right now. */
   putUnknown(node: LocalNode, path: string): void {
     this.overlay.put({ ...node, stamp: UNKNOWN_STAMP });
     this.rescan.add(path);
   }
 
   /**
-   * A place was free on disk although the tree has another node there: its user just took it away.
-   * It goes with all that is below it; what was moved elsewhere the scan finds as something new.
+   * The disk has nothing at a place where the tree has another node, because its user just took
+   * that away. The node goes with everything below it. Entries of it that were moved elsewhere, the
+   * scan finds as new.
    */
   dropGhost({ parent, name }: Place, id: NodeId): void {
     const ghost = this.overlay.child(parent, name);
@@ -140,10 +145,10 @@ export class ApplyBatch {
     if (path !== undefined) this.rescan.add(path);
   }
 
-  /** What was put into quarantine with all that is known about it. */
+  /** Files that were put into quarantine, with everything known about them. */
   readonly displaced: DisplacedContent[] = [];
 
-  /** Bytes that nobody needs any more, unless someone still writes to them (D3). */
+  /** Bytes that nobody needs any more, unless somebody still writes to them (D3). */
   putQuarantine(entry: { id: string; node: NodeId; path: string; digest: Digest }): void {
     this.#touched.add(QUARANTINE_DIRECTORY);
     this.#quarantined.push(entry);
@@ -162,12 +167,12 @@ export class ApplyBatch {
     this.#leftovers.set(identity, leftover);
   }
 
-  /** What this batch made of it; undefined where it said nothing. */
+  /** Whether this batch made it a left-over directory; undefined if it did not decide. */
   leftoverNow(identity: string): boolean | undefined {
     return this.#leftovers.get(identity);
   }
 
-  /** What this journal entry is about needs no recovery any more, unless it could not be removed. */
+  /** This journal entry needs no recovery any more, unless its file could not be removed. */
   resolve(journal: string): void {
     if (!this.#stuck.has(journal)) this.#resolved.push(journal);
   }
@@ -185,8 +190,8 @@ export class ApplyBatch {
   }
 
   /**
-   * Removes one of our own entries below the state directory; what cannot be removed is left to
-   * recovery, which needs its journal entry to know what it is.
+   * Removes an entry of our own below the state directory. If it cannot be removed, it is left to
+   * recovery, which needs the journal entry to know it.
    */
   discard(path: string): void {
     try {
@@ -198,10 +203,10 @@ export class ApplyBatch {
   }
 
   /**
-   * The barrier. After it the disk durably is as the overlay says, and the store says so.
+   * The barrier. After it the disk is durably as the overlay says, and the store says the same.
    *
-   * @throws {FileSystemError} where something cannot be made durable: nothing is recorded then
-   * (I41), and the next scan finds what was done.
+   * @throws {FileSystemError} if something cannot be made durable. Then nothing is recorded (I41),
+   * and the next scan finds what was done.
    */
   async commit(): Promise<void> {
     const { fs, store, clock, observer } = this.ports;
@@ -212,7 +217,7 @@ export class ApplyBatch {
     if (failure !== undefined) throw failure;
     const sinceMs = clock.now();
     const news = this.#newFailures();
-    // What fails again and again leaves nothing to write (Y5).
+    // A step that fails again and again leaves nothing to write (Y5).
     if (this.#isIdle && news.length === 0) return;
     store.transaction(() => {
       for (const { digest, bytes } of this.#manifests) store.putManifest(digest, bytes);
@@ -242,7 +247,7 @@ export class ApplyBatch {
     }
   }
 
-  /** Nothing was done or found that has to be recorded. */
+  /** True if nothing was done or found that has to be recorded. */
   get #isIdle(): boolean {
     const lists = [this.#manifests, this.#copies, this.#quarantined, this.#resolved, this.#done];
     return (
@@ -250,7 +255,7 @@ export class ApplyBatch {
     );
   }
 
-  /** A trouble that lasts is told once, not at each try. */
+  /** Trouble that lasts is reported once, not at each try. */
   #newFailures(): readonly ApplyFailure[] {
     if (this.failed.length === 0) return [];
     const known = new Map(this.ports.store.problems().map((problem) => [problem.path, problem]));
@@ -262,14 +267,17 @@ export class ApplyBatch {
 }
 
 /**
- * The same file with the same bytes, as far as can be seen; a rename changes the ctime and so the
- * stamp.
+ * True if both show the same file with the same bytes, as far as one can see. A rename changes the
+ * ctime, and so the stamp.
  */
 export function isSameSight(a: Stat, b: Stat): boolean {
   return a.identity === b.identity && looksAlike(a, b);
 }
 
-/** An overlay gives a file of its lower layer another identity when it is first changed or moved. */
+/**
+ * Ignores the identity, because an overlay gives a file of its lower layer another one when the
+ * file is first changed or moved.
+ */
 export function looksAlike(a: Stat, b: Stat): boolean {
   if (a.kind !== b.kind) return false;
   return a.kind === "directory" || (a.size === b.size && a.mtimeNs === b.mtimeNs);

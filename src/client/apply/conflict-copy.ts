@@ -1,7 +1,7 @@
 /**
- * Conflict copies: bytes of a user that lost their place, or that nobody had seen, get a name of
- * their own. Rules: D2, I3, R4, R13. Moves them there without replacing anything; never copies,
- * never unlinks.
+ * Conflict copies: gives a name of their own to a user's bytes that lost their place or that no
+ * scan had seen. It moves them without replacing anything, never copies, and never unlinks. Rules:
+ * D2, I3, R4, R13.
  */
 
 import { Chunker } from "../../core/chunker.ts";
@@ -30,10 +30,13 @@ import { formerCopy, retireCopy } from "./quarrel.ts";
 /** An entry below the state directory that holds a user's bytes. */
 export interface LostEntry {
   readonly from: string;
-  /** The journal's and the quarantine's name for it. */
+  /** Its id in the journal and in quarantine. */
   readonly id: string;
   readonly node: NodeId;
-  /** Where it stood; undefined parent where the tree does not know the directory (any more). */
+  /**
+   * The directory where it stood; its id is undefined if the tree does not know the directory (any
+   * more).
+   */
   readonly directory: string;
   readonly parent: NodeId | undefined;
   readonly name: string;
@@ -44,21 +47,21 @@ export interface LostEntry {
 
 interface Sight {
   readonly stat: Stat;
-  /** undefined for what cannot be synced, or does not hold still. */
+  /** undefined if it cannot be synced or is changing. */
   readonly content: Content | undefined;
   readonly objects: readonly EncodedManifestObject[];
 }
 
-/** Taken names in one directory before this looks like an attack. */
+/** More taken names than this in one directory look like an attack. */
 const ATTEMPTS_MAX = 1_000;
-/** Looks at a file that somebody is still writing to. */
+/** How often a file is looked at while somebody is still writing to it. */
 const LOOKS_MAX = 3;
 
 /**
- * Gives the entry a conflict name beside where it stood, or in the root where that directory is
- * gone. Where a live sibling already holds these bytes it goes to quarantine instead.
+ * Gives the entry a conflict name beside its old place, or in the root if that directory is gone.
+ * If a live sibling already holds these bytes, the entry goes to quarantine instead.
  *
- * @throws {FileSystemError} where no name could be given; the entry then still is where it was.
+ * @throws {FileSystemError} if no name could be given. The entry then still is where it was.
  */
 export async function saveConflictCopy(batch: ApplyBatch, entry: LostEntry): Promise<void> {
   const lost = inSight(batch, entry);
@@ -104,7 +107,7 @@ export async function saveConflictCopy(batch: ApplyBatch, entry: LostEntry): Pro
   batch.putConflict({ node, path, of });
 }
 
-/** In the parking nobody would see the copy: it belongs where the parked node stood before. */
+/** Nobody would see a copy in the parking, so it goes where the parked node stood before. */
 function inSight(batch: ApplyBatch, lost: LostEntry): LostEntry {
   if (lost.parent !== PARKING_ID && lost.directory !== PARKING_DIRECTORY) return lost;
   const { base, remote } = batch.ports.store;
@@ -117,7 +120,7 @@ function inSight(batch: ApplyBatch, lost: LostEntry): LostEntry {
   return { ...lost, directory, parent: former.parent, name };
 }
 
-/** Gives a user's unseen edit that came out of `node`'s place a name of its own. */
+/** Gives an edit that no scan has seen and that came out of `node`'s place a name of its own. */
 export async function rescueEdit(
   batch: ApplyBatch,
   from: string,
@@ -159,8 +162,7 @@ async function lookAt(batch: ApplyBatch, path: string): Promise<Sight | undefine
 }
 
 /**
- * @returns undefined for a file that does not hold still or cannot be read: it gets a name all the
- * same.
+ * @returns undefined for a file that is changing or cannot be read. It gets a name all the same.
  */
 async function lookAtFile(
   batch: ApplyBatch,
@@ -186,8 +188,7 @@ async function lookAtFile(
 }
 
 /**
- * Conflict copies are rare: under another profile than the folder's they would only share fewer
- * chunks.
+ * Conflict copies are rare. With another profile than the folder's they only share fewer chunks.
  */
 const STANDARD_CHUNKER = new Chunker({
   minBytes: CHUNK_SIZE_BYTES_MIN,
@@ -200,9 +201,7 @@ function hashOf(content: Content | undefined) {
   return content?.kind === "symlink" ? sha256(content.target) : undefined;
 }
 
-/**
- * True where a file beside it, that still looks as it was last seen, holds the same bytes (R18).
- */
+/** True if a file beside it, which still looks as it last did, holds the same bytes (R18). */
 function isHeldBySibling(batch: ApplyBatch, lost: LostEntry, { content }: Sight): boolean {
   if (content?.kind !== "file" || lost.parent === undefined) return false;
   for (const sibling of batch.overlay.children(lost.parent)) {
@@ -225,20 +224,22 @@ function moveToQuarantine(batch: ApplyBatch, lost: LostEntry, { content }: Sight
   batch.putQuarantine({ id, node, path: joinPath(directory, name), digest: content.sha256 });
 }
 
-/** What is moved to a free name, and where that name may be. */
+/** An entry that is to be moved to a free name, and the places where that name may be. */
 interface Homeless {
   readonly from: string;
   readonly directory: string;
   readonly parent: NodeId | undefined;
   readonly nameOf: (attempt: number) => string;
-  /** In the tree: a place whose node vanished only just now is not free. */
+  /**
+   * Tells whether a place is free in the tree. A place whose node vanished only just now is not.
+   */
   readonly isFree: (place: Place) => boolean;
 }
 
 /**
  * Moves an entry to the first of its names that is free on disk and in the tree.
  *
- * @returns undefined when there is nothing at `from`.
+ * @returns undefined if there is nothing at `from`.
  * @throws {FileSystemError}
  */
 export function moveToFreeName(
@@ -255,7 +256,7 @@ export function moveToFreeName(
     if (moved === "moved") return { path, name, parent };
     if (moved === "exists") continue;
     if (fs.stat(from) === undefined) return undefined;
-    // The directory was moved or removed by its user: the root is always there.
+    // A user moved or removed the directory, but the root is always there.
     if (directory === "") break;
     return moveToFreeName(batch, { ...homeless, directory: "", parent: ROOT_ID });
   }
@@ -266,7 +267,7 @@ function moveUnlessBlocked(batch: ApplyBatch, from: string, to: string) {
   try {
     return batch.ports.fs.moveNoReplace(from, to);
   } catch (error) {
-    // What was the directory is a file or a symlink by now.
+    // The directory has become a file or a symlink.
     if (error instanceof FileSystemError && error.code === "not_directory") return "absent";
     throw error;
   }

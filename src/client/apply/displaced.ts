@@ -1,6 +1,6 @@
 /**
- * Displaced entries: looking at what stands in a place before it is swapped out, and judging what
- * came out. Rules: D3, D4, D10, A2, I3.
+ * Displaced entries: looks at an entry in its place before it is swapped out, and judges the entry
+ * that came out. Rules: D3, D4, D10, A2, I3.
  */
 
 import { type Digest, Sha256, sha256 } from "../../core/digest.ts";
@@ -16,11 +16,11 @@ import { type ApplyBatch, isSameSight } from "./batch.ts";
 export interface Sighting {
   readonly stat: Stat;
   readonly content: Content;
-  /** Its stamp was taken too early to be trusted: only its bytes tell. */
+  /** True if its stamp was taken too early to be trusted, so that only its bytes tell. */
   readonly isRacy: boolean;
 }
 
-/** @returns undefined where anything else stands there by now, or nothing. */
+/** @returns undefined if anything else stands there by now, or nothing. */
 export function sight(fs: FileSystem, path: string, known: LocalNode): Sighting | undefined {
   const stat = fs.stat(path);
   if (stat === undefined || stat.identity !== known.identity) return undefined;
@@ -30,8 +30,8 @@ export function sight(fs: FileSystem, path: string, known: LocalNode): Sighting 
 }
 
 /**
- * True where what came out holds what was seen. Its bytes tell, unless it looks as it did; what a
- * user wrote between the look and the step, time put back, quarantine still finds (D3).
+ * True if the displaced entry holds what was seen. Its bytes decide, unless it looks just the same.
+ * A write between the look and the step, with the time put back, is still found by quarantine (D3).
  */
 export async function isUntouched(
   batch: ApplyBatch,
@@ -51,7 +51,8 @@ export async function isUntouched(
 const BLOCK_BYTES = 256 * 1024;
 
 /**
- * SHA-256 of a file as it is now; of a symlink's target. @returns undefined for what has no bytes.
+ * SHA-256 of a file as it is now, or of a symlink's target. @returns undefined for an entry without
+ * bytes.
  */
 export async function digestOf(
   fs: FileSystem,
@@ -86,8 +87,8 @@ export interface FormerPlace {
 }
 
 /**
- * Keeps bytes that are on the server too, until it is certain that nobody writes to them late. A
- * symlink cannot be written to, and no link ever stays in quarantine (I23).
+ * Puts bytes that the server has too into quarantine, until it is certain that nobody writes to
+ * them late. A symlink cannot be written to, so no link ever stays in quarantine (I23).
  */
 export function setDisplacedAside(
   batch: ApplyBatch,

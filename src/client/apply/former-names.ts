@@ -1,10 +1,11 @@
 /**
- * Former names: where the entries below staging, quarantine and parking stood, kept beside the
- * state database, so that a user's bytes have a name to be put back under when it is lost.
+ * Former names: remember where the entries below staging, quarantine and parking stood. They are
+ * kept beside the state database, so that a user's bytes have a name to return to if the database
+ * is lost.
  * Rules: D16, S1.
  *
- * `.synced/names/ID` is a file that holds the path. Where it cannot be made, for want of room say,
- * a name is not known: that stops nothing.
+ * `.synced/names/ID` is a file that holds the path. If it cannot be made, for lack of room for
+ * example, the name is not known, and all else goes on.
  */
 
 import { SyncedError } from "../../core/error.ts";
@@ -15,9 +16,9 @@ import { type FileSystem, FileSystemError } from "../../ports/filesystem.ts";
 import type { StateStore } from "../../ports/state-store.ts";
 import { readSmallFile } from "../folder/small-file.ts";
 
-/** To be called before the entry leaves its place. */
+/** Call it before the entry leaves its place. */
 export function noteName(fs: FileSystem, id: string, path: string): void {
-  // What is parked again has stood elsewhere before.
+  // An entry that is parked again has stood elsewhere before.
   forgetName(fs, id);
   const isNoted = unlessImpossible(() => {
     const writer = fs.createFile(joinPath(NAMES_DIRECTORY, id));
@@ -32,25 +33,25 @@ export function noteName(fs: FileSystem, id: string, path: string): void {
   if (isNoted !== true) forgetName(fs, id);
 }
 
-/** The entry is where its user can see it again, or gone. */
+/** The entry is back where its user sees it, or gone. */
 export function forgetName(fs: FileSystem, id: string): void {
   unlessImpossible(() => fs.removeFile(joinPath(NAMES_DIRECTORY, id)));
 }
 
-/** @returns the path at which the entry stood last; undefined where that is not known. */
+/** @returns the path where the entry stood last; undefined if that is not known. */
 export function formerPath(fs: FileSystem, id: string): string | undefined {
   const file = joinPath(NAMES_DIRECTORY, id);
   const path = unlessImpossible(() => readSmallFile(fs, file, PATH_BYTES_MAX));
   try {
     return path === undefined ? undefined : parsePath(path).join("/");
   } catch (error) {
-    // Not of this program's making.
+    // This program did not write it.
     if (error instanceof SyncedError) return undefined;
     throw error;
   }
 }
 
-/** Forgets the names of what is below the state directory no more. */
+/** Forgets the names of entries that are not below the state directory any more. */
 export function sweepNames(
   fs: FileSystem,
   store: Pick<StateStore, "journal" | "quarantine">,

@@ -1,4 +1,4 @@
-/** Journal: what recovery has to know of a step, written before the step is taken. Rules: D7, I14. */
+/** Journal: notes for recovery about a step, written before the step is taken. Rules: D7, I14. */
 
 import { type Digest, sha256 } from "../../core/digest.ts";
 import type { NodeId } from "../../core/identifier.ts";
@@ -14,7 +14,7 @@ type JournalPorts = Pick<ClientPorts, "store" | "fs" | "random">;
 
 /**
  * Writes the notes that recovery needs, many in one transaction, before the first of these steps is
- * taken. What is noted and then not done, recovery finds undone.
+ * taken. If a noted step is then not done, recovery finds it undone.
  */
 export class Journal {
   readonly #ports: JournalPorts;
@@ -30,11 +30,12 @@ export class Journal {
     this.#staged = staged;
   }
 
-  /** @returns the id of the entry of that step; undefined where none is needed. */
+  /** @returns the id of that step's entry; undefined if it needs none. */
   write(steps: readonly Transition[], index: number): string | undefined {
     if (index < this.#looked) return this.#written.get(index);
     const entries: Omit<JournalEntry, "order">[] = [];
-    // Up to the next step that changes paths: entries hold paths as they are at their steps.
+    // Goes on to the next step that changes paths, because an entry holds the path of the moment of
+    // its step.
     for (this.#looked = index; this.#looked < steps.length; this.#looked += 1) {
       const step = steps[this.#looked];
       if (step === undefined || step.kind === "create" || step.kind === "move") break;

@@ -1,9 +1,10 @@
 /**
- * A directory that rename(2) refuses with EXDEV although it stays on its file system: on an overlay
- * one of the lower layer, elsewhere one of another project quota. It is made anew in the parking,
- * its entries are moved there, the old one is removed, and the new one gets the place, as `mv`
- * would do it. Rules: D12, D7, I3. Copies and unlinks nothing; all is put back where a part of it
- * cannot be moved.
+ * Moves a directory that rename(2) refuses with EXDEV although it stays on its file system. That
+ * happens on an overlay with a directory of the lower layer, and elsewhere with one of another
+ * project quota. As `mv` does, it makes the directory anew in the parking, moves its entries there,
+ * removes the old one, and puts the new one in place. It copies and unlinks nothing, and puts
+ * everything back if a part cannot be moved.
+ * Rules: D12, D7, I3.
  */
 
 import { conflictName } from "../../core/conflict.ts";
@@ -15,13 +16,13 @@ import type { ApplyBatch } from "./batch.ts";
 import { moveToFreeName } from "./conflict-copy.ts";
 import { noteName } from "./former-names.ts";
 
-/** Its user goes on making entries in the old directory; after so many looks they stay in it. */
+/** A user may go on making entries in the old directory. After so many looks they stay in it. */
 const LOOKS_MAX = 5;
 
 /**
- * `moveNoReplace` for a node's entry, of any kind.
+ * Does `moveNoReplace` for a node's entry of any kind.
  *
- * @throws {FileSystemError} all is where it was then, or in the parking if not even that could be
+ * @throws {FileSystemError} everything is where it was then, or in the parking if even that failed
  */
 export function moveEntry(
   batch: ApplyBatch,
@@ -62,15 +63,15 @@ function moveParts(
     putPartsBack(batch, aside, from);
     throw error;
   }
-  // Their entries have to last, like those of the directory above.
+  // Their entries must be durable, like those of the directory above.
   for (const directory of [to, ...made]) batch.touch(joinPath(directory, "."));
   batch.rescan.add(to);
   return "moved";
 }
 
 /**
- * Moves the entries of one directory into another one, and removes the first unless its user goes
- * on making new ones in it.
+ * Moves the entries of one directory into another one, and removes the first, unless its user goes
+ * on making new entries in it.
  */
 function moveContents(
   fs: FileSystem,
@@ -101,7 +102,7 @@ function moveInner(
   onMade: (directory: string) => void,
 ): void {
   try {
-    // Where it is there already, from an earlier look, the two are one.
+    // If it is there already, from an earlier look, the two become one.
     if (fs.moveNoReplace(from, to) !== "exists") return;
   } catch (error) {
     if (!(error instanceof FileSystemError) || error.code !== "other_device") throw error;
@@ -112,8 +113,8 @@ function moveInner(
 }
 
 /**
- * Brings a directory's parts back to where it was: into what is left of it, or as it is where
- * nothing is. Where its user has put something else there by now, they come into sight in the root.
+ * Brings a directory's parts back to where it was: into the rest of it, or as a whole if nothing is
+ * left there. If a user has put something else there by now, they appear in the root.
  */
 export function putPartsBack(batch: ApplyBatch, aside: string, to: string): void {
   const { fs } = batch.ports;
@@ -127,7 +128,7 @@ export function putPartsBack(batch: ApplyBatch, aside: string, to: string): void
   try {
     if (fs.removeDirectory(aside) === "not_empty") bringIntoSight(batch, aside, baseName(to));
   } catch (error) {
-    // It stays in the parking for the next start.
+    // It stays in the parking until the next start.
     if (!(error instanceof FileSystemError)) throw error;
   }
 }

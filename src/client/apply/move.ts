@@ -1,6 +1,6 @@
 /**
- * A rename on the disk. Rules: D5, I3, I13. Replaces nothing: an occupant that the tree knows
- * trades places, one that it does not know stops the step.
+ * A rename on the disk. It replaces nothing: if the tree knows the occupant, the two trade places;
+ * if not, the step stops. Rules: D5, I3, I13.
  */
 
 import { PARKING_ID } from "../../core/identifier.ts";
@@ -48,7 +48,7 @@ export function applyMove(batch: ApplyBatch, step: MoveStep): void {
   batch.putConflict({ node: step.id, path: to, of });
 }
 
-/** @returns undefined, and a path to scan, where the node is not where the tree says. */
+/** @returns undefined, after noting a path to scan, if the node is not where the tree says. */
 function locate(batch: ApplyBatch, node: LocalNode | undefined): Located | undefined {
   const path = node === undefined ? undefined : batch.path(node.id);
   if (node === undefined || path === undefined) return undefined;
@@ -59,8 +59,8 @@ function locate(batch: ApplyBatch, node: LocalNode | undefined): Located | undef
 }
 
 /**
- * @returns true when the moving node has the place and its occupant stands elsewhere, as the
- * overlay says.
+ * @returns true if the moving node has the place and its occupant stands elsewhere, as the overlay
+ * says.
  */
 function tradePlaces(batch: ApplyBatch, step: MoveStep, moving: Located, to: string): boolean {
   const { fs } = batch.ports;
@@ -68,14 +68,15 @@ function tradePlaces(batch: ApplyBatch, step: MoveStep, moving: Located, to: str
   const known = batch.overlay.child(step.parent, step.name);
   if (known === undefined) return tradeWithTwin(batch, step, moving, to);
   const occupant = locate(batch, known);
-  // One whose step could not be done stays: its new place would look like a rename by the user.
+  // A node whose step could not be done stays, because its new place would look like a rename by
+  // the user.
   if (occupant === undefined || !batch.isComing(occupant.node.id)) {
     batch.rescan.add(to);
     return false;
   }
   const { parent, name } = moving.node;
   const traded = { ...occupant.node, parent, name };
-  // What stands in the parking carries its own id as its name: an occupant may not get another's.
+  // An entry in the parking carries its own id as its name, so an occupant may not get another's.
   if (parent === PARKING_ID) return tradeByParking(batch, moving, occupant, to);
   const swapped = exchangeEntries(fs, moving.path, to);
   if (swapped === "unsupported") return tradeByParking(batch, moving, occupant, to);
@@ -87,7 +88,9 @@ function tradePlaces(batch: ApplyBatch, step: MoveStep, moving: Located, to: str
   return true;
 }
 
-/** Where one of them is a directory that rename(2) does not move, they go one after the other. */
+/**
+ * If one of them is a directory that rename(2) does not move, they are moved one after the other.
+ */
 function exchangeEntries(fs: FileSystem, a: string, b: string): ReturnType<FileSystem["exchange"]> {
   try {
     return fs.exchange(a, b);
@@ -97,7 +100,7 @@ function exchangeEntries(fs: FileSystem, a: string, b: string): ReturnType<FileS
   }
 }
 
-/** A folding file system has another node's spelling of the name there (D9). */
+/** On a folding file system another node has a spelling of the name there (D9). */
 function tradeWithTwin(batch: ApplyBatch, step: MoveStep, moving: Located, to: string): boolean {
   const { fs, store } = batch.ports;
   const there = fs.stat(to);
@@ -113,8 +116,8 @@ function tradeWithTwin(batch: ApplyBatch, step: MoveStep, moving: Located, to: s
 }
 
 /**
- * A folding file system finds the node itself under its new spelling: it gets there by way of the
- * parking.
+ * A folding file system finds the node itself under its new spelling, so the node gets there
+ * through the parking.
  */
 function respell(batch: ApplyBatch, moving: Located, to: string): boolean {
   const { fs } = batch.ports;
@@ -128,8 +131,8 @@ function respell(batch: ApplyBatch, moving: Located, to: string): boolean {
 }
 
 /**
- * Without exchange, three renames. Where one is refused the occupant stays parked; the next plan
- * brings it out.
+ * Without exchange it takes three renames. If one is refused, the occupant stays parked, and the
+ * next plan brings it out.
  */
 function tradeByParking(
   batch: ApplyBatch,
@@ -165,7 +168,7 @@ function putParked(batch: ApplyBatch, { node, stat }: Located): void {
   putMoved(batch, { node, path, stat }, { ...node, ...place }, path);
 }
 
-/** A rename keeps the bytes, but its tick of the clock may hide a write (A2). */
+/** A rename keeps the bytes, but the same tick of the clock may hide a write (A2). */
 function putMoved(batch: ApplyBatch, before: Located, node: LocalNode, path: string): void {
   const { stamp } = before.node;
   const wasSeen = stamp === before.stat.stamp || stamp === before.stat.stamp + RACY_MARK;

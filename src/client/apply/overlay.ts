@@ -1,7 +1,8 @@
 /**
- * ApplyOverlay: the local tree as the disk is by now, while a plan is being applied: the store's,
- * overlaid with what was done since the last commit. Rules: S2, D5. Looks at no disk, writes
+ * ApplyOverlay: the local tree as the disk is now, while a plan is being applied. It is the store's
+ * tree overlaid with everything that was done since the last commit. It looks at no disk and writes
  * nothing.
+ * Rules: S2, D5.
  */
 import type { NodeId } from "../../core/identifier.ts";
 import { type LocalNode, placeKey } from "../../core/node.ts";
@@ -49,7 +50,7 @@ export class ApplyOverlay implements TreeView<LocalNode> {
     return this.#changes.size === 0;
   }
 
-  /** What was put and removed, in the order of each node's first change. */
+  /** All nodes that were put or removed, in the order of each node's first change. */
   changes(): Iterable<[NodeId, LocalNode | undefined]> {
     return this.#changes;
   }
@@ -57,7 +58,7 @@ export class ApplyOverlay implements TreeView<LocalNode> {
   #leave(id: NodeId): void {
     const before = this.#changes.get(id);
     if (before === undefined) return;
-    // In an exchange the place may already be the other node's.
+    // After an exchange the place may already be the other node's.
     const key = placeKey(before);
     if (this.#places.get(key) === id) this.#places.delete(key);
   }

@@ -1,6 +1,6 @@
 /**
- * Quarantine: displaced files wait until it is certain that nobody still writes to them. Rules: D3,
- * I4. Unlinks only what is, byte for byte, what was displaced.
+ * Quarantine: displaced files wait until it is certain that nobody still writes to them. A file is
+ * unlinked only if it is, byte for byte, the file that was displaced. Rules: D3, I4.
  */
 
 import type { NodeId } from "../../core/identifier.ts";
@@ -16,15 +16,10 @@ import { digestOf } from "./displaced.ts";
 import { forgetName } from "./former-names.ts";
 import { nodeAt } from "./recover.ts";
 
-/**
- * Scans that a displaced file must have seen: a late writer's edit shows in one of them at the
- * latest.
- */
+/** How many scans a displaced file must wait for. One of them shows a late writer's edit. */
 const SCANS_MIN = 2;
 
-/**
- * To be called after each scan, partial ones too. Writes nothing where no file waits for a scan.
- */
+/** Call it after each scan, partial ones too. It writes nothing if no file waits for a scan. */
 export function countQuarantineScan({ store }: Pick<ApplyPorts, "store">): void {
   if (store.quarantineGroups().every(({ scans }) => scans >= SCANS_MIN)) return;
   const waiting = store.quarantine().filter(({ scans }) => scans < SCANS_MIN);
@@ -33,10 +28,7 @@ export function countQuarantineScan({ store }: Pick<ApplyPorts, "store">): void 
   }, "normal");
 }
 
-/**
- * @returns when `checkQuarantine` will have something to do (Clock.monotonic), if nothing else
- * happens.
- */
+/** @returns when `checkQuarantine` will have work (Clock.monotonic), if nothing else happens. */
 export function nextQuarantineCheckMs({
   store,
   clock,
@@ -51,10 +43,10 @@ export function nextQuarantineCheckMs({
 }
 
 /**
- * Reads again what has waited long enough. Unchanged files are unlinked; what was written late
- * becomes a conflict copy.
+ * Reads the files again that have waited long enough. Unchanged files are unlinked. A file that was
+ * written late becomes a conflict copy.
  *
- * @throws {FileSystemError} where directories cannot be made durable
+ * @throws {FileSystemError} if directories cannot be made durable
  */
 export async function checkQuarantine(
   ports: ApplyPorts,
@@ -105,7 +97,7 @@ async function check(batch: ApplyBatch, entry: QuarantineEntry): Promise<void> {
   const directory = parentPath(path);
   await saveConflictCopy(batch, {
     from,
-    // Where a sibling holds the bytes it waits once more, under another name than the entry that
+    // If a sibling holds the bytes, the file waits once more, under another id than the entry that
     // ends now.
     id: batch.ports.random.id<NodeId>(),
     node,
@@ -116,7 +108,10 @@ async function check(batch: ApplyBatch, entry: QuarantineEntry): Promise<void> {
   });
 }
 
-/** True for one of several hard links of which another one stands in the folder: the bytes are there. */
+/**
+ * True for one of several hard links if another one stands in the folder, because then the bytes
+ * are there.
+ */
 function isInPlace({ ports: { fs, store } }: ApplyBatch, path: string): boolean {
   const stat = fs.stat(path);
   if (stat === undefined || stat.links === 1) return false;

@@ -1,7 +1,7 @@
 /**
- * Quarrels: two devices that save one file again and again. What loses next becomes the next
- * version of the copy that lost before, so that each has one copy and the history has the others.
- * Rules: R19, R20, I3.
+ * Quarrels: two devices save one file again and again. Each version that loses becomes the next
+ * version of the copy that lost before. So each device has one copy, and the history has the
+ * others. Rules: R19, R20, I3.
  */
 
 import { conflictName } from "../../core/conflict.ts";
@@ -24,8 +24,9 @@ export interface FormerCopy {
 }
 
 /**
- * The copy whose next version the lost bytes are (R19): made of an earlier version of the same file
- * a short while ago, untouched by anybody since, as its name tells, and kept in the history.
+ * Finds the copy whose next version the lost bytes become (R19). It was made of an earlier version
+ * of the same file a short while ago, nobody has touched it since, as its name shows, and the
+ * history has it.
  */
 export function formerCopy(
   batch: ApplyBatch,
@@ -48,7 +49,7 @@ export function formerCopy(
   return undefined;
 }
 
-/** The server has it, as it is and where it is. */
+/** True if the server has it, as it is and where it is. */
 function isAgreed({ base, remote }: Pick<StateStore, "base" | "remote">, node: LocalNode): boolean {
   return [base.get(node.id), remote.get(node.id)].every(
     (known) =>
@@ -57,7 +58,7 @@ function isAgreed({ base, remote }: Pick<StateStore, "base" | "remote">, node: L
 }
 
 /**
- * A file of its user's own that only lost its place (R6, R9): it got that name later than its
+ * True for a user's own file that only lost its place (R6, R9). It got its name later than its
  * bytes, while a copy gets both at once.
  */
 function isDisplaced(store: Pick<StateStore, "remoteRow">, { id }: LocalNode): boolean {
@@ -66,10 +67,10 @@ function isDisplaced(store: Pick<StateStore, "remoteRow">, { id }: LocalNode): b
 }
 
 /**
- * Takes a copy out of the folder for the next version of its node, which stands under its own name
- * already.
+ * Takes a copy out of the folder to make room for its node's next version, which already stands
+ * under its own name.
  *
- * @returns false where it has to stay.
+ * @returns false if it has to stay.
  */
 export async function retireCopy(
   batch: ApplyBatch,
@@ -86,7 +87,7 @@ export async function retireCopy(
       setDisplacedAside(batch, out, id, { node, directory: parentPath(path) });
       return true;
     }
-    // Somebody works on it: it stays, and the scan looks at it.
+    // Somebody works on it, so it stays, and the scan looks at it.
     batch.rescan.add(path);
     fs.moveNoReplace(out, path);
   } catch (error) {

@@ -1,8 +1,8 @@
 /**
- * RecoverCreated: new nodes that were put in place and not recorded, since the process ended in
- * between; directories, too, that were moved by parts. Rules: D7, D12, S2, I14. Without it, where
- * the log has gone on meanwhile, what stands there would be taken for somebody else's file, and be
- * kept as a conflict copy.
+ * RecoverCreated: records new nodes that were put in place but not recorded, because the process
+ * ended in between, and directories that were moved by parts. Without it, if the log has gone on
+ * meanwhile, such an entry would be taken for another person's file and kept as a conflict copy.
+ * Rules: D7, D12, S2, I14.
  */
 import type { NodeId } from "../../core/identifier.ts";
 import type { Content, RemoteNode } from "../../core/node.ts";
@@ -13,9 +13,9 @@ import { ApplyBatch, type ApplyPorts } from "./batch.ts";
 import { digestOf } from "./displaced.ts";
 
 /**
- * To be called at start, before news is pulled.
+ * Call it at the start, before news is pulled.
  *
- * @throws {FileSystemError} where something cannot be made durable
+ * @throws {FileSystemError} if something cannot be made durable
  */
 export async function recoverCreated(
   ports: ApplyPorts,
@@ -24,7 +24,7 @@ export async function recoverCreated(
   const { store } = ports;
   const batch = new ApplyBatch(ports, options.deviceName);
   let waiting = store.dirty().filter((id) => mayStandUnrecorded(ports, id));
-  // A directory comes before what is in it.
+  // A directory comes before its entries.
   for (let count = -1; count !== waiting.length; ) {
     count = waiting.length;
     const missed: NodeId[] = [];
@@ -51,7 +51,7 @@ function lookAt(fs: FileSystem, path: string): Stat | "absent" | "unknown" {
   }
 }
 
-/** @returns true where the node stands at its place and is recorded now. */
+/** @returns true if the node stands at its place and is recorded now. */
 async function recover(batch: ApplyBatch, id: NodeId): Promise<boolean> {
   const node = batch.ports.store.remote.get(id);
   const path = node === undefined ? undefined : batch.pathOfPlace(node);
@@ -67,7 +67,7 @@ async function recover(batch: ApplyBatch, id: NodeId): Promise<boolean> {
     batch.putUnknown({ id, parent, name, content, identity: stat.identity, stamp: "" }, path);
     return true;
   } catch (error) {
-    // The scan will say what is wrong with it.
+    // The scan will report what is wrong with it.
     if (!(error instanceof FileSystemError)) throw error;
     return false;
   }

@@ -1,8 +1,8 @@
 /**
- * Recover: decides, from the journal and the bytes themselves, what a crash left below the state
- * directory. Rules: D7, D14-D16, I14, I3. Nothing that may be a user's only copy is unlinked: it is
- * put back, gets a conflict name, or goes to quarantine. May itself crash anywhere and be run
- * again.
+ * Recover: decides, from the journal and the bytes themselves, about everything that a crash left
+ * below the state directory. Nothing that may be a user's only copy is unlinked: it is put back,
+ * gets a conflict name, or goes to quarantine. Recovery may itself crash anywhere and be run again.
+ * Rules: D7, D14-D16, I14, I3.
  */
 
 import { recoveredName } from "../../core/conflict.ts";
@@ -28,7 +28,7 @@ import { formerPath, sweepNames } from "./former-names.ts";
 import { putPartsBack } from "./move-by-parts.ts";
 import { unpark } from "./unpark.ts";
 
-/** Makes the directories below the state directory, where they are not there. */
+/** Makes the directories below the state directory that are missing. */
 export function prepareStateDirectories(fs: FileSystem): void {
   fs.makeDirectory(STATE_DIRECTORY);
   const kept = [STAGING_DIRECTORY, QUARANTINE_DIRECTORY, PARKING_DIRECTORY, NAMES_DIRECTORY];
@@ -38,20 +38,20 @@ export function prepareStateDirectories(fs: FileSystem): void {
 export interface RecoverOptions {
   readonly deviceName: string;
   /**
-   * True after the database was set aside (S8): its journal is gone, and nobody knows whose bytes
+   * True after the database was set aside (S8). Its journal is gone, so nobody knows whose bytes
    * are here.
    */
   readonly isStateLost?: boolean;
-  /** True where the folder's history has a file's bytes. @default nobody can be asked */
+  /** Tells whether the folder's history has a file's bytes. @default nobody can be asked */
   readonly isInHistory?: (digest: Digest) => Promise<boolean>;
 }
 
 /**
- * Finishes or undoes what was under way, and removes what only staging left. Idempotent. An entry
- * that cannot be dealt with now keeps its note, for the next time.
+ * Finishes or undoes the steps under way, and removes files that were only staged. Idempotent. If
+ * an entry cannot be dealt with now, its note is kept for the next time.
  *
- * @returns paths to scan; a full scan has them all.
- * @throws {FileSystemError} where directories cannot be made durable
+ * @returns paths to scan; a full scan covers them all.
+ * @throws {FileSystemError} if directories cannot be made durable
  */
 export async function recoverJournal(
   ports: ApplyPorts,
@@ -76,10 +76,7 @@ export async function recoverJournal(
   return batch.rescan;
 }
 
-/**
- * What may have been displaced stands in staging (exchange) or in quarantine (D6, or a step
- * further).
- */
+/** The displaced file stands in staging (exchange) or in quarantine (D6, or one step later). */
 async function recoverReplace(batch: ApplyBatch, entry: JournalEntry): Promise<void> {
   const staged = joinPath(STAGING_DIRECTORY, entry.id);
   const displaced = joinPath(QUARANTINE_DIRECTORY, entry.id);
@@ -88,12 +85,12 @@ async function recoverReplace(batch: ApplyBatch, entry: JournalEntry): Promise<v
   await recoverPlaced(batch, entry);
   if (fs.stat(staged) === undefined) return;
   const digest = await readDigest(batch, staged);
-  // Equal to the new content: the exchange was not done, or it displaced the same bytes.
+  // It equals the new content, so the exchange was not done, or it displaced the same bytes.
   if (digest !== undefined && digest === entry.newDigest) batch.discard(staged);
   else await recoverBytes(batch, entry, staged, digest);
 }
 
-/** D6 got as far as moving the old one out; if the place is empty it belongs there. */
+/** D6 got as far as moving the old file out. If the place is empty, the file belongs there. */
 async function recoverDisplaced(
   batch: ApplyBatch,
   entry: JournalEntry,
@@ -104,8 +101,8 @@ async function recoverDisplaced(
 }
 
 /**
- * Where the new content is in place already, the node is there, whatever its old inode is called by
- * now: without this the scan would take a conflict copy that was made just before the crash for the
+ * If the new content is in place already, the node is there, whatever name its old inode has by
+ * now. Without this the scan would take a conflict copy that was made just before the crash for the
  * node itself.
  */
 async function recoverPlaced(batch: ApplyBatch, entry: JournalEntry): Promise<void> {
@@ -132,7 +129,7 @@ async function recoverPlaced(batch: ApplyBatch, entry: JournalEntry): Promise<vo
   batch.putConflict({ node: copyId, path, of: entry.path });
 }
 
-/** @returns undefined for what cannot be read: then nobody can say that it is not needed. */
+/** @returns undefined if it cannot be read, because then nobody can say that it is not needed. */
 async function readDigest(batch: ApplyBatch, path: string): Promise<Digest | undefined> {
   try {
     return await digestOf(batch.ports.fs, path, batch.pace);
@@ -142,7 +139,7 @@ async function readDigest(batch: ApplyBatch, path: string): Promise<Digest | und
   }
 }
 
-/** The base's bytes go to quarantine, a user's get a name. */
+/** The base's bytes go to quarantine; a user's bytes get a name. */
 async function recoverBytes(
   batch: ApplyBatch,
   entry: JournalEntry,
@@ -184,7 +181,7 @@ async function quarantine(
 ): Promise<void> {
   const { fs } = batch.ports;
   if (fs.stat(from)?.kind !== "file") {
-    // A symlink: there is nothing to write to, and no link stays here (I23).
+    // A symlink cannot be written to, and no link stays here (I23).
     batch.discard(from);
     return;
   }
@@ -216,7 +213,7 @@ export function nodeAt({ local }: Pick<StateStore, "local">, path: string): Node
   if (path === "") return current;
   for (const name of path.split("/")) {
     const child = local.child(current, name);
-    // Where a crash kept renames from being recorded, another node may be known by that name.
+    // A crash may have kept renames from being recorded, so another node may be known by that name.
     if (child?.content.kind !== "directory") return undefined;
     current = child.id;
   }
@@ -240,7 +237,7 @@ async function recoverParked(batch: ApplyBatch, options: RecoverOptions): Promis
 }
 
 /**
- * Where a move by parts that was under way began: what is left of the directory stands there, or
+ * Where the move by parts that was under way began. The rest of the directory stands there, or
  * nothing.
  */
 function placeOfParts(
@@ -256,7 +253,7 @@ function placeOfParts(
   return standing === undefined || standing.identity === node.identity ? former : undefined;
 }
 
-/** Displaced files of a state that was lost: nobody can say any more that they are not needed. */
+/** Displaced files of a state that was lost. Nobody can say any more that they are not needed. */
 async function recoverQuarantine(batch: ApplyBatch, options: RecoverOptions): Promise<void> {
   const { fs, store } = batch.ports;
   const known = new Set([...store.quarantine(), ...store.journal()].map(({ id }) => id));
@@ -267,8 +264,8 @@ async function recoverQuarantine(batch: ApplyBatch, options: RecoverOptions): Pr
 }
 
 /**
- * Bytes of unknown origin: those that the server has wait in quarantine, the others get a name in
- * the folder, where the scan makes them a node.
+ * Bytes of unknown origin. If the server has them, they wait in quarantine. Otherwise they get a
+ * name in the folder, and the scan makes them a node.
  */
 async function rescueUnknown(
   batch: ApplyBatch,
@@ -296,7 +293,9 @@ function fileTimeOf(stat: Stat | undefined): string | undefined {
   return stat?.kind === "file" ? stat.mtimeNs : undefined;
 }
 
-/** Beside where it stood; in the root where that is not known, or not there any more. */
+/**
+ * Puts the entry back beside its old place; in the root if that is not known or not there any more.
+ */
 function putBackByName(
   batch: ApplyBatch,
   from: string,
@@ -326,8 +325,8 @@ function putBackByName(
 }
 
 /**
- * True where what is known of this entry says that the server has its bytes. What only an earlier
- * version had is not known.
+ * True if the records of this entry say that the server has its bytes. They do not tell about bytes
+ * of earlier versions.
  */
 function isOnServer(store: StateStore, id: string, identity: string, digest: Digest): boolean {
   if (store.quarantine().some((entry) => entry.id === id && entry.digest === digest)) return true;
@@ -346,7 +345,8 @@ function isId(name: string): boolean {
 }
 
 /**
- * Removes what was staged and never put in place; keeps partial downloads that are still wanted.
+ * Removes files that were staged and never put in place. Partial downloads that are still wanted
+ * stay.
  */
 async function sweepStaging(batch: ApplyBatch, options: RecoverOptions): Promise<void> {
   const { fs, store } = batch.ports;
@@ -367,8 +367,8 @@ async function sweepStaging(batch: ApplyBatch, options: RecoverOptions): Promise
       if (!wanted.has(partial)) batch.discard(path);
       continue;
     }
-    // Where names are less durable than the database, what was displaced, or put in place, is found
-    // here again.
+    // If names are less durable than the database, a file that was displaced or put in place
+    // appears here again.
     const wasInPlace = displaced.has(name) || store.localByIdentity(stat.identity) !== undefined;
     const mayBeUsers = wasInPlace || (options.isStateLost === true && isId(name));
     if (stat.kind === "directory" || mayBeUsers) await rescueUnknown(batch, path, options);

@@ -2,11 +2,11 @@
  * One step of a plan on the disk: create, replace, metadata, delete. Moves are in move.ts.
  * Rules: D1, D2, D4, D6, A8, I3, I12, I13.
  *
- * The proof of each: what stands there is looked at; where it is not what the last scan saw,
- * nothing is done and the path is scanned again. What is then displaced in one atomic step is
- * looked at again: either it is what was seen, whose bytes the server has (or get a conflict name),
- * or a user was faster and it gets a name of its own. At no moment are bytes only in a place that
- * is about to be unlinked.
+ * The proof of each step: it looks at the entry in place. If that is not what the last scan saw, it
+ * does nothing, and the path is scanned again. Otherwise it displaces the entry in one atomic step
+ * and looks at it again. Either it is the entry that was seen, whose bytes the server has (or which
+ * gets a conflict name), or a user was faster and it gets a name of its own. At no moment are bytes
+ * only in a place that is about to be unlinked.
  */
 
 import { assert } from "../../core/error.ts";
@@ -30,7 +30,7 @@ import { unpark } from "./unpark.ts";
 
 type Step<Kind extends Transition["kind"]> = Extract<Transition, { kind: Kind }>;
 
-/** Puts a new node in place, where nothing stands. */
+/** Puts a new node in place if nothing stands there. */
 export function applyCreate(
   batch: ApplyBatch,
   { node }: Step<"create">,
@@ -38,7 +38,7 @@ export function applyCreate(
 ): void {
   const path = batch.pathOfPlace(node);
   if (path === undefined) {
-    // Its directory could not be made; that has been told.
+    // Its directory could not be made. That was reported.
     if (staged !== undefined) batch.discard(staged.path);
     return;
   }
@@ -63,7 +63,7 @@ export function applyCreate(
   batch.done("create", path);
 }
 
-/** The tree has another node there: wherever its user took it, the scan has to find out first. */
+/** True if the tree has another node there. The scan must first find out where its user took it. */
 export function isGhostly(batch: ApplyBatch, place: Place, path: string): boolean {
   if (batch.overlay.child(place.parent, place.name) === undefined) return false;
   if (batch.ports.fs.stat(path) !== undefined) return false;
@@ -71,7 +71,7 @@ export function isGhostly(batch: ApplyBatch, place: Place, path: string): boolea
   return true;
 }
 
-/** @returns what stands at `path` now, or undefined where something else did. */
+/** @returns the entry that stands at `path` now; undefined if another one stood there. */
 function make(
   batch: ApplyBatch,
   { content }: NodeState,
@@ -90,7 +90,7 @@ function make(
   }
 }
 
-/** A directory that was kept only for what is not synced is the new one (A8). */
+/** A directory that was kept only for entries which are not synced becomes the new one (A8). */
 function leftoverAt(batch: ApplyBatch, path: string): Stat | undefined {
   const stat = batch.ports.fs.stat(path);
   if (stat?.kind !== "directory") return undefined;
@@ -99,7 +99,7 @@ function leftoverAt(batch: ApplyBatch, path: string): Stat | undefined {
   return stat;
 }
 
-/** Something stands there that the last scan did not see, or cannot make a node of. */
+/** Something stands there that the last scan did not see, or of which it cannot make a node. */
 export function reportOccupied(batch: ApplyBatch, id: NodeId, path: string): void {
   const { fs } = batch.ports;
   const there = fs.stat(path);
@@ -114,8 +114,8 @@ export function reportOccupied(batch: ApplyBatch, id: NodeId, path: string): voi
 }
 
 /**
- * What no scan makes a node of stays: a socket, what cannot be read, a directory that is kept for
- * what is ignored in it. To look at it again and again would not help.
+ * Finds an entry that stays because no scan makes a node of it: a socket, an unreadable entry, a
+ * directory that is kept for ignored entries in it. Looking at it again and again would not help.
  */
 function obstacleAt(batch: ApplyBatch, path: string, there: Stat) {
   const { store } = batch.ports;
@@ -128,7 +128,7 @@ function obstacleAt(batch: ApplyBatch, path: string, there: Stat) {
   return { code: "name_collision", message } as const;
 }
 
-/** New bytes for a file, or a new target for a symlink, in one atomic exchange. */
+/** Puts new bytes into a file, or a new target into a symlink, in one atomic exchange. */
 export async function applyReplace(
   batch: ApplyBatch,
   step: Step<"replace">,
@@ -171,7 +171,10 @@ interface Swap {
   readonly journal: string;
 }
 
-/** @returns undefined, and a path to scan, where the place does not look as the last scan saw it. */
+/**
+ * @returns undefined, after noting a path to scan, if the place does not look as the last scan saw
+ * it.
+ */
 function prepareSwap(
   batch: ApplyBatch,
   step: Step<"replace">,
@@ -194,10 +197,10 @@ function prepareSwap(
 }
 
 /**
- * An exchange that threw may have been done all the same, on a network's disk say: whose bytes
- * stand in staging now, only their identity tells.
+ * An exchange that threw may have been done all the same, on a network's disk for example. The
+ * identity of the entry in staging tells whether it was.
  *
- * @throws {FileSystemError} where that cannot be looked at: recovery decides.
+ * @throws {FileSystemError} if that cannot be looked at; recovery decides then.
  */
 function hasComeOut(batch: ApplyBatch, { from, fresh }: Swap): boolean {
   const out = batch.ports.fs.stat(from);
@@ -212,7 +215,7 @@ function putReplaced(batch: ApplyBatch, { step, node, path, fresh }: Swap): void
   batch.done("modify", path);
 }
 
-/** Judges what came out of the place and now stands at `at`. */
+/** Judges the entry that came out of the place and now stands at `at`. */
 async function judgeDisplaced(batch: ApplyBatch, swap: Swap, at: string): Promise<void> {
   const { step, node, path, seen, journal } = swap;
   const former = { node, directory: parentPath(path) };
@@ -227,8 +230,8 @@ async function judgeDisplaced(batch: ApplyBatch, swap: Swap, at: string): Promis
 }
 
 /**
- * RACE: a user may set the mode between the look and the step, and it comes out with the old bytes.
- * It is set again on what stands there now, where the scan finds it.
+ * RACE: a user may set the mode between the look and the step, and the mode then comes out with the
+ * old bytes. It is set again on the entry in place, where the scan finds it.
  */
 function keepMode({ ports: { fs }, rescan }: ApplyBatch, swap: Swap, at: string): void {
   const out = fs.stat(at);
@@ -243,7 +246,7 @@ function chosenName(conflict: { name: string; of: ConflictOrigin } | undefined) 
   return conflict === undefined ? undefined : { name: conflict.name, version: conflict.of.version };
 }
 
-/** D6: without exchange the old one is moved out and judged before the new one is moved in. */
+/** D6: without exchange the old entry is moved out and judged before the new one is moved in. */
 async function replaceByMoving(batch: ApplyBatch, swap: Swap): Promise<void> {
   const { fs } = batch.ports;
   const { node, path, from, journal } = swap;
@@ -259,8 +262,8 @@ async function replaceByMoving(batch: ApplyBatch, swap: Swap): Promise<void> {
     await putBack(batch, out, journal, { node, path });
     return;
   }
-  // RACE: a new file of the user may stand there by now. It stays, the scan finds it, and the old
-  // bytes are kept.
+  // RACE: a user's new file may stand there by now. It stays, the scan finds it, and the old bytes
+  // are kept.
   if (fs.moveNoReplace(from, path) === "moved") putReplaced(batch, swap);
   else {
     batch.rescan.add(path);
@@ -270,8 +273,8 @@ async function replaceByMoving(batch: ApplyBatch, swap: Swap): Promise<void> {
 }
 
 /**
- * Puts an entry back that should not have been taken away; a newcomer in its place leaves it a name
- * of its own.
+ * Puts an entry back that should not have been taken away. If another entry has its place by now,
+ * it gets a name of its own.
  */
 async function putBack(
   batch: ApplyBatch,
@@ -284,7 +287,7 @@ async function putBack(
   await rescueEdit(batch, from, journal, { node, directory: parentPath(path) });
 }
 
-/** The executable bit and mtime of a file whose bytes stay, and which has no other name. */
+/** Sets the executable bit and mtime of a file that keeps its bytes and has no other name. */
 export function applyMetadata(batch: ApplyBatch, step: Step<"metadata">): void {
   const { fs } = batch.ports;
   const node = batch.overlay.get(step.id);
@@ -302,12 +305,12 @@ export function applyMetadata(batch: ApplyBatch, step: Step<"metadata">): void {
     return;
   }
   batch.touchFile(path);
-  // RACE: a write just before now hides behind the new mtime: the bytes are looked at once more.
+  // RACE: a write just before now hides behind the new mtime, so the bytes are looked at once more.
   batch.putRacy({ ...node, content: step.content }, now);
   batch.done("modify", path);
 }
 
-/** Moves a file to quarantine; removes a directory only when it is empty. */
+/** Moves a file to quarantine. Removes a directory only if it is empty. */
 export async function applyDelete(
   batch: ApplyBatch,
   step: Step<"delete">,
@@ -365,7 +368,7 @@ function deleteDirectory(
 ): void {
   const { fs } = batch.ports;
   const below = nodesBelow(batch, node.id);
-  // What could not be taken out of it has been told: the directory waits with it.
+  // An entry in it could not be taken out, which was reported. The directory waits with it.
   if (below.some((id) => batch.hasFailed(id))) return;
   if (
     (below.length > 0 && !isOutOfSight(batch, path, below)) ||
@@ -399,9 +402,9 @@ function nodesBelow(batch: ApplyBatch, id: NodeId): readonly NodeId[] {
 }
 
 /**
- * A child that the tree still has may have been moved elsewhere by its user: the scan has to find
- * it first. But no scan looks into the parking, and what everybody deleted may go with its
- * directory from there if nothing of it stands in it.
+ * A child that the tree still has may have been moved elsewhere by its user, so the scan must find
+ * it first. But no scan looks into the parking. A child that everybody deleted may go from there
+ * with its directory if nothing of it stands in it.
  */
 function isOutOfSight(batch: ApplyBatch, path: string, below: readonly NodeId[]): boolean {
   const { remote } = batch.ports.store;
@@ -411,7 +414,8 @@ function isOutOfSight(batch: ApplyBatch, path: string, below: readonly NodeId[])
 }
 
 /**
- * True where anything is left in the directory that is synced: it is not this plan's to take away.
+ * True if anything is left in the directory that is synced, because this plan may not take that
+ * away.
  */
 function holdsSyncable(
   fs: FileSystem,
@@ -419,7 +423,7 @@ function holdsSyncable(
   { step, node, path }: Deletion,
   ignores: (path: string, isDirectory: boolean) => boolean,
 ): boolean {
-  // Ignore rules go by the path that its user knows.
+  // Ignore rules apply to the path that the user knows.
   const isParked = node.parent === PARKING_ID;
   const shown = isParked ? (batch.pathOfPlace(step.expected) ?? step.expected.name) : path;
   for (const { name, stat } of fs.list(path)?.entries ?? []) {

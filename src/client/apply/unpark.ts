@@ -1,6 +1,6 @@
 /**
- * Unpark: brings nodes out of `.synced/parking`, where no scan looks, back into sight.
- * Rules: D13, I3, I12. Moves only; a place that is taken by now gives way to a conflict name.
+ * Unpark: brings nodes out of `.synced/parking`, where no scan looks, back into sight. It only
+ * moves. If a place is taken by now, the node gets a conflict name. Rules: D13, I3, I12.
  */
 
 import { conflictName } from "../../core/conflict.ts";
@@ -12,7 +12,9 @@ import { FileSystemError } from "../../ports/filesystem.ts";
 import type { ApplyBatch } from "./batch.ts";
 import { moveToFreeName } from "./conflict-copy.ts";
 
-/** Brings out all that is parked; what cannot be moved now stays for the next time. */
+/**
+ * Brings out everything that is parked. A node that cannot be moved now stays for the next time.
+ */
 export function unparkAll(batch: ApplyBatch): void {
   for (const node of batch.overlay.children(PARKING_ID)) {
     try {
@@ -24,10 +26,10 @@ export function unparkAll(batch: ApplyBatch): void {
 }
 
 /**
- * Brings one parked node out: to its former place where that is free, else beside it, else to the
+ * Brings one parked node out: to its former place if that is free, else beside it, else to the
  * root.
  *
- * @param former where it stood; undefined where that is not known.
+ * @param former where it stood; undefined if that is not known.
  */
 export function unpark(batch: ApplyBatch, node: LocalNode, former: Place | undefined): void {
   const from = joinPath(PARKING_DIRECTORY, node.id);
@@ -47,8 +49,8 @@ export function unpark(batch: ApplyBatch, node: LocalNode, former: Place | undef
     },
   });
   if (named === undefined) {
-    // The parking has no such entry. Under a name that nothing on disk has, the scan finds it
-    // elsewhere or not at all.
+    // The parking has no such entry. It gets a name that nothing on the disk has, so the scan finds
+    // it elsewhere or not at all.
     batch.overlay.put({ ...node, parent: ROOT_ID, name: node.id });
     batch.rescan.add(node.id);
     return;

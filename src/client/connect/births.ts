@@ -1,16 +1,16 @@
 /**
- * Births: who made a node of late, and when, as far as this device saw it happen. Rules: G6.
+ * Births: who made a node lately, and when, as far as this device saw it happen. Rules: G6.
  *
- * What lies in the folder before it is in sync for the first time was made nobody knows when. A
- * birth whose node somebody else deletes is forgotten: what is left on a deleted node says that its
- * maker deleted it.
+ * Nodes that were in the folder before it was first in sync have an unknown maker. If a device
+ * deletes a node that another one made, its birth is forgotten. So a birth that is left on a
+ * deleted node says that its maker deleted it.
  */
 import type { Event } from "../../core/event.ts";
 import { GUARD_OWN_AGE_MS } from "../../core/limits.ts";
 import type { ClientPorts } from "../folder/ports.ts";
 import { hasBeenInSync } from "../folder/status-record.ts";
 
-/** How often births of long ago are cleared away, where new ones come. */
+/** How often old births are removed, if new ones come. */
 const CLEAR_INTERVAL_MS = 3_600_000;
 
 export class Births {
@@ -22,7 +22,7 @@ export class Births {
     this.#ports = ports;
   }
 
-  /** To be called in the transaction that folds the event, and before that. */
+  /** Call it in the transaction that folds the event, before the fold. */
   note({ kind, node, device, content }: Event): void {
     if (content.kind === "directory") return;
     const { store, clock } = this.#ports;
@@ -30,7 +30,7 @@ export class Births {
       const birth = store.birth(node);
       if (birth !== undefined && birth.device !== device) store.putBirth(node, undefined);
     }
-    // What was deleted and is back was made before.
+    // A node that was deleted and is back was made earlier.
     if (kind !== "create" || store.remoteRow(node) !== undefined) return;
     this.#isInUse ||= hasBeenInSync(store);
     if (!this.#isInUse) return;

@@ -1,18 +1,19 @@
 /**
- * Connection: whether the server is there, the live stream of its events, and when to ask again.
- * Rules: G5, Y3. It only marks work; the loop decides when it is done.
+ * Connection: knows whether the server answers, keeps the live stream of its events, and decides
+ * when to ask again. It only marks work; the loop decides when it is done. Rules: G5, Y3.
  *
- * A server that answers while its stream does not come or does not last (a proxy, too many streams)
- * is online: it is asked for news now and then, which opens the stream anew.
+ * A server is online if it answers, even if its stream does not come or does not last (because of a
+ * proxy, or too many streams). The client then asks it for news now and then, which opens the
+ * stream anew.
  */
 import { type ErrorCode, SyncedError } from "../../core/error.ts";
 import { RECONNECT_DELAY_MS_MAX, RETRY_DELAY_MS_MIN } from "../../core/limits.ts";
 import type { ClientPorts } from "../folder/ports.ts";
 import type { RemoteLog } from "./remote-log.ts";
 
-/** A stream that held for so long is worth opening anew at once. */
+/** If a stream lasted this long, it is worth opening anew at once. */
 const STREAM_PROVEN_MS = 5_000;
-/** A stream that has said nothing for so long after it was asked for may be held back on its way. */
+/** If a new stream is silent this long, something on the way may hold it back. */
 const STREAM_GREETING_MS = 10_000;
 /** 0.5 s x 2^16 is beyond the longest delay. */
 const DOUBLINGS_MAX = 16;
@@ -21,19 +22,19 @@ export class Connection {
   readonly #ports: ClientPorts;
   readonly #wake: () => void;
   #stream: AbortController | undefined;
-  /** Tries in a row that found no server. */
+  /** How many tries in a row found no server. */
   #failures = 0;
   #isStreamLive = false;
-  /** Streams in a row that did not hold. */
+  /** How many streams in a row did not last. */
   #streamFailures = 0;
   #saidOffline = false;
-  /** What the last `error` was about. */
+  /** The code of the last `error` event. */
   #saidTrouble: ErrorCode | undefined;
-  /** The log was found to be another one since all was last well. */
+  /** True if the log turned out to be another one since all was last well. */
   #hasDiverged = false;
   #isOnline = false;
   #dueAtMs: number | undefined = 0;
-  /** Why it is offline, as last found. */
+  /** The reason why it is offline, as last found. */
   offlineReason: string | undefined;
 
   constructor(ports: ClientPorts, wake: () => void) {
@@ -45,7 +46,7 @@ export class Connection {
     return this.#isOnline;
   }
 
-  /** Clock.monotonic: when the server is to be asked; undefined while its stream is live. */
+  /** When the server is to be asked (Clock.monotonic); undefined while its stream is live. */
   get dueAtMs(): number | undefined {
     return this.#dueAtMs;
   }
@@ -54,11 +55,11 @@ export class Connection {
     return this.#dueAtMs !== undefined && this.#ports.clock.monotonic() >= this.#dueAtMs;
   }
 
-  /** Called when the server has answered and the log is caught up. */
+  /** Call it when the server has answered and the log is caught up. */
   online(log: RemoteLog, signal: AbortSignal): void {
     this.#isOnline = true;
     this.offlineReason = undefined;
-    // A server that greets but took nothing so far has to take something first.
+    // A server that greets but has taken nothing so far must take something first.
     if (this.#saidTrouble === undefined) this.#tellOnline();
     const askAtMs = this.#ports.clock.monotonic() + STREAM_GREETING_MS;
     this.#dueAtMs = this.#isStreamLive ? undefined : askAtMs;
@@ -70,8 +71,8 @@ export class Connection {
   }
 
   /**
-   * All that was to be told was taken. A server that greets but refuses what it is given is not
-   * well yet: each new try waits longer all the same.
+   * The server has taken everything that was sent. A server that greets but refuses is not well
+   * yet, so each new try waits longer until then.
    */
   tookAll(): void {
     this.#failures = 0;
@@ -87,8 +88,8 @@ export class Connection {
   }
 
   /**
-   * The log is not the one that the cursor is on. The next turn finds that out and joins again; a
-   * server that says so again and again is left alone for a while like one in any other trouble.
+   * The cursor is not on the server's log. The next turn finds that out and joins again. If a
+   * server says so again and again, the client waits before it asks, as with any other trouble.
    */
   diverged(cause: SyncedError): void {
     if (this.#hasDiverged) {
@@ -102,7 +103,10 @@ export class Connection {
     this.#dueAtMs = this.#ports.clock.monotonic();
   }
 
-  /** The server answers, but not as it should: said once, until it is another thing or over. */
+  /**
+   * The server answers, but not as it should. Reported once, until the trouble is another one or
+   * over.
+   */
   trouble({ code, message }: SyncedError): void {
     if (this.#saidTrouble === code) return;
     this.#saidTrouble = code;
@@ -110,7 +114,7 @@ export class Connection {
   }
 
   /**
-   * Says so once, ends the stream, and sets the time of the next try: doubled each time, with
+   * Reports it once, ends the stream, and sets the time of the next try: doubled each time, with
    * jitter.
    */
   offline(cause: SyncedError): void {
@@ -158,7 +162,7 @@ export class Connection {
           this.#isStreamLive = true;
           this.#dueAtMs = undefined;
         }
-        // Known already, but where the answer to a batch is still to come, or was lost.
+        // Usually known already, unless the answer to a batch is still to come or was lost.
         if (message.kind === "passed" && log.pass(message.seq)) this.#wake();
         if (message.kind !== "event") continue;
         log.take(message.event);
@@ -172,11 +176,11 @@ export class Connection {
     this.#broke(sinceMs, cause);
   }
 
-  /** @param sinceMs when the stream began to speak; undefined where it never did. */
+  /** @param sinceMs when the stream began to speak; undefined if it never did. */
   #broke(sinceMs: number | undefined, cause: unknown): void {
     const now = this.#ports.clock.monotonic();
     if (sinceMs !== undefined && now - sinceMs >= STREAM_PROVEN_MS) this.#streamFailures = 0;
-    // That a server is gone is noticed at once.
+    // If the server itself is gone, that is noticed at once.
     const isLost = this.#streamFailures === 0 && sinceMs !== undefined;
     this.#dueAtMs = isLost ? now : this.#backOff(this.#streamFailures, cause);
     this.#streamFailures += 1;
@@ -184,7 +188,7 @@ export class Connection {
   }
 }
 
-/** Trouble that passes: say offline, keep local work, try again. */
+/** True for trouble that passes: the client says offline, keeps local work, and tries again. */
 export function isPassing(cause: unknown): cause is SyncedError {
   return (
     cause instanceof SyncedError && (cause.kind.retriable || LATER_UNREACHABLE.has(cause.code))
@@ -192,7 +196,7 @@ export function isPassing(cause: unknown): cause is SyncedError {
 }
 
 /**
- * At first contact these end the run; later on somebody else may stand in the server's place for a
+ * These end the run at first contact. Later another program may stand in the server's place for a
  * while.
  */
 const LATER_UNREACHABLE: ReadonlySet<ErrorCode> = new Set([

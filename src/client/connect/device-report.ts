@@ -1,13 +1,13 @@
 /**
  * DeviceReport: tells the server how far this device has applied its log, some time after that
- * changed. Rules: Y5, V3. For lag and tombstones only: a report that is lost is made again with the
- * next change.
+ * changed. The server uses it only for lag and tombstones, so a lost report may wait for the next
+ * change. Rules: Y5, V3.
  */
 import { SyncedError } from "../../core/error.ts";
 import type { ClientPorts } from "../folder/ports.ts";
 import { isAbort, type RemoteLog } from "./remote-log.ts";
 
-/** Of changes that follow each other so soon only the last one is reported. */
+/** Of changes within this time only the last one is reported. */
 const DELAY_MS = 1_000;
 
 export class DeviceReport {
@@ -23,15 +23,15 @@ export class DeviceReport {
   }
 
   /**
-   * To be called while all is quiet.
+   * Call it while all is quiet.
    *
-   * @param isDue the time that was returned earlier has come.
-   * @returns when to call again (Clock.monotonic); undefined where there is nothing to report.
+   * @param isDue true if the time that it returned earlier has come.
+   * @returns when to call again (Clock.monotonic); undefined if there is nothing to report.
    */
   tell(isDue: boolean, signal: AbortSignal): number | undefined {
     const { store, clock, api } = this.#ports;
     const cursor = store.cursor();
-    // The log of a restored server may be back where it was when it was last told of.
+    // The log of a restored server may be back where it was at the last report.
     if (cursor === undefined || cursor.seq === this.#reportedSeq) return undefined;
     if (this.#reportedSeq !== -1 && !isDue) return clock.monotonic() + DELAY_MS;
     this.#reportedSeq = cursor.seq;

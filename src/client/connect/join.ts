@@ -1,6 +1,6 @@
 /**
- * Join: who this folder is, which state belongs to it, and whether the server behind the URL is the
- * one it knows. Rules: S3, S4, G1, G5, R11.
+ * Join: finds out who this folder is, which state belongs to it, and whether the server behind the
+ * URL is the one that it knows. Rules: S3, S4, G1, G5, R11.
  */
 
 import { SyncedError } from "../../core/error.ts";
@@ -16,16 +16,18 @@ import { type Marker, readMarker, writeMarker } from "./marker.ts";
 export interface OpenedState {
   readonly store: StateStore;
   readonly device: DeviceId;
-  /** The marker that was found; undefined on a folder that never joined. */
+  /** The marker that was found; undefined if the folder never joined. */
   readonly marker: Marker | undefined;
   /**
-   * State was lost, damaged, rolled back or copied: the folder joins by union, nothing is deleted.
+   * True if state was lost, damaged, rolled back or copied. The folder then joins by union, and
+   * nothing is deleted.
    */
   readonly union: boolean;
 }
 
 /**
- * Opens the state database that belongs to this folder, or sets a wrong one aside and begins anew.
+ * Opens the state database that belongs to this folder. If it is the wrong one, sets it aside and
+ * begins anew.
  */
 export function openState(world: ClientWorld, options: ClientOptions): OpenedState {
   const { fs, random } = world;
@@ -63,7 +65,7 @@ export function openState(world: ClientWorld, options: ClientOptions): OpenedSta
   };
 }
 
-/** @returns why the existing database is not the one that was left, or undefined when it is. */
+/** @returns why the database is not the one that the last run left; undefined if it is. */
 function wrongState(
   world: ClientWorld,
   marker: Marker | undefined,
@@ -92,8 +94,8 @@ function wrongState(
 }
 
 /**
- * Asks who answers behind the URL, before anything else is sent to it (G5), and makes sure that the
- * folder is there.
+ * Asks who answers behind the URL before anything else is sent there (G5), and creates the folder
+ * if it is missing.
  *
  * @throws {SyncedError} `server_changed`, `upgrade_required`, `not_a_synced_server`,
  * `server_unreachable`, `unauthenticated`
@@ -107,14 +109,14 @@ export async function greet(
   return { hello, folder: await api.createFolder(signal) };
 }
 
-/** What is known of the server before it is asked. */
+/** Facts about the server from before it is asked. */
 export interface KnownServer {
   readonly serverUrl: string;
-  /** Of a folder that has joined. */
+  /** Present if the folder has joined. */
   readonly marker: Marker | undefined;
 }
 
-/** The part of `greet` that changes nothing. */
+/** Does the part of `greet` that changes nothing. */
 export async function meet(
   api: ServerApi,
   { serverUrl, marker }: KnownServer,
@@ -139,9 +141,9 @@ export async function meet(
 }
 
 /**
- * Ties folder, device and database together under a new run id: a database that is not the one that
- * was left is then known by its run id. The marker names both ids while the database is being
- * written.
+ * Ties folder, device and database together under a new run id. A database that is not the one that
+ * the last run left is later recognised by its run id. The marker names both ids while the database
+ * is written.
  */
 export async function bind(
   world: ClientWorld,

@@ -1,6 +1,6 @@
 /**
- * The marker: `.synced/marker.json` says what this folder is and which state database belongs to
- * it. Rules: S4, G1.
+ * The marker `.synced/marker.json` says who this folder is and which state database belongs to it.
+ * Rules: S4, G1.
  */
 
 import { SyncedError } from "../../core/error.ts";
@@ -21,31 +21,31 @@ export interface Marker {
   readonly server: ServerId;
   readonly folder: FolderName;
   readonly device: DeviceId;
-  /** Identity of the root directory: a copied folder has another one. */
+  /** The identity of the root directory. A copied folder has another one. */
   readonly root: string;
   /**
-   * How to reach the server and who this is there, for when the state database is lost; markers of
-   * the first versions do not say.
+   * The server's address, this folder's name there and the device's name, for when the state
+   * database is lost. Markers of the first versions do not have them.
    */
   readonly serverUrl?: string;
   readonly deviceName?: string;
-  /** As `sync --guard` took it; absent where nobody set it. */
+  /** In the form of `sync --guard`; absent if nobody set it. */
   readonly guard?: string;
-  /** Equal to the state database's: it is the one that was left. */
+  /** Equal to the run id in the state database if that is the one that the last run left. */
   readonly run: string;
-  /** The next run id while it is being written to the database: either is good. */
+  /** The next run id while it is being written to the database. Until then either id is valid. */
   readonly nextRun?: string;
 }
 
-/** A marker is a few hundred bytes; anything longer is not one. */
+/** A marker has a few hundred bytes. A longer file is none. */
 const MARKER_BYTES_MAX = 4096;
 
-/** The last marker of each folder: it is looked at in every turn, and is seldom another one. */
+/** The last marker of each folder, because every turn looks at it and it seldom changes. */
 const lastRead = new WeakMap<FileSystem, { readonly stat: Stat; readonly marker: Marker }>();
 
 /**
- * @returns undefined when there is none.
- * @throws {SyncedError} `folder_unusable` when it is not a marker of this version.
+ * @returns undefined if there is none.
+ * @throws {SyncedError} `folder_unusable` if it is not a marker of this version.
  */
 export function readMarker(fs: FileSystem): Marker | undefined {
   const stat = fs.stat(MARKER_FILE);
@@ -60,7 +60,7 @@ export function readMarker(fs: FileSystem): Marker | undefined {
   return marker;
 }
 
-/** @throws {SyncedError} `folder_unusable` when it is not a marker of this version. */
+/** @throws {SyncedError} `folder_unusable` if it is not a marker of this version. */
 export function parseMarker(text: string): Marker {
   try {
     const value: unknown = JSON.parse(text);
@@ -98,7 +98,7 @@ export function parseMarker(text: string): Marker {
   }
 }
 
-/** Durable when it resolves; a reader sees the old or the new marker. */
+/** Durable when it resolves. A reader sees either the old or the new marker. */
 export async function writeMarker(
   { fs, random }: { readonly fs: FileSystem; readonly random: Random },
   marker: Marker,

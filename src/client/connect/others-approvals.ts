@@ -1,7 +1,7 @@
 /**
  * OthersApprovals: changes that a person approved on the device that made them, until they are done
- * here. Rules: G4. What comes with a page of events is kept as a part of its own: to write all of
- * them anew with each page would cost the square of a large deletion.
+ * here. Each page of events is kept as a part of its own, because writing all of them anew with
+ * each page would cost the square of a large deletion. Rules: G4.
  */
 import type { NodeId } from "../../core/identifier.ts";
 import type { StateStore } from "../../ports/state-store.ts";
@@ -25,7 +25,7 @@ export class OthersApprovals {
     return this.#nodes.has(id);
   }
 
-  /** To be called in the transaction that folds the events. */
+  /** Call it in the transaction that folds the events. */
   add(nodes: readonly NodeId[]): void {
     const fresh = nodes.filter((id) => !this.#nodes.has(id));
     if (fresh.length === 0) return;
@@ -34,7 +34,7 @@ export class OthersApprovals {
     this.#parts += 1;
   }
 
-  /** To be called when nothing is dirty any more: every approved change has been done. */
+  /** Call it when nothing is dirty any more, because every approved change has then been done. */
   clear(): void {
     if (this.#parts === 0) return;
     this.#store.transaction(() => {

@@ -2,11 +2,12 @@
  * OwnOps: ops of this device that were posted and have not come back in the log.
  * Rules: F12, F14, Y17, Y18, S2.
  *
- * When an answer is lost, or the process is killed before it comes, the disk goes on changing
- * before the log is heard of again. What then comes back is no edit of somebody else: the disk held
- * it when it was posted, so that it is the base of whatever the disk holds by now. Without this a
- * device would be in conflict with itself. That an event names this device is not enough: a folder
- * that was brought back from a backup hears of its own future, which its disk does not hold.
+ * If an answer is lost, or the process is killed before it comes, the disk goes on changing before
+ * the client hears of the log again. An op that then comes back is no edit of another device. The
+ * disk held its state when it was posted, so that state is the base of what the disk holds now.
+ * Without this a device would be in conflict with itself. The device's name in an event is not
+ * enough, because a folder that was restored from a backup hears of its own future, which its disk
+ * does not hold.
  */
 import type { OpId } from "../../core/identifier.ts";
 import type { Batch } from "../../core/op.ts";
@@ -26,23 +27,24 @@ export class OwnOps {
     this.#posted = new Set(Array.isArray(kept) ? kept.filter((id) => typeof id === "string") : []);
   }
 
-  /** Durable when it returns. To be called before the batch is sent. */
+  /** Durable when it returns. Call it before the batch is sent. */
   expect(batch: Batch): void {
     for (const op of batch.groups.flat()) this.#posted.add(op.opId);
     this.#keep();
   }
 
-  /** The answer told all, or they were never sent: none of these is to be heard of any more. */
+  /** The answer said everything, or the ops were never sent. None of them is expected any more. */
   answered(batch: Batch): void {
     let isKept = false;
     for (const op of batch.groups.flat()) isKept = this.#posted.delete(op.opId) || isKept;
     if (isKept) this.#keep();
   }
 
-  /** @returns true, once, where this device posted the op. To be called in a transaction. */
+  /** @returns true, once, if this device posted the op. Call it in a transaction. */
   take(opId: OpId): boolean {
     const isOurs = this.#posted.delete(opId);
-    // One that is still to come keeps the others: they do not come twice.
+    // The stored list is rewritten only when the last one has come. The others in it do no harm,
+    // because none comes twice.
     if (isOurs && this.#posted.size === 0) this.#keep();
     return isOurs;
   }

@@ -1,6 +1,7 @@
 /**
- * The client's side of the log: join by snapshot, catch up by pages, fold into the remote tree.
- * Rules: L1, L2, H5, Y1, S5. Every event is checked against the hash chain before it is folded.
+ * The client's side of the log: joins by snapshot, catches up by pages, and folds events into the
+ * remote tree. Every event is checked against the hash chain before it is folded. Rules: L1, L2,
+ * H5, Y1, S5.
  */
 import { acceptedEvent } from "../../core/accept.ts";
 import { eventHash } from "../../core/canonical.ts";
@@ -21,7 +22,7 @@ import { Births } from "./births.ts";
 import { OthersApprovals } from "./others-approvals.ts";
 import { OwnOps } from "./own-ops.ts";
 
-/** Inlined small contents kept until they are staged: a few pages' worth. */
+/** Inlined small contents that wait to be staged: a few pages' worth, in bytes. */
 const INLINE_BYTES_KEPT_MAX = 16 * 1024 * 1024;
 
 export class RemoteLog {
@@ -30,14 +31,14 @@ export class RemoteLog {
   readonly #inlined = new Map<Digest, Uint8Array>();
   #inlinedBytes = 0;
   /**
-   * Events that came by the stream and are not folded yet: always whole up to the last group end.
+   * Events that came by the stream and are not folded yet. They are whole up to the last group end.
    */
   #streamed: ServedEvent[] = [];
-  /** The log's head as last heard of. */
+  /** The log's head, as far as the client knows. */
   head = 0;
-  /** Events of others that were folded in this run. */
+  /** The number of events of others that were folded in this run. */
   newsCount = 0;
-  /** Posted and not come back yet. */
+  /** Ops that were posted and have not come back yet. */
   readonly own: OwnOps;
   readonly approvals: OthersApprovals;
   readonly #births: Births;
@@ -50,7 +51,7 @@ export class RemoteLog {
     this.device = device;
   }
 
-  /** Small contents that came beside events, by digest. */
+  /** Small contents that came beside events, by SHA-256. */
   get inlined(): ReadonlyMap<Digest, Uint8Array> {
     return this.#inlined;
   }
@@ -61,8 +62,8 @@ export class RemoteLog {
   }
 
   /**
-   * Keeps an event of the live stream for the next cycle. While that does not come, what waits is
-   * dropped: the gap that is left is asked for by pages.
+   * Keeps an event of the live stream for the next cycle. If too many wait, all are dropped, and
+   * pages fill the gap.
    */
   take(event: ServedEvent): void {
     if (this.#streamed.length >= STREAM_EVENTS_KEPT_MAX) this.#streamed = [];
@@ -70,7 +71,7 @@ export class RemoteLog {
     this.head = Math.max(this.head, event.seq);
   }
 
-  /** A new stream begins: what an earlier one brought may be of a log that is gone. */
+  /** A new stream begins. Events of an earlier one may be of a log that is gone. */
   dropStreamed(): void {
     this.#streamed = [];
   }
@@ -78,14 +79,14 @@ export class RemoteLog {
   /**
    * The stream passed over this device's own events up to `seq`.
    *
-   * @returns true where they are not folded yet.
+   * @returns true if they are not folded yet.
    */
   pass(seq: number): boolean {
     this.head = Math.max(this.head, seq);
     return this.isBehind;
   }
 
-  /** The log is further than what was folded and what waits to be folded. */
+  /** True if the log is ahead of everything that was folded or waits to be folded. */
   get isBehind(): boolean {
     const known = this.#streamed.at(-1)?.seq ?? this.#ports.store.cursor()?.seq ?? 0;
     return known < this.head;
@@ -96,10 +97,10 @@ export class RemoteLog {
   }
 
   /**
-   * Folds what the stream brought.
+   * Folds the events that the stream brought.
    *
-   * @returns false where there is a gap, or it does not fit: catch up by pages, which tell whether
-   * the cursor is still on the log.
+   * @returns false if there is a gap, or an event does not fit. Then catch up by pages, which tell
+   * whether the cursor is still on the log.
    */
   foldStreamed(): boolean {
     const cursor = this.#ports.store.cursor();
@@ -122,10 +123,10 @@ export class RemoteLog {
   }
 
   /**
-   * Joins by snapshot when there is no cursor, then folds pages until the head.
+   * Joins by snapshot if there is no cursor, then folds pages until the head.
    *
-   * @throws {SyncedError} `log_diverged`, `cursor_ahead`, `cursor_expired` when the cursor is not
-   * on this log.
+   * @throws {SyncedError} `log_diverged`, `cursor_ahead`, `cursor_expired` if the cursor is not on
+   * this log.
    */
   async catchUp(signal: AbortSignal): Promise<void> {
     const { store, api } = this.#ports;
@@ -143,8 +144,8 @@ export class RemoteLog {
   }
 
   /**
-   * The snapshot at a moving head; events since the first page's seq are replayed on top by
-   * `catchUp`.
+   * Reads the snapshot at a moving head. `catchUp` replays events since the first page's seq on top
+   * of it.
    */
   async #join(signal: AbortSignal): Promise<Cursor> {
     const { store, api, observer } = this.#ports;
@@ -169,10 +170,11 @@ export class RemoteLog {
   }
 
   /**
-   * Folds the events that a batch of this device became, without asking for them. What they are is
-   * foreseen; that the chain ends in the hash that the server answered proves it (L2).
+   * Folds the events that a batch of this device became, without asking for them. The client
+   * foresees them. If their chain ends in the hash of the server's answer, that proves it right
+   * (L2).
    *
-   * @returns false where others' events lie between, or the answer was that to a retry.
+   * @returns false if events of others lie between, or if the answer was to a retry.
    */
   foldOwn(batch: Batch, { results, head, hash, time }: BatchResult): boolean {
     const cursor = this.#ports.store.cursor();
@@ -205,8 +207,8 @@ export class RemoteLog {
       for (const event of events) {
         this.#births.note(event);
         const isOwn = event.device === this.device && this.own.take(event.opId);
-        // Before it was posted the disk durably had it; others' news the disk may hold by chance,
-        // in memory only, and the cycle settles it (I15).
+        // The disk durably had it before it was posted. The disk may also hold others' news, but by
+        // chance and perhaps only in memory; so the cycle settles that (I15).
         if (isOwn) store.agreeOwn(event);
         else {
           this.newsCount += 1;
@@ -229,7 +231,7 @@ export class RemoteLog {
   }
 }
 
-/** @returns undefined where an op is about a node that is not known here. */
+/** @returns undefined if an op is about a node that is not known here. */
 function foresee(
   batch: Batch,
   before: {
@@ -260,8 +262,9 @@ function foresee(
 }
 
 /**
- * Each event follows the one before by seq and by hash, and the last one ends a group. The server
- * has just said that the cursor is on its log: what does not fit is no log at all.
+ * Checks that each event follows the one before by seq and hash, and that the last one ends a
+ * group. The server has just said that the cursor is on its log, so an event that does not fit is
+ * no log at all.
  */
 function checkChain(cursor: Cursor, events: readonly ServedEvent[]): Cursor {
   let { seq, hash } = cursor;
@@ -292,7 +295,7 @@ function diverged(why: string): SyncedError {
   return new SyncedError("log_diverged", `Cannot go on in the server's log: ${why}`);
 }
 
-/** What a signal ended. */
+/** True for the error of a work that a signal ended. */
 export function isAbort(cause: unknown): boolean {
   return cause instanceof Error && cause.name === "AbortError";
 }

@@ -1,12 +1,12 @@
 /**
- * The same server with a log that does not contain this device's cursor: it was restored from an
- * older backup. Rules: S5, S10, R11.
+ * The same server has a log that does not contain this device's cursor, because it was restored
+ * from an older backup. Rules: S5, S10, R11.
  *
  * The newest remembered cursor that lies on its log is the common point C. Then the remote tree is
- * read anew, and the base becomes what the restored server says wherever that is the server's old
- * state (version <= C): the disk differs from it, so what the server lost is proposed again as
- * ordinary edits. A base from before C that waits for what came after it stays. Whatever the server
- * changed after C has no base: it merges by union. Nothing is deleted on either side.
+ * read anew. If the restored server's state of a node is old (version <= C), the base becomes that
+ * state. The disk differs from it, so the changes that the server lost are proposed again as
+ * ordinary edits. A base from before C that waits for later news stays. A node that the server
+ * changed after C has no base, so it merges by union. Nothing is deleted on either side.
  */
 import { SyncedError } from "../../core/error.ts";
 import type { Cursor } from "../../core/event.ts";
@@ -16,7 +16,7 @@ import type { StateStore } from "../../ports/state-store.ts";
 import type { ClientPorts } from "../folder/ports.ts";
 import type { RemoteLog } from "./remote-log.ts";
 
-/** Set while the tree is read anew: after a crash the re-join goes on from here. */
+/** Set while the tree is read anew, so that the re-join goes on after a crash. */
 const RESTORED_SINCE_KEY = "restoredSince";
 const KEPT_BASES_KEY = "restoredBases";
 
@@ -24,7 +24,7 @@ export function isRejoining({ store }: Pick<ClientPorts, "store">): boolean {
   return typeof store.value(RESTORED_SINCE_KEY) === "number";
 }
 
-/** Begins a re-join, or goes on with one that was interrupted. Resolves with the log caught up. */
+/** Begins a re-join, or continues an interrupted one. Resolves when the log is caught up. */
 export async function rejoinRestored(
   ports: ClientPorts,
   log: RemoteLog,
@@ -36,7 +36,7 @@ export async function rejoinRestored(
     await log.catchUp(signal);
   } catch (cause) {
     if (!isDiverged(cause)) throw cause;
-    // Restored once more, while the tree was read anew.
+    // The server was restored once more while the tree was read.
     await forget(ports, signal);
     await log.catchUp(signal);
   }
@@ -56,7 +56,7 @@ export async function rejoinRestored(
 async function forget(ports: ClientPorts, signal: AbortSignal): Promise<void> {
   const { store, observer } = ports;
   const common = (await findCommonCursor(ports, signal))?.seq ?? 0;
-  // The cursors since an earlier restore say nothing of what was before it.
+  // Cursors since an earlier restore say nothing about the log before it.
   const since = store.value(RESTORED_SINCE_KEY);
   const seq = typeof since === "number" ? Math.min(since, common) : common;
   observer.emit({
@@ -78,24 +78,25 @@ async function forget(ports: ClientPorts, signal: AbortSignal): Promise<void> {
 }
 
 /**
- * What this device last agreed on of nodes that waited for news, where that lies on the server's
- * log too. A later version that it has heard of before C, and not put in place yet, is somebody
- * else's news: with that for a base, what stands here would pass for an edit of it. Kept beside the
- * trees until the log is read: a base alone would say that the server still has the node.
+ * The last agreed states of nodes that waited for news, if they lie on the server's log too. The
+ * device may have heard of a later version before C and not put it in place yet. That is another
+ * device's news: with it as the base, the bytes here would pass for an edit of it. These states are
+ * kept beside the trees until the log is read, because a base alone would say that the server still
+ * has the node.
  */
 function keptBases(store: Pick<StateStore, "value">): readonly BaseNode[] {
   const kept = store.value(KEPT_BASES_KEY);
   return areBases(kept) ? kept : [];
 }
 
-/** Only `forget` writes the value. */
+/** Trusted, because only `forget` writes the value. */
 function areBases(value: unknown): value is readonly BaseNode[] {
   return Array.isArray(value);
 }
 
 /**
- * Where the server has bytes from before C, they are what this device's edits are based on,
- * wherever others have put them since.
+ * If the server has bytes from before C, this device's edits are based on them, wherever others
+ * have put them since.
  */
 function rebase(store: StateStore, id: NodeId, seq: number): void {
   const remote = store.remote.get(id);
@@ -103,13 +104,13 @@ function rebase(store: StateStore, id: NodeId, seq: number): void {
   if (remote === undefined || local === undefined || store.base.get(id) !== undefined) return;
   if (remote.contentVersion > seq) return;
   const { content, contentVersion, placeVersion } = remote;
-  // Where others have moved it since, this device's place is the one that they moved it from.
+  // If others have moved it since, this device's place is the one from which they moved it.
   const { parent, name } = placeVersion > seq ? local : remote;
   const { identity, stamp } = local;
   store.putBase({ id, parent, name, content, contentVersion, placeVersion, identity, stamp });
 }
 
-/** All before it lie on the server's log too, and none after it: found by halving. */
+/** All cursors before it lie on the server's log, and none after it, so halving finds it. */
 async function findCommonCursor(
   { store, api }: ClientPorts,
   signal: AbortSignal,
@@ -131,7 +132,7 @@ async function findCommonCursor(
   return cursors[first];
 }
 
-/** The server says, or its log shows, that the cursor is not on it. */
+/** True if the server says, or its log shows, that the cursor is not on it. */
 export function isDiverged(cause: unknown): cause is SyncedError {
   if (!(cause instanceof SyncedError)) return false;
   return ["log_diverged", "cursor_ahead", "cursor_expired"].includes(cause.code);

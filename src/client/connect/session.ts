@@ -1,6 +1,6 @@
 /**
- * Session: one folder's dealings with its server: who it is, whether it answers, where the log is
- * pulled from. Rules: G5, S4, S5, Y3, Y4.
+ * Session: one folder's dealings with its server. It finds out who the server is and whether it
+ * answers, and pulls its log. Rules: G5, S4, S5, Y3, Y4.
  */
 import type { ChunkerProfile } from "../../core/chunker.ts";
 import type { Digest } from "../../core/digest.ts";
@@ -32,7 +32,7 @@ export class Session {
   readonly #opened: OpenedState;
   readonly #startedMs: number;
   #marker: Marker | undefined;
-  /** The marker is of this run. */
+  /** True if the marker is of this run. */
   #isBound = false;
 
   constructor(
@@ -60,27 +60,27 @@ export class Session {
     this.#startedMs = clock.monotonic();
   }
 
-  /** Of this run; undefined until the folder has joined. */
+  /** The marker of this run; undefined until the folder has joined. */
   get marker(): Marker | undefined {
     return this.#isBound ? this.#marker : undefined;
   }
 
-  /** The folder's, as the server said when it joined. */
+  /** The folder's profile, as the server gave it when the folder joined. */
   get chunkerProfile(): ChunkerProfile {
     return knownChunkerProfile(this.ports.store);
   }
 
-  /** With `once`: the server has been out of reach for too long. */
+  /** With `once`: true if the server has been out of reach for too long. */
   get gaveUp(): boolean {
     const { clock } = this.ports;
     return this.#options.once && clock.monotonic() - this.#startedMs > ONCE_UNREACHABLE_MS;
   }
 
   /**
-   * A folder that never joined, or lost its state, needs the server; one that did join begins
+   * A folder that never joined, or lost its state, needs the server. One that did join begins
    * without it.
    *
-   * @returns false when the run ends before the folder has joined.
+   * @returns false if the run ends before the folder has joined.
    */
   async firstContact(signal: AbortSignal): Promise<boolean> {
     while (!signal.aborted) {
@@ -103,8 +103,8 @@ export class Session {
   }
 
   /**
-   * Asks the server when it is time: who it is (G5), for news, for a stream. Otherwise folds what
-   * the stream brought.
+   * Asks the server when it is time: who it is (G5), for news, for a stream. Otherwise folds the
+   * events that the stream brought.
    */
   async keepUp(signal: AbortSignal): Promise<void> {
     const { connection, log } = this;
@@ -118,7 +118,8 @@ export class Session {
   }
 
   /**
-   * Does what talks to the server: trouble that passes means offline, anything else ends the run.
+   * Does work that talks to the server. If trouble passes by itself, the client goes offline; any
+   * other trouble ends the run.
    */
   async attempt(work: () => Promise<void>): Promise<void> {
     try {
@@ -131,7 +132,7 @@ export class Session {
     }
   }
 
-  /** Asked only of bytes of unknown origin: where nobody answers they are kept as a user's. */
+  /** Asked only about bytes of unknown origin. If nobody answers, they are kept as a user's. */
   async isInHistory(digest: Digest, signal: AbortSignal): Promise<boolean> {
     try {
       return await this.ports.api.hasContent(digest, signal);
@@ -167,7 +168,7 @@ export class Session {
     this.#isBound = true;
   }
 
-  /** By pages; a log that does not contain the cursor was restored from a backup. */
+  /** Pulls by pages. A log that does not contain the cursor was restored from a backup. */
   async #pull(signal: AbortSignal): Promise<void> {
     if (isRejoining(this.ports)) return rejoinRestored(this.ports, this.log, signal);
     try {
@@ -186,8 +187,8 @@ const DEFAULT_PROFILE: ChunkerProfile = {
 };
 
 /**
- * The folder's profile as the server said when the folder joined; before that the one new folders
- * get.
+ * The folder's profile, as the server gave it when the folder joined. Before that, the profile of
+ * new folders.
  */
 export function knownChunkerProfile(store: StateStore): ChunkerProfile {
   const known = store.value(CHUNKER_KEY);

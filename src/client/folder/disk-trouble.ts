@@ -1,4 +1,4 @@
-/** What a FileSystemError on one path means to a person. Rules: D8, F21-F28. */
+/** Says what a FileSystemError on one path means to a person. Rules: D8, F21-F28. */
 import type { ErrorCode } from "../../core/error.ts";
 import type { FileSystemError } from "../../ports/filesystem.ts";
 

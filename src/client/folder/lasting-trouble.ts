@@ -1,7 +1,7 @@
 /** Codes of trouble that neither time nor news mends. Rules: Y3, Y4, D9. */
 import type { ErrorCode } from "../../core/error.ts";
 
-/** Such a path is no part of what can be in sync here: it is only listed. */
+/** A path with such a trouble cannot be in sync here, so it is only listed. */
 export const NEVER_SYNCED: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "name_collision",
   "file_protected",
@@ -15,7 +15,7 @@ export const NEVER_SYNCED: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "batch_too_large",
 ]);
 
-/** No news from the log will change these. */
+/** No news from the log changes these. */
 export const FINAL_REFUSALS: ReadonlySet<string> = new Set([
   "invalid_path",
   "reserved_name",

@@ -1,4 +1,4 @@
-/** What `runClient` (run.ts) is given and what it answers. */
+/** The arguments of `runClient` (run.ts), and its answer. */
 import type { GuardSetting } from "../../core/guard-setting.ts";
 import type { FolderName } from "../../core/identifier.ts";
 import type { Clock } from "../../ports/clock.ts";
@@ -29,20 +29,20 @@ export interface ClientOptions {
   readonly folder: FolderName;
   readonly deviceName: string;
   readonly token?: string;
-  /** How many deletions are held. @default DEFAULT_GUARD */
+  /** How many deletions pass unasked. @default DEFAULT_GUARD */
   readonly guard?: GuardSetting;
-  /** End when in sync. */
+  /** True to end when in sync. */
   readonly once: boolean;
-  /** Time between full scans. @default FULL_SCAN_INTERVAL_MS */
+  /** Milliseconds between full scans. @default FULL_SCAN_INTERVAL_MS */
   readonly fullScanIntervalMs: number;
 }
 
 export interface RunOutcome {
   /** `in_sync` and `unreachable` only with `once`. */
   readonly end: "in_sync" | "held" | "unreachable" | "stopped";
-  /** Made in this run. */
+  /** The number of conflict copies that were made in this run. */
   readonly conflicts: number;
-  /** Open at the end. */
+  /** The number of problems that are open at the end. */
   readonly problems: number;
 }
 

@@ -1,14 +1,17 @@
 /**
- * Pace: tells a long loop when to let timers, sockets and signals run, and when to stop. Rules: Y1,
- * F63. Asking costs next to nothing, so that a loop may ask at each of a million entries.
+ * Pace: tells a long loop when to let timers, sockets and signals run, and when to stop. Asking
+ * costs next to nothing, so a loop may ask at each of a million entries. Rules: Y1, F63.
  */
 import type { Clock } from "../../ports/clock.ts";
 
-/** A stall of this length is not felt. */
+/** A person does not feel a stall of this length. */
 const WORK_MS_MAX = 20;
-/** At a gigabyte a second this is 8 ms; a simulated clock does not move while it works. */
+/**
+ * At a gigabyte a second this takes 8 ms. It is needed because a simulated clock stands still
+ * meanwhile.
+ */
 const WORK_BYTES_MAX = 8 * 1024 * 1024;
-/** Between two looks at the clock. */
+/** Steps between two looks at the clock. */
 const STEPS_PER_LOOK = 64;
 
 export interface PaceOptions {
@@ -30,18 +33,18 @@ export class Pace {
     this.#restedAt = clock.monotonic();
   }
 
-  /** True once the work is no longer wanted. */
+  /** True when the work is no longer wanted. */
   get isStopped(): boolean {
     return this.#options.signal?.aborted === true;
   }
 
-  /** @returns true when `rest` is due; call it once a step of at most a millisecond or so. */
+  /** @returns true if `rest` is due. Call it once for each step of at most a millisecond or so. */
   step(): boolean {
     if (++this.#steps % STEPS_PER_LOOK !== 0) return false;
     return this.#clock.monotonic() - this.#restedAt >= WORK_MS_MAX;
   }
 
-  /** @returns true when `rest` is due; call it after each block that was read or hashed. */
+  /** @returns true if `rest` is due. Call it after each block that was read or hashed. */
   block(bytes: number): boolean {
     this.#bytes += bytes;
     if (this.#bytes >= WORK_BYTES_MAX) return true;

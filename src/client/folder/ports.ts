@@ -1,4 +1,4 @@
-/** What the engine is given: the ports of one folder on one device. */
+/** The ports of one folder on one device, which the engine gets. */
 import type { Clock } from "../../ports/clock.ts";
 import type { FileSystem } from "../../ports/filesystem.ts";
 import type { Observer } from "../../ports/observer.ts";

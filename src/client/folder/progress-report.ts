@@ -4,7 +4,7 @@ import type { ClientPorts } from "./ports.ts";
 
 type Phase = Extract<ClientEvent, { event: "progress" }>["phase"];
 
-/** Often enough for the eye, seldom enough for a log. */
+/** Often enough for the eye, and seldom enough for a log. */
 const REPORT_INTERVAL_MS = 200;
 
 export class ProgressReport {
@@ -20,7 +20,7 @@ export class ProgressReport {
     this.#toldAt = ports.clock.monotonic();
   }
 
-  /** One more item, of so many bytes, has to be done. */
+  /** One more item, of so many bytes, is to be done. */
   expect(bytes: number): void {
     this.#counts.total += 1;
     this.#counts.bytesTotal += bytes;
@@ -37,7 +37,7 @@ export class ProgressReport {
     this.#tellNowAndThen();
   }
 
-  /** Tells the last state, where anything was told before: quick work is not worth a word. */
+  /** Reports the last state, if anything was reported before. Quick work is not worth a report. */
   end(): void {
     if (this.#told) this.#tell();
   }

@@ -1,12 +1,16 @@
 /**
- * A file's mtime as this disk shows it. What the disk cannot hold (steps of two seconds, times
- * after 2038) is nobody's change: the node keeps its time, and the disk's is never proposed.
+ * A file's mtime as this disk shows it. If the disk cannot hold a time exactly (steps of two
+ * seconds, times after 2038), that is nobody's change. The node keeps its time, and the disk's is
+ * never proposed.
  * Rules: A2, N7.
  */
 import type { FileContent } from "../../core/node.ts";
 import type { FileSystem, Stat } from "../../ports/filesystem.ts";
 
-/** @returns the time of `known` where the disk shows what it makes of it, else what it shows. */
+/**
+ * @returns the time of `known` if the disk shows its own form of it, else the time that the disk
+ * shows.
+ */
 export function shownMtime(
   fs: FileSystem,
   { mtimeNs }: Stat,

@@ -1,27 +1,27 @@
 /**
- * Reads the small files that say how a folder is synced: marker, rules, a person's answer. They are
- * read at every turn, so that no memory is taken for it. Rules: A10, G1.
+ * Reads the small files that say how a folder is synced: marker, rules, a person's answer. Every
+ * turn reads them, so they share one buffer. Rules: A10, G1.
  */
 import { IGNORE_FILE_BYTES_MAX } from "../../core/limits.ts";
 import type { FileSystem } from "../../ports/filesystem.ts";
 
-/** Rules files are the longest; one byte more tells that one is too long. */
+/** Rules files are the longest. One byte more shows that one is too long. */
 const BUFFER = new Uint8Array(IGNORE_FILE_BYTES_MAX + 1);
 const DECODER = new TextDecoder();
 
-/** @returns the file's text, undefined when absent or longer than `bytesMax`. */
+/** @returns the file's text; undefined if it is absent or longer than `bytesMax`. */
 export function readSmallFile(fs: FileSystem, path: string, bytesMax: number): string | undefined {
   const bytes = readStart(fs, path, bytesMax + 1);
   return bytes === undefined || bytes.length > bytesMax ? undefined : DECODER.decode(bytes);
 }
 
-/** @returns the rules file's text, cut after one byte more than is allowed; undefined when absent. */
+/** @returns the rules file's text, cut after one byte more than is allowed; undefined if absent. */
 export function readRulesFile(fs: FileSystem, path: string): string | undefined {
   const bytes = readStart(fs, path, BUFFER.length);
   return bytes === undefined ? undefined : DECODER.decode(bytes);
 }
 
-/** @returns at most the first `count` bytes, good until the next call. */
+/** @returns at most the first `count` bytes, valid until the next call. */
 function readStart(fs: FileSystem, path: string, count: number): Uint8Array | undefined {
   const reader = fs.open(path);
   if (reader === undefined) return undefined;

@@ -1,5 +1,6 @@
 /**
- * StatusRecord: what `synced status` reads and the observer is told about the whole folder.
+ * StatusRecord: the state of the whole folder, written for `synced status` and reported to the
+ * observer.
  * Rules: Y5, I43.
  */
 import { SyncedError } from "../../core/error.ts";
@@ -10,14 +11,14 @@ import type { ClientPorts } from "./ports.ts";
 
 export type FolderState = "in_sync" | "syncing" | "held" | "offline" | "stopped";
 
-/** What is kept for `synced status`. */
+/** The record that `synced status` reads. */
 export interface StatusValue {
   readonly state: FolderState;
-  /** The log's head as last heard of. */
+  /** The log's head, as far as the client knows. */
   readonly head: number;
-  /** Clock.now() of the last time everything was in sync. */
+  /** Clock.now() when everything was last in sync. */
   readonly lastSyncMs: number | null;
-  /** Why it is offline, or halted, or what waits for room on the server; null otherwise. */
+  /** The reason why it is offline or halted, or what waits for room on the server; else null. */
   readonly reason: string | null;
 }
 
@@ -35,7 +36,7 @@ export class StatusRecord {
     this.#ports = ports;
   }
 
-  /** Writes only what is new, so that a folder at rest writes nothing. */
+  /** Writes only changes, so that a folder at rest writes nothing. */
   set({ state, head, reason = null }: StatusReport): void {
     const { store, clock, observer } = this.#ports;
     const before = this.#told;
@@ -53,7 +54,7 @@ export class StatusRecord {
   }
 }
 
-/** True once all has been in sync with this state. */
+/** True if all was once in sync with this state. */
 export function hasBeenInSync(store: Pick<StateStore, "value">): boolean {
   return lastSyncOf(store.value(STATUS_KEY)) !== null;
 }
@@ -64,8 +65,9 @@ function lastSyncOf(value: unknown): number | null {
 }
 
 /**
- * The state as it was left says that all was well (I43). Closed, its log is folded in, which leaves
- * room even on a full disk; where nothing can be written, `status` looks at the disk itself.
+ * The state that was left may say that all was well, so this corrects it (I43). Closing it folds
+ * its log in, which leaves room even on a full disk. If nothing can be written, `status` looks at
+ * the disk itself.
  */
 export function tellStatus({ stores, clock, observer }: ClientWorld, reason: string): void {
   if (!stores.exists()) return;
@@ -78,7 +80,7 @@ export function tellStatus({ stores, clock, observer }: ClientWorld, reason: str
       store.close();
     }
   } catch (error) {
-    // The next try to begin meets the same.
+    // The next try to begin meets the same error.
     if (!(error instanceof FileSystemError || error instanceof SyncedError)) throw error;
   }
 }

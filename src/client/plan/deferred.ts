@@ -1,6 +1,6 @@
 /**
  * DeferredNodes: nodes whose last try failed. They are left alone for a while, longer each time,
- * and their trouble is listed for as long as it lasts. Rules: D8, Y3, I43.
+ * and their trouble is listed as long as it lasts. Rules: D8, Y3, I43.
  */
 import type { ErrorCode } from "../../core/error.ts";
 import type { NodeId } from "../../core/identifier.ts";
@@ -15,11 +15,14 @@ import { SCAN_CODES } from "../scan/problems.ts";
 const DELAY_MS_MIN = 1_000;
 const DELAY_MS_MAX = 300_000;
 /**
- * A plan costs about 0.04 ms a dirty node, whatever comes of it: spread over so long, tries of
- * however much waits take a few thousandths of a processor.
+ * A plan costs about 0.04 ms for each dirty node, whether or not it achieves anything. With this
+ * delay tries take a few thousandths of a processor, however much waits.
  */
 const DELAY_MS_PER_DIRTY_NODE = 15;
-/** What neither time nor news mends is tried, too: not every change of a disk is heard of. */
+/**
+ * Trouble that neither time nor news mends is also tried again, because not every change of a disk
+ * is reported.
+ */
 const LASTING_DELAY_MS_MAX = 1_800_000;
 const LASTING_DELAY_MS_PER_NODE = 250;
 
@@ -34,14 +37,17 @@ interface Deferral {
 export class DeferredNodes {
   readonly #ports: Pick<ClientPorts, "store" | "clock" | "observer">;
   readonly #deferred = new Map<NodeId, Deferral>();
-  /** What neither time nor news mends is left alone until then (Clock.monotonic). */
+  /** When nodes with lasting trouble may be tried again (Clock.monotonic). */
   #lastingAtMs = 0;
   readonly #delays = new Map<NodeId, number>();
   readonly #troubles = new Map<NodeId, Problem>();
-  /** Their paths and the directories that these are in; undefined where it has to be made anew. */
+  /** Their paths and the directories of these; undefined if it has to be computed anew. */
   #places: Set<string> | undefined;
 
-  /** What an earlier run could not do is tried again at once, and told again where it still fails. */
+  /**
+   * Nodes that an earlier run could not do are tried again at once, and reported again if they
+   * fail.
+   */
   constructor(ports: Pick<ClientPorts, "store" | "clock" | "observer">) {
     this.#ports = ports;
     const { store } = ports;
@@ -58,16 +64,16 @@ export class DeferredNodes {
     return this.#deferred.has(id);
   }
 
-  /** True while something waits that the next try may well carry out. */
+  /** True if something waits that the next try may well carry out. */
   get awaitsRetry(): boolean {
     for (const { code } of this.#deferred.values()) if (!NEVER_SYNCED.has(code)) return true;
     return false;
   }
 
   /**
-   * To be called when nothing more can be done now.
+   * Call it when nothing more can be done now.
    *
-   * @returns when the next try is due (Clock.monotonic); undefined where nothing waits for one.
+   * @returns when the next try is due (Clock.monotonic); undefined if nothing waits for one.
    */
   setNextTry(): number | undefined {
     if (this.#deferred.size === 0) return undefined;
@@ -93,9 +99,9 @@ export class DeferredNodes {
   }
 
   /**
-   * Something happened at the path: what waits there, or right below it, need not wait longer.
+   * Something happened at the path, so nodes there, or right below it, need not wait longer.
    *
-   * @returns false where nothing does.
+   * @returns false if no node waits there.
    */
   hear(path: string): boolean {
     const troubles = this.#troubles.values();
@@ -120,7 +126,7 @@ export class DeferredNodes {
     this.#troubles.set(id, trouble);
   }
 
-  /** Leaves a node alone, records its trouble and tells of it. */
+  /** Leaves a node alone, records its trouble and reports it. */
   tell(id: NodeId, code: ErrorCode, message: string): void {
     const { store, observer } = this.#ports;
     this.#delay(id, code);
@@ -142,9 +148,9 @@ export class DeferredNodes {
   }
 
   /**
-   * What belongs below a directory that cannot be made, or where a node stands that cannot leave,
-   * waits with it; what others wait for comes first in a plan. So does a directory that is to go
-   * while something in it cannot.
+   * If a directory cannot be made, or a node cannot leave its place, nodes that belong there wait
+   * with it. A node for which others wait comes first in a plan. A directory that is to go waits
+   * while something in it cannot go.
    */
   deferWithOthers({ transitions }: Plan): void {
     if (this.#deferred.size === 0) return;
@@ -173,7 +179,7 @@ export class DeferredNodes {
       if (awaited !== undefined && !this.#deferred.has(awaited)) this.#deferred.delete(id);
   }
 
-  /** The plan without what waits. */
+  /** The plan without the waiting nodes. */
   takenOut(plan: Plan): Plan {
     if (this.#deferred.size === 0) return plan;
     this.deferWithOthers(plan);
@@ -208,8 +214,8 @@ export class DeferredNodes {
   }
 
   /**
-   * Lets those be tried again whose time has come, and those in whose way something stood that a
-   * scan does not find any more.
+   * Lets nodes be tried again whose time has come, or whose obstacle the scans do not find any
+   * more.
    */
   takeUpAgain(): void {
     if (this.#deferred.size === 0) return;
@@ -228,10 +234,10 @@ export class DeferredNodes {
   }
 }
 
-/** Only scans tell of these, and of their end: no try does. */
+/** Only scans find these and their end; no try does. */
 const SCANNED: ReadonlySet<ErrorCode> = new Set<ErrorCode>(["unsupported_kind", "file_unreadable"]);
 
-/** What a scan finds in the place of a node from elsewhere. */
+/** The codes of obstacles that a scan finds in the place of a node from elsewhere. */
 const OBSTACLES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "unsupported_kind",
   "other_file_system",

@@ -1,10 +1,10 @@
 /**
- * DirtySlice: which dirty nodes are planned together. Rules: R8, R9, R14, G2, Y10, I42.
+ * DirtySlice: chooses the dirty nodes that are planned together. Rules: R8, R9, R14, G2, Y10, I42.
  *
- * A plan takes about 4 KB a node while it is made: a first sync of a million files at once would
- * take 4 GB, and two minutes in which nothing else happens. So of the nodes that only one side has
- * and no base, which is all in a first sync, only some are planned at a time. All others are always
- * planned together: the guards see every deletion and every overwriting at once.
+ * A plan takes about 4 KB a node while it is made. A first sync of a million files at once would
+ * take 4 GB, and two minutes in which nothing else happens. So only some of the nodes that one side
+ * alone has, without a base, are planned at a time; in a first sync that is all of them. All others
+ * are always planned together, so that the guards see every deletion and every overwriting at once.
  */
 import { type NodeId, ROOT_ID } from "../../core/identifier.ts";
 import type { Place } from "../../core/node.ts";
@@ -15,19 +15,19 @@ export interface DirtySlice {
   readonly isWhole: boolean;
 }
 
-/** @param newMax new nodes of each side. */
+/** @param newMax the largest number of new nodes of each side. */
 export function sliceOfDirty(store: StateStore, newMax: number): DirtySlice {
   if (store.dirtyCount() <= newMax) return { ids: store.dirty(), isWhole: true };
   const slice = new Set(store.dirtySome(newMax));
-  // A set's walk meets what is added meanwhile.
+  // The walk over the set also meets members that are added meanwhile.
   for (const id of slice) for (const other of boundTo(store, id)) slice.add(other);
   return { ids: [...slice], isWhole: false };
 }
 
 /**
- * What may not be left out where this node is planned: who stands where it stood or will stand, the
- * directory that it will be in, and what keeps a deleted directory alive. The directories above it
- * here, and who the log has in its place, reconcile finds by itself.
+ * Nodes that may not be left out if this node is planned: the node that stands where it stood or
+ * will stand, the directory that it will be in, and the nodes that keep a deleted directory alive.
+ * Reconcile itself finds the directories above it here, and the node that the log has in its place.
  */
 function* boundTo(store: StateStore, id: NodeId): Generator<NodeId> {
   const base = store.base.get(id);

@@ -1,10 +1,10 @@
 /**
- * Earlier versions: bytes that stood at a path before what the log has there now. Rules: R16, R17.
+ * Earlier versions: bytes that stood at a path before the present ones of the log. Rules: R16, R17.
  *
- * After the state was lost, or with a folder from a backup, a file that is older than the server's
- * looks like an edit of it. The history tells them apart, and is asked only of what would become a
- * conflict copy for want of a base, and only until all has been in sync with this state: what is
- * new here later on was put there by somebody who meant it.
+ * After the state was lost, or in a folder from a backup, a file that is older than the server's
+ * looks like an edit of it. The history tells the two apart. It is asked only about bytes that
+ * would become a conflict copy for lack of a base, and only until all was once in sync with this
+ * state. Bytes that are new here later were put there by somebody who meant it.
  */
 import type { Digest } from "../../core/digest.ts";
 import { SyncedError } from "../../core/error.ts";
@@ -15,7 +15,7 @@ import { pathOf } from "../../core/tree.ts";
 import type { ClientPorts } from "../folder/ports.ts";
 import { hasBeenInSync } from "../folder/status-record.ts";
 
-/** Questions that are under way at once: hides the network. */
+/** So many questions are asked at once, to hide the network's latency. */
 const QUESTIONS_AT_ONCE = 16;
 
 interface Question {
@@ -26,24 +26,24 @@ interface Question {
 
 export class EarlierVersions {
   readonly #ports: Pick<ClientPorts, "api" | "store">;
-  /** What the history said, by node and bytes: what was there once was there for ever. */
+  /** The history's answers, by node and bytes. They stay true, because the history only grows. */
   readonly #known = new Map<string, boolean>();
 
   constructor(ports: Pick<ClientPorts, "api" | "store">) {
     this.#ports = ports;
   }
 
-  /** True where the node's path is known to have held these bytes. */
+  /** True if the node's path is known to have held these bytes. */
   has(node: NodeId, content: Content): boolean {
     if (content.kind !== "file" || hasBeenInSync(this.#ports.store)) return false;
     return this.#known.get(keyOf({ node, ...content })) === true;
   }
 
   /**
-   * Asks about what the plan would keep as conflict copies for want of a base.
+   * Asks about the bytes that the plan would keep as conflict copies for lack of a base.
    *
-   * @returns true where some are earlier versions: without them the plan is another one.
-   * @throws {SyncedError} where the server cannot be asked now
+   * @returns true if some are earlier versions, because then the plan is another one.
+   * @throws {SyncedError} if the server cannot be asked now
    */
   async learn({ transitions }: Plan, signal: AbortSignal): Promise<boolean> {
     const open = transitions.flatMap((step) => this.#questionOf(step) ?? []);
@@ -82,7 +82,7 @@ function keyOf({ node, sha256 }: Question): string {
   return `${node} ${sha256}`;
 }
 
-/** A server that will not say has said no: the bytes are kept as a user's. */
+/** If the server gives no answer, that counts as no: the bytes are kept as a user's. */
 async function hadVersion(
   api: ClientPorts["api"],
   path: string,

@@ -1,4 +1,4 @@
-/** A plan for what the state says of the three trees. Rules: Y1, R1-R20. */
+/** Makes a plan from the three trees in the state. Rules: Y1, R1-R20. */
 import type { NodeId } from "../../core/identifier.ts";
 import { reconcile } from "../../core/reconcile.ts";
 import type { Plan } from "../../core/transition.ts";
@@ -6,7 +6,7 @@ import type { StateStore } from "../../ports/state-store.ts";
 import type { Scanner } from "../scan/scanner.ts";
 import type { EarlierVersions } from "./earlier-versions.ts";
 
-/** A plan, of all that is dirty or of a part. */
+/** A plan for everything dirty or for a part of it. */
 export interface PlannedPart {
   readonly plan: Plan;
   readonly isWhole: boolean;

@@ -1,6 +1,6 @@
 /**
- * Planning: the next plan for what is dirty: a part of it or all, adopted first, with what the
- * history knows of it. Rules: R9, R15-R17, Y10.
+ * Planning: makes the next plan for a part or all of the dirty nodes. Adoptions come first, and the
+ * plan uses the history's answers about the nodes. Rules: R9, R15-R17, Y10.
  */
 import type { IgnoreRules } from "../../core/ignore.ts";
 import { NEW_NODES_PER_PLAN_MAX } from "../../core/limits.ts";
@@ -21,7 +21,7 @@ export interface PlanningParts {
 export class Planning {
   readonly #parts: PlanningParts;
   readonly #earlier: EarlierVersions;
-  /** Under which rules ignored remote nodes were left out. */
+  /** The rules under which ignored remote nodes were left out. */
   #judgedBy: IgnoreRules | undefined;
 
   constructor(parts: PlanningParts) {
@@ -29,7 +29,9 @@ export class Planning {
     this.#earlier = new EarlierVersions(parts.ports);
   }
 
-  /** What other rules left out may be wanted by now; a run begins with rules of its own (R15). */
+  /**
+   * Nodes that other rules left out may be wanted by now. A run begins with rules of its own (R15).
+   */
   lookAgainAtIgnored(): void {
     const { ports, scanner } = this.#parts;
     if (this.#judgedBy === scanner.ignoreRules) return;
@@ -38,9 +40,9 @@ export class Planning {
   }
 
   /**
-   * @param isWhole of all that is dirty, however much it is.
-   * @returns undefined where nothing is dirty.
-   * @throws {SyncedError} where the history cannot be asked now
+   * @param isWhole true for all dirty nodes, however many.
+   * @returns undefined if nothing is dirty.
+   * @throws {SyncedError} if the history cannot be asked now
    */
   async next(isWhole: boolean, signal: AbortSignal): Promise<PlannedPart | undefined> {
     const { ports, scanner, deferred, deviceName } = this.#parts;

@@ -1,8 +1,8 @@
 /**
- * Answers: what the server said to each posted group, taken into the state. Rules: O1, O2, Y4, I43.
+ * Answers: takes the server's answer to each posted group into the state. Rules: O1, O2, Y4, I43.
  *
- * A refusal is not an error: its reason is in the log, and the next plan knows of it. Only what is
- * refused again without any news, or for good, is a problem of its path.
+ * A refusal is not an error. Its reason is in the log, and the next plan knows of it. It becomes a
+ * problem of its path only if the server refuses again without any news, or for good.
  */
 import { SyncedError } from "../../core/error.ts";
 import type { NodeId } from "../../core/identifier.ts";
@@ -14,9 +14,7 @@ import { FINAL_REFUSALS } from "../folder/lasting-trouble.ts";
 import type { ClientPorts } from "../folder/ports.ts";
 import type { DeferredNodes } from "../plan/deferred.ts";
 
-/**
- * Refused again without any news from the log: after so many times it is a problem of that path.
- */
+/** After so many refusals without news from the log it is a problem of that path. */
 const REFUSALS_MAX = 3;
 
 export interface AnswerParts {
@@ -33,12 +31,12 @@ export class Answers {
     this.#parts = parts;
   }
 
-  /** To be asked before the answer is folded: what is deleted has no path after that. */
+  /** Call it before the answer is folded, because a deleted node has no path after that. */
   pathsOf(groups: readonly Group[]): ReadonlyMap<NodeId, string | undefined> {
     return new Map(groups.flat().map(({ node }) => [node, this.#lastPathOf(node)]));
   }
 
-  /** @param paths as `pathsOf` said. */
+  /** @param paths the result of `pathsOf`. */
   take(
     groups: readonly Group[],
     results: readonly GroupResult[],
@@ -50,7 +48,7 @@ export class Answers {
   }
 
   /**
-   * What the log does not have, or has otherwise, would be posted again and again.
+   * Checks that the log holds what was accepted. Otherwise the op would be posted again and again.
    *
    * @throws {SyncedError} `protocol_violation`
    */
@@ -85,8 +83,8 @@ export class Answers {
     if (op === undefined) return;
     const { current } = result;
     if (current?.deleted === true && ports.store.remoteRow(current.id) === undefined) {
-      // A snapshot does not tell of the deleted: joined anew after a restore, this device learns of
-      // a tombstone only here. On top of it the node is revived (O2).
+      // A snapshot does not contain deleted nodes. After a re-join this device learns of a
+      // tombstone only here. On top of it the node is revived (O2).
       ports.store.putRemote(current);
       return;
     }
@@ -97,14 +95,14 @@ export class Answers {
     if (isFinal || count >= REFUSALS_MAX) deferred.tell(op.node, result.code, result.detail);
   }
 
-  /** Where it is, or for what is gone from both sides where it was. */
+  /** The node's path; if both sides have lost it, its last one. */
   #lastPathOf(id: NodeId): string | undefined {
     const { local, remote, base } = this.#parts.ports.store;
     return pathOf(local, id) ?? pathOf(remote, id) ?? pathOf(base, id);
   }
 }
 
-/** True where the node is as the op made it with event `seq`, or was changed again since. */
+/** True if the node is as the op made it with event `seq`, or was changed again later. */
 function holds(row: RemoteNode, op: Op, seq: number): boolean {
   const { contentVersion, placeVersion } = row;
   if (Math.max(contentVersion, placeVersion) < seq) return false;

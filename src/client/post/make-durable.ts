@@ -1,10 +1,10 @@
 /**
- * MakeDurable: what a user did is on the disk for good before others hear of it and before it is
- * the base. Rules: I15, S7, R12, D2.
+ * MakeDurable: makes a user's changes durable on the disk before others hear of them and before
+ * they become the base. Rules: I15, S7, R12, D2.
  *
- * Programs seldom sync what they save: for half a minute or longer it is in memory only. After a
- * power cut such a file is empty, or gone; were it agreed upon by then, that would look like its
- * user's own change, and be carried to all other devices.
+ * Programs seldom sync the files that they save, so for half a minute or longer these are in memory
+ * only. After a power cut such a file is empty or gone. If the devices had agreed on it by then,
+ * that would look like its user's own change and be carried to all other devices.
  */
 import type { NodeId } from "../../core/identifier.ts";
 import { sameContent, samePlace } from "../../core/node.ts";
@@ -18,8 +18,8 @@ import type { DeferredNodes } from "../plan/deferred.ts";
 type DurablePorts = Pick<ClientPorts, "fs" | "store">;
 
 /**
- * Resolves when the disk durably holds what differs from the base in these nodes. What its user has
- * just taken the permission to read from is not waited for.
+ * Resolves when the disk durably holds the differences from the base in these nodes. A file that
+ * its user has just made unreadable is not waited for.
  *
  * @returns nodes that must neither be posted nor settled now, and why.
  */
@@ -44,7 +44,9 @@ export async function makeDurable(
   return failed;
 }
 
-/** What cannot be made durable is a problem of its path, and is left alone for a while. */
+/**
+ * A node that cannot be made durable becomes a problem of its path, and is left alone for a while.
+ */
 export async function makeDurableOrDefer(
   ports: DurablePorts,
   deferred: DeferredNodes,
@@ -55,7 +57,7 @@ export async function makeDurableOrDefer(
   return failed;
 }
 
-/** The file, and the directories in which its name came or went. */
+/** The file, and the directories that its name entered or left. */
 function unsyncedPaths(store: DurablePorts["store"], id: NodeId): readonly string[] {
   const base = store.base.get(id);
   const local = store.local.get(id);
@@ -69,7 +71,7 @@ function unsyncedPaths(store: DurablePorts["store"], id: NodeId): readonly strin
     if (!isSameEntry) paths.push(parentPath(path));
   }
   if (base !== undefined && !isSamePlace) {
-    // Where the directory went too, it is the name of the topmost one that has to last.
+    // If the directory went too, the name of the topmost one has to last.
     const former = pathOf(store.local, base.parent);
     if (former !== undefined) paths.push(former);
   }

@@ -1,4 +1,4 @@
-/** Groups of ops packed into the batches that are posted. Rules: O1, O5, G4, H4. */
+/** Packs groups of ops into the batches that are posted. Rules: O1, O5, G4, H4. */
 import { SyncedError } from "../../core/error.ts";
 import type { BatchId, DeviceId, NodeId, OpId } from "../../core/identifier.ts";
 import { OPS_PER_BATCH_MAX } from "../../core/limits.ts";
@@ -12,7 +12,10 @@ interface PackContext {
   readonly approvalOf: (id: NodeId) => string | undefined;
 }
 
-/** In their order; one batch carries one approval or none, and the cursor of when it is taken. */
+/**
+ * Keeps the order. Each batch carries at most one approval, and the cursor of the moment when it is
+ * taken.
+ */
 export function* packBatches(
   { ports, device, approvalOf }: PackContext,
   groups: readonly (readonly OpDraft[])[],

@@ -1,8 +1,9 @@
 /**
- * Posting: the ops of a plan, their bytes first, to the server. Rules: Y1, O1, O5, O11, H18, R12.
+ * Posting: sends the ops of a plan to the server, their bytes first. Rules: Y1, O1, O5, O11, H18,
+ * R12.
  *
- * Batch by batch: what its user did is synced to the disk while the bytes are on their way, ids are
- * durable before anything is sent, and what comes back is folded before the next batch.
+ * It goes batch by batch. A user's changes are synced to the disk while their bytes are on the way.
+ * Op ids are durable before anything is sent. The answer is folded before the next batch.
  */
 import { SyncedError } from "../../core/error.ts";
 import { groupOps } from "../../core/group-ops.ts";
@@ -29,14 +30,14 @@ export interface PostingParts {
 }
 
 export interface PostReport {
-  /** The log moved, or the server said no in a way that the log explains. */
+  /** True if the log moved, or the server refused for a reason that the log explains. */
   readonly moved: boolean;
   /** Paths that did not look as the last scan saw them. */
   readonly rescan: ReadonlySet<string>;
 }
 
 export class Posting {
-  /** What waits because the server's disk is full. */
+  /** Nodes that wait because the server's disk is full. */
   readonly room: ServerRoom;
   readonly #parts: PostingParts;
   readonly #answers: Answers;
@@ -49,16 +50,16 @@ export class Posting {
     this.#answers = new Answers(parts);
   }
 
-  /** True where one content that waits for room tells that the server has some again. */
+  /** True if one of the waiting contents shows that the server has some room again. */
   hasRoom(signal: AbortSignal): Promise<boolean> {
     return this.room.hasSome(this.#packSize, signal);
   }
 
   /**
-   * A server whose disk is full takes nothing, but it still gives. So a full server is only noted
-   * here, and what is to be applied on this disk does not wait for it.
+   * A server whose disk is full takes nothing, but still gives. So a full server is only noted
+   * here, and the changes for this disk do not wait for it.
    *
-   * @throws {SyncedError} as `ServerApi` does; what was done is recorded.
+   * @throws {SyncedError} as `ServerApi` does; all that was done is recorded.
    */
   async post(plan: Plan, signal: AbortSignal): Promise<PostReport> {
     this.#rescan = new Set();
@@ -83,7 +84,7 @@ export class Posting {
       signal.throwIfAborted();
       if (await this.#postBatch(batch, signal)) moved = true;
     }
-    // Nothing to ask for where all that happened is what was just posted.
+    // If only our own ops came, there is nothing to ask for.
     if (!moved || log.isBehind) await log.catchUp(signal);
     return moved;
   }
@@ -92,7 +93,7 @@ export class Posting {
     const { ports, deferred, log } = this.#parts;
     const batch = { ...packed, groups: this.room.fitting(packed.groups) };
     if (batch.groups.length === 0) return false;
-    // The disk is waited for while the bytes are on their way.
+    // Waits for the disk while the bytes are on their way.
     const nodes = batch.groups.flatMap((group) => group.map((op) => op.node));
     const durable = makeDurableOrDefer(ports, deferred, nodes);
     const supply = this.#supply(batch, signal);
@@ -113,7 +114,7 @@ export class Posting {
     return groups.length > unknown.length;
   }
 
-  /** A server that is full takes no bytes, but it takes what needs none. */
+  /** A full server takes no bytes, but it takes ops that need none. */
   async #supply(batch: Batch, signal: AbortSignal): Promise<SupplyReport> {
     const { ports } = this.#parts;
     try {
@@ -128,10 +129,10 @@ export class Posting {
   }
 
   /**
-   * A batch that something on the way refuses is posted in halves, ops and their ids as they are:
-   * the server may have taken it all the same (O1).
+   * Posts a batch that something on the way refuses in halves. Ops and their ids stay, because the
+   * server may have taken the batch all the same (O1).
    *
-   * @returns groups that were refused alone, of which nobody knows what became of them.
+   * @returns groups that were refused alone. Nobody knows whether the server took them.
    */
   async #sendInHalves(posted: Batch, signal: AbortSignal): Promise<readonly Group[]> {
     try {
@@ -169,7 +170,7 @@ export class Posting {
     const isKnown = log.foldOwn(posted, answer);
     this.#answers.take(groups, results, paths);
     if (isKnown) return;
-    // What follows is posted on top of it.
+    // The next batch is posted on top of it.
     await log.catchUp(signal);
     this.#answers.checkAccepted(groups, results);
   }

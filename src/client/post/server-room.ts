@@ -1,6 +1,6 @@
 /**
- * ServerRoom: what waits while the server's disk is full, and when that is tried again. Rules: O11,
- * Y3. Only bytes need room: everything else goes on, in both directions.
+ * ServerRoom: knows what waits while the server's disk is full, and when to try again. Only bytes
+ * need room, so everything else goes on, in both directions. Rules: O11, Y3.
  */
 import { SyncedError } from "../../core/error.ts";
 import { RECONNECT_DELAY_MS_MAX, RETRY_DELAY_MS_MIN } from "../../core/limits.ts";
@@ -16,7 +16,7 @@ export function lacksRoom(cause: unknown): cause is SyncedError {
 
 export class ServerRoom {
   readonly #ports: ClientPorts;
-  /** The smallest content of those refused last: where it fits, others may. */
+  /** The smallest content that was refused last. If it fits, others may fit too. */
   #probe: Supply | undefined;
   #refusal: SyncedError | undefined;
   #retryAtMs = 0;
@@ -27,17 +27,17 @@ export class ServerRoom {
     this.#ports = ports;
   }
 
-  /** Why something waits for room, as a person is told; undefined where nothing does. */
+  /** The reason for a person why something waits for room; undefined if nothing does. */
   get reason(): string | undefined {
     return this.#refusal?.message;
   }
 
-  /** When what waits may be tried again (Clock.monotonic); undefined where nothing waits. */
+  /** When the waiting ops may be tried again (Clock.monotonic); undefined if none waits. */
   get retryAtMs(): number | undefined {
     return this.#refusal === undefined ? undefined : this.#retryAtMs;
   }
 
-  /** True where something was left out, or refused, since `begin`. */
+  /** True if something was left out or refused since `begin`. */
   get isShort(): boolean {
     return this.#isShort;
   }
@@ -46,7 +46,7 @@ export class ServerRoom {
     this.#isShort = false;
   }
 
-  /** All that was to be sent has been looked at: where none of it lacked room, that is told. */
+  /** Everything to be sent was looked at. If nothing lacked room, this reports it. */
   end(): void {
     if (this.#refusal === undefined || this.#isShort) return;
     this.#refusal = undefined;
@@ -64,7 +64,7 @@ export class ServerRoom {
     return fitting;
   }
 
-  /** The server has the bytes of what the base holds already. */
+  /** False for bytes that the base has, because then the server has them already. */
   needsRoom(op: Op): boolean {
     if (!setsContent(op)) return false;
     const { content, node } = op;
@@ -74,9 +74,9 @@ export class ServerRoom {
   }
 
   /**
-   * Tries what needs least of it.
+   * Tries the content that needs the least room.
    *
-   * @returns false where that was refused again, or is not due yet.
+   * @returns false if the server refused it again, or if it is not due yet.
    * @throws {SyncedError} as `ServerApi` does
    */
   async hasSome(packSize: PackSize, signal: AbortSignal): Promise<boolean> {
@@ -93,9 +93,9 @@ export class ServerRoom {
   }
 
   /**
-   * Told once until it is over; each new try waits longer.
+   * Reported once until it is over. Each new try waits longer.
    *
-   * @param supplies that were not taken.
+   * @param supplies the contents that the server did not take.
    */
   refuse(cause: SyncedError, supplies: readonly Supply[] = []): void {
     const { clock, observer, random } = this.#ports;

@@ -1,10 +1,11 @@
 /**
- * Supply: sends the objects that a batch of ops refers to and the server does not have. Rules: Y1,
- * O6, O7, C5, D8, H11, B68.
+ * Supply: sends the objects that a batch of ops needs and the server does not have. Rules: Y1, O6,
+ * O7, C5, D8, H11, B68.
  *
- * What is missing is found top-down (an object that the folder has, has its children too), so a
- * resumed upload or an edit of a large file sends only new objects. Where files share an object one
- * of them sends it; when that one turns out to have changed, another pass begins without it.
+ * It searches for missing objects top-down, because a folder that has an object has its children
+ * too. So a resumed upload or an edit of a large file sends only new objects. If files share an
+ * object, one of them sends it. If that file turns out to have changed, another pass begins without
+ * it.
  */
 import type { Digest } from "../../core/digest.ts";
 import { SyncedError } from "../../core/error.ts";
@@ -16,7 +17,10 @@ import { type Group, setsContent } from "../../core/op.ts";
 import type { ClientPorts } from "../folder/ports.ts";
 import { type FileObject, type FilePiece, type PackSize, Upload } from "./upload.ts";
 
-/** Up to this much is sent without asking first whether it is there: the question costs more. */
+/**
+ * Up to this much is sent without asking whether the server has it, because the question costs
+ * more.
+ */
 const UNASKED_BYTES_MAX = 64 * 1024;
 
 export interface Supply {
@@ -25,9 +29,9 @@ export interface Supply {
 }
 
 export interface SupplyReport {
-  /** Nodes whose bytes the server does not have; their ops must not be posted now. */
+  /** Nodes whose bytes the server does not have. Their ops must not be posted now. */
   readonly unavailable: ReadonlySet<NodeId>;
-  /** Those of them that cannot be sent, and why: the others have changed since the scan. */
+  /** Those of them that cannot be sent, and why. The others have changed since the scan. */
   readonly refused: ReadonlyMap<NodeId, SyncedError>;
   /** Paths to be scanned again. */
   readonly rescan: ReadonlySet<string>;
@@ -45,9 +49,10 @@ export function suppliesOf(groups: readonly Group[]): readonly Supply[] {
 }
 
 /**
- * Resolves when the server durably has all objects of these contents, but for the unavailable ones.
+ * Resolves when the server durably has all objects of these contents, except those of unavailable
+ * nodes.
  *
- * @param packSize what one request may hold, as far as it is known in this run.
+ * @param packSize how much one request may hold, as far as this run knows.
  * @throws {SyncedError} as `ServerApi` does
  */
 export async function supplyContents(
@@ -64,10 +69,10 @@ export async function supplyContents(
     const missing = await findMissing(ports, wanted, asks, signal);
     for (const node of missing.forgotten) upload.giveUp(node);
     await upload.sendChunks(missing.chunks);
-    // A manifest is refused while one of its chunks is missing: those of files that were given up
-    // would be, and those of files that have chunks in common with them.
+    // The server refuses a manifest while one of its chunks is missing. That would happen to files
+    // that were given up, and to files that share chunks with them.
     if (!wanted.some(({ node }) => unavailable.has(node))) {
-      // Children before parents: manifests were found top-down, so they go in the reverse order.
+      // Children before parents: manifests were found top-down, so they are sent in reverse order.
       await upload.sendManifests(missing.manifests.reverse());
       break;
     }
@@ -79,9 +84,9 @@ export async function supplyContents(
 
 interface Missing {
   readonly chunks: readonly FilePiece[];
-  /** Top-down. */
+  /** In top-down order. */
   readonly manifests: FileObject[];
-  /** Nodes whose manifest is not in the state any more: they are hashed again. */
+  /** Nodes whose manifest is not in the state any more. They are hashed again. */
   readonly forgotten: readonly NodeId[];
 }
 
@@ -163,7 +168,7 @@ async function askMissing(
   return absent;
 }
 
-/** What nobody can be asked about is sent. */
+/** Objects that the server cannot be asked about are sent. */
 async function ask(
   api: ClientPorts["api"],
   digests: readonly Digest[],

@@ -1,10 +1,10 @@
 /**
- * Upload: reads missing chunks from the user's files and sends them in packs, manifests after them.
+ * Upload: reads missing chunks from the user's files and sends them in packs, then the manifests.
  * Rules: O7, C5, D8, H11, H18.
  *
- * Bytes are checked against the digests that the scan took: a file that changed meanwhile is given
- * up, and its path is looked at again. So is a file of which something on the way to the server
- * refuses an object that it is sent alone.
+ * Bytes are checked against the digests of the scan. A file that changed meanwhile is given up, and
+ * its path is scanned again. A file is also given up if something on the way to the server refuses
+ * one of its objects even when the object is sent alone.
  */
 import { type Digest, sha256 } from "../../core/digest.ts";
 import { SyncedError } from "../../core/error.ts";
@@ -15,15 +15,15 @@ import type { PackObject } from "../../protocol/messages.ts";
 import type { ClientPorts } from "../folder/ports.ts";
 
 /**
- * A pack as it is sent: large enough to amortise the round trip, small enough that two fit in
- * memory.
+ * The size of a pack in bytes: large enough to amortise the round trip, small enough that two fit
+ * in memory.
  */
 const PACK_BYTES_TARGET = 4 * 1024 * 1024;
-/** Packs on their way at once: one is written by the server while the next one is read here. */
+/** Packs on their way at once. The server writes one while the next one is read here. */
 const PACKS_IN_FLIGHT_MAX = 2;
 const TOO_LARGE = 413;
 
-/** A range of a user's file that is a missing chunk. */
+/** A missing chunk as a range of a user's file. */
 export interface FilePiece {
   readonly node: NodeId;
   readonly digest: Digest;
@@ -37,7 +37,7 @@ export interface FileObject {
   readonly object: PackObject;
 }
 
-/** How much one request may hold: less, once a proxy has said that something was too large. */
+/** How much one request may hold. It shrinks when a proxy says that a body was too large. */
 export class PackSize {
   #bytesMax = PACK_BYTES_TARGET;
 
@@ -129,7 +129,7 @@ export class Upload {
           return;
         }
         yield { depth: 0, digest, bytes };
-        // Refused meanwhile.
+        // It was refused meanwhile.
         if (this.unavailable.has(node)) return;
       }
     } finally {
@@ -141,15 +141,15 @@ export class Upload {
     try {
       return this.#ports.fs.open(path);
     } catch (cause) {
-      // Unreadable now: the scan will say so.
+      // Unreadable now. The scan will report that.
       if (cause instanceof FileSystemError) return undefined;
       throw cause;
     }
   }
 
   /**
-   * Sends behind the caller's back, up to PACKS_IN_FLIGHT_MAX at once; the first failure is thrown
-   * by a later call.
+   * Sends without making the caller wait, up to PACKS_IN_FLIGHT_MAX at once. A later call throws
+   * the first failure.
    */
   async #sendBehind(pack: readonly FileObject[]): Promise<void> {
     while (this.#inFlight.size >= PACKS_IN_FLIGHT_MAX) await Promise.race(this.#inFlight);
@@ -165,7 +165,10 @@ export class Upload {
     await this.#ports.clock.yield();
   }
 
-  /** Sends a pack, or what of it can be sent: what is refused is tried again in halves. */
+  /**
+   * Sends a pack. If it is refused, sends it in halves, and leaves out objects that are refused
+   * alone.
+   */
   async #send(pack: readonly FileObject[]): Promise<void> {
     try {
       await this.#ports.api.putObjects(
@@ -213,7 +216,9 @@ export class Upload {
   }
 }
 
-/** What a single object may be refused for, on its way or by the server; the others go on (D8). */
+/**
+ * True if the error is about these objects, on their way or at the server. The others go on (D8).
+ */
 function isAboutObjects({ code }: SyncedError): boolean {
   return code === "body_refused" || code === "chunk_missing" || code === "invalid_manifest";
 }
@@ -227,7 +232,7 @@ interface Reader {
   close(): void;
 }
 
-/** @returns false where the file is too short or cannot be read: the scan will say why. */
+/** @returns false if the file is too short or cannot be read. The scan will report why. */
 function readFully(reader: Reader, buffer: Uint8Array, position: number): boolean {
   let length = 0;
   try {

@@ -1,5 +1,5 @@
 /**
- * What an entry holds: a file's digest, a symlink's target.
+ * Reads the content of an entry: a file's digest or a symlink's target.
  * Rules: A2, A5, A11, A14, A16, A20, I19, I20, F60, F62.
  */
 import { SyncedError } from "../../core/error.ts";
@@ -19,8 +19,8 @@ import { digestGrowing, type MomentDigest } from "./growing-file.ts";
 import type { Entry, ScanRun } from "./run.ts";
 
 /**
- * Ends a stamp that must not be trusted, as it was taken within the racy window: it equals no stamp
- * that a file system gives, so whoever compares it looks at the bytes.
+ * Ends a stamp that must not be trusted, because it was taken within the racy window. It equals no
+ * stamp of a file system, so a comparison always leads to a look at the bytes.
  */
 export const RACY_MARK = "~";
 
@@ -30,21 +30,21 @@ export interface ReadContent {
   readonly objects: readonly EncodedManifestObject[];
 }
 
-/** Looks in a row that find a file changing before it is listed as a problem. */
+/** After so many looks in a row that find a file changing, it is listed as a problem. */
 const TRIES_BEFORE_PROBLEM = 5;
 /**
- * Looks in a row that find a large file changing before it is read as it was at one moment: most
- * are being copied, and complete in some seconds.
+ * After so many looks in a row that find a large file changing, it is read as it was at one moment.
+ * Most such files are being copied, and are complete in some seconds.
  */
 const TRIES_BEFORE_MOMENT = 4;
 
 /**
- * Reads what the entry holds.
+ * Reads the entry's content.
  *
- * @param known what the node held before: metadata that this disk cannot keep are taken from it.
- * @param guess what it most likely holds: confirming that costs less than digesting it.
- * @returns undefined where it could not be read now; when to look again, or the problem, is then
- * recorded.
+ * @param known the node's former content; metadata that this disk cannot keep are taken from it.
+ * @param guess the most likely content; confirming it costs less than digesting anew.
+ * @returns undefined if it could not be read now. Then the time for another look, or the problem,
+ * is recorded.
  */
 export async function readContent(
   run: ScanRun,
@@ -62,8 +62,8 @@ export async function readContent(
       case "symlink":
         return readSymlink(run, entry);
       case "directory":
-        // What is in a directory changes its stamp, so that it says nothing about the directory
-        // itself.
+        // A change of its entries changes a directory's stamp, so the stamp says nothing about the
+        // directory itself.
         return { content: { kind: "directory" }, stamp: entry.stat.stamp, objects: [] };
       case "other":
         return undefined;
@@ -75,7 +75,7 @@ export async function readContent(
   }
 }
 
-/** @returns true where an equal stamp is not enough and the file has to be read again now. */
+/** @returns true if an equal stamp is not enough, so that the file must be read again now. */
 export function isDueForAnotherLook(run: ScanRun, entry: Entry): boolean {
   const { path, stat } = entry;
   const now = run.ports.clock.monotonic();
@@ -84,22 +84,21 @@ export function isDueForAnotherLook(run: ScanRun, entry: Entry): boolean {
   return false;
 }
 
-/** Records why an entry cannot be read, and when to try again where time may help. */
+/** Records why an entry cannot be read, and when to try again if time may help. */
 export function reportUnreadable(run: ScanRun, path: string, error: FileSystemError): void {
   const code = error.code === "illegible" ? "unsupported_name" : "file_unreadable";
   run.problems.report(path, code, error.message);
   if (error.code === "exhausted" || error.code === "io") {
     run.revisits.retry(path, run.ports.clock.monotonic());
   } else if (error.code === "denied") {
-    // A change of permissions is not always heard of, and never below a directory that no watch
-    // could be placed in.
+    // A change of permissions is not always reported, and never below a directory without a watch.
     run.revisits.later(path, run.ports.clock.monotonic());
   }
 }
 
 /**
- * A20: true for a file that was made or emptied just now and is still empty, or is new and grows:
- * its writer is about to go on, and what is there now is nobody's version of it.
+ * A20: true for a file that was made or emptied just now and is still empty, or that is new and
+ * grows. Its writer is about to go on, so the present bytes are nobody's version of it.
  */
 function isBeingWritten(
   { ports, revisits, startedMs }: ScanRun,
@@ -145,11 +144,11 @@ async function readFile(
 }
 
 interface EntryDigest extends MomentDigest {
-  /** It changed while it was read. */
+  /** True if it changed while it was read. */
   readonly isBusy: boolean;
 }
 
-/** @returns undefined where it changed in a way that leaves nothing to be recorded. */
+/** @returns undefined if it changed so that there is nothing to record. */
 async function digestEntry(
   run: ScanRun,
   { path, stat }: Entry,
@@ -170,7 +169,7 @@ async function digestEntry(
   return result.kind === "digested" ? { digest: result.digest, stat, isBusy: false } : undefined;
 }
 
-/** Its manifest has to be in the store already, as confirming it makes none. */
+/** The store must have its manifest already, because confirming makes none. */
 function isWorthConfirming({ ports }: ScanRun, guess: FileContent, { size }: Stat): boolean {
   if (guess.depth === 0 || guess.size !== size) return false;
   return ports.store.manifest(guess.manifest) !== undefined;
@@ -192,7 +191,7 @@ function readSymlink(run: ScanRun, { path, stat }: Entry): ReadContent | undefin
   try {
     const content: Content = { kind: "symlink", target: parseSymlinkTarget(target) };
     run.problems.clear(path);
-    // A symlink is only ever replaced, never written to: its identity tells of any change.
+    // A symlink is only ever replaced, never written to, so its identity shows every change.
     return { content, stamp: stat.stamp, objects: [] };
   } catch (error) {
     if (!(error instanceof SyncedError)) throw error;

@@ -1,7 +1,7 @@
 /**
- * Reads a file once: its SHA-256, its chunks and its manifest, of one interval in which it did not
- * change.
- * Rules: A5, C1, C2, I19. Reads the file only; what becomes of the digest is the caller's.
+ * Reads a file once and makes its SHA-256, its chunks and its manifest. The file must not change in
+ * that time. It only reads; the caller decides about the digest.
+ * Rules: A5, C1, C2, I19.
  */
 import type { Chunker } from "../../core/chunker.ts";
 import { type Digest, EMPTY_DIGEST, Sha256, sha256 } from "../../core/digest.ts";
@@ -9,41 +9,46 @@ import { type EncodedManifestObject, ManifestBuilder } from "../../core/manifest
 import type { FileReader, FileSystem, Stat } from "../../ports/filesystem.ts";
 import type { Pace } from "../folder/pace.ts";
 
-/** The bytes of a file by name, and the manifest objects that name its chunks. */
+/** A file's content without its metadata, and the manifest objects that name its chunks. */
 export interface FileDigest {
   readonly manifest: Digest;
   readonly depth: number;
   readonly sha256: Digest;
   readonly size: number;
-  /** Children before the objects that list them; empty for a file of at most one chunk. */
+  /** Children come before the objects that list them; empty for a file of at most one chunk. */
   readonly objects: readonly EncodedManifestObject[];
 }
 
 export type DigestResult =
   | { readonly kind: "digested"; readonly digest: FileDigest }
-  /** Another file, other bytes or metadata than expected, before or after reading; or stopped. */
+  /**
+   * Before or after reading it was another file or had other bytes or metadata; or reading was
+   * stopped.
+   */
   | { readonly kind: "unstable" }
   /** Nothing is there, or no regular file. */
   | { readonly kind: "absent" };
 
-/** The file to read, and what the caller's look at it said. */
+/** The file to read, and the result of the caller's look at it. */
 export interface FileToDigest {
   readonly path: string;
   readonly expected: Stat;
 }
 
-/** What one read call asks for. */
+/** Bytes of one read call. */
 const BLOCK_BYTES = 1024 * 1024;
-/** Between two looks whether a large file is still what it was. */
+/** Bytes between two looks whether a large file is still the same. */
 const LOOK_BYTES = 16 * BLOCK_BYTES;
-/** Buffers kept for the next file; more are only in use when several files are digested at once. */
+/**
+ * Buffers kept for the next file. More are in use only while several files are digested at once.
+ */
 const SPARE_BUFFERS_MAX = 2;
 const spareBuffers: Uint8Array[] = [];
 
 /**
  * Digests one file in one pass over its bytes. Several may run at once.
  *
- * @throws {FileSystemError} where the file cannot be opened or read.
+ * @throws {FileSystemError} if the file cannot be opened or read.
  */
 export async function digestFile(
   fs: FileSystem,
@@ -57,8 +62,8 @@ export async function digestFile(
   try {
     if (!isAsExpected(reader, file.expected)) return { kind: "unstable" };
     const digest = await digestBytes(reader, file.expected, chunker, pace, buffer);
-    // RACE: a write between the last read and this look shows in the stamp; one within the same
-    // clock tick as an earlier one may not, which is what the racy rule is for (A2).
+    // RACE: a write between the last read and this look shows in the stamp. A write within the same
+    // clock tick as an earlier one may not show; the racy rule covers it (A2).
     if (digest === undefined || !isAsExpected(reader, file.expected)) return { kind: "unstable" };
     return { kind: "digested", digest };
   } finally {
@@ -68,11 +73,11 @@ export async function digestFile(
 }
 
 /**
- * Tells whether a file still has the bytes of `known`, in one pass that only hashes the whole: a
- * third of what digesting it anew costs.
+ * Finds out whether a file still has the bytes of `known`, in one pass that only hashes the whole.
+ * That costs a third of digesting it anew.
  *
- * @returns as `digestFile`; undefined where its bytes are others.
- * @throws {FileSystemError} where the file cannot be opened or read.
+ * @returns as `digestFile`; undefined if the bytes are others.
+ * @throws {FileSystemError} if the file cannot be opened or read.
  */
 export async function confirmFile(
   fs: FileSystem,
@@ -105,8 +110,8 @@ export function bufferBytesMin({ profile }: Chunker): number {
 /**
  * Hashes the first bytes of a file.
  *
- * @param block where they are read to.
- * @returns undefined when there are fewer, or the pace says to stop.
+ * @param block the buffer for reading them.
+ * @returns undefined if there are fewer, or the pace says to stop.
  */
 export async function hashBytes(
   reader: FileReader,
@@ -136,7 +141,7 @@ function isAsExpected(reader: FileReader, expected: Stat): boolean {
   return stat.identity === expected.identity && stat.stamp === expected.stamp;
 }
 
-/** @returns undefined when the file is not what was expected, or the pace says to stop. */
+/** @returns undefined if the file is not the expected one, or the pace says to stop. */
 async function digestBytes(
   reader: FileReader,
   expected: Stat,
@@ -162,14 +167,14 @@ function ofOneChunk(digest: Digest): Omit<FileDigest, "size"> {
   return { manifest: digest, depth: 0, sha256: digest, objects: [] };
 }
 
-/** What may become of a file while it is read. */
+/** Decides what happens if a file changes while it is read. */
 export interface Course {
-  /** Asked from time to time. @returns false where reading on is in vain. */
+  /** Called from time to time. @returns false if reading on is useless. */
   goesOn(): boolean;
   /**
-   * Asked when all up to `size` is read.
+   * Called when everything up to `size` is read.
    *
-   * @returns where the file ends by now; undefined where what was read is of no use.
+   * @returns the present end of the file; undefined if the bytes that were read are of no use.
    */
   end(size: number): number | undefined;
 }
@@ -177,8 +182,8 @@ export interface Course {
 /**
  * Reads and cuts a file of more than one chunk.
  *
- * @param buffer of `bufferBytesMin`
- * @returns undefined when the course, or the pace, says to stop.
+ * @param buffer of at least `bufferBytesMin`
+ * @returns undefined if the course, or the pace, says to stop.
  */
 export async function digestChunks(
   reader: FileReader,
@@ -191,7 +196,7 @@ export async function digestChunks(
   let { size } = file;
   const whole = new Sha256();
   const builder = new ManifestBuilder();
-  // The file's bytes from `position - end` to `position` lie in the buffer; those before `start`
+  // The file's bytes from `position - end` to `position` are in the buffer. Those before `start`
   // are cut.
   let position = 0;
   let start = 0;
@@ -204,7 +209,8 @@ export async function digestChunks(
     whole.update(block);
     position += wanted;
     end += wanted;
-    // A file that somebody still writes is not read to its end in vain.
+    // Checked on the way, so that a file which somebody still writes is not read to its end in
+    // vain.
     if (position - lookedAt >= LOOK_BYTES) {
       if (!course.goesOn()) return undefined;
       lookedAt = position;
@@ -233,7 +239,7 @@ export async function digestChunks(
   return { manifest, depth, sha256: whole.digest(), size, objects };
 }
 
-/** @returns the bytes read: fewer than `target` holds only where the file ended. */
+/** @returns the number of bytes read; it is smaller than `target` only if the file ended. */
 function fill(reader: FileReader, target: Uint8Array, position: number): number {
   let done = 0;
   while (done < target.length) {

@@ -1,6 +1,6 @@
 /**
- * Scans one directory: compares its entries with the nodes known there.
- * Rules: A1-A4, A6, A7, I16. Which node an entry is that is not where it was, `place.ts` decides.
+ * Scans one directory: compares its entries with the nodes that are known there. If an entry is not
+ * the node of its place, `place.ts` decides which node it is. Rules: A1-A4, A6, A7, I16.
  */
 import type { ErrorCode } from "../../core/error.ts";
 import { ROOT_ID } from "../../core/identifier.ts";
@@ -15,19 +15,22 @@ import { DATA_FORMAT_FILE, reasonToLeaveAlone } from "./left-alone.ts";
 import { placeEntry } from "./place.ts";
 import type { Entry, ScanRun, Task } from "./run.ts";
 
-/** The directory's entries, sorted by what has to be done about them. */
+/** The directory's entries, sorted by the work that they need. */
 interface Findings {
-  /** Nodes in their places whose stamp says that they may have changed. */
+  /** Nodes in their places whose stamps show that they may have changed. */
   readonly changed: { readonly node: LocalNode; readonly entry: Entry }[];
-  /** Entries that are not the node that was known in their place, if there was one. */
+  /** Entries that are not the node of their place, or whose place has no node. */
   readonly unknown: Entry[];
   readonly ignored: LocalNode[];
-  /** Nodes not found in their places, by name. */
+  /** Nodes that are not in their places, by name. */
   readonly missing: Map<string, LocalNode>;
   readonly directories: { readonly node: LocalNode; readonly path: string }[];
 }
 
-/** Looks at what the task names, notes what it finds in the overlay, and adds what comes next. */
+/**
+ * Looks at the entries that the task names, notes the findings in the overlay, and adds further
+ * tasks.
+ */
 export async function scanDirectory(run: ScanRun, task: Task): Promise<void> {
   if (task.id !== ROOT_ID && run.overlay.get(task.id) === undefined) return;
   const stats =
@@ -43,7 +46,7 @@ export async function scanDirectory(run: ScanRun, task: Task): Promise<void> {
   if (findings === undefined) return;
   const { changed, unknown, ignored, missing } = findings;
   const isQuiet = changed.length + unknown.length + ignored.length + missing.size === 0;
-  // RACE: the path may have come to lead elsewhere while it was listed. Then nothing seen counts.
+  // RACE: the path may lead elsewhere since it was listed. Then nothing that was seen counts.
   if (!isQuiet && !isStillThere(run, task)) return run.climb(task.path);
 
   for (const node of ignored) forget(run, node);
@@ -61,12 +64,12 @@ export async function scanDirectory(run: ScanRun, task: Task): Promise<void> {
 }
 
 /**
- * A directory that is a synced folder itself is left to its own client, and a server's data
- * directory to its server (A6): synced, they would grow into themselves for ever.
+ * True if the directory is a synced folder itself, which its own client syncs, or a server's data
+ * directory (A6). If these were synced, they would grow into themselves for ever.
  */
 function isSyncedOnItsOwn(run: ScanRun, task: Task, stats: ReadonlyMap<string, Stat>): boolean {
   if (task.path === "") return false;
-  // Beside nodes that are known already nothing is looked at for it: a hint stays one look.
+  // Not checked if nodes in it are known already, so that a hint stays one look.
   const mayBe =
     task.names === undefined
       ? stats.has(RESERVED_NAME) || stats.has(DATA_FORMAT_FILE)
@@ -89,7 +92,7 @@ function isStillThere(run: ScanRun, task: Task): boolean {
   }
 }
 
-/** @returns undefined where the entries are not known; the reason is recorded then. */
+/** @returns undefined if the entries are not known. The reason is recorded then. */
 function listEntries(run: ScanRun, task: Task): Map<string, Stat> | undefined {
   try {
     const listing = run.ports.fs.list(task.path);
@@ -98,7 +101,7 @@ function listEntries(run: ScanRun, task: Task): Map<string, Stat> | undefined {
       return undefined;
     }
     if (run.problems.clear(task.path) && !task.deep) {
-      // Nobody told what happened below it while it could not be looked into.
+      // Nobody reported changes below it while it could not be read.
       run.add({ ...task, deep: true });
       return undefined;
     }
@@ -108,7 +111,7 @@ function listEntries(run: ScanRun, task: Task): Map<string, Stat> | undefined {
       run.problems.report(path, "unsupported_name", message);
     }
     const stats = new Map(listing.entries.map((entry) => [entry.name, entry.stat]));
-    // A full scan does this once for all.
+    // A full scan does this once for everything.
     if (!task.deep) run.problems.clearVanished(task.path, stats);
     return stats;
   } catch (error) {
@@ -121,7 +124,8 @@ function listEntries(run: ScanRun, task: Task): Map<string, Stat> | undefined {
 }
 
 /**
- * What was hinted, each with one look. A name that cannot be looked at is left out of both trees.
+ * Looks once at each entry that was hinted. A name that cannot be looked at is left out of both
+ * trees.
  */
 function statNames(
   run: ScanRun,
@@ -163,7 +167,7 @@ function loadRules(run: ScanRun, task: Task, stats: ReadonlyMap<string, Stat>): 
   return "same";
 }
 
-/** @returns undefined when the scan was stopped. */
+/** @returns undefined if the scan was stopped. */
 async function sortEntries(
   run: ScanRun,
   task: Task,
@@ -213,7 +217,7 @@ function knownNodes(run: ScanRun, task: Task): Map<string, LocalNode> {
   return known;
 }
 
-/** The node is in its place; what is in it may be another thing. */
+/** The node is in its place, but its content may have changed. */
 function sortInPlace(
   run: ScanRun,
   task: Task,
@@ -241,7 +245,7 @@ function sortInPlace(
   }
 }
 
-/** Whether an entry may be synced; the problem is recorded where it may not. */
+/** Decides whether an entry may be synced. If not, records the problem. */
 function judge(
   run: ScanRun,
   task: Task,
@@ -260,7 +264,7 @@ function judge(
     const message = `Cannot sync "${path}": another file system is mounted there`;
     run.problems.report(path, "other_file_system", message);
     run.problems.leaveBelow(path);
-    // Nobody tells when it is unmounted.
+    // Nobody reports when it is unmounted.
     run.revisits.later(path, run.ports.clock.monotonic());
     return "unknown";
   }
@@ -273,7 +277,7 @@ function judge(
 function refuse(name: string, path: string): ErrorCode | undefined {
   const refusal = checkName(name);
   if (refusal !== undefined) return refusal;
-  // Each name has a byte and a slash, so that a short path cannot be too deep.
+  // Each name takes a byte and a slash, so a short path cannot be too deep.
   if (path.length <= PATH_DEPTH_MAX) return undefined;
   const isTooDeep = path.split("/").length > PATH_DEPTH_MAX;
   return isTooDeep || utf8LengthBytes(path) > PATH_BYTES_MAX ? "path_too_long" : undefined;
@@ -299,7 +303,7 @@ async function lookAtChanged(
   run.overlay.put({ node: { ...node, content, stamp }, under: task.under, objects });
 }
 
-/** A7: the node is no longer ours to sync; nothing happens to it anywhere. */
+/** A7: the node is ignored from now on. Nothing happens to it anywhere. */
 function forget(run: ScanRun, node: LocalNode): void {
   for (const id of run.overlay.subtree(node.id)) {
     run.disappearances.delete(id);
@@ -310,7 +314,7 @@ function forget(run: ScanRun, node: LocalNode): void {
 function miss(run: ScanRun, task: Task, node: LocalNode): void {
   const { id, name, content } = node;
   const now = run.overlay.get(id);
-  // Found elsewhere by now, in this directory or another one.
+  // It was found elsewhere meanwhile, in this directory or another one.
   if (now === undefined || now.parent !== task.id || now.name !== name) return;
   if (run.isIgnored(joinPath(task.path, name), content.kind === "directory")) {
     forget(run, node);
@@ -322,7 +326,7 @@ function miss(run: ScanRun, task: Task, node: LocalNode): void {
   }
 }
 
-/** True where nobody else knows the node: its end needs no waiting, as nobody is told of it. */
+/** True if nobody else knows the node. Then its end need not wait, because nobody hears of it. */
 function isNobodysLoss(run: ScanRun, { id, conflictOf }: LocalNode): boolean {
   if (conflictOf !== undefined || !run.overlay.isOnlyLocal(id)) return false;
   return run.overlay.children(id).length === 0;

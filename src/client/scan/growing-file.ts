@@ -1,11 +1,11 @@
 /**
  * Digests a file that somebody writes to all the time, as it was at one moment. Rules: A16, I19.
  *
- * Such a file is never the same before and after reading. But its bytes are read twice: all of them
- * up to where it ends, then, after a look at its size, all of them again. What both readings agree
- * upon was there at that look, whether the file only grew or not. A byte that was another one just
- * then, and the same at both readings, could deceive; so the first and the last bytes, where
- * formats have their marks, are read just before and just after the look as well.
+ * Such a file never looks the same before and after reading. So its bytes are read twice: once up
+ * to its end, then, after a look at its size, once again. Bytes on which both readings agree were
+ * there at the moment of that look, whether the file only grew or not. One case could deceive: a
+ * byte that was another one just at the look, and the same at both readings. So the first and the
+ * last bytes, where formats have their marks, are also read just before and just after the look.
  */
 import type { Chunker } from "../../core/chunker.ts";
 import type { FileReader, FileSystem, Stat } from "../../ports/filesystem.ts";
@@ -21,18 +21,18 @@ import {
 
 export interface MomentDigest {
   readonly digest: FileDigest;
-  /** As it was at that moment. */
+  /** The stat of that moment. */
   readonly stat: Stat;
 }
 
-/** At each end. */
+/** Bytes at each end. */
 const MARK_BYTES = 64 * 1024;
-/** A file that grows faster than it is read is never caught up with. */
+/** A file that grows faster than it can be read is given up after so many rounds. */
 const CATCHES_MAX = 16;
 
 /**
- * @returns undefined when it did not only grow, is not there, or the pace says to stop.
- * @throws {FileSystemError} where the file cannot be opened or read.
+ * @returns undefined if it did not only grow, if it is not there, or if the pace says to stop.
+ * @throws {FileSystemError} if the file cannot be opened or read.
  */
 export async function digestGrowing(
   fs: FileSystem,
@@ -58,7 +58,7 @@ export async function digestGrowing(
 }
 
 class Growth implements Course {
-  /** Keeps what it reads at both ends. */
+  /** Keeps the bytes that it reads at both ends. */
   readonly reader: FileReader;
   readonly #file: FileReader;
   #last: Stat;
@@ -81,7 +81,7 @@ class Growth implements Course {
     };
   }
 
-  /** The last look at the file, of which `digestChunks` has read all. */
+  /** The last look at the file. `digestChunks` has read everything up to its size. */
   get moment(): Stat {
     return this.#last;
   }
@@ -92,7 +92,7 @@ class Growth implements Course {
     const hasGrown = stat.size > this.#last.size;
     const isSameFile = stat.identity === this.#last.identity;
     this.#last = stat;
-    // What changes and does not grow is written in place.
+    // A file that changes and does not grow is written in place.
     return isSameFile && (isSame || hasGrown);
   }
 

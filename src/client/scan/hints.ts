@@ -1,21 +1,21 @@
 /**
- * Hints: what the watcher tells of the disk, kept until it is scanned. Rules: Y1, Y2, F66-F68.
+ * Hints: the watcher's reports of changes, kept until they are scanned. Rules: Y1, Y2, F66-F68.
  *
- * A hint only marks a path. Hints come in bursts (one save is several), so the paths are taken once
- * nothing has come for a moment.
+ * A hint only marks a path. Hints come in bursts (one save gives several), so the paths are taken
+ * when none has come for a moment.
  */
 import type { Watch } from "../../ports/watcher.ts";
 import type { ClientPorts } from "../folder/ports.ts";
 
-/** Hints come in bursts (a save is several): a cycle begins this long after the last one. */
+/** A cycle begins this long after the last hint of a burst. */
 const HINT_QUIET_MS = 5;
-/** A burst that does not end is looked at all the same. */
+/** If a burst does not end, the cycle begins after this time. */
 const HINT_WAIT_MS_MAX = 60;
 
 export interface HintListener {
-  /** Something may have changed at the path. */
+  /** Called if something may have changed at the path. */
   readonly heard: (path: string, atMs: number) => void;
-  /** Something may have changed anywhere. */
+  /** Called if something may have changed anywhere. */
   readonly lost: () => void;
 }
 
@@ -49,8 +49,8 @@ export class Hints {
         this.#isUnwatched = true;
         this.#listener.lost();
         const message =
-          `Cannot watch all of the folder (${reason}): what is not watched is found by scans, ` +
-          "after seconds to minutes; watching it is tried again";
+          `Cannot watch all of the folder (${reason}). Scans find changes in the rest after ` +
+          "seconds to minutes, and synced tries again to watch it";
         observer.emit({ event: "notice", code: "watch_failed", message });
       },
       restored: () => {
@@ -65,7 +65,7 @@ export class Hints {
     this.#watch?.close();
   }
 
-  /** True where changes may come of which nothing tells. */
+  /** True if changes may happen that nobody reports. */
   get isUnwatched(): boolean {
     return this.#isUnwatched;
   }
@@ -74,26 +74,29 @@ export class Hints {
     return this.#paths.size;
   }
 
-  /** The paths that are waiting. What comes from now on is for the next scan. */
+  /** The waiting paths. Later hints are for the next scan. */
   take(): Set<string> {
     const paths = this.#paths;
     this.#paths = new Set();
     return paths;
   }
 
-  /** The paths were not scanned after all. */
+  /** The paths were not scanned after all, so they wait again. */
   putBack(paths: Iterable<string>): void {
     for (const path of paths) this.#paths.add(path);
   }
 
-  /** True once where the system told of more changes than it could name: a full scan finds them. */
+  /** True, once, if the system reported more changes than it could name. A full scan finds them. */
   takeTold(): boolean {
     const isTold = this.#isTold;
     this.#isTold = false;
     return isTold;
   }
 
-  /** @param isUrgent ends the wait: news does not wait for hints that this client's own work made. */
+  /**
+   * @param isUrgent ends the wait, because news need not wait for hints that this client's own work
+   * made.
+   */
   async quiet(isUrgent: () => boolean, signal: AbortSignal): Promise<void> {
     const { clock } = this.#ports;
     const untilMs = clock.monotonic() + HINT_WAIT_MS_MAX;

@@ -1,7 +1,7 @@
 /**
- * IgnoreFiles: the rules files of a folder as they are on its disk, loaded when a scan comes by.
- * Rules: A6, A7, F95. What the rules mean is core's; that a directory is looked at anew after a
- * change is the scan's.
+ * IgnoreFiles: the rules files of a folder as they are on its disk. The scan loads each when it
+ * reaches its directory, and looks at the directory again after a change. Core interprets the
+ * rules. Rules: A6, A7, F95.
  */
 
 import { SyncedError } from "../../core/error.ts";
@@ -14,10 +14,7 @@ import { readRulesFile } from "../folder/small-file.ts";
 export type IgnoreLoad =
   | { readonly kind: "same" }
   | { readonly kind: "changed" }
-  /**
-   * The rules of that directory are those of before; `known` is false where there are none of
-   * before.
-   */
+  /** The directory's former rules stay in force; `known` is false if there were none. */
   | { readonly kind: "unusable"; readonly known: boolean; readonly message: string };
 
 export class IgnoreFiles {
@@ -26,19 +23,24 @@ export class IgnoreFiles {
   /** Directories whose rules were never usable. */
   readonly #unknown = new Set<string>();
   #deviceText: string | undefined;
-  /** As it was when it was last taken in, usable or not; undefined where it could not be read. */
+  /**
+   * The device's rules file when it was last loaded, usable or not; undefined if it could not be
+   * read.
+   */
   #deviceSeen: { readonly text: string | undefined } | undefined;
   #isDeviceUnknown = false;
   #rules = IgnoreRules.none;
 
-  /** @param remembered what `texts` gave in an earlier run: rules stay in force across a restart. */
+  /**
+   * @param remembered the `texts` of an earlier run, so that rules stay in force across a restart.
+   */
   constructor(fs: FileSystem, remembered?: unknown) {
     this.#fs = fs;
     if (!Array.isArray(remembered)) return;
     for (const entry of remembered) this.#remember(entry);
   }
 
-  /** A directory that is gone takes its rules along. */
+  /** If a directory is gone, so are its rules. */
   #remember(entry: unknown): void {
     if (!Array.isArray(entry)) return;
     const [path, text]: unknown[] = entry;
@@ -52,12 +54,12 @@ export class IgnoreFiles {
         this.#texts.set(path, text);
       }
     } catch (error) {
-      // Legal for another version, or not to be looked at now: not known, then.
+      // Legal for another version, or unreadable now, so its rules are not known.
       if (!(error instanceof SyncedError || error instanceof FileSystemError)) throw error;
     }
   }
 
-  /** All that is in force, by directory; that of this device alone by the file's name. */
+  /** All texts in force, by directory. The text of this device's own rules has the file's name. */
   get texts(): readonly (readonly [string, string])[] {
     const device = this.#deviceText;
     return device === undefined
@@ -65,7 +67,9 @@ export class IgnoreFiles {
       : [...this.#texts, [DEVICE_IGNORE_FILE, device] as const];
   }
 
-  /** A rules file that cannot be used, where none was usable before; undefined where there is none. */
+  /**
+   * A rules file that cannot be used and had no usable version before; undefined if there is none.
+   */
   get unknownFile(): string | undefined {
     if (this.#isDeviceUnknown) return DEVICE_IGNORE_FILE;
     const [first] = this.#unknown;
@@ -77,8 +81,8 @@ export class IgnoreFiles {
   }
 
   /**
-   * True where the rules of the directory, or of one above it, are not known: nothing new in it may
-   * be offered.
+   * True if the rules of the directory, or of one above it, are not known. Then nothing new in it
+   * may be offered.
    */
   isUnknown(directory: string): boolean {
     if (this.#isDeviceUnknown) return true;
@@ -90,10 +94,10 @@ export class IgnoreFiles {
   }
 
   /**
-   * Takes in the rules file of one directory as it is now. Its text is compared, not its stamp:
-   * such files are few and small.
+   * Loads the rules file of one directory as it is now. It compares the text, not the stamp,
+   * because such files are few and small.
    *
-   * @param stat of the directory's rules file, undefined where there is none.
+   * @param stat of the directory's rules file; undefined if there is none.
    */
   load(directory: string, stat: Stat | undefined): IgnoreLoad {
     const known = this.#texts.get(directory);
@@ -116,7 +120,7 @@ export class IgnoreFiles {
     }
   }
 
-  /** Takes in the rules of this device alone. */
+  /** Loads the rules of this device alone. */
   loadDevice(): IgnoreLoad {
     try {
       this.#deviceSeen = undefined;
@@ -133,7 +137,7 @@ export class IgnoreFiles {
     }
   }
 
-  /** True where `loadDevice` would find another file than it last did. */
+  /** True if `loadDevice` would find another file than last time. */
   get hasDeviceFileChanged(): boolean {
     try {
       const text = readRulesFile(this.#fs, DEVICE_IGNORE_FILE);

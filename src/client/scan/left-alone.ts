@@ -6,14 +6,14 @@ import { joinPath } from "../../core/path.ts";
 import { MARKER_FILE } from "../../core/state-directory.ts";
 import { type FileSystem, FileSystemError } from "../../ports/filesystem.ts";
 
-/** In a server's data directory. */
+/** A file in a server's data directory. */
 export const DATA_FORMAT_FILE = "format";
 const DATA_FORMAT = /^synced data [1-9][0-9]{0,5}\n$/;
 const DATA_FORMAT_BYTES_MAX = 64;
-/** Beside it; others may have a file of that text. */
+/** Also in it, because a file of another program may have the same text as the first. */
 const DATABASE_FILE = "metadata.db";
 
-/** @returns undefined for any other directory, and where nobody can say. */
+/** @returns undefined for any other directory, and if nobody can say. */
 export function reasonToLeaveAlone(fs: FileSystem, directory: string): string | undefined {
   try {
     if (fs.stat(joinPath(directory, MARKER_FILE))?.kind === "file") {

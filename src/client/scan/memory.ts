@@ -1,7 +1,7 @@
 /**
- * What a scanner remembers between scans, in memory only: paths to look at again and nodes that
- * disappeared.
- * Rules: A2, A4, A5, A11, A12, A14, I20. A restart forgets it: a full scan finds all of it anew.
+ * The scanner's memory between scans: paths to look at again, and nodes that disappeared. A restart
+ * loses it, because a full scan finds all of it anew.
+ * Rules: A2, A4, A5, A11, A12, A14, I20.
  */
 import type { NodeId } from "../../core/identifier.ts";
 import {
@@ -15,23 +15,26 @@ import {
 } from "../../core/limits.ts";
 
 interface Revisit {
-  /** Monotonic. */
+  /** Milliseconds of Clock.monotonic. */
   readonly at: number;
-  /** Since when the stamp is what it is; monotonic. */
+  /** Since when the stamp has been the same (Clock.monotonic). */
   readonly since: number;
-  /** The identity for what is too new to be told of. */
+  /** For an entry that is too new to be reported, its identity. */
   readonly stamp: string;
   /** Looks in a row that found the file changing. */
   readonly tries: number;
-  /** What is there is not recorded yet, and will be. */
+  /** True if the present content is not recorded yet, and will be. */
   readonly isUnread: boolean;
-  /** The file was found changing: a large one is not read again before. */
+  /** True if the file was found changing. A large one is not read again before the time. */
   readonly isBusy: boolean;
-  /** Only a look now and then tells whether it is another by now; how soon goes with their number. */
+  /**
+   * Set if only looks from time to time can show a change. Their interval grows with the number of
+   * such paths.
+   */
   readonly isLater?: true;
 }
 
-/** The last time that a large file was read. */
+/** The last read of a large file. */
 interface LastRead {
   readonly atMs: number;
   readonly restMs: number;
@@ -39,17 +42,23 @@ interface LastRead {
   readonly count: number;
 }
 
-/** A little later than the window itself: clocks are coarse. */
+/** A little later than the window itself, because clocks are coarse. */
 const RACY_REVISIT_MS = RACY_WINDOW_MS + 100;
-/** A file that changes all the time is not waited for: it is a listed problem by then. */
+/**
+ * A file that changes all the time is not waited for longer than this. It is a listed problem by
+ * then.
+ */
 const UNREAD_TRIES_MAX = 5;
-/** What a look costs the processor: measured 5 ms, cutting and hashing, and hashing again. */
+/** Processor time of a look: 5 ms were measured for cutting and hashing, and hashing again. */
 const READ_MS_PER_MIB = 6;
-/** A file that changes all the time may take up a twentieth of one processor. */
+/** A file that changes all the time may take a twentieth of one processor. */
 const REST_RATIO = 20;
 /** A person saves a few times in a row, and each save is looked at twice. */
 const FREE_READS_MAX = 4;
-/** A look costs up to 0.5 ms: however many are looked at, it is a few thousandths of a processor. */
+/**
+ * A look takes up to 0.5 ms. With this interval, looks take a few thousandths of a processor,
+ * however many paths there are.
+ */
 const LATER_MS_PER_PATH = 200;
 /** 0.5 s x 2^7 is beyond the longest delay. */
 const DOUBLINGS_MAX = 7;
@@ -59,11 +68,11 @@ const SETTLED = { tries: 0, isUnread: false, isBusy: false } as const;
 /** Paths to look at again, and when. */
 export class Revisits {
   #next = new Map<string, Revisit>();
-  /** Due or about to be looked at; consulted, then dropped. */
+  /** Paths that are due or about to be looked at. They are consulted, then dropped. */
   #taken = new Map<string, Revisit>();
   readonly #reads = new Map<string, LastRead>();
 
-  /** A scan begins that looks at these paths, or at all. */
+  /** A scan begins that looks at these paths; undefined: at everything. */
   begin(paths: ReadonlySet<string> | undefined): void {
     this.#taken = paths === undefined ? this.#next : new Map();
     if (paths === undefined) this.#next = new Map();
@@ -75,12 +84,14 @@ export class Revisits {
     }
   }
 
-  /** The scan got round to everything. */
+  /** The scan has looked at everything. */
   finish(): void {
     this.#taken = new Map();
   }
 
-  /** It did not: what it took and did not look at stays as it was. */
+  /**
+   * The scan did not look at everything. Paths that it took and did not look at stay as they were.
+   */
   restore(): void {
     for (const [path, known] of this.#taken) {
       if (!this.#next.has(path)) this.#next.set(path, known);
@@ -88,7 +99,7 @@ export class Revisits {
     this.finish();
   }
 
-  /** True when the stamp has been the same for so long that a write would show. */
+  /** True if the stamp has been the same for so long that a write would show. */
   isRipe(path: string, stamp: string, now: number): boolean {
     const known = this.#get(path);
     return known?.stamp === stamp && now - known.since >= RACY_WINDOW_MS;
@@ -102,10 +113,10 @@ export class Revisits {
   }
 
   /**
-   * The entry, of this identity, may be gone or be another in a moment.
+   * The entry of this identity may soon be gone or replaced.
    *
-   * @param waitMs until the next look, and from the first look to the last.
-   * @returns true while it has to be waited for.
+   * @param waitMs until the next look, and the most from the first look to the last.
+   * @returns true as long as it has to be waited for.
    */
   waitsFor(
     path: string,
@@ -123,7 +134,7 @@ export class Revisits {
   }
 
   /**
-   * The file could not be read in one piece.
+   * The file changed while it was read.
    *
    * @returns how often in a row.
    */
@@ -136,19 +147,19 @@ export class Revisits {
     return tries;
   }
 
-  /** Nothing says that the path will ever be readable: it is looked at from time to time. */
+  /** Nothing says that the path will ever be readable, so it is looked at from time to time. */
   later(path: string, now: number): void {
     const at = now + RETRY_DELAY_MS_MAX;
     this.#next.set(path, { at, since: now, stamp: "", ...SETTLED, isLater: true });
   }
 
-  /** Looks in a row that found the file changing, up to now. */
+  /** How many looks in a row have found the file changing. */
   triesOf(path: string): number {
     const known = this.#get(path);
     return known?.isBusy === true ? known.tries : 0;
   }
 
-  /** The file goes on changing, and what was there at one moment was read: it may rest a while. */
+  /** The file goes on changing, but its bytes of one moment were read, so it may rest a while. */
   taken(path: string, stamp: string, now: number): void {
     const tries = this.triesOf(path);
     const restMs = this.#reads.get(path)?.restMs ?? 0;
@@ -156,7 +167,7 @@ export class Revisits {
     this.#next.set(path, { at, since: now, stamp, tries, isUnread: false, isBusy: true });
   }
 
-  /** A file was read, of so many bytes. */
+  /** A file of so many bytes was read. */
   read(path: string, bytes: number, now: number): void {
     for (const [known, { atMs, restMs }] of this.#reads) {
       if (now - atMs > 2 * restMs) this.#reads.delete(known);
@@ -168,10 +179,10 @@ export class Revisits {
   }
 
   /**
-   * A large file that changes all the time is read now and then only, whatever hints come (A14).
+   * A large file that changes all the time is read only now and then, whatever hints come (A14).
    *
-   * @param isUnread what it holds now is not recorded.
-   * @returns true where it must not be read now; it is looked at again when it may.
+   * @param isUnread true if its present content is not recorded.
+   * @returns true if it must not be read now. It is looked at again when it may be read.
    */
   rests(path: string, bytes: number, now: number, isUnread: boolean): boolean {
     if (bytes < BUSY_FILE_BYTES_MIN) return false;
@@ -187,7 +198,7 @@ export class Revisits {
     return true;
   }
 
-  /** True while a file's bytes could not be read in one piece yet. */
+  /** True as long as some file changed each time it was read. */
   get hasUnread(): boolean {
     for (const { isUnread } of this.#next.values()) if (isUnread) return true;
     return false;
@@ -199,7 +210,7 @@ export class Revisits {
     const laterMs = laterCount * LATER_MS_PER_PATH;
     const isMany = laterMs > RETRY_DELAY_MS_MAX;
     for (const [path, { at, since, isLater }] of this.#next) {
-      // Together, since each scan goes through all of this once.
+      // At common times, because each scan goes through all of them once.
       const laterAt = Math.ceil((since + laterMs) / RETRY_DELAY_MS_MAX) * RETRY_DELAY_MS_MAX;
       again.set(path, isLater === true && isMany ? laterAt : at);
     }
@@ -231,7 +242,7 @@ export class Disappearances {
     return this.#since.has(id);
   }
 
-  /** @param isSeen the system told of it when it happened (A12). */
+  /** @param isSeen true if the system reported it when it happened (A12). */
   add(id: NodeId, now: number, isSeen: boolean): void {
     if (this.#since.has(id)) return;
     this.#since.set(id, now);
@@ -243,7 +254,7 @@ export class Disappearances {
     return this.#seen.has(id);
   }
 
-  /** The node is in a place again, or gone for good. */
+  /** The node has a place again, or is gone for good. */
   delete(id: NodeId): void {
     if (this.#since.size === 0) return;
     this.#since.delete(id);
@@ -251,9 +262,9 @@ export class Disappearances {
   }
 
   /**
-   * True when the node's absence counts: nothing else disappeared for a while. The guard's window
-   * bounds the wait, or a folder in which something disappears all the time would never tell of any
-   * deletion.
+   * True if the node's absence counts, because nothing else disappeared for a while. The guard's
+   * window bounds the wait. Otherwise a folder in which something disappears all the time would
+   * never report any deletion.
    */
   counts(id: NodeId, now: number): boolean {
     const since = this.#since.get(id);
@@ -261,7 +272,7 @@ export class Disappearances {
     return now - this.#latest >= DELETE_SETTLE_MS || now - since >= GUARD_WINDOW_MS;
   }
 
-  /** When absences count unless something else disappears. */
+  /** When absences count if nothing else disappears. */
   get countsAtMs(): number {
     return this.#latest + DELETE_SETTLE_MS;
   }

@@ -1,7 +1,7 @@
 /**
- * ScanOverlay: the local tree as the running scan believes it to be: the store's, overlaid with
- * what is not yet written. Written in batches in which no two nodes share a place and every parent
- * is there. Rules: A1, A4, I31. Looks at no disk.
+ * ScanOverlay: the local tree as the running scan believes it to be, that is the store's tree
+ * overlaid with findings that are not written yet. It writes them in batches in which no two nodes
+ * share a place and every parent is there. It does not look at the disk. Rules: A1, A4, I31.
  */
 import { assert } from "../../core/error.ts";
 import { type NodeId, ROOT_ID } from "../../core/identifier.ts";
@@ -10,23 +10,23 @@ import { type LocalNode, placeKey, sameContent, samePlace } from "../../core/nod
 import type { TreeView } from "../../core/tree.ts";
 import type { StateStore } from "../../ports/state-store.ts";
 
-/** One node as it was found. */
+/** One node as the scan found it. */
 export interface Finding {
   readonly node: LocalNode;
-  /** The nearest directory above it that is itself only overlaid: it has to be written first. */
+  /** The nearest directory above it that is also only overlaid, and so must be written first. */
   readonly under?: NodeId | undefined;
-  /** True where the store's local tree is known not to have the node. @default false */
+  /** True if the store's local tree is known not to have the node. @default false */
   readonly isFresh?: boolean;
   /** Manifest objects of its content that the store may not have yet. */
   readonly objects?: readonly EncodedManifestObject[];
 }
 
 interface Change extends Finding {
-  /** The node that has this place in the store: it must leave in the same transaction. */
+  /** The node that has this place in the store. It must leave in the same transaction. */
   readonly displaces: NodeId | undefined;
-  /** The place that the store has it at, where that is another one. */
+  /** The place where the store has it, if that is another one. */
   readonly leaves: string | undefined;
-  /** True where place or content differ from the store's, false where only identity or stamp do. */
+  /** True if place or content differ from the store's; false if only identity or stamp do. */
   readonly isReal: boolean;
 }
 
@@ -37,9 +37,9 @@ export class ScanOverlay implements TreeView<LocalNode> {
   readonly #onPlaced: (id: NodeId) => void;
   readonly #changes = new Map<NodeId, Change>();
   readonly #gone = new Map<NodeId, Farewell>();
-  /** Drafted nodes by the place they get. */
+  /** Overlaid nodes by their new places. */
   readonly #places = new Map<NodeId, Map<string, NodeId>>();
-  /** Drafted nodes by the place that the store still has them at. */
+  /** Overlaid nodes by the places where the store still has them. */
   readonly #leaving = new Map<string, NodeId>();
   readonly #identities = new Map<string, NodeId>();
   #blockedCount = 0;
@@ -51,12 +51,12 @@ export class ScanOverlay implements TreeView<LocalNode> {
     this.#onPlaced = onPlaced;
   }
 
-  /** Nodes written so far whose place or content changed, or that went. */
+  /** How many of the nodes written so far changed place or content, or went. */
   get written(): number {
     return this.#written;
   }
 
-  /** What waits to be written, without what could not be written last time. */
+  /** How many nodes wait to be written, without those that could not be written last time. */
   get fresh(): number {
     return this.#changes.size + this.#gone.size - this.#blockedCount;
   }
@@ -94,21 +94,22 @@ export class ScanOverlay implements TreeView<LocalNode> {
     return nodes;
   }
 
-  /** The node with that identity; one that this scan saw before one that the store remembers. */
+  /**
+   * The node with that identity. A node that this scan saw comes before one that the store
+   * remembers.
+   */
   byIdentity(identity: string): LocalNode | undefined {
     const overlaid = this.#identities.get(identity);
     if (overlaid !== undefined) return this.#changes.get(overlaid)?.node;
     const node = this.#store.localByIdentity(identity);
-    // A overlaid node with another identity now is not what that identity means any more.
+    // An overlaid node that has another identity now is no longer meant by this one.
     if (node === undefined || this.#gone.has(node.id) || this.#changes.has(node.id)) {
       return undefined;
     }
     return node;
   }
 
-  /**
-   * True where neither the base nor the server knows the node: nobody has to be told of its end.
-   */
+  /** True if neither the base nor the server knows the node. Then nobody has to hear of its end. */
   isOnlyLocal(id: NodeId): boolean {
     return this.#store.base.get(id) === undefined && this.#store.remoteRow(id) === undefined;
   }
@@ -133,13 +134,13 @@ export class ScanOverlay implements TreeView<LocalNode> {
     else names.set(node.name, node.id);
   }
 
-  /** The node's end, without waiting; its children must be gone before. */
+  /** Ends the node at once. Its children must be gone before. */
   remove(id: NodeId, farewell: Farewell = "remove"): void {
     this.#cancel(id);
     this.#gone.set(id, farewell);
   }
 
-  /** The nodes below `id` in this overlay, children before their parents, `id` last. */
+  /** The nodes below `id` in this overlay, children before their parents, and `id` last. */
   subtree(id: NodeId): NodeId[] {
     const found: NodeId[] = [];
     const pending = [id];
@@ -151,25 +152,25 @@ export class ScanOverlay implements TreeView<LocalNode> {
   }
 
   /**
-   * What could not be removed: something below it is found elsewhere and could not be written
-   * there.
+   * Nodes that could not be removed, because something below them was found elsewhere and could not
+   * be written there.
    */
   unremoved(): NodeId[] {
     return [...this.#gone.keys()];
   }
 
-  /** What could not be written: the places that these want are not free. */
+  /** Nodes that could not be written, because their places are not free. */
   blocked(): LocalNode[] {
     return [...this.#changes.values()].map((change) => change.node);
   }
 
   /**
-   * Writes all that can be written in one transaction. What is left waits for another node to leave
-   * its place or for a directory above it.
+   * Writes everything that can be written, in one transaction. The rest waits for another node to
+   * leave its place, or for a directory above it.
    *
-   * @param lost nodes whose disappearance counts now; what is below them goes along. One above
-   * something that cannot be written yet is spared.
-   * @param wasSeen those of them whose going was seen.
+   * @param lost nodes whose disappearance counts now; their subtrees go too. A node above something
+   * that cannot be written yet is spared.
+   * @param wasSeen tells of which of them the going was seen.
    * @returns those of `lost` that are gone.
    */
   write(lost: readonly NodeId[] = [], wasSeen: (id: NodeId) => boolean = () => false): NodeId[] {
@@ -192,7 +193,7 @@ export class ScanOverlay implements TreeView<LocalNode> {
     }
   }
 
-  /** Drops a node's change, and those that could not be written without it. */
+  /** Drops a node's change, and the changes that cannot be written without it. */
   #cancel(id: NodeId): void {
     const change = this.#changes.get(id);
     if (change === undefined) return;
@@ -208,7 +209,7 @@ export class ScanOverlay implements TreeView<LocalNode> {
     if (leaves !== undefined) this.#leaving.delete(leaves);
   }
 
-  /** Who has the place in the store, whatever is overlaid. */
+  /** The node that has the place in the store, whatever is overlaid. */
   #occupant(node: LocalNode): NodeId | undefined {
     const leaver = this.#leaving.get(placeKey(node));
     if (leaver !== undefined && leaver !== node.id) return leaver;
@@ -216,7 +217,10 @@ export class ScanOverlay implements TreeView<LocalNode> {
     return stored === undefined || stored.id === node.id ? undefined : stored.id;
   }
 
-  /** The subtrees of these in the store, children first, without what this scan found elsewhere. */
+  /**
+   * The subtrees of these in the store, children first, without nodes that this scan found
+   * elsewhere.
+   */
   #doomed(roots: readonly NodeId[]): Set<NodeId> {
     const doomed: NodeId[] = [];
     const pending = [...roots];
@@ -234,8 +238,8 @@ export class ScanOverlay implements TreeView<LocalNode> {
   }
 
   /**
-   * The largest set of changes that leaves a valid tree: beginning with all, drops what cannot
-   * stay.
+   * The largest set of changes that leaves a valid tree. It begins with all and drops those that
+   * cannot stay.
    */
   #ready(ends: (id: NodeId) => boolean): Set<NodeId> {
     const ready = new Set(this.#changes.keys());
@@ -254,7 +258,7 @@ export class ScanOverlay implements TreeView<LocalNode> {
     return ready;
   }
 
-  /** All that is above what cannot be written, where the store has it. */
+  /** Every node of the store that is above a change which cannot be written. */
   #aboveBlocked(ready: ReadonlySet<NodeId>): Set<NodeId> {
     const above = new Set<NodeId>();
     for (const id of this.#changes.keys()) {
@@ -274,7 +278,7 @@ export class ScanOverlay implements TreeView<LocalNode> {
     ready: ReadonlySet<NodeId>,
   ): void {
     const store = this.#store;
-    // What a power cut takes back of it, the scan of the next start finds anew.
+    // If a power cut takes some of it back, the scan of the next start finds it again.
     store.transaction(() => {
       for (const [id, farewell] of gone) {
         if (farewell === "forget") store.forget(id);

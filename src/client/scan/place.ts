@@ -1,6 +1,7 @@
 /**
- * Decides which node an entry is that is not where it was: a moved one, the one whose place it has,
- * one that was held as deleted, or a new one. Rules: A1, A8, A9, A11, F39-F43, F48.
+ * Decides which node an entry is if it is not the node of its place: a moved node, the node whose
+ * place it has, a node that was held as deleted, or a new one. Rules: A1, A8, A9, A11, F39-F43,
+ * F48.
  */
 import type { NodeId } from "../../core/identifier.ts";
 import { IGNORE_FILE } from "../../core/ignore.ts";
@@ -13,12 +14,12 @@ import { statExactly } from "../folder/spelling.ts";
 import { readContent } from "./content.ts";
 import type { Emptied, Entry, ScanRun, Task } from "./run.ts";
 
-/** Equals no stamp that a file system gives. */
+/** Equals no stamp of a file system. */
 const UNREAD_STAMP = "";
 
 /**
- * Drafts the node that the entry is. What is found of the directory's missing nodes is taken out of
- * `missing`; a node that lost its place to another one stays in it.
+ * Overlays the node that the entry is. If that is one of the directory's missing nodes, it is taken
+ * out of `missing`. A node that lost its place to another one stays in it.
  */
 export async function placeEntry(
   run: ScanRun,
@@ -27,7 +28,8 @@ export async function placeEntry(
   missing: Map<string, LocalNode>,
 ): Promise<void> {
   const { kind, identity } = entry.stat;
-  // Known: nobody who is known by this identity is in this place, and the entry may be synced.
+  // It is known here that no node of this identity has this place, and that the entry may be
+  // synced.
   const occupant = missing.get(entry.name);
   const heir = occupant?.content.kind === kind ? occupant : undefined;
   const mover = [run.overlay.byIdentity(identity), hardLink(entry, missing)].find(
@@ -35,8 +37,8 @@ export async function placeEntry(
   );
 
   if (mover !== undefined && heir !== undefined && isAtomicSave(run, mover)) {
-    // The file that was written beside was never more than the next version of the one that it
-    // replaces: this is an edit.
+    // The file that was written beside it was only ever the next version of the file that it
+    // replaces, so this is an edit.
     run.disappearances.delete(mover.id);
     run.overlay.remove(mover.id);
     missing.delete(entry.name);
@@ -51,17 +53,16 @@ export async function placeEntry(
   }
 }
 
-/** Of several hard links the identity is known by one; another one of this directory is missing. */
+/** The identity leads to one of several hard links. Another one, in this directory, is missing. */
 function hardLink({ stat }: Entry, missing: ReadonlyMap<string, LocalNode>): LocalNode | undefined {
   if (stat.links === 1) return undefined;
   return [...missing.values()].find(({ identity }) => identity === stat.identity);
 }
 
 /**
- * True where a known node is no longer at its old place, so that the entry with its identity is
- * this node. Where it is still there, the entry is a second hard link; where something unknown of
- * its kind is there, that is what an atomic save leaves, and the entry is a backup of what was
- * there before.
+ * True if a known node is no longer at its old place, so that the entry with its identity is this
+ * node. If the node is still there, the entry is a second hard link. If something unknown of its
+ * kind is there, an atomic save left it, and the entry is a backup of the former file.
  */
 function hasLeft(run: ScanRun, node: LocalNode, entry: Entry): boolean {
   const path = pathOf(run.overlay, node.id);
@@ -74,7 +75,7 @@ function hasLeft(run: ScanRun, node: LocalNode, entry: Entry): boolean {
   if (run.isIgnored(path, stat.kind === "directory")) return true;
   const occupant = run.overlay.byIdentity(stat.identity);
   if (occupant !== undefined && !isAtomicSave(run, occupant)) return true;
-  // The node's new identity has to be recorded, or two nodes would go by the old one.
+  // The node's new identity has to be recorded, or two nodes would have the old one.
   run.hint(path);
   return false;
 }
@@ -88,7 +89,7 @@ function look(run: ScanRun, path: string): Stat | "absent" | "unknown" {
   }
 }
 
-/** True for a file that was written to be renamed over another one, or is named so. */
+/** True for a file that was written to be renamed over another one, or has such a name. */
 function isAtomicSave(run: ScanRun, { id, name, content }: LocalNode): boolean {
   return content.kind === "file" && (run.overlay.isOnlyLocal(id) || looksTemporary(name));
 }
@@ -96,7 +97,8 @@ function isAtomicSave(run: ScanRun, { id, name, content }: LocalNode): boolean {
 async function move(run: ScanRun, task: Task, entry: Entry, node: LocalNode): Promise<void> {
   const read = await readContent(run, entry, node.content, node.content);
   if (run.pace.isStopped) return;
-  // Unread, it keeps its old stamp: its bytes are looked at as soon as they can be.
+  // If it could not be read, it keeps its old stamp, so its bytes are looked at as soon as
+  // possible.
   const { content, stamp } = read ?? node;
   const moved = { ...node, parent: task.id, name: entry.name, content, stamp };
   run.overlay.put({ node: moved, under: task.under, objects: read?.objects ?? [] });
@@ -113,8 +115,8 @@ async function inherit(
 ): Promise<void> {
   const read = await readContent(run, entry, node.content, guess);
   if (run.pace.isStopped) return;
-  // Unread, its bytes are looked at as soon as they can be. Whatever has the old identity by now, a
-  // backup say, is another node.
+  // If it could not be read, its bytes are looked at as soon as possible. An entry that has the old
+  // identity by now, such as a backup, is another node.
   const { content, stamp } = read ?? { content: node.content, stamp: UNREAD_STAMP };
   const heir = { ...node, content, identity: entry.stat.identity, stamp };
   run.overlay.put({ node: heir, under: task.under, objects: read?.objects ?? [] });
@@ -134,7 +136,7 @@ async function create(run: ScanRun, task: Task, entry: Entry): Promise<void> {
   }
   const former = formerNode(run, task.id, entry);
   if (former === undefined) {
-    // Rules that cannot be used may forbid it; what is known was offered already.
+    // Rules that cannot be used may exclude it. A known node was offered already.
     if (run.ignoreFiles.isUnknown(task.path) || mayVanish(run, entry)) return;
   }
   const read = await readContent(run, entry, former?.content);
@@ -147,12 +149,14 @@ async function create(run: ScanRun, task: Task, entry: Entry): Promise<void> {
   descend(run, entry, id);
 }
 
-/** A11: true for what was just renamed to make room for a file of its name, as it seems. */
+/**
+ * A11: true if the file seems to have been renamed just now, to make room for a file of its name.
+ */
 function isBackup(run: ScanRun, entry: Entry, { name }: LocalNode): boolean {
   return !looksTemporary(name) && mayVanish(run, entry);
 }
 
-/** A11: true for what was just written to be renamed over another file, as it seems. */
+/** A11: true if the file seems to have been written just now, to be renamed over another file. */
 function mayVanish({ ports, revisits, startedMs }: ScanRun, { name, path, stat }: Entry): boolean {
   if (stat.kind === "directory" || !looksTemporary(name)) return false;
   if (stat.changedMs <= startedMs - TEMPORARY_AGE_MS_MIN) return false;
@@ -160,14 +164,14 @@ function mayVanish({ ports, revisits, startedMs }: ScanRun, { name, path, stat }
   return revisits.waitsFor(path, stat.identity, ports.clock.monotonic(), waitMs);
 }
 
-/** A9: the base's node of that place and kind, where nothing on disk is it. */
+/** A9: the base's node of that place and kind, if nothing on the disk is that node. */
 function formerNode(run: ScanRun, parent: NodeId, { name, stat }: Entry): LocalNode | undefined {
   const former = run.ports.store.base.child(parent, name);
   if (former?.content.kind !== stat.kind) return undefined;
   return run.overlay.get(former.id) === undefined ? former : undefined;
 }
 
-/** What is in a directory that was not here before is looked at, however deep. */
+/** A directory that was not here before is looked at in full depth. */
 function descend(run: ScanRun, { path, stat }: Entry, id: NodeId): void {
   if (stat.kind !== "directory") return;
   run.add({
@@ -180,11 +184,11 @@ function descend(run: ScanRun, { path, stat }: Entry, id: NodeId): void {
 }
 
 interface Leftover {
-  /** A8: something syncable is in it, or in one left over within it. */
+  /** A8: something in it, or in a left-over directory within it, can be synced. */
   readonly holdsSyncable: boolean;
-  /** Nothing is in it but left-over directories of which the same is true. */
+  /** It holds nothing but left-over directories of which the same is true. */
   readonly isEmpty: boolean;
-  /** Itself, and what is left over within it. */
+  /** Itself, and the left-over directories within it. */
   readonly directories: readonly Emptied[];
 }
 
@@ -195,7 +199,7 @@ function lookInto(run: ScanRun, { path, stat: { identity } }: Entry): Leftover {
     const listing = listingOf(run, next.path);
     const entries = listing?.entries ?? [];
     if (listing === undefined || listing.illegible.length > 0) isEmpty = false;
-    // Nobody scans it, so that its rules are looked at here: they may be others by now, or gone.
+    // No scan reads this directory, so its rules are read here. They may have changed, or be gone.
     run.ignoreFiles.load(next.path, entries.find(({ name }) => name === IGNORE_FILE)?.stat);
     for (const { name, stat } of entries) {
       const inner = joinPath(next.path, name);
@@ -211,7 +215,7 @@ function lookInto(run: ScanRun, { path, stat: { identity } }: Entry): Leftover {
   return { holdsSyncable: false, isEmpty, directories };
 }
 
-/** Whoever emptied it may be about to fill it again. */
+/** The program that emptied it may be about to fill it again. */
 function lookAtEmptied(run: ScanRun, { path, stat }: Entry, emptied: readonly Emptied[]): void {
   run.problems.clearBelow(path);
   if (run.isYoung(stat)) {

@@ -1,13 +1,13 @@
 /**
- * ScanProblems: the troubles that scans find with single paths, kept in the store while they last.
- * Rules: A3, A6, D8, I43. Leaves alone what other parts of the client recorded.
+ * ScanProblems: keeps the troubles that scans find with single paths in the store as long as they
+ * last. Problems that other parts of the client recorded are left alone. Rules: A3, A6, D8, I43.
  */
 import type { ErrorCode } from "../../core/error.ts";
 import { baseName, parentPath } from "../../core/path.ts";
 import type { Observer } from "../../ports/observer.ts";
 import type { Problem, StateStore } from "../../ports/state-store.ts";
 
-/** Found, and taken back, by scans alone. */
+/** Only scans find these, and only scans take them back. */
 export const SCAN_CODES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "file_unreadable",
   "file_changed",
@@ -24,10 +24,10 @@ export const SCAN_CODES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
 export class ScanProblems {
   readonly #store: StateStore;
   readonly #observer: Observer;
-  /** Of earlier scans, by path; only those that a scan may take back. */
+  /** Problems of earlier scans, by path; only those that a scan may take back. */
   readonly #known = new Map<string, Problem>();
   readonly #seen = new Set<string>();
-  /** Directories that could not be looked into. */
+  /** Directories that could not be read. */
   readonly #unknown: string[] = [];
 
   constructor(store: StateStore, observer: Observer) {
@@ -48,7 +48,7 @@ export class ScanProblems {
     this.#observer.emit({ event: "problem", ...problem });
   }
 
-  /** The directory could not be looked into: what was known below it stays known. */
+  /** The directory could not be read, so the problems below it stay. */
   leaveBelow(directory: string): void {
     this.#unknown.push(directory);
   }
@@ -56,7 +56,7 @@ export class ScanProblems {
   /**
    * The path was looked at and is fine.
    *
-   * @returns true where it was not, before.
+   * @returns true if it was not fine before.
    */
   clear(path: string): boolean {
     return this.#known.size > 0 && !this.#seen.has(path) && this.#forget(path);
@@ -69,7 +69,7 @@ export class ScanProblems {
     }
   }
 
-  /** All entries of the directory are these. */
+  /** These are all entries of the directory. */
   clearVanished(directory: string, entries: ReadonlyMap<string, unknown>): void {
     for (const known of this.#known.keys()) {
       if (parentPath(known) === directory && !entries.has(baseName(known))) this.clear(known);

@@ -1,12 +1,12 @@
 /**
- * Left-over directories in which nothing is left: what everybody has deleted goes at last. Rules:
- * A8, D4.
+ * Removes left-over directories that hold nothing any more, because everybody has deleted them.
+ * Rules: A8, D4.
  */
 import { FileSystemError } from "../../ports/filesystem.ts";
 import type { ClientPorts } from "../folder/ports.ts";
 import type { Emptied } from "./run.ts";
 
-/** Removes them unless something came to be in them since, or another directory stands there. */
+/** Removes each, unless something has come into it since, or another directory stands there. */
 export function removeEmptied(
   { fs, store }: Pick<ClientPorts, "fs" | "store">,
   emptied: readonly Emptied[],

@@ -1,5 +1,5 @@
 /**
- * ScanRun: what the parts of one running scan share: its ports, its overlay, its memory and its
+ * ScanRun: shared by the parts of one running scan: its ports, its overlay, its memory and its
  * agenda.
  * Rules: A1-A9, Y1.
  */
@@ -21,9 +21,9 @@ export type ScanPorts = Pick<ClientPorts, "fs" | "clock" | "random" | "store" | 
 export interface Task {
   readonly id: NodeId;
   readonly path: string;
-  /** Only these entries; undefined: all. */
+  /** The entries to look at; undefined: all. */
   readonly names: ReadonlySet<string> | undefined;
-  /** Whether the directories in it are looked at as well, though they are where they were. */
+  /** True if the directories in it are looked at as well, even those in their old places. */
   readonly deep: boolean;
   /** The nearest directory, from this one up, that was only overlaid when the task was made. */
   readonly under: NodeId | undefined;
@@ -36,7 +36,7 @@ export interface Entry {
   readonly stat: Stat;
 }
 
-/** A directory that was kept for what is gone by now (A8). */
+/** A directory that was kept for entries which are gone by now (A8). */
 export interface Emptied {
   readonly path: string;
   readonly identity: string;
@@ -52,7 +52,7 @@ interface RunParts {
   readonly chunker: Chunker;
   readonly pace: Pace;
   readonly rootIdentity: string;
-  /** The system told that something changed; otherwise it may have changed at any time. */
+  /** True if the system reported the changes. Otherwise they may have happened at any time. */
   readonly isTold: boolean;
 }
 
@@ -69,18 +69,18 @@ export class ScanRun {
   readonly isTold: boolean;
   /** Clock.now(). */
   readonly startedMs: number;
-  /** Missing before this scan, and missed again by it. */
+  /** Nodes that were missing before this scan, and that it missed again. */
   readonly confirmed = new Set<NodeId>();
-  /** Left-over directories with nothing in them any more, inner ones first. */
+  /** Left-over directories that hold nothing any more, inner ones first. */
   readonly emptied: Emptied[] = [];
-  /** Files looked at. */
+  /** The number of files looked at. */
   files = 0;
-  /** The root was there at first, and then was not. */
+  /** True if the root was there at first, and later was not. */
   isRootLost = false;
   readonly #missingBefore: ReadonlySet<NodeId>;
-  /** A stack: the walk goes deep first, so that few directories wait at any time. */
+  /** A stack, because the walk goes deep first, so that few directories wait at any time. */
   readonly #tasks: Task[] = [];
-  /** Hints that wait for the walk to end, by directory. */
+  /** Hints that wait until the walk has ended, by directory. */
   readonly #named = new Map<NodeId, { path: string; names: Set<string> }>();
   readonly #climbed = new Set<string>();
 
@@ -127,7 +127,7 @@ export class ScanRun {
     else known.names.add(name);
   }
 
-  /** What was to be looked into is not there (any more): looks at it from above, once. */
+  /** A path to be looked into is not there (any more), so this looks at it from above, once. */
   climb(path: string): void {
     if (path === "") {
       this.isRootLost = true;
@@ -167,7 +167,7 @@ export class ScanRun {
     this.disappearances.add(id, this.ports.clock.monotonic(), this.isTold);
   }
 
-  /** True where an equal stamp may hide a later change (A2). */
+  /** True if an equal stamp may hide a later change (A2). */
   isYoung(stat: Stat): boolean {
     return stat.changedMs > this.startedMs - RACY_WINDOW_MS;
   }
@@ -177,7 +177,7 @@ export class ScanRun {
     return !rules.isEmpty && rules.ignores(path, isDirectory);
   }
 
-  /** True while the task's path leads to the directory that it is about. */
+  /** True as long as the task's path leads to the task's directory. */
   isStillThere(task: Task): boolean {
     const stat = this.ports.fs.stat(task.path);
     if (stat?.kind !== "directory") return false;
@@ -186,5 +186,5 @@ export class ScanRun {
   }
 }
 
-/** Deeper than any legal tree. */
+/** No legal tree is so deep. */
 const DEPTH_MAX = 4096;

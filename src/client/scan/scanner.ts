@@ -1,11 +1,12 @@
 /**
- * Scanner: looks at the folder and records in the store's local tree what the disk holds.
- * Rules: A1-A9, I16, I19, I20, Y1. Changes nothing on the disk and tells nothing to the server.
+ * Scanner: looks at the folder and records in the store's local tree what the disk holds. It
+ * changes nothing on the disk and tells the server nothing. Rules: A1-A9, I16, I19, I20, Y1.
  *
- * A scan walks directories and notes what it finds in an overlay, which it writes in batches
- * whenever the tree that results is valid. A node is known by its identity wherever it turns up, so
- * the order of the walk does not matter. What is not found is only remembered at first; it is
- * removed when nothing else disappeared for a while and a later scan still does not find it.
+ * A scan walks directories and notes its findings in an overlay, which it writes in batches
+ * whenever the resulting tree is valid. It knows a node by its identity wherever the node turns up,
+ * so the order of the walk does not matter. A node that it does not find is only remembered at
+ * first. It is removed when nothing else disappeared for a while and a later scan still does not
+ * find it.
  */
 
 import { Chunker, type ChunkerProfile } from "../../core/chunker.ts";
@@ -25,38 +26,38 @@ import { ScanProblems } from "./problems.ts";
 import { type Emptied, type ScanPorts, ScanRun } from "./run.ts";
 
 export type ScanRequest =
-  /** `isTold`: the watcher told of more changes than it could name. */
+  /** `isTold`: the watcher reported more changes than it could name. */
   | { readonly kind: "full"; readonly isTold?: boolean }
   /** Watcher hints: files or directories, relative. A first scan is full whatever is asked. */
   | { readonly kind: "paths"; readonly paths: ReadonlySet<string> };
 
 export interface ScanReport {
-  /**
-   * False when the scan was stopped, or the root could not be read.
-   */
+  /** False if the scan was stopped, or the root could not be read. */
   readonly complete: boolean;
-  /** Nodes whose place or content changed, or that went. */
+  /** The number of nodes whose place or content changed, or that went. */
   readonly changed: number;
   /**
-   * All paths that want another look, and the monotonic time for it: young stamps, files that
-   * changed while they were read, disappearances that do not count yet. Stands for the whole:
-   * earlier maps are void.
+   * All paths that need another look, with the time for it (Clock.monotonic): young stamps, files
+   * that changed while they were read, disappearances that do not count yet. It replaces all
+   * earlier maps.
    */
   readonly again: ReadonlyMap<string, number>;
-  /** Some of those are changes that are not recorded yet (only young stamps are no reason). */
+  /**
+   * True if some of those are changes that are not recorded yet; young stamps alone do not count.
+   */
   readonly pending: boolean;
-  /** Files looked at. */
+  /** The number of files looked at. */
   readonly files: number;
   readonly root: "ok" | "lost";
 }
 
 export const RULES_KEY = "ignoreRules";
-/** Nodes in one transaction: enough to amortise its durability, few enough to hold. */
+/** Nodes in one transaction: enough to amortise its durability, few enough to hold in memory. */
 const BATCH_NODES = 500;
-/** A scan shorter than this is not worth a word. */
+/** A shorter scan is not worth a report. */
 const PROGRESS_AFTER_MS = 1_000;
 const PROGRESS_INTERVAL_MS = 500;
-/** Where waiting is over but something still stood in the way. */
+/** For paths whose wait is over but where something still stood in the way. */
 const BLOCKED_REVISIT_MS = 50;
 
 export class Scanner {
@@ -67,13 +68,13 @@ export class Scanner {
   readonly #revisits = new Revisits();
   readonly #disappearances = new Disappearances();
   readonly #moved = new MovedDirectories();
-  /** Where found nodes wait for missing ones to leave. */
+  /** Paths where found nodes wait for missing ones to leave. */
   #blockedPaths: readonly string[] = [];
   #emptied: readonly Emptied[] = [];
-  /** All rules files are only known once everything was looked at. */
+  /** False until everything was looked at, because before that some rules files are not known. */
   #isWarm = false;
 
-  /** @param profile of the folder's chunker. */
+  /** @param profile the folder's chunker profile. */
   constructor(ports: ScanPorts, profile: ChunkerProfile) {
     this.#ports = ports;
     this.#chunker = new Chunker(profile);
@@ -86,35 +87,38 @@ export class Scanner {
     return this.#emptied;
   }
 
-  /** Why what is new is not offered, where rules that cannot be used may forbid it (A19). */
+  /**
+   * The reason why new entries are not offered, if rules that cannot be used may exclude them
+   * (A19).
+   */
   get withheld(): string | undefined {
     const path = this.#ignoreFiles.unknownFile;
     if (path === undefined) return undefined;
     return `the rules in ${JSON.stringify(path)} cannot be used; what is new beside or below it waits`;
   }
 
-  /** As the last scan found them. */
+  /** The rules that the last scan found. */
   get ignoreRules(): IgnoreRules {
     return this.#ignoreFiles.rules;
   }
 
   /**
-   * This device's own rules are others than the last scan went by: only a full scan takes them in.
-   * Nobody watches them, since nothing in `.synced` is.
+   * True if this device's own rules have changed since the last scan. Only a full scan loads them.
+   * Nobody watches them, because nothing in `.synced` is watched.
    */
   get hasNewDeviceRules(): boolean {
     return this.#ignoreFiles.hasDeviceFileChanged;
   }
 
-  /** This device moved a directory from there: hints of what is in it may still be on their way. */
+  /** This device moved a directory away from there. Hints about its contents may still come. */
   noteMove(path: string, id: NodeId): void {
     this.#moved.note(path, id, this.#ports.clock.monotonic());
   }
 
   /**
-   * Scans once. Not to be called while another scan of this folder runs.
+   * Scans once. Only one scan of a folder may run at a time.
    *
-   * @throws nothing for what is wrong with single paths: that becomes problems in the store.
+   * @throws nothing for trouble with single paths, which becomes problems in the store.
    */
   async scan(request: ScanRequest, signal: AbortSignal): Promise<ScanReport> {
     const root = this.#lookAtRoot();
@@ -192,7 +196,7 @@ export class Scanner {
     return run;
   }
 
-  /** Where disappearances count by now: these paths get their last look. */
+  /** Paths whose disappearance counts by now. They get their last look. */
   #settled(): string[] {
     const now = this.#ports.clock.monotonic();
     const paths: string[] = [];
@@ -209,7 +213,7 @@ export class Scanner {
     run.problems.report(DEVICE_IGNORE_FILE, "invalid_ignore_rules", load.message);
   }
 
-  /** Should a rules file not be usable after a restart, what it said before stays in force. */
+  /** If a rules file is not usable after a restart, its former text stays in force. */
   #rememberRules(): void {
     const { rules, texts } = this.#ignoreFiles;
     if (rules === this.#rememberedRules) return;
@@ -217,7 +221,10 @@ export class Scanner {
     this.#ports.store.setValue(RULES_KEY, texts.length === 0 ? undefined : texts);
   }
 
-  /** Writes what is left of the overlay; what was missed again and counts by now goes with it. */
+  /**
+   * Writes the rest of the overlay. Nodes that were missed again and whose absence counts go with
+   * it.
+   */
   #end(run: ScanRun): void {
     const now = this.#ports.clock.monotonic();
     const lost = [...run.confirmed].filter((id) => this.#disappearances.counts(id, now));
@@ -232,8 +239,8 @@ export class Scanner {
     const blocked = run.overlay.blocked();
     this.#blockedPaths = blocked.flatMap((node) => pathOf(run.overlay, node.id) ?? []);
     for (const id of run.overlay.unremoved()) this.#disappearances.add(id, now, run.isTold);
-    // They are not where the store has them. Should they leave where they are before that can be
-    // written, it is this that brings them to mind.
+    // They are not where the store has them. If they leave their present places before that can be
+    // written, only this makes the scanner look for them.
     for (const node of blocked) {
       const stored = this.#ports.store.local.get(node.id);
       if (stored === undefined || samePlace(stored, node)) continue;
@@ -243,7 +250,7 @@ export class Scanner {
 
   /**
    * An editor renames a file to a backup, writes it anew, and removes the backup. A scan in between
-   * saw a move and a new file; when the backup goes, the new file is the old node again.
+   * saw a move and a new file. When the backup goes, the new file becomes the old node again.
    */
   #revive(run: ScanRun, id: NodeId): boolean {
     const base = this.#ports.store.base.get(id);
@@ -292,7 +299,7 @@ export class Scanner {
     return again;
   }
 
-  /** Paths of what is missing, and of what waits for it to leave. */
+  /** Paths of missing nodes, and of nodes that wait for these to leave. */
   #missing(): Set<string> {
     this.#forgetGone();
     const paths = new Set(this.#blockedPaths);
@@ -303,7 +310,7 @@ export class Scanner {
     return paths;
   }
 
-  /** What went along with a directory above it, or by this device's own doing, is not missing. */
+  /** A node that went with a directory above it, or by this device's own work, is not missing. */
   #forgetGone(): void {
     const { local } = this.#ports.store;
     for (const id of [...this.#disappearances.ids()]) {

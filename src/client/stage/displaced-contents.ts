@@ -1,7 +1,7 @@
 /**
- * What the large files in quarantine hold: a file that is written in place often goes through a
- * version that is short or empty, and then its chunks stand nowhere else on this disk. Rules: D3,
- * C4. In memory only: what is forgotten is downloaded.
+ * Remembers the contents of large files in quarantine. A file that is written in place often goes
+ * through a version that is short or empty, and then its chunks are nowhere else on this disk. It
+ * is in memory only; a content that was forgotten is downloaded. Rules: D3, C4.
  */
 
 import type { Digest } from "../../core/digest.ts";
@@ -24,7 +24,7 @@ export class DisplacedContents {
   #byNode: ReadonlyMap<NodeId, readonly DisplacedContent[]> = new Map();
   #byBytes: ReadonlyMap<Digest, readonly DisplacedContent[]> = new Map();
 
-  /** Remembers what came into quarantine, and forgets what has left it. */
+  /** Remembers contents that came into quarantine, and forgets those that have left it. */
   add(displaced: readonly DisplacedContent[], store: Pick<StateStore, "quarantine">): void {
     const large = displaced.filter(({ content }) => content.depth > 0);
     if (large.length === 0) return;
@@ -34,7 +34,7 @@ export class DisplacedContents {
     this.#byBytes = Map.groupBy(this.#known, ({ content }) => content.sha256);
   }
 
-  /** Earlier bytes of this node, and whatever held the same bytes. */
+  /** Earlier bytes of this node, and files that held the same bytes. */
   sourcesOf(node: NodeId, { sha256 }: FileContent): readonly ReuseSource[] {
     const found = [...(this.#byNode.get(node) ?? []), ...(this.#byBytes.get(sha256) ?? [])];
     return found.map(({ id, content }) => ({ path: joinPath(QUARANTINE_DIRECTORY, id), content }));

@@ -1,20 +1,20 @@
 /**
- * Fetches objects from the server in bounded batches, several at once, answered in order.
- * Rules: C5. Holds at most FETCHES_MAX batches of FETCH_BYTES_MAX; writes nothing.
+ * Fetches objects from the server in bounded batches, several at once, and returns them in order.
+ * It holds at most FETCHES_MAX batches of FETCH_BYTES_MAX, and writes nothing. Rules: C5.
  */
 import type { Digest } from "../../core/digest.ts";
 import { type ErrorCode, SyncedError } from "../../core/error.ts";
 import type { ServerApi } from "../../protocol/server-api.ts";
 
-/** Large enough to amortise a round trip; four of them in flight stay below 64 MiB. */
+/** Large enough to amortise a round trip; four of them at once stay below 64 MiB. */
 export const FETCH_BYTES_MAX = 8 * 1024 * 1024;
-/** Thousands of small files travel in one answer. */
+/** Lets thousands of small files come in one answer. */
 export const FETCH_OBJECTS_MAX = 4_000;
 const FETCHES_MAX = 4;
-/** An object that came damaged is asked for again this often. */
+/** How often an object is requested if it comes damaged. */
 const ATTEMPTS_MAX = 3;
 
-/** Troubles of single objects; everything else is trouble with the server and ends the work. */
+/** Troubles of single objects. Any other is trouble with the server and ends the work. */
 const OBJECT_TROUBLES: ReadonlySet<ErrorCode> = new Set([
   "chunk_missing",
   "chunk_corrupt",
@@ -24,7 +24,7 @@ const OBJECT_TROUBLES: ReadonlySet<ErrorCode> = new Set([
   "protocol_violation",
 ]);
 
-/** Objects by digest; those that the server cannot give are left out. */
+/** Objects by digest. Those that the server cannot give are left out. */
 export type FetchedObjects = ReadonlyMap<Digest, Uint8Array>;
 
 export interface Fetched {
@@ -34,10 +34,11 @@ export interface Fetched {
 }
 
 /**
- * Fetches these objects, each verified by the ServerApi; damaged answers are asked for again, at
- * last one by one. Of what is refused on its way (H11) halves are asked for, down to one object.
+ * Fetches these objects; the ServerApi verifies each. Objects from a damaged answer are requested
+ * again, at last one by one. If something on the way refuses an answer (H11), it is requested in
+ * halves, down to one object.
  *
- * @throws {SyncedError} as ServerApi does for trouble that is not one object's
+ * @throws {SyncedError} as ServerApi does, for trouble that is not about one object
  */
 export async function fetchObjects(
   api: Pick<ServerApi, "fetchObjects">,
@@ -82,14 +83,14 @@ async function fetchInto(
       await fetchInto(taken, api, digests.slice(middle), signal);
       return;
     }
-    // An answer that has begun cannot say any more what is wrong with the next object: asked for
-    // anew, that object comes first, and then it can.
+    // After an answer has begun, it cannot say what is wrong with the next object. If that object
+    // is requested first in a new answer, it can.
     const mayBeObject = error.code === "server_unreachable" && count > 0;
     if (!mayBeObject && !OBJECT_TROUBLES.has(error.code)) throw error;
   }
 }
 
-/** Steps of the caller's work and the digests that they need. */
+/** Steps of the caller's work, and the digests that they need. */
 export interface Load<Step> {
   readonly steps: readonly Step[];
   readonly digests: readonly Digest[];
@@ -98,14 +99,14 @@ export interface Load<Step> {
 /**
  * Yields the loads in order, each with its objects, while the next ones are already being fetched.
  *
- * @throws {SyncedError} as `fetchObjects`, when the load that failed is reached
+ * @throws {SyncedError} as `fetchObjects`, when the failed load's turn comes
  */
 export async function* fetchAhead<Step>(
   api: Pick<ServerApi, "fetchObjects">,
   loads: Iterable<Load<Step>>,
   signal: AbortSignal,
 ): AsyncGenerator<{ readonly steps: readonly Step[]; readonly objects: FetchedObjects }> {
-  // The reader may stop early (a full disk): then what is still under way is of no use.
+  // The reader may stop early (a full disk). Then the requests under way are of no use.
   const ours = new AbortController();
   const either = AbortSignal.any([signal, ours.signal]);
   const queue: { steps: readonly Step[]; answer: Promise<Answer> }[] = [];
@@ -126,7 +127,7 @@ type Answer =
   | { readonly kind: "fetched"; readonly objects: FetchedObjects }
   | { readonly kind: "failed"; readonly cause: unknown };
 
-/** A rejection that nobody waits for yet would end the process. */
+/** Turned into a value, because a rejection that nobody awaits yet would end the process. */
 function answerOf(fetching: Promise<Fetched>): Promise<Answer> {
   return fetching.then(
     ({ objects }) => ({ kind: "fetched", objects }),

@@ -1,7 +1,7 @@
 /**
- * What staging has to do: which manifests are missing, and for each chunk of each file where its
- * bytes come from. Rules: C3, C4, C5. Changes nothing but the store's manifests and the names of
- * partial downloads.
+ * Plans the work of staging: which manifests are missing, and from where the bytes of each chunk
+ * come. It changes nothing but the store's manifests and the names of partial downloads. Rules: C3,
+ * C4, C5.
  */
 
 import type { Digest } from "../../core/digest.ts";
@@ -15,7 +15,10 @@ import type { FileSystem } from "../../ports/filesystem.ts";
 import type { ClientPorts } from "../folder/ports.ts";
 import { FETCH_BYTES_MAX, FETCH_OBJECTS_MAX, fetchObjects, type Load } from "./fetch-objects.ts";
 
-/** A file on disk that may still hold this content; every chunk taken from it is verified. */
+/**
+ * A file on the disk that may still hold this content. Every chunk that is taken from it is
+ * verified.
+ */
 export interface ReuseSource {
   readonly path: string;
   readonly content: FileContent;
@@ -34,7 +37,7 @@ export interface StageFailure {
   readonly message: string;
 }
 
-/** Where a chunk can be read on this disk. */
+/** A place on this disk from which a chunk can be read. */
 export interface ChunkSource {
   readonly path: string;
   readonly offset: number;
@@ -47,13 +50,13 @@ export interface StageStep {
   readonly source?: ChunkSource;
 }
 
-/** Manifest objects are small: that many are at most 10 MiB. */
+/** Manifest objects are small, so that many are at most 10 MiB. */
 const MANIFESTS_PER_REQUEST_MAX = 256;
 
 /**
- * Fetches the manifest objects that these files' walks meet and the store lacks, level by level.
+ * Fetches the manifest objects that these files need and the store lacks, level by level.
  *
- * @returns the files that can be staged, and why the others cannot.
+ * @returns the files that can be staged, and the reasons why the others cannot.
  * @throws {SyncedError} as ServerApi does
  */
 export async function completeManifests(
@@ -113,29 +116,30 @@ function collectMissing(
   }
 }
 
-/** A download of one chunk that is not whole or not durable yet: after a crash it is dropped. */
+/**
+ * A download that is not whole or not durable yet, of a file of one chunk. It is dropped after a
+ * crash.
+ */
 export function unfinishedPath(id: string): string {
   return joinPath(STAGING_DIRECTORY, `u-${id}`);
 }
 
-/** The partial download of a file of several chunks; kept over a crash and taken up again. */
+/** The partial download of a file of several chunks. It is kept over a crash and continued. */
 export function partialPath(content: FileContent): string {
   return joinPath(STAGING_DIRECTORY, `p-${content.sha256}`);
 }
 
-/** What an earlier run had of it: only read from. */
+/** The partial download of an earlier run, which is only read from. */
 export function formerPartialPath(content: FileContent): string {
   return joinPath(STAGING_DIRECTORY, `o-${content.sha256}`);
 }
 
-/** @returns the digest of the content of which this staging entry is a partial download. */
+/** @returns the digest of the content, if this staging entry is a partial download of it. */
 export function digestOfPartial(name: string): string | undefined {
   return /^[po]-([0-9a-f]{64})$/.exec(name)?.[1];
 }
 
-/**
- * Cuts the work into loads: as many chunks as one request may fetch, whatever files they belong to.
- */
+/** Cuts the work into loads. A load has as many chunks as one request may fetch, of any files. */
 export function* planLoads(
   ports: Pick<ClientPorts, "fs" | "store">,
   wants: readonly StageWant[],
@@ -161,7 +165,8 @@ export function* planLoads(
       previous = undefined;
       continue;
     }
-    // A run of one chunk (a hole of zeros) is fetched once: its bytes are still at hand.
+    // A run of equal chunks (a hole of zeros) is fetched once, because the bytes are still in
+    // memory.
     const isFetched = place.digest === previous || digests.has(place.digest);
     previous = place.digest;
     if (isFetched) continue;
@@ -187,7 +192,7 @@ function* planSteps(
   }
 }
 
-/** The longer of two earlier attempts stays as what can be read from. */
+/** Of two earlier attempts, the longer one is kept to read from. */
 function setPartialAside(fs: FileSystem, content: FileContent): void {
   const partial = fs.stat(partialPath(content));
   if (partial === undefined) return;
@@ -201,7 +206,7 @@ function setPartialAside(fs: FileSystem, content: FileContent): void {
 }
 
 /**
- * Chunks by digest that this disk may have: of the file's own former bytes, and of a partial
+ * Chunks, by digest, that this disk may have: from the file's own former bytes and from a partial
  * download.
  */
 function chunkSources(

@@ -1,7 +1,7 @@
 /**
  * Stage: brings the bytes of files into `.synced/staging`, verified and durable, ready to be put in
- * place. Rules: D2, C5, D8. Touches nothing outside staging; a file that is not complete is never
- * reported as staged.
+ * place. It touches nothing outside staging, and never reports an incomplete file as staged. Rules:
+ * D2, C5, D8.
  */
 
 import { type Digest, Sha256, sha256 } from "../../core/digest.ts";
@@ -37,10 +37,11 @@ import {
 export type { ReuseSource, StageFailure, StageWant } from "./plan.ts";
 
 /**
- * A complete file below staging: content verified, metadata set, bytes durable (its name not yet).
+ * A complete file below staging: content verified, metadata set, bytes durable (but not its name
+ * yet).
  */
 export interface StagedFile {
-  /** Its name there, and the id of the journal entry and the quarantined file that may follow. */
+  /** Its name there. The journal entry and the quarantined file that may follow get the same id. */
   readonly id: string;
   readonly path: string;
   readonly stat: Stat;
@@ -48,24 +49,27 @@ export interface StagedFile {
 
 export interface StageReport {
   readonly staged: ReadonlyMap<NodeId, StagedFile>;
-  /** Files that cannot be had now; the others were staged all the same. */
+  /** Files that cannot be had now. The others were staged all the same. */
   readonly failed: readonly StageFailure[];
-  /** What ended the work early (the server, the signal); undefined when every file was tried. */
+  /**
+   * The error that ended the work early (the server, the signal); undefined if every file was
+   * tried.
+   */
   readonly stop: unknown;
 }
 
 export interface StageOptions {
   readonly signal: AbortSignal;
-  /** Contents that came beside their events, by whole-file SHA-256; verified here. */
+  /** Contents that came beside their events, by whole-file SHA-256. They are verified here. */
   readonly known?: ReadonlyMap<Digest, Uint8Array>;
 }
 
 type StagePorts = Pick<ClientPorts, "fs" | "store" | "api" | "observer" | "clock" | "random">;
 
 /**
- * Stages these files. Never throws for the network or one file's trouble: the report says what
- * happened. A large file that was not finished is kept as a partial download, and a later call
- * takes it up again.
+ * Stages these files. It never throws because of the network or one file's trouble; the report
+ * tells of those. A large file that was not finished is kept as a partial download, and a later
+ * call continues it.
  */
 export async function stageContents(
   ports: StagePorts,
@@ -73,8 +77,8 @@ export async function stageContents(
   options: StageOptions,
 ): Promise<StageReport> {
   const stage = new Stage(ports, options);
-  // Large files of equal content: one is downloaded, then the others are copied from it, one after
-  // the other.
+  // Of large files with equal content one is downloaded. The others are then copied from it, one
+  // after the other.
   const copies = new Map<Digest, ReuseSource>();
   let rest = wants;
   while (rest.length > 0 && stage.stop === undefined) {
@@ -119,10 +123,10 @@ class Stage {
   readonly #pace: Pace;
   readonly #progress: ProgressReport;
   #open: OpenFile | undefined;
-  /** Files whose trouble is known: the rest of their steps is skipped. */
+  /** Files that have failed. The rest of their steps is skipped. */
   readonly #given = new Set<NodeId>();
   #isFull = false;
-  /** The chunk that was written last: a run of equal chunks is fetched once. */
+  /** The chunk that was written last, so that a run of equal chunks is fetched once. */
   #last: { readonly digest: Digest; readonly bytes: Uint8Array } | undefined;
 
   constructor(ports: StagePorts, options: StageOptions) {
@@ -212,7 +216,8 @@ class Stage {
     if (this.#last?.digest === digest) return this.#last.bytes;
     const fetched = objects.get(digest);
     if (fetched !== undefined) return fetched;
-    // A source that has changed meanwhile, or an inlined content that was not what it said: rare.
+    // The source has changed meanwhile, or an inlined content was another one than it claimed. That
+    // is rare.
     const again = await fetchObjects(this.#ports.api, [digest], this.#options.signal);
     const bytes = again.objects.get(digest);
     if (bytes !== undefined) return bytes;
@@ -223,7 +228,7 @@ class Stage {
     throw new SyncedError("chunk_missing", message);
   }
 
-  /** A source is a saving, not a need: what cannot be read is fetched. */
+  /** A source only saves work. If it cannot be read, the chunk is fetched. */
   #read({ path, offset }: ChunkSource, size: number): Uint8Array | undefined {
     try {
       let reader = this.#readers.get(path);
@@ -272,7 +277,10 @@ class Stage {
     }
   }
 
-  /** Never rejects: nobody may be waiting. What is not the file's own trouble ends the work. */
+  /**
+   * Never rejects, because nobody may be awaiting it. An error that is not about this file ends the
+   * work.
+   */
   async #sync(file: OpenFile): Promise<void> {
     try {
       await this.#makeDurable(file);
@@ -298,7 +306,7 @@ class Stage {
     }
   }
 
-  /** Only what is whole and durable is called by an id, as what was displaced is (D14). */
+  /** Only a whole and durable file gets an id as its name, as displaced files have (D14). */
   #named(path: string, id: string): { id: string; path: string } {
     const target = joinPath(STAGING_DIRECTORY, id);
     const moved = this.#ports.fs.moveNoReplace(path, target);
@@ -306,7 +314,7 @@ class Stage {
     throw new FileSystemError("io", path, `Cannot name the staged file "${path}": ${moved}`);
   }
 
-  /** Lets go of the open file; a large one may stay as a partial download. */
+  /** Closes the open file. A large one may stay as a partial download. */
   #abandon(keepPartial: boolean): void {
     const file = this.#open;
     if (file === undefined) return;
@@ -332,7 +340,7 @@ class Stage {
     this.failed.push({ id: want.id, code, message: receiptTrouble(error) });
   }
 
-  /** Staging itself is in trouble: so is every file that was not staged. */
+  /** Staging itself is in trouble, so every file that was not staged has failed. */
   #failRest(wants: readonly StageWant[], error: FileSystemError): void {
     this.stop = undefined;
     for (const want of wants) {
@@ -350,25 +358,25 @@ function noSpace(): FileSystemError {
   return new FileSystemError("full", STAGING_DIRECTORY, "Cannot stage: the disk is full");
 }
 
-/** The staged file's own name means nothing to a person, who is told the path beside this. */
+/** The staged file's own name means nothing to a person, who sees the path beside this message. */
 function receiptTrouble(error: unknown): string {
   if (error instanceof FileSystemError) {
     if (error.code === "full") {
-      return "Cannot receive it: this device's disk is full; free some space, it is tried again";
+      return "Cannot receive it: this device's disk is full; free some space, then it goes on by itself";
     }
-    return `Cannot receive it: this device's disk refuses it (${error.code}); it is tried again`;
+    return `Cannot receive it: this device's disk refuses it (${error.code}); synced tries again`;
   }
   return error instanceof Error ? error.message : String(error);
 }
 
-/** Troubles of one file; the others go on (D8). */
+/** Troubles of one file. The others go on (D8). */
 const FILE_TROUBLES: ReadonlySet<ErrorCode> = new Set([
   "hash_mismatch",
   "chunk_missing",
   "body_refused",
 ]);
 
-/** @returns undefined where it is not this one file's trouble. */
+/** @returns undefined if the trouble is not only about this file. */
 function troubleOf(error: unknown): ErrorCode | undefined {
   if (error instanceof FileSystemError) return codeOfTrouble(error);
   if (error instanceof SyncedError && FILE_TROUBLES.has(error.code)) return error.code;
