@@ -37,6 +37,8 @@ interface Deferral {
 export class DeferredNodes {
   readonly #ports: Pick<ClientPorts, "store" | "clock" | "observer">;
   readonly #deferred = new Map<NodeId, Deferral>();
+  /** As asked at each turn, however many there are; undefined where it has to be found out anew. */
+  #awaitsRetry: boolean | undefined;
   /** When nodes with lasting trouble may be tried again (Clock.monotonic). */
   #lastingAtMs = 0;
   readonly #delays = new Map<NodeId, number>();
@@ -66,8 +68,8 @@ export class DeferredNodes {
 
   /** True if something waits that the next try may well carry out. */
   get awaitsRetry(): boolean {
-    for (const { code } of this.#deferred.values()) if (!NEVER_SYNCED.has(code)) return true;
-    return false;
+    this.#awaitsRetry ??= this.#deferred.values().some(({ code }) => !NEVER_SYNCED.has(code));
+    return this.#awaitsRetry;
   }
 
   /**
@@ -110,7 +112,7 @@ export class DeferredNodes {
     );
     if (!this.#places.has(path)) return false;
     for (const [id, { path: at }] of this.#troubles) {
-      if (at === path || parentPath(at) === path) this.#deferred.delete(id);
+      if (at === path || parentPath(at) === path) this.#delete(id);
     }
     return true;
   }
@@ -144,7 +146,17 @@ export class DeferredNodes {
     const untilMs = SCANNED.has(code)
       ? Number.POSITIVE_INFINITY
       : this.#ports.clock.monotonic() + delayMs;
-    this.#deferred.set(id, { untilMs, delayMs, code });
+    this.#set(id, { untilMs, delayMs, code });
+  }
+
+  #set(id: NodeId, deferral: Deferral): void {
+    this.#deferred.set(id, deferral);
+    this.#awaitsRetry = undefined;
+  }
+
+  #delete(id: NodeId): void {
+    this.#deferred.delete(id);
+    this.#awaitsRetry = undefined;
   }
 
   /**
@@ -158,7 +170,7 @@ export class DeferredNodes {
       const awaited = this.#awaitedBy(step);
       if (awaited === undefined) continue;
       const deferral = this.#deferred.get(awaited);
-      if (deferral !== undefined) this.#deferred.set(nodeOf(step), { awaited, ...deferral });
+      if (deferral !== undefined) this.#set(nodeOf(step), { awaited, ...deferral });
     }
   }
 
@@ -176,7 +188,7 @@ export class DeferredNodes {
   /** Whose trouble is over, nobody waits for any more. */
   #releaseOthers(): void {
     for (const [id, { awaited }] of this.#deferred)
-      if (awaited !== undefined && !this.#deferred.has(awaited)) this.#deferred.delete(id);
+      if (awaited !== undefined && !this.#deferred.has(awaited)) this.#delete(id);
   }
 
   /** The plan without the waiting nodes. */
@@ -207,7 +219,7 @@ export class DeferredNodes {
       this.#troubles.delete(id);
       this.#places = undefined;
       this.#delays.delete(id);
-      this.#deferred.delete(id);
+      this.#delete(id);
       if (problem !== undefined && !SCAN_CODES.has(problem.code)) store.setProblem(path, undefined);
     }
     this.#releaseOthers();
@@ -228,7 +240,7 @@ export class DeferredNodes {
       const isObstacle = trouble !== undefined && OBSTACLES.has(trouble.code);
       const isGone = isObstacle && !listed.has(trouble.path);
       const isDue = untilMs <= now && (mayLastingBeTried || !NEVER_SYNCED.has(code));
-      if (isDue || isGone) this.#deferred.delete(id);
+      if (isDue || isGone) this.#delete(id);
     }
     this.#releaseOthers();
   }
