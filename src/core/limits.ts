@@ -76,7 +76,7 @@ export const BUSY_FILE_BYTES_MIN = 4 * MIB;
  * A file that grows all the time is sent this often at most, because all others write it anew each
  * time.
  */
-export const BUSY_FILE_REST_MS_MIN = 20_000;
+export const BUSY_FILE_REST_MS_MIN = 25_000;
 /** Lets renames and atomic saves settle, and lets a running `rm -rf` be judged as one change. */
 export const DELETE_SETTLE_MS = 300;
 export const QUARANTINE_AGE_MS_MIN = 60_000;

@@ -36,7 +36,7 @@ const TRIES_BEFORE_PROBLEM = 5;
  * After so many looks in a row that find a large file changing, it is read as it was at one moment.
  * Most such files are being copied, and are complete in some seconds.
  */
-const TRIES_BEFORE_MOMENT = 4;
+const TRIES_BEFORE_MOMENT = 3;
 
 /**
  * Reads the entry's content.
