@@ -96,9 +96,14 @@ export class SimLedger {
    *
    * @param counts whether a path does. @default every path
    */
-  onDisk(disk: SimDisk, into: Set<Digest>, counts?: (path: string) => boolean): void {
+  onDisk(
+    disk: SimDisk,
+    into: Set<Digest>,
+    counts?: (path: string, inode: FileInode) => boolean,
+  ): void {
     for (const [path, inode] of disk.walk())
-      if (inode.kind === "file" && counts?.(path) !== false) into.add(this.digest(inode.bytes));
+      if (inode.kind === "file" && counts?.(path, inode) !== false)
+        into.add(this.digest(inode.bytes));
   }
 }
 

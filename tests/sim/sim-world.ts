@@ -9,7 +9,7 @@ import type { ClientOptions } from "../../src/client/folder/options.ts";
 import type { ServedEvent } from "../../src/core/event.ts";
 import type { FolderName } from "../../src/core/identifier.ts";
 import { baseName, parentPath } from "../../src/core/path.ts";
-import { QUARANTINE_DIRECTORY } from "../../src/core/state-directory.ts";
+import { QUARANTINE_DIRECTORY, STAGING_DIRECTORY } from "../../src/core/state-directory.ts";
 import { type Bug, NO_BUG } from "./sim-bugs.ts";
 import {
   difference,
@@ -24,6 +24,7 @@ import {
 } from "./sim-checks.ts";
 import { SimClient } from "./sim-client.ts";
 import { Scheduler } from "./sim-clock.ts";
+import type { FileInode } from "./sim-disk.ts";
 import { SimLedger } from "./sim-ledger.ts";
 import { drawOptions, type Life, type SwarmOptions } from "./sim-options.ts";
 import { SimRandom } from "./sim-random.ts";
@@ -379,8 +380,11 @@ class SimWorld {
       ),
     );
     const present = new Set<ReturnType<SimLedger["digest"]>>();
-    // What was displaced, somebody wrote over: the log alone kept it.
-    const isInUse = (path: string) => !path.startsWith(`${QUARANTINE_DIRECTORY}/`);
+    // What was displaced, somebody wrote over, and half-way downloads are the server's: the log
+    // alone kept them.
+    const isInUse = (path: string, { writer }: FileInode) =>
+      !path.startsWith(`${QUARANTINE_DIRECTORY}/`) &&
+      (writer === "user" || !path.startsWith(`${STAGING_DIRECTORY}/`));
     for (const client of this.#clients) this.#ledger.onDisk(client.disk, present, isInUse);
     for (const { event } of log.events)
       if (event.content.kind === "file") present.add(event.content.sha256);
