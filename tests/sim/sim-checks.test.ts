@@ -16,13 +16,14 @@ const [FIRST, SECOND] = [sha256("first"), sha256("second")];
 /** Somebody gives the copy that ada made of FIRST to the log; then it gets the next version. */
 function copyAndNext(givenBy: DeviceId, replacedBy: DeviceId, name = copyOf(FIRST)) {
   const node = parseId<NodeId>("c".repeat(32));
+  const next = `d/${copyOf(SECOND)}`;
   const content = (sha: typeof FIRST) =>
     ({ kind: "file", manifest: sha, depth: 0, sha256: sha, size: 5, ...METADATA }) as const;
   return [
-    { node, path: `d/${name}`, device: givenBy, content: content(FIRST) },
-    { node, path: `d/${copyOf(SECOND)}`, device: replacedBy, content: content(FIRST) },
-    { node, path: `d/${copyOf(SECOND)}`, device: replacedBy, content: content(SECOND) },
-  ];
+    { kind: "create", node, path: `d/${name}`, device: givenBy, content: content(FIRST) },
+    { kind: "move", node, path: next, device: replacedBy, content: content(FIRST) },
+    { kind: "modify", node, path: next, device: replacedBy, content: content(SECOND) },
+  ] as const;
 }
 
 const METADATA = { executable: false, mtimeNs: "0" };
@@ -34,6 +35,13 @@ function copyOf(hash6Source: typeof FIRST): string {
 test("a device's next loser replaces its copy, whoever gave that to the log [R13]", () => {
   expect([...earlierLosers(copyAndNext(ADA, ADA), LABELS)]).toEqual([FIRST]);
   expect([...earlierLosers(copyAndNext(BOB, ADA), LABELS)]).toEqual([FIRST]);
+});
+
+test("a next version that its user deleted unposted has replaced its copy, too [R13]", () => {
+  const [made] = copyAndNext(ADA, ADA);
+  const deleted = (device: DeviceId) => [made, { ...made, kind: "delete", device } as const];
+  expect([...earlierLosers(deleted(ADA), LABELS)]).toEqual([FIRST]);
+  expect([...earlierLosers(deleted(BOB), LABELS)]).toEqual([]);
 });
 
 test("another device's copy, and what its user put into a copy, are not replaced [R13]", () => {

@@ -185,17 +185,18 @@ export function inventedContents(
  * gave the copy back to a restored server.
  */
 export function earlierLosers(
-  events: Iterable<Pick<ServedEvent, "node" | "path" | "device" | "content">>,
+  events: Iterable<Pick<ServedEvent, "kind" | "node" | "path" | "device" | "content">>,
   labels: ReadonlyMap<string | undefined, string>,
 ): ReadonlySet<Digest> {
   const found = new Set<Digest>();
   const nodes = new Map<string, { bytes: Digest; readonly copies: Map<Digest, string> }>();
-  for (const { node, path, device, content } of events) {
+  for (const { kind, node, path, device, content } of events) {
     if (content.kind !== "file") continue;
     const known = nodes.get(node) ?? { bytes: content.sha256, copies: new Map() };
     nodes.set(node, known);
     const maker = known.copies.get(known.bytes);
-    const isReplaced = known.bytes !== content.sha256;
+    // Its user may have deleted the next version before the server heard of it.
+    const isReplaced = known.bytes !== content.sha256 || kind === "delete";
     if (isReplaced && maker !== undefined && maker === labels.get(device)) found.add(known.bytes);
     known.bytes = content.sha256;
     const [, label, hash6] = COPY.exec(baseName(path)) ?? [];
