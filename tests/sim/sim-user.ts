@@ -304,10 +304,17 @@ export class SimUser {
       const digest = ledger.digest(bytes);
       entries.timed(label, digest, undefined, inode.mtimeNs);
       const place = disk.at(path) === inode ? path : disk.pathOf(inode);
-      if (place?.startsWith(`${STATE_DIRECTORY}/`)) ledger.wroteLate(path, digest);
-      else if (place !== undefined) entries.written(label, place, before, digest);
+      if (this.#isDisplaced(inode)) ledger.wroteLate(path, digest);
+      if (place !== undefined && !isOfClient(place)) entries.written(label, place, before, digest);
     }
     disk.touched(path);
+  }
+
+  /** One of its names, where it has several, is below the state directory. */
+  #isDisplaced(inode: FileInode): boolean {
+    const { disk } = this.parts;
+    if (inode.links === 1) return isOfClient(disk.pathOf(inode) ?? "");
+    return [...disk.walk()].some(([path, one]) => one === inode && isOfClient(path));
   }
 
   /** Writes a new file without a name yet. */
@@ -656,6 +663,10 @@ const DUEL: readonly NamedAction[] = [
   { name: "rename above", weight: 3, run: renameAbove },
   { name: "remove", weight: 1, run: remove },
 ];
+function isOfClient(path: string): boolean {
+  return path.startsWith(`${STATE_DIRECTORY}/`);
+}
+
 /** Of these two at once make a conflict copy. */
 export const WRITES: ReadonlySet<string> = new Set(["append", "overwrite", "rewrite", "save"]);
 
