@@ -226,17 +226,19 @@ export function selfConflicts(
   const labels = labelsOf(clients.filter(({ wasTorn }) => !wasTorn));
   const writerOf = ({ content }: ServedEvent) =>
     content.kind === "file" ? ledger.writerOf(content.sha256) : undefined;
-  /** Who changed a node last, by then. */
-  const last = new Map<string, string>();
   for (const { event } of log?.events ?? []) {
     const { conflictOf, path, device } = event;
-    last.set(event.node, device);
     if (conflictOf === undefined || event.kind !== "create") continue;
     const winner = log?.events[conflictOf.version - 1]?.event;
     const writer = labels.get(device);
     if (writer === undefined || winner?.node !== conflictOf.node) continue;
-    // Another device gave these bytes their place or their metadata: that is what it lost against.
-    if (last.get(conflictOf.node) !== device) continue;
+    // Another device gave these bytes their place or their metadata, whatever came later: that is
+    // what it lost against.
+    const since = log?.events.slice(conflictOf.version - 1, event.seq) ?? [];
+    const isOthers = since.some((one) => {
+      return one.event.node === conflictOf.node && one.event.device !== device;
+    });
+    if (isOthers) continue;
     if (writerOf(event) === writer && writerOf(winner) === writer)
       lines.push(`${path} of ${writer} against event ${conflictOf.version}`);
   }
