@@ -124,7 +124,7 @@ function livesBeside(base: TreeView, directory: NodeId, isLost: (id: NodeId) => 
   return false;
 }
 
-/** The last part of a name, in lower case; undefined where it has none. */
+/** The last part of a name, in lower case; undefined if there is none. */
 export function extensionOf(name: string): string | undefined {
   const dot = name.lastIndexOf(".");
   return dot <= 0 || dot === name.length - 1 ? undefined : name.slice(dot + 1).toLowerCase();

@@ -63,7 +63,7 @@ export interface Verdict {
   readonly down: Changes;
 }
 
-/** What would happen to files. `emptying`: to all of them (G3). */
+/** The change to files that a guard holds. `emptying`: it deletes or empties all of them (G3). */
 export type HeldKind = "deletion" | "emptying" | "truncation" | "renaming" | "overwriting";
 
 export interface Held {

@@ -1,6 +1,6 @@
 /** A page of a list. Rules: H4. */
 
-/** What comes after `after` (from the start where there is none), at most `limit` of it. */
+/** A request for at most `limit` items behind `after`; from the start if `after` is absent. */
 export interface Page<Key> {
   readonly after?: Key;
   readonly limit: number;

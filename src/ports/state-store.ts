@@ -49,7 +49,7 @@ export interface HeldChange {
   /** A digest of the held change, so that an approval lets through exactly this one. */
   readonly id: string;
   readonly direction: "up" | "down";
-  /** Unknown where an earlier version held it. */
+  /** Absent if an earlier version held it. */
   readonly kinds?: readonly HeldKind[];
   readonly reason: string;
   readonly count: number;

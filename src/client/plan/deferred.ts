@@ -30,14 +30,20 @@ interface Deferral {
   readonly code: ErrorCode;
   readonly untilMs: number;
   readonly delayMs: number;
-  /** The node whose trouble it is, where it is another one's: this one waits no longer than that. */
+  /**
+   * The other node whose trouble it is, if it is not this one's. This one waits no longer than
+   * that.
+   */
   readonly awaited?: NodeId;
 }
 
 export class DeferredNodes {
   readonly #ports: Pick<ClientPorts, "store" | "clock" | "observer">;
   readonly #deferred = new Map<NodeId, Deferral>();
-  /** As asked at each turn, however many there are; undefined where it has to be found out anew. */
+  /**
+   * The kept answer, because each turn asks, however many wait; undefined if it has to be found out
+   * anew.
+   */
   #awaitsRetry: boolean | undefined;
   /** When nodes with lasting trouble may be tried again (Clock.monotonic). */
   #lastingAtMs = 0;

@@ -49,7 +49,10 @@ const RACY_REVISIT_MS = RACY_WINDOW_MS + 100;
  * then.
  */
 const UNREAD_TRIES_MAX = 5;
-/** What a look costs the processor: measured 5 ms to cut and hash, 5 ms to hash again and to send. */
+/**
+ * Processor time of a look: 5 ms to cut and hash, and 5 ms to hash again and to send, were
+ * measured.
+ */
 const READ_MS_PER_MIB = 10;
 /** A file that changes all the time may take up a twentieth of one processor. */
 const REST_RATIO = 20;
