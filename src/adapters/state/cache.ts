@@ -1,6 +1,6 @@
 /**
- * The rows of the client's database that were looked at lately, decoded. Rules: T1, S1. A
- * reconciling looks at the same node, and at the directories above it, dozens of times.
+ * Decoded rows of the client's database that were read lately. One reconcile reads the same node,
+ * and the directories above it, dozens of times. Rules: T1, S1.
  */
 import type { NodeId } from "../../core/identifier.ts";
 import type { BaseNode, LocalNode, RemoteNode } from "../../core/node.ts";
@@ -8,17 +8,17 @@ import type { BaseNode, LocalNode, RemoteNode } from "../../core/node.ts";
 /** A row of the local overlay. */
 export interface OverlayRow {
   readonly node: LocalNode;
-  /** It hides its base row: the node's going was seen, or it was missed later on. */
+  /** Set if it hides its base row, because the node's going was seen or it was missed later. */
   readonly gone: "seen" | "missed" | undefined;
 }
 
 /**
- * Rows of one table; about 700 bytes each. So many may wait that all of them are planned again at
- * each news: out of the tables that costs four times as much.
+ * Rows of one table, about 700 bytes each. So many nodes may wait that each piece of news plans all
+ * of them again, and reading them from the tables costs four times as much.
  */
 const ROWS_MAX = 16_384;
 
-/** One table's rows, and what is known not to be in it. */
+/** One table's rows, and ids that are known not to be in it. */
 class TableRows<Row> {
   readonly #rows = new Map<NodeId, Row | undefined>();
   readonly #isKept: boolean;
@@ -46,12 +46,12 @@ class TableRows<Row> {
   }
 
   clear(): void {
-    // At rest it is asked for at every turn.
+    // Every turn calls this, also at rest.
     if (this.#rows.size > 0) this.#rows.clear();
   }
 }
 
-/** @param isKept false where another process writes. */
+/** @param isKept false if another process writes. */
 export class NodeRows {
   readonly base: TableRows<BaseNode>;
   readonly local: TableRows<OverlayRow>;

@@ -1,5 +1,5 @@
 /**
- * The client's database: its statements, what they gave lately, and its transactions. Rules: S1,
+ * The client's database: its statements, their latest results, and its transactions. Rules: S1,
  * I41.
  */
 import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite";
@@ -17,8 +17,8 @@ export class StateDatabase {
   readonly #database: DatabaseSync;
   readonly #statements = new Map<string, StatementSync>();
   /**
-   * What statements without values gave since the last write: the cursor, the journal and the like
-   * are looked at many times in each turn of an idle client.
+   * Results, since the last write, of statements without values. An idle client reads the cursor,
+   * the journal and the like many times in each turn.
    */
   readonly #results = new Map<string, readonly unknown[]>();
   readonly #reads: ReadTurn | undefined;
@@ -26,22 +26,24 @@ export class StateDatabase {
   #barrier: Barrier = "full";
   readonly #onRollback: (() => void)[] = [];
   readonly isOwner: boolean;
-  /** The disk failed it: what its file holds has to be checked before it is trusted again (I41). */
+  /**
+   * True if the disk failed it. Then its file has to be checked before it is trusted again (I41).
+   */
   #hasFailed = false;
 
-  /** @param isOwner false beside the process that owns it, whose every write is to be seen. */
+  /** @param isOwner false beside the process that owns it, whose every write must be seen. */
   constructor(database: DatabaseSync, isOwner = true) {
     this.#database = database;
     this.isOwner = isOwner;
     this.#reads = isOwner ? new ReadTurn(database) : undefined;
   }
 
-  /** What others keep of the rows in memory is void when a transaction is taken back. */
+  /** When a transaction is taken back, rows that others keep in memory are void. */
   onRollback(forget: () => void): void {
     this.#onRollback.push(forget);
   }
 
-  /** @throws {FileSystemError} where `work` fails for the disk's sake */
+  /** @throws {FileSystemError} if `work` fails because of the disk */
   guarded<Result>(work: () => Result): Result {
     try {
       return work();
@@ -49,7 +51,7 @@ export class StateDatabase {
       const trouble = stateTrouble(error);
       if (trouble === error || !(trouble instanceof Error)) throw error;
       this.#hasFailed = true;
-      // Who only looks has nothing to begin anew: it is told to a person.
+      // A process that only reads has nothing to begin anew, so a person gets the error.
       if (this.isOwner) throw trouble;
       throw new SyncedError("folder_unusable", trouble.message, { cause: error });
     }
@@ -82,7 +84,7 @@ export class StateDatabase {
 
   run(sql: string, ...values: SQLInputValue[]): number {
     return this.guarded(() => {
-      // What is written on its own is durable when it returns.
+      // A write on its own is durable when it returns.
       this.#reads?.end();
       this.#results.clear();
       if (!this.#inTransaction) this.#setBarrier("full");
@@ -90,7 +92,7 @@ export class StateDatabase {
     });
   }
 
-  /** The row type is the schema's: STRICT tables vouch for it. */
+  /** The row type is that of the schema, because its tables are STRICT. */
   one<Row>(sql: string, ...values: SQLInputValue[]): Row | undefined {
     if (values.length === 0) return this.all<Row>(sql)[0];
     const row = this.guarded(() => this.#reading(sql).get(...values));
@@ -147,7 +149,7 @@ export class StateDatabase {
     try {
       this.#database.exec("ROLLBACK");
     } catch (error) {
-      // A full disk or an I/O error rolls back by itself; the first error is the one to tell.
+      // A full disk or an I/O error rolls back by itself. The first error is the one to report.
       if (!String(error).includes("no transaction is active")) throw stateTrouble(error);
     }
   }

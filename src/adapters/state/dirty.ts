@@ -16,7 +16,7 @@ export class DirtyMarks {
     return this.#version;
   }
 
-  /** So many changes were made to what a plan is made of. */
+  /** The inputs of a plan have changed so many times. */
   noteChanges(count: number): void {
     this.#version += count;
   }

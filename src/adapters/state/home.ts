@@ -1,4 +1,4 @@
-/** Where a folder's state database lies, and how a wrong one is set aside. Rules: S4. */
+/** The place of a folder's state database, and how a wrong one is set aside. Rules: S4. */
 import { existsSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import type { StateStoreHome } from "../../ports/state-store.ts";
@@ -7,7 +7,8 @@ import { openStateStore, openStateStoreCopy } from "./store.ts";
 /** @param stateDirectory absolute; must exist before `open()`. */
 export function createStateStoreHome(stateDirectory: string): StateStoreHome {
   const path = join(stateDirectory, "state.db");
-  // The database first: SQLite deletes a log that it finds beside an empty new database.
+  // The database goes first, because SQLite deletes a log that it finds beside an empty new
+  // database.
   const files = [path, `${path}-wal`, `${path}-shm`];
   return {
     open: () => openStateStore(path),

@@ -1,12 +1,12 @@
 /**
- * Rows of the client's three trees beside each other: as one another, merged, compared. Rules: S2,
- * T1, N7. Pure.
+ * Rows of the client's three trees: converts one into another, merges and compares them. Pure.
+ * Rules: S2, T1, N7.
  */
 import type { BaseNode, Content, LocalNode, NodeState, RemoteNode } from "../../core/node.ts";
 import { sameBytes, sameContent, samePlace } from "../../core/node.ts";
 import type { LocalRow } from "./rows.ts";
 
-/** Coarser than any file system's time stamps: FAT keeps two seconds. */
+/** As coarse as the coarsest time stamps: FAT keeps steps of two seconds. */
 const MTIME_TOLERANCE_NS = 2_000_000_000n;
 
 export function leastId(rows: readonly LocalRow[]): LocalRow | undefined {
@@ -24,7 +24,9 @@ export function asRemote(base: BaseNode): RemoteNode {
   return { id, parent, name, content, deleted: false, contentVersion, placeVersion };
 }
 
-/** Takes content and place each from the newer version; `known` itself where nothing is newer. */
+/**
+ * Takes content and place each from the newer version. Returns `known` itself if nothing is newer.
+ */
 export function mergeVersions(known: RemoteNode, node: RemoteNode): RemoteNode {
   const content = node.contentVersion > known.contentVersion ? node : known;
   const place = node.placeVersion > known.placeVersion ? node : known;
@@ -42,8 +44,8 @@ export function mergeVersions(known: RemoteNode, node: RemoteNode): RemoteNode {
 }
 
 /**
- * What the disk durably holds of a node that this device has just changed: what it changed, and
- * what is as the base has it. What a user did meanwhile may still be in memory only.
+ * The part of a node that the disk durably holds after this device changed it: the changed aspects,
+ * and those that are as in the base. A user's change of meanwhile may still be in memory only.
  */
 export function madeDurable(base: BaseNode, before: LocalNode, node: LocalNode): NodeState {
   const isPlaceDone = !samePlace(before, node) || samePlace(base, node);
@@ -67,7 +69,10 @@ export function sameRemote(a: RemoteNode, b: RemoteNode): boolean {
   );
 }
 
-/** Same bytes and executable bit; times may differ by what a coarse file system cannot keep. */
+/**
+ * True for the same bytes and executable bit. Times may differ by as much as a coarse file system
+ * loses.
+ */
 export function agrees(local: Content, remote: Content): boolean {
   if (!sameBytes(local, remote)) return false;
   if (local.kind !== "file" || remote.kind !== "file") return true;

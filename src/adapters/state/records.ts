@@ -1,6 +1,6 @@
 /**
  * The flat half of the client's database: cursors, problems, conflicts, births, journal,
- * quarantine, manifests, values. Rules: S1, S5, D7.
+ * quarantine, manifests and values. Rules: S1, S5, D7.
  */
 import type { Digest } from "../../core/digest.ts";
 import type { Cursor } from "../../core/event.ts";
@@ -28,7 +28,7 @@ interface JournalRow extends Omit<JournalEntry, "oldDigest" | "newDigest" | "ord
 export class StateRecords {
   readonly #db: StateDatabase;
   readonly #dirty: DirtyMarks;
-  /** JSON by key, as in the table: a cycle asks for the same few again and again. */
+  /** JSON by key, as in the table, because a cycle reads the same few again and again. */
   readonly #values = new Map<string, string | undefined>();
 
   constructor(db: StateDatabase, dirty: DirtyMarks) {
@@ -42,12 +42,13 @@ export class StateRecords {
   }
 
   /**
-   * Keeps all of the last CURSORS_RECENT_MAX events, and of the older ones the oldest of each
-   * distance 2^k to 2^(k+1): about 54 at most.
+   * Keeps all of the last CURSORS_RECENT_MAX events. Of the older ones it keeps the oldest at each
+   * distance of 2^k to 2^(k+1): about 54 at most.
    */
   setCursor(cursor: Cursor): void {
     this.#db.together(() => {
-      // All that are kept are of one epoch: a look at each of them would cost at every event.
+      // All kept cursors are of one epoch, so one is enough to look at. Looking at each would cost
+      // time at every event.
       const known = this.cursor();
       if (known !== undefined && known.epoch !== cursor.epoch) this.clearCursors();
       this.#db.run("DELETE FROM cursor WHERE seq >= ?1", cursor.seq);
@@ -73,7 +74,7 @@ export class StateRecords {
   }
 
   binding(): Binding | undefined {
-    // Only `setBinding` writes this value.
+    // Trusted, because only `setBinding` writes this value.
     return this.value("binding") as Binding | undefined;
   }
 
@@ -106,7 +107,7 @@ export class StateRecords {
       this.#db.run("DELETE FROM problem");
       return;
     }
-    // "0" follows "/": all paths that begin with `path/` lie between the two.
+    // "0" follows "/", so all paths that begin with `path/` lie between the two.
     this.#db.run(
       "DELETE FROM problem WHERE path = ?1 OR (path >= ?2 AND path < ?3)",
       path,
@@ -270,7 +271,7 @@ export class StateRecords {
         const { digest, depth } = next;
         if (reached.has(digest)) continue;
         reached.add(digest);
-        // What lists only chunks, as most do, need not be read.
+        // Most objects list only chunks. Those need not be read.
         const bytes = depth > 1 ? this.manifest(digest) : undefined;
         if (bytes === undefined) continue;
         for (const child of parseManifestObject(bytes).children) {

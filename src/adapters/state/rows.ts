@@ -1,5 +1,6 @@
 /**
- * Rows of the client's database as nodes, and the statements that overlay one tree on another.
+ * Converts rows of the client's database into nodes, and has the statements that overlay one tree
+ * on another.
  * Rules: S1, T1.
  */
 import type { SQLInputValue } from "node:sqlite";
@@ -16,7 +17,10 @@ import type {
 } from "../../core/node.ts";
 import type { OverlayRow } from "./cache.ts";
 
-/** What SQLite answers: columns by name. The schema's STRICT tables vouch for the types. */
+/**
+ * A row as SQLite returns it: columns by name. The types are right because the schema's tables are
+ * STRICT.
+ */
 export interface NodeRow {
   readonly id: NodeId;
   readonly parent: NodeId;
@@ -61,7 +65,7 @@ const LOCAL = `${NODE}, identity, stamp, conflict_node, conflict_version`;
 const BASE_AS_LOCAL = `${NODE}, identity, stamp, NULL AS conflict_node, NULL AS conflict_version`;
 const REMOTE = `${NODE}, content_version, place_version, gone`;
 
-/** Base rows that no overlay row stands for, and the overlay's live rows: one statement a look. */
+/** Base rows without an overlay row, and the overlay's live rows: one statement for a look. */
 function overlaid(where: string, overlay: "local" | "remote"): string {
   const ofBase =
     overlay === "local" ? BASE_AS_LOCAL : `${NODE}, content_version, place_version, 0 AS gone`;
@@ -71,12 +75,12 @@ function overlaid(where: string, overlay: "local" | "remote"): string {
     SELECT ${overlay === "local" ? LOCAL : REMOTE} FROM ${overlay} WHERE ${where} AND gone = 0`;
 }
 
-/** The table has a row of that node: an index tells, without the row. */
+/** True if the table has a row of that node. An index answers, without reading the row. */
 function has(table: "base" | "local" | "remote" | "dirty", of: string): string {
   return `EXISTS (SELECT 1 FROM ${table} WHERE id = ${of}.id)`;
 }
 
-/** What only this overlay has, oldest first. */
+/** Dirty nodes that only this overlay has, oldest first. */
 function dirtyNew(own: "local" | "remote", other: "local" | "remote"): string {
   return `SELECT * FROM (SELECT id FROM ${own} AS o
     WHERE NOT ${has("base", "o")} AND NOT ${has(other, "o")} AND ${has("dirty", "o")}
@@ -107,7 +111,7 @@ export const READ = {
   dirtySome: `SELECT id FROM dirty AS d
       WHERE ${has("base", "d")} OR ${has("local", "d")} = ${has("remote", "d")}
     UNION ALL ${dirtyNew("local", "remote")} UNION ALL ${dirtyNew("remote", "local")}`,
-  /** What is only a tombstone is in no tree. */
+  /** A node that is only a tombstone is in no tree. */
   overlaid: `SELECT id FROM local AS o WHERE NOT ${has("dirty", "o")}
     UNION SELECT id FROM remote AS o
       WHERE NOT ${has("dirty", "o")} AND (gone = 0 OR ${has("base", "o")})`,

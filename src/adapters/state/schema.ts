@@ -1,6 +1,6 @@
 /**
- * The client's database: its schema, its version, and how it is opened and found sound or damaged.
- * Rules: S1, S4, I44. Writes nothing to a database that it does not accept.
+ * The client's database: its schema and version, how it is opened, and how it is found sound or
+ * damaged. It writes nothing to a database that it does not accept. Rules: S1, S4, I44.
  */
 import { existsSync, statSync } from "node:fs";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
@@ -8,9 +8,9 @@ import { pathToFileURL } from "node:url";
 import { SyncedError } from "../../core/error.ts";
 import { stateTrouble } from "./trouble.ts";
 
-/** Raised with every change of `SCHEMA`; an older binary refuses a newer database. */
+/** Grows with every change of `SCHEMA`. An older binary refuses a newer database. */
 const SCHEMA_VERSION = 2;
-/** "synd" in ASCII: a database of another program is not ours to open. */
+/** "synd" in ASCII, so that a database of another program is never opened as ours. */
 const APPLICATION_ID = 0x73796e64;
 
 const NODE_COLUMNS = `
@@ -105,10 +105,10 @@ const SCHEMA = `
 `;
 
 /**
- * Opens the database for reading and writing, creating it where there is none.
+ * Opens the database for reading and writing, and creates it if there is none.
  *
  * @throws {SyncedError} `damage_found` or `data_newer`; nothing was written then.
- * @throws {FileSystemError} where the disk does not let it be opened or written
+ * @throws {FileSystemError} if the disk does not let it be opened or written
  */
 export function openDatabase(path: string): DatabaseSync {
   return soundly(path, (database) => {
@@ -120,7 +120,7 @@ export function openDatabase(path: string): DatabaseSync {
     else migrate(database, version);
     if (number(database, "SELECT clean FROM stop") !== 1) checkPages(database, path);
     checkValues(database, path);
-    // Truncating the log now means that a copied-in or left-over log of another time cannot apply
+    // Truncates the log, so that a log of another time that is copied in or left over cannot apply
     // later.
     database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
     database.exec("UPDATE stop SET clean = 0");
@@ -144,7 +144,7 @@ export function openDatabaseReadOnly(path: string): DatabaseSync {
 }
 
 /**
- * A database in memory with what the one at `path` holds; empty where there is none.
+ * A database in memory with the contents of the one at `path`; empty if there is none.
  *
  * @throws {SyncedError} `damage_found` or `data_newer`.
  */
@@ -154,10 +154,10 @@ export function copyToMemory(path: string): DatabaseSync {
 }
 
 /**
- * Even a read-only SQLite makes its log and index files beside a database that nobody has open,
- * which a dry run must not. It does not where it is told that nobody writes to it.
+ * Beside a database that nobody has open, even a read-only SQLite makes log and index files. A dry
+ * run must not make any. SQLite makes none if it is told that nobody writes.
  *
- * @returns undefined where somebody has it open, or wrote to it meanwhile.
+ * @returns undefined if somebody has it open, or wrote to it meanwhile.
  */
 function copyUntouched(path: string): DatabaseSync | undefined {
   const stampOf = () => statSync(path, { bigint: true }).ctimeNs;
@@ -183,7 +183,7 @@ function copyOf(source: DatabaseSync): DatabaseSync {
     copy.exec("BEGIN");
     const tables = source.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'").all();
     const known = new Set(tables.map(({ name }) => name));
-    // A source of an earlier version has not all of them.
+    // A source of an earlier version does not have all of them.
     for (const table of COPIED_TABLES) if (known.has(table)) copyTable(source, copy, table);
     copy.exec("COMMIT");
     return copy;
@@ -192,7 +192,7 @@ function copyOf(source: DatabaseSync): DatabaseSync {
   }
 }
 
-/** Triggers fill what is counted; a clean stop is the copy's own affair. */
+/** Triggers compute the counts, and the copy has a clean-stop mark of its own. */
 const COPIED_TABLES = [
   ...["base", "local", "remote", "dirty", "manifest", "cursor", "problem", "conflict", "journal"],
   ...["quarantine", "leftover", "value", "birth"],
@@ -208,9 +208,9 @@ function copyTable(source: DatabaseSync, copy: DatabaseSync, table: string): voi
 }
 
 /**
- * Marks a clean stop and closes; the next opening may skip the page check.
+ * Marks a clean stop and closes. The next opening may then skip the page check.
  *
- * @param asItIs marks nothing: it was only read, or the disk failed it.
+ * @param asItIs true to leave no mark, because it was only read, or the disk failed it.
  */
 export function closeDatabase(database: DatabaseSync, asItIs: boolean): void {
   try {
@@ -218,7 +218,7 @@ export function closeDatabase(database: DatabaseSync, asItIs: boolean): void {
     database.exec("UPDATE stop SET clean = 1");
     database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
   } catch (error) {
-    // Without the mark the next opening checks the pages: nothing is lost.
+    // Without the mark the next opening checks the pages, so nothing is lost.
     if (stateTrouble(error) === error) throw error;
   } finally {
     database.close();
@@ -245,7 +245,7 @@ function soundly(
   }
 }
 
-/** SQLITE_CORRUPT, SQLITE_NOTADB, or a table that its version should have. */
+/** SQLITE_CORRUPT, SQLITE_NOTADB, or a missing table of its version. */
 function tellsOfDamage(error: unknown): error is Error {
   return (
     error instanceof Error &&
@@ -271,7 +271,9 @@ function checkVersion(database: DatabaseSync, path: string): number {
   return version;
 }
 
-/** From version n to n + 1, beginning with 1; never edited once released. */
+/**
+ * Each brings a database from version n to n + 1, beginning with 1. Released ones are never edited.
+ */
 const MIGRATIONS: readonly string[] = [BIRTH_TABLE];
 
 function migrate(database: DatabaseSync, version: number): void {
@@ -290,7 +292,7 @@ function checkPages(database: DatabaseSync, path: string): void {
   if (verdict !== "ok") throw damage(path, verdict);
 }
 
-/** Columns of hexadecimal digits, and of how many bytes. NULL where a row has no such thing. */
+/** Columns of hexadecimal digits, with their number of bytes. NULL if a row has no such value. */
 const HEX_COLUMNS: readonly (readonly [table: string, column: string, bytes: number])[] = [
   ...["base", "local", "remote"].flatMap((table) => [
     [table, "id", 16] as const,
@@ -309,8 +311,8 @@ const HEX_COLUMNS: readonly (readonly [table: string, column: string, bytes: num
 ];
 
 /**
- * SQLite keeps no checksums: a changed byte within a value passes its own check. Where it makes an
- * id or a digest into something else it shows here (50 ms for 100,000 files).
+ * SQLite keeps no checksums, so a changed byte within a value passes its own check. If the byte is
+ * in an id or a digest, this finds it (50 ms for 100,000 files).
  */
 function checkValues(database: DatabaseSync, path: string): void {
   const wrong = new Map<string, string[]>();

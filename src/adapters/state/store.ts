@@ -1,4 +1,4 @@
-/** StateStore on SQLite: how it is opened, and the parts that it is made of. Rules: S1, S4, T1. */
+/** StateStore on SQLite: opens it, and puts its parts together. Rules: S1, S4, T1. */
 import type { DatabaseSync } from "node:sqlite";
 import type { StateStore } from "../../ports/state-store.ts";
 import { StateDatabase } from "./database.ts";
@@ -8,7 +8,7 @@ import { copyToMemory, openDatabase, openDatabaseReadOnly } from "./schema.ts";
 import { StateTrees } from "./trees.ts";
 
 /**
- * Opens the store of one device and folder, creating it where there is none.
+ * Opens the store of one device and folder, and creates it if there is none.
  *
  * @param path of the database, or ":memory:".
  * @throws {SyncedError} `damage_found`, `data_newer`
@@ -17,7 +17,7 @@ export function openStateStore(path: string): StateStore {
   return stateStoreIn(openDatabase(path));
 }
 
-/** @param database that `openDatabase` opened, and nobody else uses. */
+/** @param database that `openDatabase` opened. Nobody else may use it. */
 export function stateStoreIn(database: DatabaseSync): StateStore {
   return createStore(new StateDatabase(database));
 }
@@ -31,7 +31,7 @@ export function openStateStoreReadOnly(path: string): StateStore {
   return createStore(new StateDatabase(openDatabaseReadOnly(path), false));
 }
 
-/** What the one at `path` holds, in memory; the file is not written. */
+/** A copy in memory of the store at `path`. The file is not written. */
 export function openStateStoreCopy(path: string): StateStore {
   return createStore(new StateDatabase(copyToMemory(path)));
 }

@@ -1,6 +1,6 @@
 /**
- * The three trees of the client's database: one base table and two sparse overlays. Rules: S1, S2,
- * S5, T1. Knows nothing of the disk that the trees describe.
+ * The three trees of the client's database: one base table and two sparse overlays. It knows
+ * nothing of the disk that the trees describe. Rules: S1, S2, S5, T1.
  */
 import { baseAfterAgreement, baseAfterOwn } from "../../core/base.ts";
 import { assert } from "../../core/error.ts";
@@ -46,7 +46,7 @@ import {
 export class StateTrees {
   readonly #db: StateDatabase;
   readonly #dirty: DirtyMarks;
-  /** Only this process writes, so that what was read or written last is what the tables hold. */
+  /** Kept rows are true, because only this process writes. */
   readonly #rows: NodeRows;
 
   constructor(db: StateDatabase, dirty: DirtyMarks) {
@@ -75,7 +75,7 @@ export class StateTrees {
     return base === undefined ? undefined : asRemote(base);
   }
 
-  /** The least id of those that have it, found here: SQLite's sorter costs ten times the rest. */
+  /** The lowest of several ids is found here, because SQLite's sorter costs ten times the rest. */
   localByIdentity(identity: string): LocalNode | undefined {
     let least = leastId(this.#db.all<LocalRow>(READ.localByIdentity, identity));
     const based = leastId(this.#db.all<LocalRow>(READ.baseByIdentity, identity));
@@ -121,7 +121,7 @@ export class StateTrees {
         remote !== undefined &&
         samePlace(node, remote) &&
         sameContent(node.content, remote.content);
-      // Nothing of it was here before: all of it is what was done now.
+      // The store had nothing of it, so all of it is this device's change.
       if (isAgreed && before === undefined) {
         this.#settleAs(node, remote);
         return;
@@ -172,7 +172,9 @@ export class StateTrees {
     });
   }
 
-  /** The log says what this device did: the node is gone. What stands there again is new. */
+  /**
+   * The log says that this device deleted the node. An entry that stands there again is a new node.
+   */
   #bury(id: NodeId, local: LocalNode | undefined): void {
     if (local === undefined) this.settle(id);
     else if (this.#baseRow(id) !== undefined) {
@@ -190,14 +192,15 @@ export class StateTrees {
     if (agreed !== base) this.#db.together(() => this.#takeOver(agreed, local, remote));
   }
 
-  /** Sets the base; both sides stay what they are, and are settled where nothing differs. */
+  /** Sets the base. Both sides stay as they are, and the node is settled if nothing differs. */
   #takeOver(
     base: Omit<BaseNode, "identity" | "stamp">,
     local: LocalNode | undefined,
     remote: RemoteNode,
   ): void {
     const { id } = base;
-    // The stamp of what was agreed on is not known any more: only bytes tell whether it is back.
+    // The stamp of the agreed state is not known any more, so only the bytes tell whether it is
+    // back.
     const row = { ...base, identity: local?.identity ?? "", stamp: "" };
     const isLocal =
       local !== undefined && samePlace(base, local) && sameContent(base.content, local.content);
@@ -277,7 +280,7 @@ export class StateTrees {
       const node = this.local.get(local);
       assert(node !== undefined && this.remote.get(local) === undefined, `${local} is only local`);
       assert(this.local.get(remote) === undefined, `${remote} is not yet local`);
-      // One with a base was deleted on the server: it is now gone on both sides, and waits to be
+      // A node with a base was deleted on the server. It is now gone on both sides, and waits to be
       // settled.
       if (this.base.get(local) !== undefined) this.removeLocal(local);
       else {
@@ -304,7 +307,7 @@ export class StateTrees {
     });
   }
 
-  /** At rest nothing is looked up. */
+  /** Nothing is looked up at rest, so the rows may go. */
   forgetRows(): void {
     this.#rows.clear();
   }

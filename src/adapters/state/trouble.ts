@@ -1,6 +1,6 @@
 /**
- * What a failed SQLite call on the client's state means: trouble with our own files, after which
- * the client begins again as after a crash. Rules: S1, I41, F21, F27.
+ * Says what a failed SQLite call on the client's state means. After trouble with our own files the
+ * client begins again as after a crash. Rules: S1, I41, F21, F27.
  */
 
 import { SyncedError } from "../../core/error.ts";
@@ -15,11 +15,13 @@ const TROUBLES: readonly (readonly [RegExp, FileSystemErrorCode, string])[] = [
   [/disk I\/O error|locking protocol/, "io", "the disk gives an error"],
   [/out of memory/, "exhausted", "there is no memory left"],
   [/database is locked|database table is locked/, "io", "another process has it locked"],
-  // The next opening checks the pages, and sets aside what is damaged.
+  // The next opening checks the pages, and sets a damaged database aside.
   [/malformed|not a database/, "io", "it is damaged"],
 ];
 
-/** @returns a FileSystemError for what went wrong outside; anything else comes back as it is. */
+/**
+ * @returns a FileSystemError if the cause is outside synced. Any other error is returned unchanged.
+ */
 export function stateTrouble(error: unknown): unknown {
   if (!(error instanceof Error) || error instanceof SyncedError) return error;
   if (error instanceof FileSystemError) return error;
