@@ -444,6 +444,17 @@ describe("sizes and markers", () => {
     expect(SOURCES.flatMap(brokenComments)).toEqual([]);
   });
 
+  test("no comment begins with What: it says who does what", () => {
+    const wrong = SHIPPED.flatMap((source) =>
+      commentLines(source).flatMap(({ line, text }, index, lines) => {
+        const isFirst = (lines[index - 1]?.text ?? "") === "";
+        const isWrong = isFirst && /^What\b/.test(text);
+        return isWrong ? [`${source.path}:${index + 1}: ${line.trim()}`] : [];
+      }),
+    );
+    expect(wrong).toEqual([]);
+  });
+
   test("no markers, no focused or skipped tests, no silenced checks", () => {
     const comments = /\b(?:TODO|FIXME|XXX|HACK)\b|@ts-(?:ignore|nocheck)|biome-ignore/;
     const calls = /\b(?:test|describe|it)\.(?:only|skip|todo)\b/;
