@@ -160,7 +160,7 @@ function requireToken({ token, isOpenToAll }: ServerOptions, host: string): void
   throw new SyncedError(
     "token_required",
     `Cannot listen on ${host} without a token: all who reach it could read and change all ` +
-      "files. Use --token-file, or --insecure-no-auth where that is what you want",
+      "files. Use --token-file, or --insecure-no-auth if you want that",
   );
 }
 

@@ -20,7 +20,7 @@ import { count, quoted } from "./progress.ts";
 import { parseServerUrl } from "./server-url.ts";
 
 export const command = defineCommand({
-  meta: { name: "check", description: "Compare a folder with what the server has" },
+  meta: { name: "check", description: "Compare a folder with the server's" },
   args: {
     path: { type: "positional", description: "The folder's path", required: true },
     server: textFlag("server", "URL", "Address of the server, if not the remembered one"),

@@ -75,7 +75,7 @@ async function runDemo(options: DemoOptions): Promise<number> {
     await Promise.race([carryFirstFile(first, second, signal), ...clients]);
     if (interruption.exitCode() !== undefined) return interruption.exitCode() ?? EXIT.done;
     output.event("in_sync", { folders: [first, second] });
-    output.say(`in sync: what is in ${first} is in ${second} too`);
+    output.say(`in sync: ${second} has the same files as ${first}`);
     if (options.once) return EXIT.done;
     output.say(lesson(server.url, first, second));
     await Promise.all(clients);

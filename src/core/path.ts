@@ -179,7 +179,7 @@ const TEMPORARY = [
 const REFUSALS: Readonly<Record<NameRefusal, string>> = {
   invalid_path: 'it is empty, has an empty, "." or ".." name, or is not well-formed text',
   path_too_long: "it is too long or too deep",
-  reserved_name: `"${RESERVED_NAME}" and what looks like it is kept for synced itself`,
+  reserved_name: `"${RESERVED_NAME}" and names that look like it are reserved for synced itself`,
 };
 
 function refused(code: NameRefusal, what: string, value: string): SyncedError {

@@ -111,7 +111,7 @@ export class FileAccess {
     if (children.length === 0) return;
     throw new SyncedError(
       "directory_not_empty",
-      `Cannot delete ${shown(path)}: it is a directory that is not empty; delete what is in it first`,
+      `Cannot delete ${shown(path)}: the directory is not empty; delete its entries first`,
     );
   }
 

@@ -249,7 +249,7 @@ async function* verifyNodes(
       rowCount += 1;
       const folded = tree.get(node.id);
       if (folded !== undefined && isSameNode(folded, node)) continue;
-      const message = "Its row is not what the log says";
+      const message = "Its row differs from the log";
       yield { where: `folder ${name} node ${node.id}`, code: "node_differs", message };
     }
     after = nodes.at(-1)?.id;

@@ -167,7 +167,7 @@ function listenFailure(
   const code = errorCode(cause);
   const isInUse = code === "EADDRINUSE";
   const reason = isInUse
-    ? "the port is in use; choose another one, or stop what listens there"
+    ? "the port is in use; choose another one, or stop the program that listens there"
     : NO_SUCH_ADDRESS.has(code)
       ? "this machine has no such address"
       : reasonOf(cause);

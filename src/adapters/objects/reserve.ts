@@ -40,7 +40,7 @@ export class StorageReserve {
     if (bavail * bsize - this.#incomingBytes >= reserve) return;
     // Some network file systems do not tell their size.
     if (blocks === 0) return;
-    const claim = "what is left on its disk is kept for changes that need no room";
+    const claim = "the rest of its disk is reserved for changes that need no room";
     const message = `Cannot store objects in "${this.#directory}": ${claim}; free some space`;
     throw new SyncedError("storage_full", message);
   }

@@ -64,7 +64,7 @@ function troubleOf(state: string, { host, user, database }: SinkAddress): Troubl
         what: `PostgreSQL at ${host} does not let "${user}" make or write the tables`,
         next:
           `Allow it in database "${database}": GRANT CREATE, USAGE ON SCHEMA public TO "${user}"; ` +
-          "where another user made them: GRANT SELECT, INSERT, UPDATE, DELETE ON files_log, " +
+          "if another user made them: GRANT SELECT, INSERT, UPDATE, DELETE ON files_log, " +
           `files_log_cursors, files_log_schema TO "${user}"`,
       };
     case "42P01":
@@ -72,7 +72,7 @@ function troubleOf(state: string, { host, user, database }: SinkAddress): Troubl
         code: "temporarily_unavailable",
         what: `database "${database}" at ${host} lacks a table that synced made`,
         next:
-          "files_log is made and written anew by itself where it was dropped. For files_log_cursors: " +
+          "If files_log was dropped, synced makes and writes it anew. If files_log_cursors was dropped: " +
           "DROP TABLE files_log",
       };
     case "42P07":

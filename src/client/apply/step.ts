@@ -124,7 +124,7 @@ function obstacleAt(batch: ApplyBatch, path: string, there: Stat) {
     return { code: known.code, message: known.message };
   }
   if (there.kind !== "directory" || !isLeftover(batch, there)) return undefined;
-  const message = `Cannot put "${path}" there: a directory is kept there for what is ignored in it`;
+  const message = `Cannot put "${path}" there: a directory stays there because it holds ignored files`;
   return { code: "name_collision", message } as const;
 }
 
@@ -192,7 +192,7 @@ function prepareSwap(
   const { journal, from } = staged;
   if (step.content.kind === "symlink") fs.makeSymlink(from, step.content.target);
   const fresh = staged.fresh === undefined ? fs.stat(from) : fs.takePermissions(from, path);
-  assert(fresh !== undefined, "what replaces is staged");
+  assert(fresh !== undefined, "new bytes are staged");
   return { step, node, path, seen, from, fresh, journal };
 }
 

@@ -271,7 +271,7 @@ function checkChain(cursor: Cursor, events: readonly ServedEvent[]): Cursor {
   for (const event of events) {
     if (event.seq !== seq + 1) throw violation(`event ${event.seq} follows event ${seq}`);
     if (event.previousHash !== hash || eventHash(hash, event) !== event.hash) {
-      throw violation(`the hash of event ${event.seq} is not what the chain asks for`);
+      throw violation(`the hash of event ${event.seq} does not fit the chain`);
     }
     seq = event.seq;
     hash = event.hash;

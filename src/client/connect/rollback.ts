@@ -64,7 +64,7 @@ async function forget(ports: ClientPorts, signal: AbortSignal): Promise<void> {
     code: "server_restored",
     message:
       "The server was restored from an older copy: its log agrees with this device up to event " +
-      `${seq} only; nothing is deleted, and what the server lost is given back`,
+      `${seq} only. Nothing is deleted, and the server gets back what it lost`,
   });
   const waiting = [...keptBases(store), ...store.dirty().flatMap((id) => store.base.get(id) ?? [])];
   const kept = waiting.filter((node) => Math.max(node.contentVersion, node.placeVersion) <= seq);

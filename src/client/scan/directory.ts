@@ -77,7 +77,7 @@ function isSyncedOnItsOwn(run: ScanRun, task: Task, stats: ReadonlyMap<string, S
   if (!mayBe) return false;
   const reason = reasonToLeaveAlone(run.ports.fs, task.path);
   if (reason === undefined) return false;
-  const message = `Cannot sync what is in "${task.path}": ${reason}`;
+  const message = `Cannot sync the files in "${task.path}": ${reason}`;
   run.problems.leaveBelow(task.path);
   run.problems.report(task.path, "folder_nested", message);
   return true;

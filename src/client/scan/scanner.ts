@@ -94,7 +94,7 @@ export class Scanner {
   get withheld(): string | undefined {
     const path = this.#ignoreFiles.unknownFile;
     if (path === undefined) return undefined;
-    return `the rules in ${JSON.stringify(path)} cannot be used; what is new beside or below it waits`;
+    return `the rules in ${JSON.stringify(path)} cannot be used, so new files beside or below it wait`;
   }
 
   /** The rules that the last scan found. */
