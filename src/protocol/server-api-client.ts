@@ -103,6 +103,12 @@ export function createServerApi(options: ServerApiOptions): ServerApi {
       ask,
     });
 
+  const putPack = async (body: Uint8Array<ArrayBuffer>, signal: AbortSignal): Promise<void> => {
+    const contentType = PACK_MEDIA_TYPE;
+    const path = `${base}/chunks`;
+    const request = outgoing({ method: "POST", path, contentType, body, signal });
+    await attempt(request, () => sendForJson(exchange, request, SMALL_ANSWER_BYTES_MAX));
+  };
   return {
     hello,
 
@@ -151,17 +157,8 @@ export function createServerApi(options: ServerApiOptions): ServerApi {
       return parseMissing(await attempt(request, ask), digests);
     },
 
-    async putObjects(objects, signal) {
-      const body = encodePack(objects);
-      const request = outgoing({
-        method: "POST",
-        path: `${base}/chunks`,
-        contentType: PACK_MEDIA_TYPE,
-        body,
-        signal,
-      });
-      await attempt(request, () => sendForJson(exchange, request, SMALL_ANSWER_BYTES_MAX));
-    },
+    putObjects: (objects, signal) => putPack(encodePack(objects), signal),
+    putPack,
 
     async *fetchObjects(digests, signal) {
       if (digests.length === 0) return;

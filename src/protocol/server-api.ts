@@ -65,6 +65,8 @@ export interface ServerApi {
    * this pack or an earlier one.
    */
   putObjects(objects: readonly PackObject[], signal: AbortSignal): Promise<void>;
+  /** `putObjects` of a pack that is made already. Its bytes must stay as they are until it ends. */
+  putPack(pack: Uint8Array<ArrayBuffer>, signal: AbortSignal): Promise<void>;
   /**
    * The objects in the order asked for, each verified against its digest; at most
    * OBJECTS_PER_REQUEST_MAX.

@@ -7,6 +7,7 @@ import { SyncedError } from "../../src/core/error.ts";
 import type { NodeId } from "../../src/core/identifier.ts";
 import { parseManifestObject } from "../../src/core/manifest.ts";
 import type { PackObject } from "../../src/protocol/messages.ts";
+import { decodePack } from "../../src/protocol/pack.ts";
 import { ApplyWorld } from "./apply-world.ts";
 
 const { signal } = new AbortController();
@@ -35,7 +36,7 @@ class SupplyWorld extends ApplyWorld {
     });
     const api = {
       missing: async (digests: readonly Digest[]) => digests.filter((one) => !this.known.has(one)),
-      putObjects: async (objects: readonly PackObject[]) => this.#take(objects),
+      putPack: async (pack: Uint8Array) => this.#take(decodePack(pack.slice())),
     };
     const ports = { ...this.ports, api: { ...this.ports.api, ...api } };
     return await supplyContents(ports, supplies, this.packSize, signal);

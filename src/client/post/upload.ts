@@ -7,11 +7,13 @@
  * one of its objects even when the object is sent alone.
  */
 import { type Digest, sha256 } from "../../core/digest.ts";
-import { SyncedError } from "../../core/error.ts";
+import { assert, SyncedError } from "../../core/error.ts";
 import type { NodeId } from "../../core/identifier.ts";
+import { OBJECTS_PER_REQUEST_MAX } from "../../core/limits.ts";
 import { pathOf } from "../../core/tree.ts";
 import { FileSystemError } from "../../ports/filesystem.ts";
 import type { PackObject } from "../../protocol/messages.ts";
+import { PACK_HEADER_BYTES, type PackedObject, PackWriter } from "../../protocol/pack.ts";
 import type { ClientPorts } from "../folder/ports.ts";
 
 /**
@@ -19,7 +21,9 @@ import type { ClientPorts } from "../folder/ports.ts";
  * in memory.
  */
 const PACK_BYTES_TARGET = 4 * 1024 * 1024;
-/** Packs on their way at once. The server writes one while the next one is read here. */
+/** A pack of chunks, and headers of a few hundred; one of many small files is sent earlier. */
+const PACK_BUFFER_BYTES = PACK_BYTES_TARGET + 256 * 1024;
+/** Packs on their way at once: one is written by the server while the next one is read here. */
 const PACKS_IN_FLIGHT_MAX = 2;
 const TOO_LARGE = 413;
 
@@ -37,7 +41,22 @@ export interface FileObject {
   readonly object: PackObject;
 }
 
-/** How much one request may hold. It shrinks when a proxy says that a body was too large. */
+/** One pack on its way, one that waits for its turn, and one that is being made. */
+const SPARE_BUFFERS_MAX = PACKS_IN_FLIGHT_MAX + 1;
+
+/** A pack, and which part of it is whose object. */
+interface FilePack {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly parts: readonly PackPart[];
+}
+
+interface PackPart {
+  readonly node: NodeId;
+  readonly start: number;
+  readonly end: number;
+}
+
+/** How much one request may hold: less, once a proxy has said that something was too large. */
 export class PackSize {
   #bytesMax = PACK_BYTES_TARGET;
 
@@ -59,6 +78,12 @@ export class Upload {
   readonly #signal: AbortSignal;
   readonly #inFlight = new Set<Promise<void>>();
   readonly #failures: unknown[] = [];
+  readonly #spare: Uint8Array<ArrayBuffer>[] = [];
+  /** The pack that is being made; whose objects are in it; how many bytes these have. */
+  #pack: PackWriter | undefined;
+  #parts: PackPart[] = [];
+  #packBytes = 0;
+  #inFlightMax = PACKS_IN_FLIGHT_MAX;
   #bytesTotal = 0;
   #bytesDone = 0;
   #chunksTotal = 0;
@@ -73,37 +98,22 @@ export class Upload {
   async sendChunks(chunks: readonly FilePiece[]): Promise<void> {
     this.#bytesTotal = this.#bytesDone + chunks.reduce((sum, { size }) => sum + size, 0);
     this.#chunksTotal = this.#chunksDone + chunks.length;
-    let pack: FileObject[] = [];
-    let packBytes = 0;
-    for (const { node, group } of byNode(chunks)) {
-      for (const object of this.#readChunks(node, group)) {
-        if (pack.length > 0 && packBytes + object.bytes.length > this.#packSize.bytesMax) {
-          await this.#sendBehind(pack);
-          pack = [];
-          packBytes = 0;
-        }
-        pack.push({ node, object });
-        packBytes += object.bytes.length;
-      }
-    }
-    if (pack.length > 0) await this.#sendBehind(pack);
+    for (const { node, group } of byNode(chunks)) await this.#packChunks(node, group);
+    await this.#sendBehind();
     await this.#drain();
   }
 
   async sendManifests(manifests: readonly FileObject[]): Promise<void> {
-    let pack: FileObject[] = [];
-    let packBytes = 0;
-    for (const manifest of manifests) {
-      const { length } = manifest.object.bytes;
-      if (pack.length > 0 && packBytes + length > this.#packSize.bytesMax) {
-        await this.#send(pack);
-        pack = [];
-        packBytes = 0;
-      }
-      pack.push(manifest);
-      packBytes += length;
+    // Each pack holds what the next one lists.
+    this.#inFlightMax = 1;
+    for (const { node, object } of manifests) {
+      const { depth, digest, bytes } = object;
+      const room = await this.#room(bytes.length);
+      room.set(bytes);
+      this.#add(node, { depth, digest, lengthBytes: bytes.length });
     }
-    if (pack.length > 0) await this.#send(pack);
+    await this.#sendBehind();
+    await this.#drain();
   }
 
   /** The file is not what the scan saw. */
@@ -113,7 +123,7 @@ export class Upload {
     if (path !== undefined) this.rescan.add(path);
   }
 
-  *#readChunks(node: NodeId, chunks: readonly FilePiece[]): Generator<PackObject> {
+  async #packChunks(node: NodeId, chunks: readonly FilePiece[]): Promise<void> {
     if (this.unavailable.has(node)) return;
     const path = pathOf(this.#ports.store.local, node);
     const reader = path === undefined ? undefined : this.#open(path);
@@ -123,18 +133,44 @@ export class Upload {
     }
     try {
       for (const { digest, offset, size } of chunks) {
-        const bytes = new Uint8Array(size);
-        if (!readFully(reader, bytes, offset) || sha256(bytes) !== digest) {
+        const room = await this.#room(size);
+        // Refused meanwhile.
+        if (this.unavailable.has(node)) return;
+        if (!readFully(reader, room, offset) || sha256(room) !== digest) {
           this.giveUp(node);
           return;
         }
-        yield { depth: 0, digest, bytes };
-        // It was refused meanwhile.
-        if (this.unavailable.has(node)) return;
+        this.#add(node, { depth: 0, digest, lengthBytes: size });
       }
     } finally {
       reader.close();
     }
+  }
+
+  /** Where the next object's bytes belong; a pack in which they have no room is sent first. */
+  async #room(lengthBytes: number): Promise<Uint8Array> {
+    const bytesMax = this.#packSize.bytesMax;
+    const isFull = this.#packBytes + lengthBytes > bytesMax;
+    if (this.#parts.length > 0 && (isFull || this.#parts.length >= OBJECTS_PER_REQUEST_MAX)) {
+      await this.#sendBehind();
+    }
+    this.#pack ??= new PackWriter(this.#takeBuffer(lengthBytes + PACK_HEADER_BYTES));
+    const room = this.#pack.room(lengthBytes);
+    if (room !== undefined) return room;
+    await this.#sendBehind();
+    return await this.#room(lengthBytes);
+  }
+
+  #add(node: NodeId, object: PackedObject): void {
+    assert(this.#pack !== undefined, "an object is added where its bytes stand");
+    this.#parts.push({ node, ...this.#pack.add(object) });
+    this.#packBytes += object.lengthBytes;
+  }
+
+  #takeBuffer(lengthBytes: number): Uint8Array<ArrayBuffer> {
+    const spare = this.#spare.pop();
+    if (spare !== undefined && spare.length >= lengthBytes) return spare;
+    return new Uint8Array(Math.max(lengthBytes, PACK_BUFFER_BYTES));
   }
 
   #open(path: string): Reader | undefined {
@@ -148,14 +184,26 @@ export class Upload {
   }
 
   /**
-   * Sends without making the caller wait, up to PACKS_IN_FLIGHT_MAX at once. A later call throws
-   * the first failure.
+   * Sends the pack that is being made behind the caller's back, up to PACKS_IN_FLIGHT_MAX at once;
+   * a later call throws the first failure.
    */
-  async #sendBehind(pack: readonly FileObject[]): Promise<void> {
-    while (this.#inFlight.size >= PACKS_IN_FLIGHT_MAX) await Promise.race(this.#inFlight);
+  async #sendBehind(): Promise<void> {
+    const writer = this.#pack;
+    if (writer === undefined || this.#parts.length === 0) return;
+    const pack = { bytes: writer.bytes, parts: this.#parts };
+    this.#pack = undefined;
+    this.#parts = [];
+    this.#packBytes = 0;
+    while (this.#inFlight.size >= this.#inFlightMax) await Promise.race(this.#inFlight);
     this.#throwFailure();
     const sent = this.#send(pack).then(
-      () => this.#report(),
+      () => {
+        // Whoever failed may still send from it.
+        if (this.#spare.length < SPARE_BUFFERS_MAX) {
+          this.#spare.push(new Uint8Array(pack.bytes.buffer));
+        }
+        this.#report();
+      },
       (cause: unknown) => {
         this.#failures.push(cause);
       },
@@ -165,32 +213,27 @@ export class Upload {
     await this.#ports.clock.yield();
   }
 
-  /**
-   * Sends a pack. If it is refused, sends it in halves, and leaves out objects that are refused
-   * alone.
-   */
-  async #send(pack: readonly FileObject[]): Promise<void> {
+  /** Sends a pack, or what of it can be sent: what is refused is tried again in halves. */
+  async #send({ bytes, parts }: FilePack): Promise<void> {
+    const [first, last] = [parts[0], parts.at(-1)];
+    if (first === undefined || last === undefined) return;
     try {
-      await this.#ports.api.putObjects(
-        pack.map(({ object }) => object),
-        this.#signal,
-      );
+      await this.#ports.api.putPack(bytes.subarray(first.start, last.end), this.#signal);
     } catch (cause) {
       if (!(cause instanceof SyncedError) || !isAboutObjects(cause)) throw cause;
-      const [first] = pack;
-      if (pack.length > 1) {
-        const middle = pack.length >> 1;
-        if (cause.extensions["status"] === TOO_LARGE) this.#packSize.refuse(bytesOf(pack));
-        await this.#send(pack.slice(0, middle));
-        await this.#send(pack.slice(middle));
-      } else if (first !== undefined) {
+      if (parts.length > 1) {
+        const middle = parts.length >> 1;
+        if (cause.extensions["status"] === TOO_LARGE) this.#packSize.refuse(bytesOf(parts));
+        await this.#send({ bytes, parts: parts.slice(0, middle) });
+        await this.#send({ bytes, parts: parts.slice(middle) });
+      } else {
         this.unavailable.add(first.node);
         if (!this.refused.has(first.node)) this.refused.set(first.node, cause);
       }
       return;
     }
-    this.#bytesDone += bytesOf(pack);
-    this.#chunksDone += pack.length;
+    this.#bytesDone += bytesOf(parts);
+    this.#chunksDone += parts.length;
   }
 
   async #drain(): Promise<void> {
@@ -223,8 +266,8 @@ function isAboutObjects({ code }: SyncedError): boolean {
   return code === "body_refused" || code === "chunk_missing" || code === "invalid_manifest";
 }
 
-function bytesOf(pack: readonly FileObject[]): number {
-  return pack.reduce((sum, { object }) => sum + object.bytes.length, 0);
+function bytesOf(parts: readonly PackPart[]): number {
+  return parts.reduce((sum, { start, end }) => sum + end - start - PACK_HEADER_BYTES, 0);
 }
 
 interface Reader {
