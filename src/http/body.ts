@@ -70,32 +70,42 @@ function isFramed(headers: Headers): boolean {
 const SINGLE_READ_BYTES_MAX = 1024 * 1024;
 
 /** Reads a whole JSON body; undefined if there is none. */
-export async function readJson(
-  request: Request,
-  options: { readonly bytesMax: number; readonly clock: Clock },
-): Promise<unknown> {
+export async function readJson(request: Request, options: BodyOptions): Promise<unknown> {
   const bytes = await readBody(request, options);
   return bytes.length === 0 ? undefined : parseJson(bytes);
 }
 
+export interface BodyOptions {
+  readonly bytesMax: number;
+  readonly clock: Clock;
+  /** Gives memory for a body of that length. @default fresh memory */
+  readonly memory?: (lengthBytes: number) => Uint8Array;
+}
+
 /** @throws {SyncedError} `body_too_large`, `request_timeout` */
-export async function readBody(
-  request: Request,
-  options: { readonly bytesMax: number; readonly clock: Clock },
-): Promise<Uint8Array> {
+export async function readBody(request: Request, options: BodyOptions): Promise<Uint8Array> {
+  const { bytesMax, clock, memory } = options;
   const declared = declaredLength(request);
-  if (declared !== undefined && declared > options.bytesMax) throw tooLarge(options.bytesMax);
+  if (declared !== undefined && declared > bytesMax) throw tooLarge(bytesMax);
   if (declared !== undefined && declared <= SINGLE_READ_BYTES_MAX) {
     // HTTP's framing bounds this body. One read without a stream is several times faster.
-    return new Uint8Array(await paced(request.arrayBuffer(), patience(declared), options.clock));
+    const alarm = new Alarm(clock);
+    try {
+      return new Uint8Array(await alarm.bound(request.arrayBuffer(), patience(declared)));
+    } finally {
+      alarm.close();
+    }
   }
+  const whole = declared === undefined ? undefined : memory?.(declared);
   const pieces: Uint8Array[] = [];
   let total = 0;
-  for await (const piece of readStream(request, options.clock)) {
+  for await (const piece of readStream(request, clock)) {
+    if (total + piece.length > (declared ?? bytesMax)) throw tooLarge(declared ?? bytesMax);
+    if (whole === undefined) pieces.push(piece);
+    else whole.set(piece, total);
     total += piece.length;
-    if (total > options.bytesMax) throw tooLarge(options.bytesMax);
-    pieces.push(piece);
   }
+  if (whole !== undefined) return whole.subarray(0, total);
   const [first] = pieces;
   return pieces.length === 1 && first !== undefined ? first : concatenate(pieces, total);
 }
@@ -108,14 +118,15 @@ export async function readBody(
 export async function* readStream(request: Request, clock: Clock): AsyncGenerator<Uint8Array> {
   if (request.body === null) return;
   const reader = request.body.getReader();
+  const alarm = new Alarm(clock);
   let waitedMs = 0;
   let total = 0;
   let ended = false;
   try {
     for (;;) {
       const since = clock.monotonic();
-      const wait = Math.min(SILENCE_MS_MAX, patience(total) - waitedMs);
-      const { done, value } = await paced(reader.read(), wait, clock);
+      const waitMs = Math.min(SILENCE_MS_MAX, patience(total) - waitedMs);
+      const { done, value } = await alarm.bound(reader.read(), waitMs);
       // Only waiting time counts, because the time to store the pieces is not the sender's fault.
       waitedMs += clock.monotonic() - since;
       if (done) {
@@ -126,6 +137,7 @@ export async function* readStream(request: Request, clock: Clock): AsyncGenerato
       yield value;
     }
   } finally {
+    alarm.close();
     if (!ended) reader.cancel().catch(() => undefined);
   }
 }
@@ -134,15 +146,46 @@ function patience(byteCount: number): number {
   return PATIENCE_MS + byteCount * MS_PER_BYTE;
 }
 
-async function paced<Value>(work: Promise<Value>, waitMs: number, clock: Clock): Promise<Value> {
-  const done = new AbortController();
-  const late = clock.sleep(Math.max(0, waitMs), done.signal).then(() => undefined);
-  try {
-    const winner = await Promise.race([work.then(arrived, brokenOff), late]);
-    if (winner !== undefined) return winner.value;
-    throw new SyncedError("request_timeout", "Cannot go on: the body comes too slowly");
-  } finally {
-    done.abort();
+/**
+ * Bounds how long each step of a body takes. One timer serves many steps: a body has hundreds of
+ * pieces, and most of them are there at once.
+ */
+class Alarm {
+  readonly #clock: Clock;
+  readonly #ended = new AbortController();
+  #rings: Promise<void> | undefined;
+  #ringsAtMs = Number.POSITIVE_INFINITY;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** @throws {SyncedError} `request_timeout` if the step takes longer, or fails. */
+  async bound<Value>(step: Promise<Value>, waitMs: number): Promise<Value> {
+    const untilMs = this.#clock.monotonic() + Math.max(0, waitMs);
+    const outcome = step.then(arrived, brokenOff);
+    for (;;) {
+      const winner = await Promise.race([outcome, this.#ringing(untilMs)]);
+      if (winner !== undefined) return winner.value;
+      this.#rings = undefined;
+      if (this.#clock.monotonic() < untilMs) continue;
+      outcome.catch(() => undefined);
+      throw new SyncedError("request_timeout", "Cannot go on: the body comes too slowly");
+    }
+  }
+
+  close(): void {
+    this.#ended.abort();
+  }
+
+  /** Rings not later than that; it may ring earlier, set for an earlier step. */
+  #ringing(untilMs: number): Promise<void> {
+    if (this.#rings === undefined || this.#ringsAtMs > untilMs) {
+      const leftMs = Math.max(0, untilMs - this.#clock.monotonic());
+      this.#rings = this.#clock.sleep(leftMs, this.#ended.signal);
+      this.#ringsAtMs = untilMs;
+    }
+    return this.#rings;
   }
 }
 

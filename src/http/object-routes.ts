@@ -2,21 +2,24 @@
  * Routes for chunks and manifest objects: tell which are missing, take packs, send packs. Rules:
  * C5, C6, O6.
  */
-import { SyncedError } from "../core/error.ts";
+import type { Digest } from "../core/digest.ts";
+import { assert, SyncedError } from "../core/error.ts";
+import type { FolderName } from "../core/identifier.ts";
 import { OBJECTS_PER_REQUEST_MAX, PACK_BYTES_MAX } from "../core/limits.ts";
-import type { PackObject } from "../protocol/messages.ts";
-import { decodePack, PACK_MEDIA_TYPE, packPieces } from "../protocol/pack.ts";
+import { decodePack, PACK_MEDIA_TYPE, PackWriter } from "../protocol/pack.ts";
 import { parseDigests } from "../protocol/parse-request.ts";
 import { bytesAnswer, jsonAnswer, streamOf } from "./answer.ts";
 import { readBody, readJson } from "./body.ts";
 import type { Route, RouterOptions } from "./endpoint.ts";
 import { folderOf } from "./json-routes.ts";
+import { PackMemory } from "./pack-memory.ts";
 
 /** 10,000 digests of 64 digits, quotes and commas, with room for spaces. */
 const DIGESTS_BODY_BYTES_MAX = OBJECTS_PER_REQUEST_MAX * 80;
 
 export function objectRoutes(options: RouterOptions): readonly Route[] {
-  return [missingRoute(options), uploadRoute(options), fetchRoute(options)];
+  const memory = new PackMemory();
+  return [missingRoute(options), uploadRoute(options, memory), fetchRoute(options, memory)];
 }
 
 function missingRoute({ sequencer, clock }: RouterOptions): Route {
@@ -36,7 +39,7 @@ function missingRoute({ sequencer, clock }: RouterOptions): Route {
   };
 }
 
-function uploadRoute({ sequencer, clock }: RouterOptions): Route {
+function uploadRoute({ sequencer, clock }: RouterOptions, memory: PackMemory): Route {
   return {
     pattern: "/v1/folders/:folder/chunks",
     methods: {
@@ -46,9 +49,16 @@ function uploadRoute({ sequencer, clock }: RouterOptions): Route {
           const folder = folderOf(call);
           // Refuses an unknown folder before it reads 32 MiB.
           await sequencer.folder(folder);
-          const pack = await readBody(call.request, { bytesMax: PACK_BYTES_MAX, clock });
-          const objects = decodePack(pack);
+          let buffer: Uint8Array<ArrayBuffer> | undefined;
+          const take = (lengthBytes: number) => {
+            buffer = memory.take(lengthBytes);
+            return buffer;
+          };
+          const bounds = { bytesMax: PACK_BYTES_MAX, clock, memory: take };
+          const objects = decodePack(await readBody(call.request, bounds));
           await sequencer.putObjects(folder, objects);
+          // After trouble something may still be written from it.
+          if (buffer !== undefined) memory.giveBack(buffer);
           return jsonAnswer({ stored: objects.length });
         },
       },
@@ -56,7 +66,7 @@ function uploadRoute({ sequencer, clock }: RouterOptions): Route {
   };
 }
 
-function fetchRoute({ sequencer, clock, onError }: RouterOptions): Route {
+function fetchRoute({ sequencer, clock, onError }: RouterOptions, memory: PackMemory): Route {
   return {
     pattern: "/v1/folders/:folder/chunks/fetch",
     methods: {
@@ -70,11 +80,11 @@ function fetchRoute({ sequencer, clock, onError }: RouterOptions): Route {
           if (digests.length === 0) {
             throw new SyncedError("invalid_parameter", "Cannot fetch objects: no digest is named");
           }
-          // The first object decides between an error and a body, because a body that has begun can
+          // The first block decides between an error and a body, because a body that has begun can
           // only break.
-          const objects = sequencer.readObjects(folder, digests)[Symbol.asyncIterator]();
-          const first = await objects.next();
-          const body = streamOf(pieces(first, objects), (error) => onError(error, call.requestId));
+          const blocks = packBlocks(sequencer, { folder, digests, memory });
+          const first = await blocks.next();
+          const body = streamOf(continued(first, blocks), (e) => onError(e, call.requestId));
           return bytesAnswer(body, { "content-type": PACK_MEDIA_TYPE });
         },
       },
@@ -82,15 +92,57 @@ function fetchRoute({ sequencer, clock, onError }: RouterOptions): Route {
   };
 }
 
-async function* pieces(
-  first: IteratorResult<PackObject, unknown>,
-  rest: AsyncIterator<PackObject, unknown>,
-): AsyncGenerator<Uint8Array> {
+/** What is handed to the connection at once: it takes as long as reading the next block. */
+const BLOCK_BYTES = 1024 * 1024;
+
+interface PackRequest {
+  readonly folder: FolderName;
+  readonly digests: readonly Digest[];
+  readonly memory: PackMemory;
+}
+
+/**
+ * Yields a pack in blocks. All of them stand in the same memory: a block holds until the next one
+ * is asked for.
+ */
+async function* packBlocks(
+  sequencer: RouterOptions["sequencer"],
+  { folder, digests, memory }: PackRequest,
+): AsyncGenerator<Uint8Array, void> {
+  const buffer = memory.take(2 * BLOCK_BYTES);
+  let pack = new PackWriter(buffer);
+  const room = (lengthBytes: number) => pack.room(lengthBytes);
   try {
-    for (let item = first; item.done !== true; item = await rest.next()) {
-      yield* packPieces([item.value]);
+    for await (const { depth, digest, bytes } of sequencer.readObjects(folder, digests, room)) {
+      let place = pack.room(bytes.length);
+      if (place === undefined) {
+        yield pack.bytes;
+        pack = new PackWriter(buffer);
+        place = pack.room(bytes.length);
+        assert(place !== undefined, "an object fits into an empty block");
+      }
+      if (place.byteOffset !== bytes.byteOffset || place.buffer !== bytes.buffer) place.set(bytes);
+      pack.add({ depth, digest, lengthBytes: bytes.length });
+      if (pack.bytes.length < BLOCK_BYTES) continue;
+      yield pack.bytes;
+      pack = new PackWriter(buffer);
     }
+    // Short ones may be kept by a runtime until the connection takes them.
+    if (pack.bytes.length > 0) yield pack.bytes.slice();
   } finally {
-    await rest.return?.();
+    memory.giveBack(buffer);
+  }
+}
+
+async function* continued(
+  first: IteratorResult<Uint8Array, void>,
+  rest: AsyncGenerator<Uint8Array, void>,
+): AsyncGenerator<Uint8Array, void> {
+  try {
+    if (first.done === true) return;
+    yield first.value;
+    yield* rest;
+  } finally {
+    await rest.return();
   }
 }

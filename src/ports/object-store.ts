@@ -14,6 +14,12 @@ export interface StoredObject {
   readonly bytes: Uint8Array;
 }
 
+/**
+ * Gives memory of exactly that length for an object's bytes, or none. A store may use it, or return
+ * other memory.
+ */
+export type ObjectMemory = (lengthBytes: number) => Uint8Array | undefined;
+
 export interface ObjectStore {
   /**
    * Stores the objects that are not there yet. All are durable when it resolves. Idempotent. The
@@ -30,7 +36,7 @@ export interface ObjectStore {
    * @throws {SyncedError} `chunk_corrupt` if the bytes have another digest; they are never handed
    * out
    */
-  get(digest: Digest): Promise<Uint8Array | undefined>;
+  get(digest: Digest, memory?: ObjectMemory): Promise<Uint8Array | undefined>;
   /** Digests in ascending order, after `after`. */
   list(page: Page<Digest>): Promise<readonly Digest[]>;
   /**

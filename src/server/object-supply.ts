@@ -12,6 +12,7 @@ import { parseManifestObject, sumOfSizes } from "../core/manifest.ts";
 import { type ByteRange, leafChunks } from "../core/manifest-walk.ts";
 import type { FileContent } from "../core/node.ts";
 import type { KnownObject } from "../ports/metadata-store.ts";
+import type { ObjectMemory } from "../ports/object-store.ts";
 import type { PackObject } from "../protocol/messages.ts";
 import type { SequencerPorts } from "./ports.ts";
 import { readAhead } from "./read-ahead.ts";
@@ -87,7 +88,15 @@ export class ObjectSupply {
     return [...known, ...(await this.#promote(folder, wanted, known))];
   }
 
-  async *read(folder: FolderName, digests: readonly Digest[]): AsyncGenerator<PackObject> {
+  /**
+   * @param memory where an object's bytes may be put; with it they are read one by one, each after
+   * the caller has taken the one before.
+   */
+  async *read(
+    folder: FolderName,
+    digests: readonly Digest[],
+    memory?: ObjectMemory,
+  ): AsyncGenerator<PackObject> {
     const depths = new Map<Digest, number>();
     for (const object of await this.#ports.metadata.knownObjects(folder, digests)) {
       depths.set(object.digest, Math.min(object.depth, depths.get(object.digest) ?? object.depth));
@@ -96,11 +105,11 @@ export class ObjectSupply {
       if (!depths.has(digest)) throw unknownObject(digest);
     }
     const load = async (digest: Digest) => {
-      const bytes = await this.#get(digest);
+      const bytes = await this.#get(digest, memory);
       this.#ports.instruments?.bytesSent(bytes.length);
       return { digest, depth: depths.get(digest) ?? 0, bytes };
     };
-    yield* readAhead(digests, load, READ_AHEAD_OBJECTS);
+    yield* readAhead(digests, load, memory === undefined ? READ_AHEAD_OBJECTS : 1);
   }
 
   /** @param content comes from an event of this folder, so the folder knows its objects. */
@@ -121,8 +130,8 @@ export class ObjectSupply {
     return continueWith(first, chunks);
   }
 
-  async #get(digest: Digest): Promise<Uint8Array> {
-    const bytes = await this.#ports.objects.get(digest);
+  async #get(digest: Digest, memory?: ObjectMemory): Promise<Uint8Array> {
+    const bytes = await this.#ports.objects.get(digest, memory);
     if (bytes === undefined) throw unknownObject(digest);
     return bytes;
   }

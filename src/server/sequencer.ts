@@ -20,7 +20,7 @@ import type { ByteRange } from "../core/manifest-walk.ts";
 import type { FileContent, RemoteNode, Sequence } from "../core/node.ts";
 import { type Batch, type BatchResult, setsContent } from "../core/op.ts";
 import type { FolderHead, FolderUsage, MetadataStore } from "../ports/metadata-store.ts";
-import type { ObjectStore } from "../ports/object-store.ts";
+import type { ObjectMemory, ObjectStore } from "../ports/object-store.ts";
 import type {
   DeviceInfo,
   DeviceReport,
@@ -108,7 +108,11 @@ export interface Sequencer {
    * @throws {SyncedError} `chunk_missing` (before the first) if the folder does not have one,
    * `chunk_corrupt`
    */
-  readObjects(folder: FolderName, digests: readonly Digest[]): AsyncIterable<PackObject>;
+  readObjects(
+    folder: FolderName,
+    digests: readonly Digest[],
+    memory?: ObjectMemory,
+  ): AsyncIterable<PackObject>;
 
   tree(
     folder: FolderName,
@@ -192,7 +196,7 @@ export function createSequencer(ports: SequencerPorts): Sequencer {
 
     missing: (folder, digests) => supply.missing(folder, digests),
     putObjects: (folder, pack) => supply.put(folder, pack),
-    readObjects: (folder, digests) => supply.read(folder, digests),
+    readObjects: (folder, digests, memory) => supply.read(folder, digests, memory),
 
     tree: (folder, page) => readTree(metadata, folder, page),
     index: (folder, request) => readIndex(metadata, folder, request),

@@ -7,7 +7,7 @@ import { mkdirSync, readdirSync, rmSync } from "node:fs";
 import { mkdir, open, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Digest } from "../../core/digest.ts";
-import type { StoredObject } from "../../ports/object-store.ts";
+import type { ObjectMemory, StoredObject } from "../../ports/object-store.ts";
 
 /** The place of an object's bytes. */
 export interface SegmentPlace {
@@ -102,10 +102,10 @@ export class ObjectSegments {
   }
 
   /** @returns fewer bytes than the place has if the file is too short. */
-  async read({ segment, offset, size }: SegmentPlace): Promise<Uint8Array> {
+  async read({ segment, offset, size }: SegmentPlace, memory?: ObjectMemory): Promise<Uint8Array> {
     const file = await open(this.#path(segment), "r");
     try {
-      const bytes = new Uint8Array(size);
+      const bytes = memory?.(size) ?? new Uint8Array(size);
       let done = 0;
       while (done < size) {
         const { bytesRead } = await file.read(bytes, done, size - done, offset + done);

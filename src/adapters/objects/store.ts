@@ -13,7 +13,7 @@ import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { type Digest, digestToBytes, isDigest, sha256 } from "../../core/digest.ts";
 import { SyncedError } from "../../core/error.ts";
-import type { ObjectStore, StoredObject } from "../../ports/object-store.ts";
+import type { ObjectMemory, ObjectStore, StoredObject } from "../../ports/object-store.ts";
 import type { Page } from "../../ports/page.ts";
 import { hex, integer } from "../metadata/rows.ts";
 import { SqliteDatabase } from "../sqlite/database.ts";
@@ -113,11 +113,11 @@ class DiskObjectStore implements ObjectStore {
     });
   }
 
-  async get(digest: Digest): Promise<Uint8Array | undefined> {
+  async get(digest: Digest, memory?: ObjectMemory): Promise<Uint8Array | undefined> {
     this.#refuseFailed();
     const row = this.#db.row("SELECT bytes FROM objects WHERE digest = ?", digestToBytes(digest));
     const small = row?.["bytes"];
-    const bytes = small instanceof Uint8Array ? small : await this.#readLarge(digest);
+    const bytes = small instanceof Uint8Array ? small : await this.#readLarge(digest, memory);
     if (bytes === undefined || sha256(bytes) === digest) return bytes;
     this.#damaged.add(digest);
     throw new SyncedError("chunk_corrupt", `Cannot read object ${digest}: its bytes differ`);
@@ -313,10 +313,10 @@ class DiskObjectStore implements ObjectStore {
     return join(this.#directory, digest.slice(0, 2), digest);
   }
 
-  async #readLarge(digest: Digest): Promise<Uint8Array | undefined> {
+  async #readLarge(digest: Digest, memory?: ObjectMemory): Promise<Uint8Array | undefined> {
     const place = this.#placeOf(digest);
     try {
-      if (place !== undefined) return await this.#segments.read(place);
+      if (place !== undefined) return await this.#segments.read(place, memory);
       return await readFile(this.#loosePath(digest));
     } catch (error) {
       if (codeOf(error) === "ENOENT") return undefined;

@@ -1,0 +1,24 @@
+/**
+ * Memory for packs, used again from request to request. Rules: I42. A page of fresh memory costs
+ * more than hashing and storing what comes to stand in it.
+ */
+
+/** A pack as clients send and ask for it fits into one of these. */
+const BUFFER_BYTES = 9 * 1024 * 1024;
+/** More are in use only while more requests run at once. */
+const SPARE_MAX = 4;
+
+export class PackMemory {
+  readonly #spare: Uint8Array<ArrayBuffer>[] = [];
+
+  take(lengthBytes: number): Uint8Array<ArrayBuffer> {
+    if (lengthBytes > BUFFER_BYTES) return new Uint8Array(lengthBytes);
+    return this.#spare.pop() ?? new Uint8Array(BUFFER_BYTES);
+  }
+
+  /** Nobody reads it or writes to it any more. */
+  giveBack(buffer: Uint8Array<ArrayBuffer>): void {
+    const isUsual = buffer.length === BUFFER_BYTES;
+    if (isUsual && this.#spare.length < SPARE_MAX) this.#spare.push(buffer);
+  }
+}
