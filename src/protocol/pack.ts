@@ -12,6 +12,7 @@ import {
   OBJECTS_PER_REQUEST_MAX,
   PACK_BYTES_MAX,
 } from "../core/limits.ts";
+import type { ObjectMemory } from "../ports/object-store.ts";
 import type { PackObject } from "./messages.ts";
 
 export const PACK_MEDIA_TYPE = "application/vnd.synced.pack";
@@ -26,6 +27,8 @@ export interface PackLimits {
   readonly packBytesMax?: number;
   /** @default OBJECTS_PER_REQUEST_MAX */
   readonly objectsMax?: number;
+  /** Gives memory for an object's bytes. @default fresh memory, or the pieces themselves */
+  readonly memory?: ObjectMemory;
 }
 
 /** @returns the pack's length in bytes; compare it with PACK_BYTES_MAX before encoding. */
@@ -124,6 +127,7 @@ export interface PackedObject {
 export class PackDecoder {
   readonly #packBytesMax: number;
   readonly #objectsMax: number;
+  readonly #memory: ObjectMemory | undefined;
   readonly #headerBytes = new Uint8Array(PACK_HEADER_BYTES);
   #header: PackedObject | undefined;
   /** The object's bytes so far, if it came in more than one piece. */
@@ -136,6 +140,7 @@ export class PackDecoder {
   constructor(limits: PackLimits = {}) {
     this.#packBytesMax = limits.packBytesMax ?? PACK_BYTES_MAX;
     this.#objectsMax = limits.objectsMax ?? OBJECTS_PER_REQUEST_MAX;
+    this.#memory = limits.memory;
   }
 
   /**
@@ -209,8 +214,9 @@ export class PackDecoder {
 
   /** @returns the object's bytes once all have arrived. */
   #takeBody(part: Uint8Array, header: PackedObject): Uint8Array | undefined {
-    if (this.#filled === 0 && part.length === header.lengthBytes) return part;
-    this.#body ??= new Uint8Array(header.lengthBytes);
+    const isWhole = this.#filled === 0 && part.length === header.lengthBytes;
+    if (isWhole && this.#memory === undefined) return part;
+    this.#body ??= this.#memory?.(header.lengthBytes) ?? new Uint8Array(header.lengthBytes);
     this.#body.set(part, this.#filled);
     this.#filled += part.length;
     return this.#filled === header.lengthBytes ? this.#body : undefined;

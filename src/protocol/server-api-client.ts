@@ -4,6 +4,7 @@
  * Rules: H1-H8, C5, G5. It has no sockets or timers of its own, so it also runs over an in-process
  * router.
  */
+
 import type { Digest } from "../core/digest.ts";
 import { SyncedError } from "../core/error.ts";
 import type { FolderName } from "../core/identifier.ts";
@@ -15,6 +16,7 @@ import {
 } from "../core/limits.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { ClientInstruments } from "../ports/instruments.ts";
+import type { ObjectMemory } from "../ports/object-store.ts";
 import type { Transport } from "../ports/transport.ts";
 import { sendBody } from "./body-refusal.ts";
 import { EventStreamDecoder } from "./event-stream.ts";
@@ -160,12 +162,12 @@ export function createServerApi(options: ServerApiOptions): ServerApi {
     putObjects: (objects, signal) => putPack(encodePack(objects), signal),
     putPack,
 
-    async *fetchObjects(digests, signal) {
+    async *fetchObjects(digests, signal, memory) {
       if (digests.length === 0) return;
       const accept = PACK_MEDIA_TYPE;
       const request = { ...postJson("chunks/fetch", { digests }, signal), accept };
       const ask = () => send(exchange, request, PACK_MEDIA_TYPE);
-      yield* verifiedObjects(await attempt(request, ask), digests);
+      yield* verifiedObjects(await attempt(request, ask), digests, memory);
     },
 
     async hasContent(sha256, signal) {
@@ -271,8 +273,10 @@ async function* streamMessages(
 async function* verifiedObjects(
   answer: Answer,
   digests: readonly Digest[],
+  memory?: ObjectMemory,
 ): AsyncGenerator<PackObject, void, undefined> {
   const decoder = new PackDecoder({
+    ...(memory === undefined ? undefined : { memory }),
     packBytesMax: digests.length * (PACK_HEADER_BYTES + OBJECT_SIZE_BYTES_MAX),
     objectsMax: OBJECTS_PER_REQUEST_MAX,
   });

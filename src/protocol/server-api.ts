@@ -6,11 +6,13 @@
  * calls are safe to retry.
  * Rules: H1-H8.
  */
+
 import type { Digest } from "../core/digest.ts";
 import type { Cursor } from "../core/event.ts";
 import type { DeviceId, NodeId } from "../core/identifier.ts";
 import type { Sequence } from "../core/node.ts";
 import type { Batch, BatchResult } from "../core/op.ts";
+import type { ObjectMemory } from "../ports/object-store.ts";
 import type {
   DeviceReport,
   EventPage,
@@ -71,7 +73,11 @@ export interface ServerApi {
    * The objects in the order asked for, each verified against its digest; at most
    * OBJECTS_PER_REQUEST_MAX.
    */
-  fetchObjects(digests: readonly Digest[], signal: AbortSignal): AsyncIterable<PackObject>;
+  fetchObjects(
+    digests: readonly Digest[],
+    signal: AbortSignal,
+    memory?: ObjectMemory,
+  ): AsyncIterable<PackObject>;
   /** True if a version of any file, current or not, has these bytes. */
   hasContent(sha256: Digest, signal: AbortSignal): Promise<boolean>;
   /** True if a version of an entry that is or ever was at the path has these bytes. */

@@ -4,14 +4,17 @@
  */
 import type { Digest } from "../../core/digest.ts";
 import { type ErrorCode, SyncedError } from "../../core/error.ts";
+import type { ObjectMemory } from "../../ports/object-store.ts";
 import type { ServerApi } from "../../protocol/server-api.ts";
 
-/** Large enough to amortise a round trip; four of them at once stay below 64 MiB. */
-export const FETCH_BYTES_MAX = 8 * 1024 * 1024;
-/** Lets thousands of small files come in one answer. */
+/** Large enough to amortise a round trip; with those in flight it takes 20 MiB. */
+export const FETCH_BYTES_MAX = 4 * 1024 * 1024;
+/** Thousands of small files travel in one answer. */
 export const FETCH_OBJECTS_MAX = 4_000;
 const FETCHES_MAX = 4;
-/** How often an object is requested if it comes damaged. */
+/** Smaller loads are given memory of their own. */
+const LOAD_MEMORY_BYTES_MIN = FETCH_BYTES_MAX / 4;
+/** An object that came damaged is asked for again this often. */
 const ATTEMPTS_MAX = 3;
 
 /** Troubles of single objects. Any other is trouble with the server and ends the work. */
@@ -44,6 +47,7 @@ export async function fetchObjects(
   api: Pick<ServerApi, "fetchObjects">,
   digests: readonly Digest[],
   signal: AbortSignal,
+  memory?: ObjectMemory,
 ): Promise<Fetched> {
   const taken = {
     objects: new Map<Digest, Uint8Array>(),
@@ -52,23 +56,29 @@ export async function fetchObjects(
   const { objects, refused } = taken;
   let wanted = digests;
   for (let attempt = 1; attempt <= ATTEMPTS_MAX && wanted.length > 0; attempt += 1) {
-    await fetchInto(taken, api, wanted, signal);
+    await fetchInto({ ...taken, memory }, api, wanted, signal);
     wanted = wanted.filter((digest) => !objects.has(digest) && !refused.has(digest));
   }
   // One bad object may have hidden those behind it.
-  for (const digest of wanted) await fetchInto(taken, api, [digest], signal);
+  for (const digest of wanted) await fetchInto({ ...taken, memory }, api, [digest], signal);
   return taken;
 }
 
+interface Taking {
+  readonly objects: Map<Digest, Uint8Array>;
+  readonly refused: Map<Digest, SyncedError>;
+  readonly memory: ObjectMemory | undefined;
+}
+
 async function fetchInto(
-  taken: { objects: Map<Digest, Uint8Array>; refused: Map<Digest, SyncedError> },
+  taken: Taking,
   api: Pick<ServerApi, "fetchObjects">,
   digests: readonly Digest[],
   signal: AbortSignal,
 ): Promise<void> {
   let count = 0;
   try {
-    for await (const object of api.fetchObjects(digests, signal)) {
+    for await (const object of api.fetchObjects(digests, signal, taken.memory)) {
       taken.objects.set(object.digest, object.bytes);
       count += 1;
     }
@@ -94,10 +104,37 @@ async function fetchInto(
 export interface Load<Step> {
   readonly steps: readonly Step[];
   readonly digests: readonly Digest[];
+  /** Of all objects together. */
+  readonly bytes: number;
+}
+
+/** Objects one behind the other in memory that is used again, load after load. */
+class LoadMemory {
+  readonly #buffer = new Uint8Array(FETCH_BYTES_MAX);
+  #used = 0;
+
+  readonly take: ObjectMemory = (lengthBytes) => {
+    const start = this.#used;
+    if (start + lengthBytes > this.#buffer.length) return undefined;
+    this.#used += lengthBytes;
+    return this.#buffer.subarray(start, this.#used);
+  };
+
+  reset(): void {
+    this.#used = 0;
+  }
+}
+
+interface Fetching<Step> {
+  readonly steps: readonly Step[];
+  /** Undefined where it would be more than the load needs. */
+  readonly memory: LoadMemory | undefined;
+  readonly answer: Promise<Answer>;
 }
 
 /**
  * Yields the loads in order, each with its objects, while the next ones are already being fetched.
+ * The objects' bytes hold only until the next load is asked for.
  *
  * @throws {SyncedError} as `fetchObjects`, when the failed load's turn comes
  */
@@ -109,13 +146,20 @@ export async function* fetchAhead<Step>(
   // The reader may stop early (a full disk). Then the requests under way are of no use.
   const ours = new AbortController();
   const either = AbortSignal.any([signal, ours.signal]);
-  const queue: { steps: readonly Step[]; answer: Promise<Answer> }[] = [];
+  const queue: Fetching<Step>[] = [];
+  const spare: LoadMemory[] = [];
   try {
-    for (const { steps, digests } of loads) {
-      queue.push({ steps, answer: answerOf(fetchObjects(api, digests, either)) });
+    for (const { steps, digests, bytes } of loads) {
+      const isLarge = bytes >= LOAD_MEMORY_BYTES_MIN;
+      const memory = isLarge ? (spare.pop() ?? new LoadMemory()) : undefined;
+      const answer = answerOf(fetchObjects(api, digests, either, memory?.take));
+      queue.push({ steps, memory, answer });
       if (queue.length < FETCHES_MAX) continue;
       const first = queue.shift();
-      if (first !== undefined) yield { steps: first.steps, objects: unwrap(await first.answer) };
+      if (first === undefined) continue;
+      yield { steps: first.steps, objects: unwrap(await first.answer) };
+      first.memory?.reset();
+      if (first.memory !== undefined) spare.push(first.memory);
     }
     for (const { steps, answer } of queue) yield { steps, objects: unwrap(await answer) };
   } finally {

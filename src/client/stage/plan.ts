@@ -154,10 +154,11 @@ export function* planLoads(
     const isFull =
       bytes + (place?.size ?? 0) > FETCH_BYTES_MAX || steps.length >= FETCH_OBJECTS_MAX;
     if (isFull && steps.length > 0) {
-      yield { steps, digests: [...digests] };
+      yield { steps, digests: [...digests], bytes };
       steps = [];
       digests = new Set();
       bytes = 0;
+      previous = undefined;
     }
     steps.push(step);
     if (place === undefined) continue;
@@ -173,7 +174,7 @@ export function* planLoads(
     digests.add(place.digest);
     bytes += place.size;
   }
-  if (steps.length > 0) yield { steps, digests: [...digests] };
+  if (steps.length > 0) yield { steps, digests: [...digests], bytes };
 }
 
 function* planSteps(

@@ -153,6 +153,8 @@ class Stage {
           if (this.stop !== undefined) throw this.stop;
           await this.#take(step, objects);
         }
+        // What was fetched holds until the next load only.
+        this.#last = undefined;
       }
     } catch (error) {
       this.stop ??= error;
