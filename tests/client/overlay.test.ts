@@ -8,8 +8,10 @@ import { syncedWorld } from "./apply-world.ts";
 
 /** The next call of one of these names copies the file up first. */
 function copyUpAt(world: ApplyWorld, path: string, ...calls: string[]): void {
-  world.onCall = (name) => {
+  world.onCall = (name, at) => {
     if (!calls.includes(name) || world.disk.at(path) === undefined) return undefined;
+    // What is staged is named by a rename of its own.
+    if (name === "moveNoReplace" && at !== path) return undefined;
     world.onCall = () => undefined;
     const inode = world.inode(path);
     inode.birthNs += 1_000n;
