@@ -92,7 +92,7 @@ function fetchRoute({ sequencer, clock, onError }: RouterOptions, memory: PackMe
   };
 }
 
-/** What is handed to the connection at once: it takes as long as reading the next block. */
+/** Handed to the connection at once: sending it takes as long as reading the next block. */
 const BLOCK_BYTES = 1024 * 1024;
 
 interface PackRequest {

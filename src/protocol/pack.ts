@@ -116,7 +116,7 @@ export function decodePack(pack: Uint8Array, limits: PackLimits = {}): PackObjec
   return objects;
 }
 
-/** What a pack says of an object before its bytes. */
+/** The header of an object in a pack; its bytes follow. */
 export interface PackedObject {
   readonly depth: number;
   readonly digest: PackObject["digest"];

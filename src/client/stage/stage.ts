@@ -153,7 +153,7 @@ class Stage {
           if (this.stop !== undefined) throw this.stop;
           await this.#take(step, objects);
         }
-        // What was fetched holds until the next load only.
+        // The fetched bytes hold until the next load only.
         this.#last = undefined;
       }
     } catch (error) {
