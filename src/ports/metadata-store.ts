@@ -209,8 +209,8 @@ export interface MetadataStore {
   /** Every depth at which the folder knows one of these. */
   knownObjects(folder: FolderName, digests: readonly Digest[]): Promise<readonly KnownObject[]>;
   /**
-   * Idempotent. Durable when the next `append` to this folder is; a crash before that may forget
-   * it.
+   * Idempotent. A crash forgets no record that was made before one that it keeps. Durable when the
+   * next `append` to this folder is; a crash before that may forget it.
    */
   recordObjects(folder: FolderName, objects: readonly KnownObject[]): Promise<void>;
   /** By ascending digest, then depth. */

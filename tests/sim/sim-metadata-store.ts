@@ -239,11 +239,13 @@ export class SimMetadataStore implements MetadataStore {
 
   async recordObjects(folder: FolderName, objects: readonly KnownObject[]): Promise<void> {
     const log = await this.#read(folder);
+    const keys: string[] = [];
+    log.volatileObjects.push(keys);
     for (const object of objects) {
       const key = objectKey(object);
       if (log.objects.has(key)) continue;
       log.objects.set(key, object);
-      log.volatileObjects.add(key);
+      keys.push(key);
       log.recordedAt.set(key, log.head.seq);
     }
   }

@@ -23,8 +23,8 @@ export class SimLog {
   /** The head when each object was recorded. */
   readonly recordedAt = new Map<string, Sequence>();
   readonly devices = new Map<string, DeviceRecord>();
-  /** Recorded since the last append: a crash may forget these. */
-  readonly volatileObjects = new Set<string>();
+  /** Recorded since the last append, call by call: a crash may forget the last of these. */
+  volatileObjects: (readonly string[])[] = [];
 
   constructor(record: FolderRecord) {
     this.record = record;
@@ -43,7 +43,7 @@ export class SimLog {
       this.events.push(record);
       this.nodes.set(record.event.node, after(record, this.nodes.get(record.event.node)));
     }
-    this.volatileObjects.clear();
+    this.volatileObjects = [];
   }
 
   /** All rows as of event `seq`, tombstones too. */
@@ -103,8 +103,11 @@ export class SimServerDisk {
     }
     this.pendingAppends.clear();
     for (const log of this.folders.values()) {
-      for (const key of log.volatileObjects) if (chance()) log.objects.delete(key);
-      log.volatileObjects.clear();
+      // As a write-ahead log does: no record outlives one that was made before it.
+      const first = log.volatileObjects.findIndex(() => chance());
+      const forgotten = first === -1 ? [] : log.volatileObjects.slice(first);
+      for (const key of forgotten.flat()) log.objects.delete(key);
+      log.volatileObjects = [];
     }
   }
 }
