@@ -550,7 +550,21 @@ class SimWorld {
   #differences(): readonly string[] {
     const pulse = this.#pulse();
     if (this.#compared?.pulse !== pulse) this.#compared = { pulse, lines: this.#compare() };
-    return this.#compared.lines;
+    return [...this.#compared.lines, ...this.#elsewhere()];
+  }
+
+  /**
+   * Devices that do not stand at the end of the server's log, though their trees may look the same.
+   * Such a device may not have heard yet that the server was restored. What others change until it
+   * does, it will merge without a base (S10).
+   */
+  #elsewhere(): readonly string[] {
+    const head = this.#server.log?.head;
+    return this.#clients.flatMap(({ label, state }) => {
+      const cursor = state.store?.cursor();
+      if (cursor?.seq === head?.seq && cursor?.hash === head?.hash) return [];
+      return [`${label} stands at event ${cursor?.seq} of a log of ${head?.seq}`];
+    });
   }
 
   #compare(): readonly string[] {
