@@ -22,8 +22,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     rule: "A2",
     seeds: 500,
     file: "src/client/apply/batch.ts",
-    guard: "this.draft.put({ ...node, identity, stamp: stamp + RACY_MARK });",
-    without: "this.draft.put({ ...node, identity, stamp });",
+    guard: "this.overlay.put({ ...node, identity, stamp: stamp + RACY_MARK });",
+    without: "this.overlay.put({ ...node, identity, stamp });",
   },
   /** On a folding disk another spelling is taken for the name itself (F51). */
   "ignore-spelling": {
