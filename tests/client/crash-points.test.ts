@@ -5,7 +5,9 @@
  */
 import { describe, expect, test } from "bun:test";
 import { SCENARIOS, type Scenario } from "./apply-scenarios.ts";
-import type { ApplyWorld } from "./apply-world.ts";
+import { type ApplyWorld, syncedWorld } from "./apply-world.ts";
+
+const COPY = "f (conflict laptop 2026-01-01 25bf8e)";
 
 class Crash extends Error {
   override readonly name = "Crash";
@@ -127,4 +129,35 @@ for (const exchange of [true, false]) {
       });
     });
   }
+}
+
+for (const exchange of [true, false]) {
+  const how = exchange ? "with" : "without";
+  test(`a file in conflict in a directory that moves is still itself after a crash ${how} exchange [D2, D7]`, async () => {
+    for (let call = 1; ; call += 1) {
+      const world = await syncedWorld(exchange, "a/f");
+      const before = world.inode("a/f");
+      if (before.kind === "file") world.disk.setMetadata(before, { executable: true }, "durable");
+      world.write("a/f", "local");
+      world.clock.elapsedMs += 10_000;
+      await world.settle();
+      const { id } = world.remote("a/f");
+      world.remoteMove("a", "d");
+      world.remoteWrite("d/f", "remote");
+      const crashed = await crashBefore(world, call, () => world.apply());
+      await world.recover();
+      await world.converge();
+      const where = `crash before call ${call}`;
+      const inode = world.inode("d/f");
+      const executable = inode.kind === "file" && inode.executable;
+      const [files, node] = [world.files(), world.node("d/f").id];
+      expect({ where, files, node, executable }).toEqual({
+        where,
+        files: { "d/f": "remote", [`d/${COPY}`]: "local" },
+        node: id,
+        executable: true,
+      });
+      if (!crashed) return;
+    }
+  });
 }

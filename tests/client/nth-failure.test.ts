@@ -124,3 +124,42 @@ for (const isBlind of [false, true]) {
     expect([world.entries("staging"), world.store.journal()]).toEqual([[], []]);
   });
 }
+
+for (const exchange of [true, false]) {
+  const how = exchange ? "with" : "without";
+  test(`a file that is moved and replaced ${how} exchange is still itself after a failed barrier [D2, D7]`, async () => {
+    for (let failing = 1; ; failing += 1) {
+      const world = await syncedWorld(exchange, "f", "d/");
+      const before = world.inode("f");
+      if (before.kind === "file") world.disk.setMetadata(before, { executable: true }, "durable");
+      world.write("f", "text of f");
+      world.clock.elapsedMs += 10_000;
+      await world.settle();
+      const { id } = world.remote("f");
+      world.remoteMove("f", "d/f");
+      world.remoteWrite("d/f", "remote");
+      let count = 0;
+      world.onCall = (name) => {
+        if (name === "syncDirectories") count += 1;
+        return name === "syncDirectories" && count === failing ? "exhausted" : undefined;
+      };
+      await attempt(world);
+      world.onCall = () => undefined;
+      await world.recover();
+      // The new place is looked at first, and planned on.
+      await world.settle("d");
+      await world.apply();
+      await world.converge();
+      const inode = world.inode("d/f");
+      const executable = inode.kind === "file" && inode.executable;
+      const [files, node] = [world.files(), world.node("d/f").id];
+      expect({ failing, files, node, executable }).toEqual({
+        failing,
+        files: { "d/f": "remote" },
+        node: id,
+        executable: true,
+      });
+      if (count < failing) return;
+    }
+  });
+}

@@ -361,19 +361,28 @@ function contentOf(step: Transition): FileContent | undefined {
   return content.kind === "file" ? content : undefined;
 }
 
+/**
+ * Begins a batch at the first replace after a move, so that the move is recorded by then. A
+ * replaced file has another identity. If a crash left it at a place that no record tells of, it
+ * would be taken for a new file, and the node for deleted (D2).
+ */
 function cutBatches(transitions: readonly Transition[]): Transition[][] {
   const batches: Transition[][] = [];
   let bytes = 0;
+  let hasMoved = false;
   for (const step of transitions) {
     const size = contentOf(step)?.size ?? 0;
     const last = batches.at(-1);
     const isFull = last === undefined || last.length >= STEPS_PER_BATCH_MAX;
-    if (isFull || (bytes + size > BYTES_PER_BATCH_MAX && size > 0)) {
+    const isTooBig = bytes + size > BYTES_PER_BATCH_MAX && size > 0;
+    if (isFull || isTooBig || (hasMoved && step.kind === "replace")) {
       batches.push([step]);
       bytes = size;
+      hasMoved = step.kind === "move";
     } else {
       last.push(step);
       bytes += size;
+      hasMoved ||= step.kind === "move";
     }
   }
   return batches;
