@@ -59,6 +59,8 @@ export class ScanWorld {
   fs: FileSystem;
   scanner: Scanner;
   #version = 0;
+  /** One source for all restarts: an id that is given again would name two nodes. */
+  readonly #ids = new SimRandom(7, "ids");
 
   constructor(options: ScanWorldOptions = {}) {
     const nowMs = () => this.clock.now();
@@ -95,8 +97,8 @@ export class ScanWorld {
 
   #newScanner(): Scanner {
     const observer = { emit: (event: ClientEvent) => this.events.push(event) };
-    const random = new SimRandom(7, "ids");
     const { fs, clock, store } = this;
+    const random = this.#ids;
     return new Scanner({ fs, clock, store, observer, random }, PROFILE);
   }
 
