@@ -59,6 +59,7 @@ export class Loop {
     const { ports, log } = session;
     const { deviceName, fullScanIntervalMs } = options;
     const { device } = log;
+    const wake = () => parts.waking.wake();
     const scanner = new Scanner(ports, session.chunkerProfile);
     const holding = new Holding(ports, log.approvals, {
       device,
@@ -76,9 +77,9 @@ export class Loop {
       agenda: this.#agenda,
       fullScanIntervalMs,
       heard: (path) => this.#cycle.hear(path),
-      wake: () => parts.waking.wake(),
+      wake,
     });
-    this.#deviceReport = new DeviceReport(ports, log, deviceName);
+    this.#deviceReport = new DeviceReport({ ports, log, deviceName, wake });
     this.#scanning.scanAll();
     this.#agenda.at("quarantine", ports.clock.monotonic());
   }
@@ -111,6 +112,8 @@ export class Loop {
       return options.once ? "held" : undefined;
     }
     await this.#scanning.hints.quiet(() => session.log.hasStreamed, signal);
+    const refusal = this.#deviceReport.takeRefusal();
+    if (refusal !== undefined && session.connection.isOnline) session.connection.diverged(refusal);
     const seq = store.cursor()?.seq;
     const { scanned, rescan, conflicts } = await this.#cycle.run(
       () => this.#scan(due, signal),

@@ -96,3 +96,24 @@ test(
   },
   TIMEOUT_MS,
 );
+
+test(
+  "a silent stream does not hide for long that the server was restored [S5, I43]",
+  async () => {
+    const world = new LoopWorld();
+    world.make("f");
+    world.start();
+    await world.pass(5_000);
+    const kept = world.server.log?.head.seq ?? 0;
+    await world.remote("g", "lost with the server's disk");
+    await world.pass(500);
+    world.server.restore(kept);
+    await world.pass(3_000);
+    expect(world.said("notice")).toMatchObject([{ code: "server_restored" }]);
+    expect(await world.read("g")).toBe("lost with the server's disk");
+    expect(world.said("error")).toEqual([]);
+    expect(world.said("offline")).toEqual([]);
+    await world.stop();
+  },
+  TIMEOUT_MS,
+);
