@@ -179,7 +179,7 @@ describe("tables", () => {
       await sql`DROP TABLE files_log`;
       const next = { after: 3, rows: rowsOf(4, 4), hash: sha256("") };
       const { message } = await failure(sink.append(log, next));
-      expect(message).toContain("lacks a table that synced made. files_log is made and written");
+      expect(message).toContain("If files_log was dropped, synced makes and writes it anew");
       await sink.open();
       expect((await sink.cursor(log)).seq).toBe(0);
       await sink.append(log, { after: 0, rows: rowsOf(1, 4), hash: sha256("") });
