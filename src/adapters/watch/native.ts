@@ -8,8 +8,12 @@
  * Neither ever comes back to such a directory, and Bun does not come back to one that was made
  * while hints were lost. So after each trouble the whole watch is made anew. The old one ends
  * first, because it may hold the watches that are needed.
+ *
+ * Deno hands hints over through a queue of 16 and drops the others without a word, the one about
+ * lost hints included (its source, `fs_events.rs`). So under Deno a burst counts as lost hints.
  */
 import { existsSync, type FSWatcher, watch } from "node:fs";
+import process from "node:process";
 import { RETRY_DELAY_MS_MAX, RETRY_DELAY_MS_MIN } from "../../core/limits.ts";
 import type { Watch, Watcher, WatchHandler } from "../../ports/watcher.ts";
 import { CloseWatch } from "./close-watch.ts";
@@ -18,6 +22,12 @@ import { reportChange } from "./watched-path.ts";
 /** Errors come within milliseconds after `watch`, so a watch that lasted this long is whole. */
 const SETTLED_AFTER_MS = 1_000;
 const REASON_LENGTH_MAX = 200;
+/** A queue that was full gives so many hints in one burst. */
+const DENO_QUEUE_LENGTH = 16;
+/** A burst ends when no hint came for so long. */
+const BURST_GAP_MS = 50;
+/** A longer burst is told as lost hints this often. */
+const BURST_MS_MAX = 2_000;
 
 /** @param rootPath absolute, free of symlinks */
 export function createNativeWatcher(rootPath: string): Watcher {
@@ -35,6 +45,9 @@ class NativeWatch implements Watch {
   #renewal: ReturnType<typeof setTimeout> | undefined;
   #delayMs = RETRY_DELAY_MS_MIN;
   #hasFailed = false;
+  /** Hints of this burst, and when it began; only counted under Deno. */
+  #burst = { count: 0, sinceMs: 0 };
+  #burstEnd: ReturnType<typeof setTimeout> | undefined;
 
   constructor(rootPath: string, handler: WatchHandler) {
     this.#rootPath = rootPath;
@@ -44,6 +57,7 @@ class NativeWatch implements Watch {
 
   close(): void {
     clearTimeout(this.#renewal);
+    clearTimeout(this.#burstEnd);
     this.#end();
   }
 
@@ -81,6 +95,7 @@ class NativeWatch implements Watch {
   }
 
   #hear(type: string, name: string | null | undefined): void {
+    if ("deno" in process.versions) this.#countBurst();
     if (name !== null && name !== undefined && name !== "") {
       reportChange(this.#handler, name);
       if (type === "rename") this.#closes?.follow(name);
@@ -88,6 +103,21 @@ class NativeWatch implements Watch {
       this.#handler.overflow();
       this.#renewLater();
     } else this.#fail("the folder is gone");
+  }
+
+  #countBurst(): void {
+    const now = performance.now();
+    if (this.#burst.count === 0) this.#burst.sinceMs = now;
+    this.#burst.count += 1;
+    clearTimeout(this.#burstEnd);
+    if (now - this.#burst.sinceMs >= BURST_MS_MAX) this.#endBurst();
+    else this.#burstEnd = setTimeout(() => this.#endBurst(), BURST_GAP_MS);
+  }
+
+  #endBurst(): void {
+    const { count } = this.#burst;
+    this.#burst.count = 0;
+    if (count >= DENO_QUEUE_LENGTH) this.#handler.overflow();
   }
 
   #fail(reason: string): void {
