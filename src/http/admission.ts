@@ -1,11 +1,14 @@
 /**
- * Decides who is let in, before any byte of a body is read: by host, origin, token and protocol.
- * Rules: H2, H3. Every route passes through here, and nothing else decides it.
+ * Decides who is let in, before any byte of a body is read: by host, origin, token and protocol,
+ * then by what the endpoint needs.
+ * Rules: H2, H3, K1. Every request passes through here, and nothing else decides it.
  */
+import { EVERYTHING, type Grant, includesAccess, NOTHING, reachesFolder } from "../core/access.ts";
 import { type Digest, sha256 } from "../core/digest.ts";
-import { SyncedError } from "../core/error.ts";
+import { assert, SyncedError } from "../core/error.ts";
 import { PROTOCOL_VERSION } from "../protocol/messages.ts";
 import { parseToken } from "../protocol/token.ts";
+import type { Need, Route } from "./endpoint.ts";
 import { isLoopbackHost, requestHost } from "./target.ts";
 
 /** Two joined Authorization headers contain a comma and a space, so they do not match (B47). */
@@ -17,18 +20,19 @@ export interface AdmissionOptions {
 }
 
 /**
- * @param openPaths the paths of the routes that declare that they need no token. All other paths
- * need one, known or not.
+ * @param routes those of which all endpoints need nothing are open. All other paths want a token,
+ * known or not.
  * @throws {SyncedError} `invalid_token` for options with a token that is not legal
- * @returns a function that checks one request and its raw path. It throws `invalid_host`,
- * `misdirected_request`, `csrf`, `unauthenticated` or `upgrade_required`.
+ * @returns a function that checks one request and its raw path, and returns what its sender may do.
+ * It throws `invalid_host`, `misdirected_request`, `csrf`, `unauthenticated` or `upgrade_required`.
  */
 export function createAdmission(
   options: AdmissionOptions,
-  openPaths: ReadonlySet<string>,
-): (request: Request, path: string) => void {
+  routes: readonly Route[],
+): (request: Request, path: string) => Grant {
   const { token } = options;
   const wanted = token === undefined ? undefined : sha256(parseToken(token, "the options"));
+  const openPaths = new Set(routes.filter(isOpen).map(({ pattern }) => pattern));
   return (request, path) => {
     const host = requestHost(request);
     if (options.loopbackOnly && !isLoopbackHost(host)) {
@@ -40,11 +44,47 @@ export function createAdmission(
       );
     }
     checkOrigin(request, host);
-    if (wanted !== undefined && !openPaths.has(path)) {
-      checkToken(request.headers.get("authorization"), wanted);
-    }
+    const grant = openPaths.has(path)
+      ? NOTHING
+      : grantOf(request.headers.get("authorization"), wanted);
     checkProtocol(request.headers.get("synced-protocol"));
+    return grant;
   };
+}
+
+/** True if nobody needs a token there. */
+function isOpen({ pattern, methods }: Route): boolean {
+  const needs = Object.values(methods).map((endpoint) => endpoint.needs);
+  if (!needs.includes("nothing")) return false;
+  assert(!/[:*]/.test(pattern), "an open route is a plain path");
+  assert(
+    needs.every((need) => need === "nothing"),
+    "a route is open with all its methods",
+  );
+  return true;
+}
+
+/**
+ * Checks a grant against what an endpoint needs.
+ *
+ * @param folder the one that the path names, if the route's pattern names one. A folder out of
+ * reach is answered as one that does not exist, before anybody looks (I39).
+ * @throws {SyncedError} `forbidden`, `folder_not_found`
+ */
+export function authorise(grant: Grant, need: Need, folder: string | undefined): void {
+  if (need === "nothing") return;
+  if (folder !== undefined && !reachesFolder(grant, folder)) {
+    throw new SyncedError("folder_not_found", `Cannot find folder "${folder.slice(0, 80)}"`);
+  }
+  if (need === "token") return;
+  if (folder === undefined && grant.folders !== "all") {
+    throw new SyncedError("forbidden", "Cannot answer: the token is not for all folders");
+  }
+  if (includesAccess(grant, need)) return;
+  throw new SyncedError(
+    "forbidden",
+    `Cannot answer: this needs ${need} access, and the token gives ${grant.access} only`,
+  );
 }
 
 /** A page of another site may not make a browser talk to this server, whatever the method (B73). */
@@ -58,12 +98,13 @@ function checkOrigin(request: Request, host: string): void {
   }
 }
 
-function checkToken(header: string | null, wanted: Digest): void {
+/** @param wanted undefined if the server wants no token */
+function grantOf(header: string | null, wanted: Digest | undefined): Grant {
+  if (wanted === undefined) return EVERYTHING;
   // An illegal token is compared as the empty one, which equals no legal token.
   const token = BEARER.exec(header ?? "")?.[1] ?? "";
-  if (!equalDigests(sha256(token), wanted)) {
-    throw new SyncedError("unauthenticated", "Cannot answer: the bearer token is missing or wrong");
-  }
+  if (equalDigests(sha256(token), wanted)) return EVERYTHING;
+  throw new SyncedError("unauthenticated", "Cannot answer: the bearer token is missing or wrong");
 }
 
 /**

@@ -21,6 +21,7 @@ const SECURITY_HEADERS: Readonly<Record<string, string>> = {
  */
 const CLOSING_CODES: ReadonlySet<ErrorCode> = new Set([
   "unauthenticated",
+  "forbidden",
   "unexpected_body",
   "body_too_large",
   "request_timeout",

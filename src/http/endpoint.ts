@@ -1,8 +1,9 @@
 /**
  * A route has one declarative endpoint for each method, whose handler gets a call.
- * Rules: H4, H8. A handler parses, calls the sequencer, and encodes. All common work is done before
- * it, in router.ts.
+ * Rules: H2, H4, H8, K1. A handler parses, calls the sequencer, and encodes. All common work is
+ * done before it, in router.ts.
  */
+import type { Access, Grant } from "../core/access.ts";
 import { SyncedError } from "../core/error.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { MetricsPage, ServerInstruments } from "../ports/instruments.ts";
@@ -15,7 +16,7 @@ export interface RouterOptions {
   readonly clock: Clock;
   /** The source of request ids. */
   readonly random: Random;
-  /** If set, every route except `/healthz` and `/v1/hello` needs it, on loopback too [H2]. */
+  /** If set, whatever does not need "nothing" wants it, on loopback too [H2]. It allows all. */
   readonly token?: string;
   /** True if the server listens on loopback; then Host must be a loopback name [H3]. */
   readonly loopbackOnly: boolean;
@@ -37,9 +38,20 @@ export interface Call {
   readonly segments: readonly string[];
   /** Decoded query parameters. Each occurs at most once, and all are declared. */
   readonly query: ReadonlyMap<string, string>;
+  /** At least what the endpoint needs. */
+  readonly grant: Grant;
 }
 
+/**
+ * The grant that a requester needs: an access to the folder that the route's pattern names, or to
+ * all folders where it names none. "token" is any grant, and the handler shows no more than it
+ * reaches. "nothing" is open to everybody; then all the route's endpoints need nothing, and its
+ * pattern is a plain path.
+ */
+export type Need = "nothing" | "token" | Access;
+
 export interface Endpoint {
+  readonly needs: Need;
   /** Names of query parameters; a request with any other is refused. */
   readonly parameters?: readonly string[];
   /** @default "nothing" */
@@ -54,14 +66,13 @@ export interface Endpoint {
 export interface Route {
   /** Hono's pattern. */
   readonly pattern: string;
-  /**
-   * True if it is answered without a token; then the pattern is a plain path [H2]. @default false
-   */
-  readonly isOpen?: boolean;
   readonly methods: Readonly<Partial<Record<Method, Endpoint>>>;
 }
 
 export type Method = "GET" | "PUT" | "POST" | "DELETE";
+
+/** Stands for the folder in the pattern of every route that is about one. */
+export const FOLDER_SEGMENT = ":folder";
 
 export const EVENT_STREAM_TYPE = "text/event-stream";
 

@@ -43,6 +43,7 @@ export function eventRoutes(options: RouterOptions): readonly Route[] {
       pattern: "/v1/folders/:folder/events",
       methods: {
         GET: {
+          needs: "read",
           parameters: ["after", "epoch", "hash", "limit", "inline", "device"],
           answers: "events",
           async handle(call) {

@@ -40,17 +40,20 @@ function filesRoute(options: RouterOptions): Route {
     pattern: "/v1/folders/:folder/files",
     methods: {
       GET: {
+        needs: "read",
         parameters: ["path", "seq"],
         answers: "bytes",
         head: true,
         handle: (call) => getFile(options, call),
       },
       PUT: {
+        needs: "write",
         parameters: ["path"],
         takes: "bytes",
         handle: (call) => putFile(options, call),
       },
       DELETE: {
+        needs: "write",
         parameters: ["path"],
         handle: (call) => deleteFile(options, call),
       },
@@ -63,6 +66,7 @@ function contentsRoute(options: RouterOptions): Route {
     pattern: "/v1/folders/:folder/contents/:sha256",
     methods: {
       GET: {
+        needs: "read",
         answers: "bytes",
         head: true,
         async handle(call) {

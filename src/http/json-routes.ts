@@ -3,6 +3,7 @@
  * H1, H4, O1-O5.
  */
 
+import type { Grant } from "../core/access.ts";
 import { SyncedError } from "../core/error.ts";
 import {
   type DeviceId,
@@ -24,7 +25,7 @@ import {
   TREE_NODES_PER_PAGE_MAX,
 } from "../core/limits.ts";
 import { parsePath } from "../core/path.ts";
-import { type Hello, PROTOCOL_VERSION } from "../protocol/messages.ts";
+import { type FolderInfo, type Hello, PROTOCOL_VERSION } from "../protocol/messages.ts";
 import {
   parseBatch,
   parseDeviceReport,
@@ -33,6 +34,7 @@ import {
   parseSequenceText,
 } from "../protocol/parse-request.ts";
 import type { PathNode } from "../server/requests.ts";
+import type { Sequencer } from "../server/sequencer.ts";
 import { emptyAnswer, jsonAnswer } from "./answer.ts";
 import { readJson } from "./body.ts";
 import {
@@ -52,13 +54,13 @@ export function jsonRoutes(options: RouterOptions): readonly Route[] {
   return [
     {
       pattern: "/healthz",
-      isOpen: true,
-      methods: { GET: { head: true, handle: () => jsonAnswer({ ok: true }) } },
+      methods: {
+        GET: { needs: "nothing", head: true, handle: () => jsonAnswer({ ok: true }) },
+      },
     },
     {
       pattern: "/v1/hello",
-      isOpen: true,
-      methods: { GET: { handle: () => jsonAnswer(hello(options)) } },
+      methods: { GET: { needs: "nothing", handle: () => jsonAnswer(hello(options)) } },
     },
     ...folderRoutes(options),
     ...deviceRoutes(options),
@@ -104,11 +106,14 @@ function folderRoutes({ sequencer, clock }: RouterOptions): readonly Route[] {
       pattern: "/v1/folders",
       methods: {
         GET: {
+          needs: "token",
           parameters: ["after", "limit"],
           async handle(call) {
             const limit = limitOf(call, EVENTS_PER_PAGE_MAX);
             const after = call.query.get("after");
-            const folders = await sequencer.folders(
+            const folders = await foldersWithin(
+              call.grant,
+              sequencer,
               after === undefined ? { limit } : { after: parseFolderName(after), limit },
             );
             const next = folders.length === limit ? folders.at(-1)?.name : undefined;
@@ -120,8 +125,12 @@ function folderRoutes({ sequencer, clock }: RouterOptions): readonly Route[] {
     {
       pattern: FOLDER,
       methods: {
-        GET: { handle: async (call) => jsonAnswer(await sequencer.folder(folderOf(call))) },
+        GET: {
+          needs: "read",
+          handle: async (call) => jsonAnswer(await sequencer.folder(folderOf(call))),
+        },
         PUT: {
+          needs: "write",
           takes: "json",
           async handle(call) {
             const name = folderOf(call);
@@ -137,11 +146,34 @@ function folderRoutes({ sequencer, clock }: RouterOptions): readonly Route[] {
   ];
 }
 
+/** A page of the folders that a grant reaches, by ascending name. */
+async function foldersWithin(
+  { folders }: Grant,
+  sequencer: Sequencer,
+  page: { readonly after?: FolderName; readonly limit: number },
+): Promise<readonly FolderInfo[]> {
+  if (folders === "all") return await sequencer.folders(page);
+  const { after = "", limit } = page;
+  const found: FolderInfo[] = [];
+  for (const name of [...folders].toSorted()) {
+    if (name <= after || found.length === limit) continue;
+    const folder = await sequencer.folder(name).catch(undefinedIfMissing);
+    if (folder !== undefined) found.push(folder);
+  }
+  return found;
+}
+
+function undefinedIfMissing(error: unknown): undefined {
+  if (error instanceof SyncedError && error.code === "folder_not_found") return undefined;
+  throw error;
+}
+
 function opsRoute({ sequencer, clock }: RouterOptions): Route {
   return {
     pattern: `${FOLDER}/ops`,
     methods: {
       POST: {
+        needs: "write",
         takes: "json",
         async handle(call) {
           const folder = folderOf(call);
@@ -159,6 +191,7 @@ function treeRoute({ sequencer }: RouterOptions): Route {
     pattern: `${FOLDER}/tree`,
     methods: {
       GET: {
+        needs: "read",
         parameters: ["after", "limit"],
         async handle(call) {
           const folder = folderOf(call);
@@ -178,6 +211,7 @@ function deviceRoutes({ sequencer, clock }: RouterOptions): readonly Route[] {
       pattern: `${FOLDER}/devices`,
       methods: {
         GET: {
+          needs: "read",
           parameters: ["after", "limit"],
           async handle(call) {
             const folder = folderOf(call);
@@ -196,7 +230,9 @@ function deviceRoutes({ sequencer, clock }: RouterOptions): readonly Route[] {
     {
       pattern: `${FOLDER}/devices/:device`,
       methods: {
+        // A reader reports how far it is, too.
         PUT: {
+          needs: "read",
           takes: "json",
           async handle(call) {
             const folder = folderOf(call);
@@ -217,6 +253,7 @@ function indexRoute({ sequencer }: RouterOptions): Route {
     pattern: `${FOLDER}/index`,
     methods: {
       GET: {
+        needs: "read",
         parameters: ["seq", "after", "limit"],
         async handle(call) {
           const folder = folderOf(call);
@@ -259,6 +296,7 @@ function historyRoute({ sequencer }: RouterOptions): Route {
     pattern: `${FOLDER}/history`,
     methods: {
       GET: {
+        needs: "read",
         parameters: ["path", "before", "limit"],
         async handle(call) {
           const folder = folderOf(call);

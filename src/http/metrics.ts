@@ -14,6 +14,7 @@ export function metricsRoutes(page: MetricsPage | undefined): readonly Route[] {
       pattern: METRICS_PATH,
       methods: {
         GET: {
+          needs: "read",
           // Scrapers name the formats that they prefer, and all of them take this one too.
           answers: "bytes",
           async handle() {

@@ -27,6 +27,7 @@ function missingRoute({ sequencer, clock }: RouterOptions): Route {
     pattern: "/v1/folders/:folder/chunks/missing",
     methods: {
       POST: {
+        needs: "write",
         takes: "json",
         async handle(call) {
           const folder = folderOf(call);
@@ -44,6 +45,7 @@ function uploadRoute({ sequencer, clock }: RouterOptions, memory: PackMemory): R
     pattern: "/v1/folders/:folder/chunks",
     methods: {
       POST: {
+        needs: "write",
         takes: "pack",
         async handle(call) {
           const folder = folderOf(call);
@@ -71,6 +73,7 @@ function fetchRoute({ sequencer, clock, onError }: RouterOptions, memory: PackMe
     pattern: "/v1/folders/:folder/chunks/fetch",
     methods: {
       POST: {
+        needs: "read",
         takes: "json",
         answers: "pack",
         async handle(call) {

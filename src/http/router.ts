@@ -4,14 +4,17 @@
  * Rules: H1-H8. Handlers are in the route files. Nothing here knows what a route does.
  */
 import { type Context, Hono } from "hono";
+import { type Grant, NOTHING } from "../core/access.ts";
 import { SyncedError } from "../core/error.ts";
 import { PACK_MEDIA_TYPE } from "../protocol/pack.ts";
-import { createAdmission } from "./admission.ts";
+import { authorise, createAdmission } from "./admission.ts";
 import { problemAnswer } from "./answer.ts";
 import { checkBodyHeaders } from "./body.ts";
 import {
+  type Call,
   type Endpoint,
   EVENT_STREAM_TYPE,
+  FOLDER_SEGMENT,
   type Method,
   type Route,
   type RouterOptions,
@@ -38,11 +41,11 @@ export function allRoutes(options: RouterOptions): readonly Route[] {
 
 export function createRouter(options: RouterOptions): Hono {
   const all = allRoutes(options);
-  const openPaths = all.filter(({ isOpen }) => isOpen === true).map(({ pattern }) => pattern);
-  const admit = createAdmission(options, new Set(openPaths));
+  const admit = createAdmission(options, all);
   const app = new Hono({ getPath: rawPath });
   const requestIds = new WeakMap<Request, string>();
   const routes = new WeakMap<Request, string>();
+  const grants = new WeakMap<Request, Grant>();
   app.use(async (context, next) => {
     const startMs = options.clock.monotonic();
     await next();
@@ -52,7 +55,7 @@ export function createRouter(options: RouterOptions): Hono {
     countRequest(options, { method, route: routes.get(raw) }, { status, startMs });
   });
   app.use(async (context, next) => {
-    admit(context.req.raw, context.req.path);
+    grants.set(context.req.raw, admit(context.req.raw, context.req.path));
     await next();
   });
   for (const route of all) {
@@ -60,7 +63,8 @@ export function createRouter(options: RouterOptions): Hono {
       const requestId = options.random.id();
       requestIds.set(context.req.raw, requestId);
       routes.set(context.req.raw, route.pattern);
-      return answer(route, context, requestId);
+      const grant = grants.get(context.req.raw) ?? NOTHING;
+      return answer(route, context, { requestId, grant });
     });
   }
   app.notFound(() => {
@@ -77,17 +81,29 @@ export function createRouter(options: RouterOptions): Hono {
   return app;
 }
 
-function answer(route: Route, context: Context, requestId: string): Promise<Response> | Response {
+function answer(
+  route: Route,
+  context: Context,
+  admitted: Pick<Call, "requestId" | "grant">,
+): Promise<Response> | Response {
   const request = context.req.raw;
+  const segments = context.req.path.split("/");
   const endpoint = endpointOf(route, request.method);
+  authorise(admitted.grant, endpoint.needs, folderIn(route, segments));
   checkBodyHeaders(request, endpoint.takes);
   checkAccept(request, endpoint.answers);
   return endpoint.handle({
+    ...admitted,
     request,
-    requestId,
-    segments: context.req.path.split("/"),
+    segments,
     query: parseQuery(request, endpoint.parameters ?? []),
   });
+}
+
+/** The raw segment that stands for the folder in the route's pattern, if one does. */
+function folderIn({ pattern }: Route, segments: readonly string[]): string | undefined {
+  const index = pattern.split("/").indexOf(FOLDER_SEGMENT);
+  return index === -1 ? undefined : segments[index];
 }
 
 function endpointOf(route: Route, method: string): Endpoint {
