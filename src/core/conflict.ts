@@ -3,6 +3,7 @@
  * Rules: R13, D15. A name depends on the arguments alone, so a retry, or another device, finds the
  * same one.
  */
+import { isDigest } from "./digest.ts";
 import { DEVICE_NAME_LENGTH_MAX, NAME_BYTES_MAX } from "./limits.ts";
 import { utf8LengthBytes } from "./path.ts";
 
@@ -37,10 +38,15 @@ export function recoveredName(source: MarkedNameSource): string {
 
 function markedName(source: MarkedNameSource, reason: string): string {
   const { stem, extension } = splitExtension(source.name);
-  const hash6 = source.hash6Source.slice(0, 6);
+  const hash6 = sixDigits(source.hash6Source);
   const retry = source.attempt === 0 ? "" : ` ${source.attempt + 1}`;
   const suffix = ` (${reason} ${dateOf(source.mtimeNs)} ${hash6}${retry})${extension}`;
   return cutToBytes(stem, NAME_BYTES_MAX - utf8LengthBytes(suffix)) + suffix;
+}
+
+/** An id begins with the time, so those of one hour are told apart by their last digits. */
+function sixDigits(source: string): string {
+  return isDigest(source) ? source.slice(0, 6) : source.slice(-6);
 }
 
 /**

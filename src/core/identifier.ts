@@ -1,5 +1,5 @@
 /**
- * Identifiers: 128 random bits as 32 lower-case hex digits, and folder names.
+ * Identifiers: 128 bits as 32 lower-case hex digits, and folder names.
  * Rules: N1, N2.
  */
 import type { Brand } from "./brand.ts";

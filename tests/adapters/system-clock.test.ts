@@ -26,8 +26,13 @@ test("yield() lets timers run [Y1]", async () => {
   expect(steps).toEqual(["timer"]);
 });
 
-test("id() gives 128 bits, and no two alike [N1]", () => {
+test("id() gives 128 bits, no two alike, the earlier before the later [N1]", async () => {
+  const before = Date.now();
   const ids = Array.from({ length: 1_000 }, () => systemRandom.id<NodeId>());
   expect(new Set(ids).size).toBe(1_000);
   expect(ids.map((id) => parseId<NodeId>(id))).toEqual(ids);
+  const times = ids.map((id) => Number.parseInt(id.slice(0, 12), 16));
+  expect(times.every((time) => time >= before && time <= Date.now())).toBe(true);
+  await systemClock.sleep(2);
+  expect(systemRandom.id<NodeId>() > (ids.toSorted().at(-1) ?? "")).toBe(true);
 });

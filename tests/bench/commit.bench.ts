@@ -39,7 +39,7 @@ async function timed(name: string, count: number, work: () => Promise<void>): Pr
 function creates(count: number) {
   return Array.from({ length: count }, () => {
     const node = systemRandom.id<NodeId>();
-    return [create(node, `file-${node.slice(0, 12)}.txt`, content, folder)];
+    return [create(node, `file-${node.slice(-12)}.txt`, content, folder)];
   });
 }
 

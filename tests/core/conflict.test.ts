@@ -31,6 +31,15 @@ test("recoveredName() says when the file was changed and what is in it [D15]", (
   expect(long).toHaveLength(255);
 });
 
+test("tells directories apart that were made in one moment [R13, N1]", () => {
+  const ids = ["0193f5a1b2c3aaaaaaaaaaaaaa111111", "0193f5a1b2c3aaaaaaaaaaaaaa222222"];
+  const names = ids.map((hash6Source) => nameOf({ name: "src", mtimeNs: undefined, hash6Source }));
+  expect(names).toEqual([
+    "src (conflict laptop 1970-01-01 111111)",
+    "src (conflict laptop 1970-01-01 222222)",
+  ]);
+});
+
 describe("conflictName()", () => {
   const mark = `(conflict laptop 2023-11-14 ${hash6})`;
   const names: readonly (readonly [string, string])[] = [
