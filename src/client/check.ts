@@ -19,6 +19,7 @@ import { createServerApi } from "../protocol/server-api-client.ts";
 import { digestOf } from "./apply/displaced.ts";
 import { meet } from "./connect/join.ts";
 import { readMarker } from "./connect/marker.ts";
+import type { TextPair } from "./folder/kept-values.ts";
 import type { ClientOptions, ClientWorld } from "./folder/options.ts";
 import { Pace } from "./folder/pace.ts";
 import { shownMtime } from "./folder/shown-time.ts";
@@ -34,7 +35,7 @@ export interface CheckOptions {
   /** True to compare every file's bytes, not only its size and time. */
   readonly readData: boolean;
   /** The ignore rules in force, as the folder's state remembers them. */
-  readonly rules?: unknown;
+  readonly rules?: readonly TextPair[] | undefined;
 }
 
 export interface CheckResult {

@@ -13,11 +13,10 @@ import type { Plan } from "../core/transition.ts";
 import type { HeldChange } from "../ports/state-store.ts";
 import { Burst, isGrown } from "./burst.ts";
 import { OthersApprovals } from "./connect/others-approvals.ts";
+import { type ApprovalValue, KEPT, readKept, writeKept } from "./folder/kept-values.ts";
 import type { ClientPorts } from "./folder/ports.ts";
 import { readSmallFile } from "./folder/small-file.ts";
 
-const HELD_KEY = "held";
-const APPROVAL_KEY = "approval";
 /** An id and a line end. */
 const ANSWER_BYTES_MAX = 256;
 
@@ -62,8 +61,8 @@ export class Holding {
     this.#ports = ports;
     this.#approvedThere = approvedThere;
     this.#options = options;
-    this.#held = parseHeld(ports.store.value(HELD_KEY));
-    this.#approval = parseApproval(ports.store.value(APPROVAL_KEY));
+    this.#held = readKept(ports.store, KEPT.held);
+    this.#approval = approvalOf(readKept(ports.store, KEPT.approval));
   }
 
   get held(): HeldChange | undefined {
@@ -157,7 +156,7 @@ export class Holding {
 
   #hold(held: HeldChange | undefined): void {
     this.#held = held;
-    this.#ports.store.setValue(HELD_KEY, held);
+    writeKept(this.#ports.store, KEPT.held, held);
   }
 
   /** @returns true if some of the held change is the rest of one that a person approved. */
@@ -175,9 +174,9 @@ export class Holding {
     this.#setApproval({ id, nodes: [...(this.#approval?.nodes ?? []), ...nodes] });
   }
 
-  #setApproval(value: { id: string; nodes: readonly string[] } | undefined): void {
-    this.#approval = parseApproval(value);
-    this.#ports.store.setValue(APPROVAL_KEY, value);
+  #setApproval(value: ApprovalValue | undefined): void {
+    this.#approval = approvalOf(value);
+    writeKept(this.#ports.store, KEPT.approval, value);
   }
 }
 
@@ -215,7 +214,7 @@ export function verdictOn(
 
 /** The changes that a person has approved so far, from the state. */
 export function approvedIn(store: ClientPorts["store"]): (id: NodeId) => boolean {
-  const here = parseApproval(store.value(APPROVAL_KEY))?.nodes;
+  const here = approvalOf(readKept(store, KEPT.approval))?.nodes;
   const there = new OthersApprovals(store);
   return (id) => here?.has(id) === true || there.has(id);
 }
@@ -235,17 +234,6 @@ function isSome({ deletes, overwrites, renames }: Changes): boolean {
   return deletes.size + overwrites.size + renames.size > 0;
 }
 
-function isHeld(value: unknown): value is HeldChange {
-  return typeof value === "object" && value !== null && "id" in value && "nodes" in value;
-}
-
-function parseHeld(value: unknown): HeldChange | undefined {
-  return isHeld(value) ? value : undefined;
-}
-
-function parseApproval(value: unknown): Approval | undefined {
-  if (typeof value !== "object" || value === null) return undefined;
-  if (!("id" in value) || typeof value.id !== "string") return undefined;
-  if (!("nodes" in value) || !Array.isArray(value.nodes)) return undefined;
-  return { id: value.id, nodes: new Set(value.nodes.filter((id) => typeof id === "string")) };
+function approvalOf(value: ApprovalValue | undefined): Approval | undefined {
+  return value === undefined ? undefined : { id: value.id, nodes: new Set(value.nodes) };
 }

@@ -6,14 +6,14 @@
  * a bug in synced. It is reported with the node's rows, so that somebody can find it, and healed by
  * planning anew.
  */
+
 import type { NodeId } from "../core/identifier.ts";
 import { type NodeState, sameContent, samePlace } from "../core/node.ts";
 import { pathOf } from "../core/tree.ts";
 import type { StateStore } from "../ports/state-store.ts";
+import { KEPT, writeKept } from "./folder/kept-values.ts";
 import type { ClientPorts } from "./folder/ports.ts";
 
-/** Keeps the rows of the last such nodes, for whoever mends the bug. */
-export const STRAY_KEY = "stray";
 /** Enough rows to see what they have in common. */
 const KEPT_MAX = 20;
 
@@ -36,7 +36,7 @@ export function proveInSync(
     remote: store.remoteRow(id),
   }));
   store.transaction(() => {
-    store.setValue(STRAY_KEY, { atMs: clock.now(), count: strays.length, rows });
+    writeKept(store, KEPT.stray, { atMs: clock.now(), count: strays.length, rows });
     for (const id of strays) store.markDirty(id);
   });
   const [first] = strays;
@@ -45,7 +45,7 @@ export function proveInSync(
   const message =
     `This is a bug in synced, please report it: ${strays.length} entries, "${path ?? first}" among ` +
     "them, were taken for in sync and are not; they are looked at again now. Their rows are in " +
-    `.synced/state.db under "${STRAY_KEY}"`;
+    `.synced/state.db under "${KEPT.stray.key}"`;
   observer.emit({ event: "error", code: "false_in_sync", message });
   return false;
 }

@@ -2,6 +2,7 @@
  * Runs a client on a folder: opens its state, recovers from the earlier run, meets the server, and
  * runs the loop. After trouble with this device's own files it begins again. Rules: D7, S4, Y3.
  */
+
 import type { Digest } from "../core/digest.ts";
 import { SyncedError } from "../core/error.ts";
 import { RETRY_DELAY_MS_MAX, RETRY_DELAY_MS_MIN } from "../core/limits.ts";
@@ -12,6 +13,7 @@ import { openState } from "./connect/join.ts";
 import { isAbort } from "./connect/remote-log.ts";
 import { Session } from "./connect/session.ts";
 import { codeOfTrouble } from "./folder/disk-trouble.ts";
+import { KEPT, readKept, writeKept } from "./folder/kept-values.ts";
 import type { ClientOptions, ClientWorld, RunOutcome } from "./folder/options.ts";
 import { StatusRecord, tellStatus } from "./folder/status-record.ts";
 import { Loop, type LoopParts } from "./loop.ts";
@@ -19,11 +21,6 @@ import { Waking } from "./waking.ts";
 
 /** With `once` the disk gets three tries. */
 const ONCE_DISK_DELAY_MS_MAX = 2_000;
-/**
- * Set after the first recovery with this database. Entries that were in staging before have an
- * unknown past.
- */
-const RECOVERED_KEY = "recovered";
 
 /**
  * Keeps the folder in sync until the signal aborts; with `once` until it is in sync.
@@ -116,7 +113,7 @@ async function runJoined(parts: LoopParts, signal: AbortSignal): Promise<RunOutc
   const { session, options } = parts;
   const { store } = session.ports;
   const { deviceName } = options;
-  const isStateLost = store.value(RECOVERED_KEY) !== true;
+  const isStateLost = readKept(store, KEPT.recovered) !== true;
   if (!isStateLost) {
     // Recovers before the log goes on, because the steps under way must be judged by what was
     // wanted then.
@@ -131,7 +128,7 @@ async function runJoined(parts: LoopParts, signal: AbortSignal): Promise<RunOutc
   // this removes what the first contact itself has left there.
   const isInHistory = (digest: Digest) => session.isInHistory(digest, signal);
   await recoverJournal(session.ports, { deviceName, isStateLost, isInHistory });
-  if (isStateLost) store.setValue(RECOVERED_KEY, true);
+  if (isStateLost) writeKept(store, KEPT.recovered, true);
   const loop = new Loop(parts);
   try {
     return await loop.run(signal);

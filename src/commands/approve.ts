@@ -13,9 +13,9 @@ import { EXIT } from "../core/exit-code.ts";
 import { parseId } from "../core/identifier.ts";
 import { APPROVAL_FILE } from "../core/state-directory.ts";
 import { pathOf } from "../core/tree.ts";
-import type { StateStore } from "../ports/state-store.ts";
+import type { HeldChange, StateStore } from "../ports/state-store.ts";
 import { commonFlags } from "./flags.ts";
-import { type HeldChange, heldChangeOf, openJoinedFolderState } from "./folder-state.ts";
+import { heldChangeOf, openJoinedFolderState } from "./folder-state.ts";
 import { createOutput } from "./output.ts";
 import { count, quoted } from "./progress.ts";
 

@@ -8,7 +8,7 @@ import { createFetchTransport } from "../adapters/network/fetch-transport.ts";
 import { openFolder } from "../adapters/open-folder.ts";
 import { systemClock } from "../adapters/runtime/clock.ts";
 import { checkFolder } from "../client/check.ts";
-import { RULES_KEY } from "../client/scan/scanner.ts";
+import { KEPT, readKept, type TextPair } from "../client/folder/kept-values.ts";
 import { SyncedError } from "../core/error.ts";
 import { EXIT } from "../core/exit-code.ts";
 import { parseFolderName } from "../core/identifier.ts";
@@ -75,10 +75,10 @@ export const command = defineCommand({
   },
 });
 
-function rememberedRules(path: string): unknown {
+function rememberedRules(path: string): readonly TextPair[] | undefined {
   const store = openFolderState(path);
   try {
-    return store?.value(RULES_KEY);
+    return store === undefined ? undefined : readKept(store, KEPT.ignoreRules);
   } finally {
     store?.close();
   }

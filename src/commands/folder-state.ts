@@ -5,25 +5,14 @@
 
 import { closeSync, existsSync, openSync, readFileSync, statfsSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { z } from "zod";
 import { isFolderLocked } from "../adapters/disk/folder-lock.ts";
 import { openStateStoreReadOnly } from "../adapters/state/store.ts";
 import { parseMarker } from "../client/connect/marker.ts";
+import { KEPT, readKept } from "../client/folder/kept-values.ts";
 import { SyncedError } from "../core/error.ts";
 import type { FolderName } from "../core/identifier.ts";
 import { MARKER_FILE, STATE_DIRECTORY } from "../core/state-directory.ts";
-import type { StateStore } from "../ports/state-store.ts";
-
-/** The part of a held change that a person needs. */
-const heldSchema = z.object({
-  id: z.string(),
-  direction: z.enum(["up", "down"]),
-  reason: z.string(),
-  count: z.number(),
-  nodes: z.array(z.string()),
-});
-
-export type HeldChange = z.infer<typeof heldSchema>;
+import type { HeldChange, StateStore } from "../ports/state-store.ts";
 
 /** @throws {SyncedError} `folder_unusable` unless `folder` is an existing directory. */
 export function resolveFolder(folder: string): string {
@@ -124,5 +113,5 @@ function bindingOf(folderPath: string): Remembered | undefined {
 
 /** The change that waits for a person, if any. */
 export function heldChangeOf(store: StateStore): HeldChange | undefined {
-  return heldSchema.safeParse(store.value("held")).data;
+  return readKept(store, KEPT.held);
 }

@@ -4,9 +4,8 @@
  */
 
 import { defineCommand } from "citty";
-import { z } from "zod";
 import { isFolderLocked } from "../adapters/disk/folder-lock.ts";
-import { type FolderState, STATUS_KEY } from "../client/folder/status-record.ts";
+import { type FolderState, KEPT, readKept } from "../client/folder/kept-values.ts";
 import { EXIT } from "../core/exit-code.ts";
 import { DEFAULT_GUARD, guardSettingText } from "../core/guard-setting.ts";
 import { type NodeState, sameContent, samePlace } from "../core/node.ts";
@@ -21,15 +20,6 @@ import {
 } from "./folder-state.ts";
 import { createOutput, type Output } from "./output.ts";
 import { held, quoted } from "./progress.ts";
-
-/** The running client's record for this command; see client/folder/status-record.ts. */
-const statusSchema = z.object({
-  state: z.enum(["in_sync", "syncing", "held", "offline", "stopped"]),
-  head: z.number(),
-  lastSyncMs: z.number().nullable(),
-  // Earlier versions wrote none.
-  reason: z.string().nullable().default(null),
-});
 
 /** The shape of `--json`. Scripts rely on it. */
 export interface FolderStatus {
@@ -82,7 +72,7 @@ type KeptStatus = Omit<FolderStatus, "pending" | "guard">;
 export function readStatus(store: StateStore, running: boolean): KeptStatus {
   const binding = store.binding();
   const cursor = store.cursor();
-  const kept = statusSchema.safeParse(store.value(STATUS_KEY)).data;
+  const kept = readKept(store, KEPT.status);
   const change = heldChangeOf(store);
   const lastSyncMs = kept?.lastSyncMs;
   // A client that runs without a binding has not met its server yet.

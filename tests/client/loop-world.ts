@@ -3,8 +3,8 @@
  * Y1-Y5. Counts what the client does while nothing happens to it.
  */
 
+import { KEPT, type StatusValue } from "../../src/client/folder/kept-values.ts";
 import type { RunOutcome } from "../../src/client/folder/options.ts";
-import { STATUS_KEY, type StatusValue } from "../../src/client/folder/status-record.ts";
 import { runClient } from "../../src/client/run.ts";
 import type { FolderName } from "../../src/core/identifier.ts";
 import type { ClientEvent } from "../../src/ports/observer.ts";
@@ -94,7 +94,7 @@ export class LoopWorld {
   }
 
   get status(): Partial<StatusValue> {
-    return (this.store.value(STATUS_KEY) ?? {}) as Partial<StatusValue>;
+    return (this.store.value(KEPT.status.key) ?? {}) as Partial<StatusValue>;
   }
 
   start(once = false): void {

@@ -1,7 +1,9 @@
 /** "In sync" proves itself: what nobody would look at again is found, told and healed. */
+
 import { expect, test } from "bun:test";
 import { openStateStore } from "../../src/adapters/state/store.ts";
-import { proveInSync, STRAY_KEY } from "../../src/client/proof.ts";
+import { KEPT } from "../../src/client/folder/kept-values.ts";
+import { proveInSync } from "../../src/client/proof.ts";
 import { ROOT_ID } from "../../src/core/identifier.ts";
 import type { ClientEvent } from "../../src/ports/observer.ts";
 import type { StateStore } from "../../src/ports/state-store.ts";
@@ -44,7 +46,7 @@ test("a difference that is not dirty is told, kept and dirty again [Y8, I43]", (
   expect(proveInSync(ports, () => true)).toBe(false);
   expect(store.dirty()).toEqual([1, 2, 3].map(nodeId));
   expect(events).toMatchObject([{ event: "error", code: "false_in_sync" }]);
-  expect(store.value(STRAY_KEY)).toMatchObject({ count: 3, rows: [{}, {}, {}] });
+  expect(store.value(KEPT.stray.key)).toMatchObject({ count: 3, rows: [{}, {}, {}] });
 });
 
 function placed(number: number, name: string, text = "a") {

@@ -10,6 +10,7 @@ import { MARKER_FILE } from "../../core/state-directory.ts";
 import type { StateStore } from "../../ports/state-store.ts";
 import { type FolderCreation, type Hello, PROTOCOL_VERSION } from "../../protocol/messages.ts";
 import type { ServerApi } from "../../protocol/server-api.ts";
+import { KEPT, readKept, writeKept } from "../folder/kept-values.ts";
 import type { ClientOptions, ClientWorld } from "../folder/options.ts";
 import { type Marker, readMarker, writeMarker } from "./marker.ts";
 
@@ -85,7 +86,7 @@ function wrongState(
       const isJoined = store.binding() !== undefined;
       return isJoined ? `there is no ${MARKER_FILE} to go with it` : undefined;
     }
-    const run = store.value("run");
+    const run = readKept(store, KEPT.run);
     if (run !== marker.run && run !== marker.nextRun) return "it is an older copy of itself";
     return store.binding()?.device === marker.device ? undefined : "it belongs to another device";
   } finally {
@@ -157,17 +158,17 @@ export async function bind(
   const { options, server, device } = binding;
   const { folder, serverUrl, deviceName } = options;
   const run = world.random.id();
-  const before = store.value("run");
+  const before = readKept(store, KEPT.run);
   const root = rootIdentity(world);
   const guard = guardSettingText(options.guard ?? DEFAULT_GUARD);
   const said = { serverUrl, deviceName, guard };
   const marker: Marker = { version: 1, server, folder, device, root, ...said, run };
-  if (typeof before === "string") {
+  if (before !== undefined) {
     await writeMarker(world, { ...marker, run: before, nextRun: run });
   }
   store.transaction(() => {
     store.setBinding({ server, serverUrl, folder, device, deviceName });
-    store.setValue("run", run);
+    writeKept(store, KEPT.run, run);
   });
   store.checkpoint();
   await writeMarker(world, marker);

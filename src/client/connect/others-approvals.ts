@@ -3,8 +3,10 @@
  * here. Each page of events is kept as a part of its own, because writing all of them anew with
  * each page would cost the square of a large deletion. Rules: G4.
  */
+
 import type { NodeId } from "../../core/identifier.ts";
 import type { StateStore } from "../../ports/state-store.ts";
+import { othersApprovals, readKept, writeKept } from "../folder/kept-values.ts";
 
 export class OthersApprovals {
   readonly #store: StateStore;
@@ -14,9 +16,9 @@ export class OthersApprovals {
   constructor(store: StateStore) {
     this.#store = store;
     for (;;) {
-      const part = store.value(keyOf(this.#parts));
-      if (!Array.isArray(part)) return;
-      for (const id of part) if (typeof id === "string") this.#nodes.add(id);
+      const part = readKept(store, othersApprovals(this.#parts));
+      if (part === undefined) return;
+      for (const id of part) this.#nodes.add(id);
       this.#parts += 1;
     }
   }
@@ -30,7 +32,7 @@ export class OthersApprovals {
     const fresh = nodes.filter((id) => !this.#nodes.has(id));
     if (fresh.length === 0) return;
     for (const id of fresh) this.#nodes.add(id);
-    this.#store.setValue(keyOf(this.#parts), fresh);
+    writeKept(this.#store, othersApprovals(this.#parts), fresh);
     this.#parts += 1;
   }
 
@@ -39,14 +41,10 @@ export class OthersApprovals {
     if (this.#parts === 0) return;
     this.#store.transaction(() => {
       for (let part = 0; part < this.#parts; part += 1) {
-        this.#store.setValue(keyOf(part), undefined);
+        writeKept(this.#store, othersApprovals(part), undefined);
       }
     });
     this.#nodes.clear();
     this.#parts = 0;
   }
-}
-
-function keyOf(part: number): string {
-  return part === 0 ? "approvedByOthers" : `approvedByOthers.${part}`;
 }

@@ -9,11 +9,12 @@
  * enough, because a folder that was restored from a backup hears of its own future, which its disk
  * does not hold.
  */
+
 import type { OpId } from "../../core/identifier.ts";
 import type { Batch } from "../../core/op.ts";
 import type { StateStore } from "../../ports/state-store.ts";
+import { KEPT, readKept, writeKept } from "../folder/kept-values.ts";
 
-const POSTED_KEY = "posted";
 /** Older ones will not come any more: this is several of the largest batches. */
 const KEPT_MAX = 40_000;
 
@@ -23,8 +24,7 @@ export class OwnOps {
 
   constructor(store: StateStore) {
     this.#store = store;
-    const kept = store.value(POSTED_KEY);
-    this.#posted = new Set(Array.isArray(kept) ? kept.filter((id) => typeof id === "string") : []);
+    this.#posted = new Set(readKept(store, KEPT.posted));
   }
 
   /** Durable when it returns. Call it before the batch is sent. */
@@ -51,6 +51,6 @@ export class OwnOps {
 
   #keep(): void {
     const posted = [...this.#posted].slice(-KEPT_MAX);
-    this.#store.setValue(POSTED_KEY, posted.length === 0 ? undefined : posted);
+    writeKept(this.#store, KEPT.posted, posted.length === 0 ? undefined : posted);
   }
 }

@@ -8,20 +8,18 @@
  * ordinary edits. A base from before C that waits for later news stays. A node that the server
  * changed after C has no base, so it merges by union. Nothing is deleted on either side.
  */
+
 import { SyncedError } from "../../core/error.ts";
 import type { Cursor } from "../../core/event.ts";
 import type { NodeId } from "../../core/identifier.ts";
 import type { BaseNode } from "../../core/node.ts";
 import type { StateStore } from "../../ports/state-store.ts";
+import { KEPT, readKept, writeKept } from "../folder/kept-values.ts";
 import type { ClientPorts } from "../folder/ports.ts";
 import type { RemoteLog } from "./remote-log.ts";
 
-/** Set while the tree is read anew, so that the re-join goes on after a crash. */
-const RESTORED_SINCE_KEY = "restoredSince";
-const KEPT_BASES_KEY = "restoredBases";
-
 export function isRejoining({ store }: Pick<ClientPorts, "store">): boolean {
-  return typeof store.value(RESTORED_SINCE_KEY) === "number";
+  return readKept(store, KEPT.restoredSince) !== undefined;
 }
 
 /** Begins a re-join, or continues an interrupted one. Resolves when the log is caught up. */
@@ -40,7 +38,7 @@ export async function rejoinRestored(
     await forget(ports, signal);
     await log.catchUp(signal);
   }
-  const seq = Number(store.value(RESTORED_SINCE_KEY));
+  const seq = readKept(store, KEPT.restoredSince) ?? 0;
   store.transaction(() => {
     for (const base of keptBases(store)) {
       const { id } = base;
@@ -48,8 +46,8 @@ export async function rejoinRestored(
         store.putBase(base);
     }
     for (const id of store.dirty()) rebase(store, id, seq);
-    store.setValue(RESTORED_SINCE_KEY, undefined);
-    store.setValue(KEPT_BASES_KEY, undefined);
+    writeKept(store, KEPT.restoredSince, undefined);
+    writeKept(store, KEPT.restoredBases, undefined);
   });
 }
 
@@ -57,8 +55,8 @@ async function forget(ports: ClientPorts, signal: AbortSignal): Promise<void> {
   const { store, observer } = ports;
   const common = (await findCommonCursor(ports, signal))?.seq ?? 0;
   // Cursors since an earlier restore say nothing about the log before it.
-  const since = store.value(RESTORED_SINCE_KEY);
-  const seq = typeof since === "number" ? Math.min(since, common) : common;
+  const since = readKept(store, KEPT.restoredSince);
+  const seq = since === undefined ? common : Math.min(since, common);
   observer.emit({
     event: "notice",
     code: "server_restored",
@@ -72,8 +70,8 @@ async function forget(ports: ClientPorts, signal: AbortSignal): Promise<void> {
     store.clearBase();
     store.clearRemote();
     store.clearCursors();
-    store.setValue(RESTORED_SINCE_KEY, seq);
-    store.setValue(KEPT_BASES_KEY, kept);
+    writeKept(store, KEPT.restoredSince, seq);
+    writeKept(store, KEPT.restoredBases, kept);
   });
 }
 
@@ -85,13 +83,7 @@ async function forget(ports: ClientPorts, signal: AbortSignal): Promise<void> {
  * has the node.
  */
 function keptBases(store: Pick<StateStore, "value">): readonly BaseNode[] {
-  const kept = store.value(KEPT_BASES_KEY);
-  return areBases(kept) ? kept : [];
-}
-
-/** Trusted, because only `forget` writes the value. */
-function areBases(value: unknown): value is readonly BaseNode[] {
-  return Array.isArray(value);
+  return readKept(store, KEPT.restoredBases) ?? [];
 }
 
 /**

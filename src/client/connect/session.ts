@@ -2,6 +2,7 @@
  * Session: one folder's dealings with its server. It finds out who the server is and whether it
  * answers, and pulls its log. Rules: G5, S4, S5, Y3, Y4.
  */
+
 import type { ChunkerProfile } from "../../core/chunker.ts";
 import type { Digest } from "../../core/digest.ts";
 import { SyncedError } from "../../core/error.ts";
@@ -13,6 +14,7 @@ import {
 } from "../../core/limits.ts";
 import type { StateStore } from "../../ports/state-store.ts";
 import { createServerApi } from "../../protocol/server-api-client.ts";
+import { KEPT, readKept, writeKept } from "../folder/kept-values.ts";
 import type { ClientOptions, ClientWorld } from "../folder/options.ts";
 import type { ClientPorts } from "../folder/ports.ts";
 import { Connection, isPassing } from "./connection.ts";
@@ -20,8 +22,6 @@ import { bind, greet, type OpenedState } from "./join.ts";
 import type { Marker } from "./marker.ts";
 import { RemoteLog } from "./remote-log.ts";
 import { isDiverged, isRejoining, rejoinRestored } from "./rollback.ts";
-
-const CHUNKER_KEY = "chunker";
 
 export class Session {
   readonly ports: ClientPorts;
@@ -150,7 +150,7 @@ export class Session {
       signal,
     );
     if (!this.#isBound) {
-      store.setValue(CHUNKER_KEY, folder.chunker);
+      writeKept(store, KEPT.chunker, folder.chunker);
       await this.#bind(hello.serverId);
       const { union } = this.#opened;
       const { created, name } = folder;
@@ -191,10 +191,5 @@ const DEFAULT_PROFILE: ChunkerProfile = {
  * new folders.
  */
 export function knownChunkerProfile(store: StateStore): ChunkerProfile {
-  const known = store.value(CHUNKER_KEY);
-  return isProfile(known) ? known : DEFAULT_PROFILE;
-}
-
-function isProfile(value: unknown): value is ChunkerProfile {
-  return typeof value === "object" && value !== null && "minBytes" in value && "maxBytes" in value;
+  return readKept(store, KEPT.chunker) ?? DEFAULT_PROFILE;
 }

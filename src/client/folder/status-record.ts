@@ -3,30 +3,17 @@
  * observer.
  * Rules: Y5, I43.
  */
+
 import { SyncedError } from "../../core/error.ts";
 import { FileSystemError } from "../../ports/filesystem.ts";
 import type { StateStore } from "../../ports/state-store.ts";
+import { KEPT, readKept, type StatusValue, writeKept } from "./kept-values.ts";
 import type { ClientWorld } from "./options.ts";
 import type { ClientPorts } from "./ports.ts";
-
-export type FolderState = "in_sync" | "syncing" | "held" | "offline" | "stopped";
-
-/** The record that `synced status` reads. */
-export interface StatusValue {
-  readonly state: FolderState;
-  /** The log's head, as far as the client knows. */
-  readonly head: number;
-  /** Clock.now() when everything was last in sync. */
-  readonly lastSyncMs: number | null;
-  /** The reason why it is offline or halted, or what waits for room on the server; else null. */
-  readonly reason: string | null;
-}
 
 export interface StatusReport extends Pick<StatusValue, "state" | "head"> {
   readonly reason?: string | null;
 }
-
-export const STATUS_KEY = "status";
 
 export class StatusRecord {
   readonly #ports: Pick<ClientPorts, "store" | "clock" | "observer">;
@@ -44,10 +31,10 @@ export class StatusRecord {
     const lastSyncMs =
       state === "in_sync"
         ? clock.now()
-        : (before?.lastSyncMs ?? lastSyncOf(store.value(STATUS_KEY)));
+        : ((before ?? readKept(store, KEPT.status))?.lastSyncMs ?? null);
     const told = { state, head, lastSyncMs, reason };
     this.#told = told;
-    store.transaction(() => store.setValue(STATUS_KEY, told), "normal");
+    store.transaction(() => writeKept(store, KEPT.status, told), "normal");
     if (state !== "in_sync") return;
     const seq = store.cursor()?.seq ?? 0;
     observer.emit({ event: "in_sync", seq, files: store.baseFileCount() });
@@ -56,12 +43,7 @@ export class StatusRecord {
 
 /** True if all was once in sync with this state. */
 export function hasBeenInSync(store: Pick<StateStore, "value">): boolean {
-  return lastSyncOf(store.value(STATUS_KEY)) !== null;
-}
-
-function lastSyncOf(value: unknown): number | null {
-  if (typeof value !== "object" || value === null || !("lastSyncMs" in value)) return null;
-  return typeof value.lastSyncMs === "number" ? value.lastSyncMs : null;
+  return (readKept(store, KEPT.status)?.lastSyncMs ?? null) !== null;
 }
 
 /**

@@ -9,6 +9,7 @@ import { IGNORE_FILE, IgnoreRules } from "../../core/ignore.ts";
 import { joinPath } from "../../core/path.ts";
 import { DEVICE_IGNORE_FILE } from "../../core/state-directory.ts";
 import { type FileSystem, FileSystemError, type Stat } from "../../ports/filesystem.ts";
+import type { TextPair } from "../folder/kept-values.ts";
 import { readRulesFile } from "../folder/small-file.ts";
 
 export type IgnoreLoad =
@@ -34,17 +35,13 @@ export class IgnoreFiles {
   /**
    * @param remembered the `texts` of an earlier run, so that rules stay in force across a restart.
    */
-  constructor(fs: FileSystem, remembered?: unknown) {
+  constructor(fs: FileSystem, remembered: readonly TextPair[] = []) {
     this.#fs = fs;
-    if (!Array.isArray(remembered)) return;
     for (const entry of remembered) this.#remember(entry);
   }
 
   /** If a directory is gone, so are its rules. */
-  #remember(entry: unknown): void {
-    if (!Array.isArray(entry)) return;
-    const [path, text]: unknown[] = entry;
-    if (typeof path !== "string" || typeof text !== "string") return;
+  #remember([path, text]: TextPair): void {
     try {
       if (path === DEVICE_IGNORE_FILE) {
         this.#rules = this.#rules.withDeviceFile(text);

@@ -16,6 +16,7 @@ import { type LocalNode, samePlace } from "../../core/node.ts";
 import { DEVICE_IGNORE_FILE } from "../../core/state-directory.ts";
 import { pathOf } from "../../core/tree.ts";
 import { FileSystemError, type Stat } from "../../ports/filesystem.ts";
+import { KEPT, readKept, writeKept } from "../folder/kept-values.ts";
 import { Pace } from "../folder/pace.ts";
 import { scanDirectory } from "./directory.ts";
 import { IgnoreFiles } from "./ignore-files.ts";
@@ -51,7 +52,6 @@ export interface ScanReport {
   readonly root: "ok" | "lost";
 }
 
-export const RULES_KEY = "ignoreRules";
 /** Nodes in one transaction: enough to amortise its durability, few enough to hold in memory. */
 const BATCH_NODES = 500;
 /** A shorter scan is not worth a report. */
@@ -78,7 +78,7 @@ export class Scanner {
   constructor(ports: ScanPorts, profile: ChunkerProfile) {
     this.#ports = ports;
     this.#chunker = new Chunker(profile);
-    this.#ignoreFiles = new IgnoreFiles(ports.fs, ports.store.value(RULES_KEY));
+    this.#ignoreFiles = new IgnoreFiles(ports.fs, readKept(ports.store, KEPT.ignoreRules));
     this.#rememberedRules = this.#ignoreFiles.rules;
   }
 
@@ -218,7 +218,7 @@ export class Scanner {
     const { rules, texts } = this.#ignoreFiles;
     if (rules === this.#rememberedRules) return;
     this.#rememberedRules = rules;
-    this.#ports.store.setValue(RULES_KEY, texts.length === 0 ? undefined : texts);
+    writeKept(this.#ports.store, KEPT.ignoreRules, texts.length === 0 ? undefined : texts);
   }
 
   /**
