@@ -59,7 +59,7 @@ const ROOMS_MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   "src/client/stage": ["folder"],
   "src/adapters": ["disk", "metadata", "objects", "runtime"],
   "src/adapters/disk": ["runtime"],
-  "src/adapters/metadata": ["sqlite"],
+  "src/adapters/metadata": ["runtime", "sqlite"],
   "src/adapters/metrics": ["network"],
   "src/adapters/network": ["disk", "runtime"],
   "src/adapters/objects": ["metadata", "sqlite"],

@@ -134,7 +134,7 @@ export const IGNORE_GLOBSTARS_MAX = 3;
 /**
  * Ops that one transaction takes from a folder's queue: bounds its memory and the wait of others.
  */
-export const COMMIT_OPS_MAX = 5_000;
+export const COMMIT_OPS_MAX = OPS_PER_BATCH_MAX;
 /**
  * Batches that wait for a folder's next transaction: seconds of work. The server answers more with
  * "later".

@@ -51,6 +51,7 @@ const FORMAT = 1;
 const HEADER_BYTES = 2;
 const DIGEST_BYTES = 32;
 const CHILD_BYTES = DIGEST_BYTES + 8;
+export const MANIFEST_OBJECT_BYTES_MAX = HEADER_BYTES + CHILD_BYTES * MANIFEST_CHILDREN_MAX;
 /** The content decides where a list of children is cut: on average after 32 + 256 children. */
 const CUT_CHILDREN_MIN = 32;
 const CUT_CHILDREN_MAX = 1024;

@@ -173,8 +173,12 @@ export interface MetadataStore {
   /** By ascending name, after `after`. */
   folders(page: Page<FolderName>): Promise<readonly FolderHead[]>;
 
+  /** May take several moments, the head's first. If the head is still the same, all are one. */
   load(folder: FolderName, request: LoadRequest): Promise<Loaded>;
-  /** The extents of live directories as they are now. */
+  /**
+   * The extents of live directories, each without the others of `ids` and what is below these. So
+   * nothing is visited twice. May take several moments, as `load` does.
+   */
   subtreeExtents(
     folder: FolderName,
     ids: readonly NodeId[],

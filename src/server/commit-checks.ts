@@ -108,6 +108,7 @@ function isSound({ manifest, depth, sha256, size }: FileContent): boolean {
 export interface GroupContext {
   /** The place of each moved or deleted node before the group. */
   readonly before: readonly (Climb | undefined)[];
+  /** As `MetadataStore.subtreeExtents` measures the directories that the batches move. */
   readonly extents: ReadonlyMap<NodeId, SubtreeExtent>;
 }
 
@@ -120,7 +121,7 @@ export function checkGroupEnd(
   group: Group,
   context: GroupContext,
 ): Refusal | undefined {
-  let deepened: number | undefined;
+  const deepened: Deepened[] = [];
   for (const [index, op] of group.entries()) {
     const node = tree.get(op.node);
     if (node === undefined || op.kind === "modify") continue;
@@ -132,10 +133,21 @@ export function checkGroupEnd(
     if (found !== undefined) return { ...found, op: index };
     // A created or revived directory holds only nodes that the group itself puts there.
     if (op.kind !== "move" || node.content.kind !== "directory") continue;
-    if (!isShallower(tree.climb(node), context.before[index])) deepened ??= index;
+    const climb = tree.climb(node);
+    if (climb.kind === "path" && !isShallower(climb, context.before[index])) {
+      deepened.push({ node, index, depth: climb.depth, pathBytes: utf8LengthBytes(climb.path) });
+    }
   }
-  if (deepened === undefined) return undefined;
-  return checkDescendants(tree, group, { index: deepened, extents: context.extents });
+  const index = tooDeepBelow(tree, deepened, context.extents);
+  const op = index === undefined ? undefined : group[index];
+  return index === undefined || op === undefined ? undefined : { ...tooLong(op), op: index };
+}
+
+/** A directory that got a longer path. */
+interface Deepened extends SubtreeExtent {
+  readonly node: RemoteNode;
+  /** Of the op that moved it. */
+  readonly index: number;
 }
 
 function checkPlace(tree: WorkingTree, op: Op, node: RemoteNode): Problem | undefined {
@@ -160,37 +172,41 @@ function checkPlace(tree: WorkingTree, op: Op, node: RemoteNode): Problem | unde
       if (tree.countAt(node) > 1) {
         return problem("name_taken", op, `another node has the name ${JSON.stringify(node.name)}`);
       }
-      return fits(climb, NO_EXTENT) ? undefined : tooLong(op);
+      return utf8LengthBytes(climb.path) <= PATH_BYTES_MAX ? undefined : tooLong(op);
   }
 }
 
 /**
- * A directory that got a longer path takes its descendants along. Those that the batch put there
- * are checked one by one; the others through the extent that was measured before.
+ * A directory that got a longer path takes its descendants along. Those that the batch touches are
+ * looked at one by one, the others through the extent that was measured before. Nothing else can
+ * have become too long. @returns the index of the op that took something too deep
  */
-function checkDescendants(
+function tooDeepBelow(
   tree: WorkingTree,
-  group: Group,
-  cause: { readonly index: number; readonly extents: GroupContext["extents"] },
-): Refusal | undefined {
-  const op = group[cause.index];
-  if (op === undefined) return undefined;
-  const moved = group.flatMap(({ node }) => tree.get(node) ?? []);
-  for (const node of [...moved, ...tree.touched()]) {
-    if (node.deleted) continue;
-    const climb = tree.climb(node);
-    const extent = cause.extents.get(node.id) ?? NO_EXTENT;
-    if (climb.kind !== "path" || !fits(climb, extent)) return { ...tooLong(op), op: cause.index };
+  deepened: readonly Deepened[],
+  extents: GroupContext["extents"],
+): number | undefined {
+  const seen = new Set<NodeId>();
+  const pending = [...deepened];
+  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
+    const { node, index, depth, pathBytes } = next;
+    if (seen.has(node.id)) continue;
+    seen.add(node.id);
+    if (!fits(next, extents.get(node.id) ?? NO_EXTENT)) return index;
+    for (const child of tree.children(node.id)) {
+      const childBytes = pathBytes + 1 + utf8LengthBytes(child.name);
+      pending.push({ node: child, index, depth: depth + 1, pathBytes: childBytes });
+    }
   }
   return undefined;
 }
 
 const NO_EXTENT: SubtreeExtent = { depth: 0, pathBytes: 0 };
 
-function fits({ path, depth }: Extract<Climb, { kind: "path" }>, extent: SubtreeExtent): boolean {
+function fits(place: SubtreeExtent, extent: SubtreeExtent): boolean {
   return (
-    depth + extent.depth <= PATH_DEPTH_MAX &&
-    utf8LengthBytes(path) + extent.pathBytes <= PATH_BYTES_MAX
+    place.depth + extent.depth <= PATH_DEPTH_MAX &&
+    place.pathBytes + extent.pathBytes <= PATH_BYTES_MAX
   );
 }
 

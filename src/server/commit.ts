@@ -41,11 +41,12 @@ export interface Decision {
 
 /**
  * Decides each group of each batch in order. Each is decided on top of the groups that were
- * accepted before it.
+ * accepted before it. Yields after each group, so that the caller can let others run.
  */
-export function decide(proposal: Proposal): Decision {
+export function* decide(proposal: Proposal): Generator<void, Decision, void> {
   const deciding = new Deciding(proposal);
-  const results = proposal.batches.map((batch) => deciding.decideBatch(batch));
+  const results: (BatchResult | SyncedError)[] = [];
+  for (const batch of proposal.batches) results.push(yield* deciding.decideBatch(batch));
   return { results, events: deciding.events, nodes: [...deciding.tree.touched()] };
 }
 
@@ -97,12 +98,16 @@ class Deciding {
     this.#hash = loaded.head.hash;
   }
 
-  decideBatch(batch: Batch): BatchResult | SyncedError {
+  *decideBatch(batch: Batch): Generator<void, BatchResult | SyncedError, void> {
     const { cursor } = batch;
     const { head, hashes } = this.#loaded;
     const refusal = checkCursor(cursor, head, hashes.get(cursor.seq));
     if (refusal !== undefined) return refusal;
-    const results = batch.groups.map((group) => this.#decideGroup(batch, group));
+    const results: GroupResult[] = [];
+    for (const group of batch.groups) {
+      results.push(this.#decideGroup(batch, group));
+      yield;
+    }
     return { results, head: this.#head, hash: this.#hash, time: this.#time };
   }
 

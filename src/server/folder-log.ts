@@ -8,10 +8,11 @@ import type { FolderName } from "../core/identifier.ts";
 import { COMMIT_ATTEMPTS_MAX, COMMIT_OPS_MAX, COMMIT_QUEUE_MAX } from "../core/limits.ts";
 import type { RemoteNode, Sequence } from "../core/node.ts";
 import type { Batch, BatchResult } from "../core/op.ts";
+import { turnsOf } from "../ports/clock.ts";
 import type { ServerInstruments } from "../ports/instruments.ts";
 import type { EventRecord, FolderUsage } from "../ports/metadata-store.ts";
 import { batchTouches, movesToMeasure } from "./batch-touches.ts";
-import { decide } from "./commit.ts";
+import { type Decision, decide } from "./commit.ts";
 import { fileAction } from "./files-log.ts";
 import { UsageTally } from "./folder-usage.ts";
 import type { ObjectSupply } from "./object-supply.ts";
@@ -119,6 +120,16 @@ export class FolderLog {
     }
   }
 
+  /** Takes the steps of a decision, and lets others run in between: 5,000 ops take a while. */
+  async #inTurns(steps: ReturnType<typeof decide>): Promise<Decision> {
+    const turn = turnsOf(this.#ports.clock);
+    for (;;) {
+      const step = steps.next();
+      if (step.done === true) return step.value;
+      await turn();
+    }
+  }
+
   async #commitTogether(
     batches: readonly Batch[],
   ): Promise<readonly (BatchResult | SyncedError)[]> {
@@ -132,7 +143,8 @@ export class FolderLog {
       const extents =
         moved.length === 0 ? new Map() : await metadata.subtreeExtents(this.#name, moved);
       const time = formatTime(clock.now());
-      const { results, events, nodes } = decide({ loaded, extents, batches, time });
+      const proposal = { loaded, extents, batches, time };
+      const { results, events, nodes } = await this.#inTurns(decide(proposal));
       if (events.length === 0) return results;
       const expectedHead = loaded.head.seq;
       const outcome = await metadata.append(this.#name, { expectedHead, events, nodes });

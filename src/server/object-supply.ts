@@ -8,7 +8,7 @@ import type { Digest } from "../core/digest.ts";
 import { SyncedError } from "../core/error.ts";
 import type { FolderName } from "../core/identifier.ts";
 import { READ_AHEAD_OBJECTS } from "../core/limits.ts";
-import { parseManifestObject, sumOfSizes } from "../core/manifest.ts";
+import { MANIFEST_OBJECT_BYTES_MAX, parseManifestObject, sumOfSizes } from "../core/manifest.ts";
 import { type ByteRange, leafChunks } from "../core/manifest-walk.ts";
 import type { FileContent } from "../core/node.ts";
 import type { KnownObject } from "../ports/metadata-store.ts";
@@ -38,16 +38,12 @@ export class ObjectSupply {
   async put(folder: FolderName, objects: readonly PackObject[]): Promise<void> {
     // Also refuses an unknown folder before it touches the disk.
     const known = new KnownSizes(await this.#ports.metadata.knownObjects(folder, []));
-    const manifests = objects.filter(({ depth }) => depth > 0);
-    const lists = manifests.map((object) => parseDepth(object));
-    const children = lists.flatMap(({ children, depth }) =>
-      children.map(({ digest }) => ({ digest, depth: depth - 1 })),
-    );
-    for (const object of await this.#known(folder, children)) known.add(object);
     const own = new Map(objects.map((object) => [`${object.digest}/${object.depth}`, object]));
     const records: KnownObject[] = [];
-    for (const { digest, depth, bytes } of objects) {
-      const size = depth === 0 ? bytes.length : sizeOfManifest(bytes, known);
+    for (const object of objects) {
+      const { digest, depth, bytes } = object;
+      // One after the other: the first that cannot be right ends the work.
+      const size = depth === 0 ? bytes.length : await this.#sizeOf(folder, object, known);
       const record = { digest, depth, size };
       known.add(record);
       if (own.delete(`${digest}/${depth}`)) records.push(record);
@@ -130,6 +126,15 @@ export class ObjectSupply {
     return continueWith(first, chunks);
   }
 
+  /** @param known what the folder has by now; the manifest's children are added */
+  async #sizeOf(folder: FolderName, manifest: PackObject, known: KnownSizes): Promise<number> {
+    const { children, depth } = parseDepth(manifest);
+    const places = children.map(({ digest }) => ({ digest, depth: depth - 1 }));
+    const unknown = places.filter((place) => known.get(place.digest, place.depth) === undefined);
+    for (const object of await this.#known(folder, unknown)) known.add(object);
+    return sizeOfManifest(manifest.bytes, known);
+  }
+
   async #get(digest: Digest, memory?: ObjectMemory): Promise<Uint8Array> {
     const bytes = await this.#ports.objects.get(digest, memory);
     if (bytes === undefined) throw unknownObject(digest);
@@ -155,8 +160,14 @@ export class ObjectSupply {
     const sizes = new KnownSizes(known);
     const digests = new Set(known.map(({ digest }) => digest));
     const promoted: KnownObject[] = [];
+    const tried = new Set<string>();
     for (const { digest, depth } of wanted) {
       if (!digests.has(digest) || sizes.get(digest, depth) !== undefined) continue;
+      const key = `${digest}/${depth}`;
+      // A chunk that is too large for a manifest object need not be read to know that it is none.
+      const isChunk = depth > 0 && (sizes.get(digest, 0) ?? 0) > MANIFEST_OBJECT_BYTES_MAX;
+      if (isChunk || tried.has(key)) continue;
+      tried.add(key);
       const record = await this.#meaning(folder, digest, depth);
       if (record === undefined) continue;
       sizes.add(record);

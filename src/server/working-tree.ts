@@ -24,6 +24,8 @@ export class WorkingTree {
    */
   readonly #childCounts: Map<NodeId, number>;
   readonly #touched = new Set<NodeId>();
+  /** The live nodes of each directory, as far as they were loaded. Made when it is first needed. */
+  #children: Map<NodeId, Set<NodeId>> | undefined;
   /** The states that `put` replaced since the last `commit`. */
   #undo: { readonly id: NodeId; readonly previous: RemoteNode | undefined }[] = [];
 
@@ -72,6 +74,18 @@ export class WorkingTree {
     return (this.#childCounts.get(id) ?? 0) > 0;
   }
 
+  /** The live nodes directly below a directory, as far as they were loaded. */
+  *children(id: NodeId): Generator<RemoteNode> {
+    if (this.#children === undefined) {
+      this.#children = new Map();
+      for (const node of this.#nodes.values()) if (!node.deleted) this.#adopt(node);
+    }
+    for (const child of this.#children.get(id) ?? []) {
+      const node = this.#nodes.get(child);
+      if (node !== undefined) yield node;
+    }
+  }
+
   /** The node's path, taking all its ancestors for alive. */
   climb(node: RemoteNode): Climb {
     const names = [node.name];
@@ -115,12 +129,20 @@ export class WorkingTree {
     if (others.length === 0) this.#places.delete(key);
     else this.#places.set(key, others);
     this.#count(node.parent, -1);
+    this.#children?.get(node.parent)?.delete(node.id);
   }
 
   #enter(node: RemoteNode): void {
     const key = placeKey(node);
     this.#places.set(key, [...(this.#places.get(key) ?? []), node.id]);
     this.#count(node.parent, 1);
+    this.#adopt(node);
+  }
+
+  #adopt({ id, parent }: RemoteNode): void {
+    const known = this.#children?.get(parent);
+    if (known === undefined) this.#children?.set(parent, new Set([id]));
+    else known.add(id);
   }
 
   #count(parent: NodeId, change: number): void {

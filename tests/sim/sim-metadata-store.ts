@@ -120,7 +120,8 @@ export class SimMetadataStore implements MetadataStore {
     ids: readonly NodeId[],
   ): Promise<ReadonlyMap<NodeId, SubtreeExtent>> {
     const log = await this.#read(folder);
-    return new Map(ids.map((id) => [id, extentOf(log, id)]));
+    const tops = new Set(ids);
+    return new Map(ids.map((id) => [id, extentOf(log, id, tops)]));
   }
 
   async append(folder: FolderName, append: Append): Promise<"appended" | "head_moved"> {
@@ -306,13 +307,13 @@ function byBytes(a: string, b: string): number {
   return Buffer.compare(encoder.encode(a), encoder.encode(b));
 }
 
-function extentOf(log: SimLog, id: NodeId): SubtreeExtent {
+function extentOf(log: SimLog, id: NodeId, tops: ReadonlySet<NodeId>): SubtreeExtent {
   let depth = 0;
   let pathBytes = 0;
   for (const node of log.nodes.values()) {
-    if (node.deleted || node.parent !== id) continue;
+    if (node.deleted || node.parent !== id || tops.has(node.id)) continue;
     const below =
-      node.content.kind === "directory" ? extentOf(log, node.id) : { depth: 0, pathBytes: 0 };
+      node.content.kind === "directory" ? extentOf(log, node.id, tops) : { depth: 0, pathBytes: 0 };
     depth = Math.max(depth, 1 + below.depth);
     pathBytes = Math.max(pathBytes, 1 + encoder.encode(node.name).length + below.pathBytes);
   }

@@ -54,15 +54,9 @@ export const INSERT_OBJECT = "INSERT OR IGNORE INTO folder_objects VALUES (?, ?,
 export const OBJECTS_AFTER = `
 SELECT * FROM folder_objects WHERE folder = ? AND (digest, depth) > (?, ?)
 ORDER BY digest, depth LIMIT ?`;
-export const SUBTREE_EXTENT = `
-WITH RECURSIVE below (id, depth, bytes) AS (
-  VALUES (?, 0, 0)
-  UNION ALL
-  SELECT nodes.id, below.depth + 1, below.bytes + 1 + octet_length(nodes.name)
-  FROM below CROSS JOIN nodes INDEXED BY nodes_by_place
-  ON nodes.folder = ? AND nodes.parent = below.id AND nodes.deleted = 0
-)
-SELECT max(depth) AS depth, max(bytes) AS bytes FROM below`;
+export const CHILD_SIZES = `
+SELECT id, name, content_kind, octet_length(name) AS bytes FROM nodes INDEXED BY nodes_by_place
+WHERE folder = ? AND parent = ? AND name > ? AND deleted = 0 ORDER BY name LIMIT ?`;
 export const USAGE = `
 SELECT content_kind, count(*) AS count, coalesce(sum(size), 0) AS bytes
 FROM nodes WHERE folder = ? AND deleted = 0 GROUP BY content_kind`;

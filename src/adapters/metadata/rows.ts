@@ -93,6 +93,10 @@ export function toNode(row: SqlRow): RemoteNode {
   };
 }
 
+export function isDirectory(row: SqlRow): boolean {
+  return integer(row, "content_kind") === DIRECTORY;
+}
+
 /** @param rows one for each kind of content: the number of nodes, and the sum of their sizes */
 export function toUsage(rows: readonly SqlRow[]): Omit<FolderUsage, "seq"> {
   const usage = { files: 0, directories: 0, symlinks: 0, bytes: 0 };

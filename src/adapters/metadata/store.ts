@@ -2,9 +2,9 @@
  * MetadataStore in one SQLite file (WAL, synchronous = FULL), for one process.
  * Rules: L1-L5, O1, O6, O7, H5.
  *
- * SQLite is synchronous here. Between two awaits of a caller every call is one step, so reads see
- * whole writes. A point look-up through a cached statement takes about 3 microseconds, less than
- * one clever query.
+ * SQLite is synchronous here. Between two awaits of a caller nearly every call is one step, so
+ * reads see whole writes. A point look-up through a cached statement takes about 3 microseconds,
+ * less than one clever query.
  */
 
 import type { Digest } from "../../core/digest.ts";
@@ -19,6 +19,7 @@ import {
   type ServerId,
 } from "../../core/identifier.ts";
 import { type Place, type RemoteNode, type Sequence, samePlace } from "../../core/node.ts";
+import { turnsOf } from "../../ports/clock.ts";
 import type {
   Append,
   ChildPageRequest,
@@ -35,9 +36,9 @@ import type {
   NodePageRequest,
   OpRecord,
   PlaceHistoryRequest,
-  SubtreeExtent,
 } from "../../ports/metadata-store.ts";
 import type { Page } from "../../ports/page.ts";
+import { systemClock } from "../runtime/clock.ts";
 import { SqliteDatabase, type SqlValue } from "../sqlite/database.ts";
 import {
   CHILD_AT,
@@ -58,7 +59,6 @@ import {
   NODES_AFTER,
   OBJECTS_AFTER,
   PLACE_HISTORY,
-  SUBTREE_EXTENT,
   USAGE,
 } from "./queries.ts";
 import {
@@ -80,6 +80,7 @@ import {
   toUsage,
 } from "./rows.ts";
 import { METADATA_MIGRATIONS } from "./schema.ts";
+import { measureSubtrees } from "./subtree-extents.ts";
 
 export interface SqliteMetadataOptions {
   /** A file, or ":memory:". */
@@ -145,9 +146,15 @@ class SqliteMetadataStore implements MetadataStore {
 
   async load(name: FolderName, request: LoadRequest): Promise<Loaded> {
     const folder = this.#folder(name);
+    const { head } = this.#head(folder);
+    const turn = turnsOf(systemClock);
     const nodes = new Map<NodeId, RemoteNode>();
-    for (const id of request.nodes) this.#loadUpwards(folder, id, nodes);
+    for (const id of request.nodes) {
+      this.#loadUpwards(folder, id, nodes);
+      await turn();
+    }
     for (const { parent, name: child } of request.places) {
+      await turn();
       const node = this.#childNow(folder, parent, child);
       if (node !== undefined) this.#loadUpwards(folder, node.id, nodes);
     }
@@ -158,6 +165,7 @@ class SqliteMetadataStore implements MetadataStore {
     }
     const ops: OpRecord[] = [];
     for (const key of request.ops) {
+      await turn();
       const row = this.#db.row(FIND_OP, folder.row, toBlob(key.device), toBlob(key.opId));
       if (row !== undefined) ops.push({ ...key, seq: integer(row, "seq"), body: hex(row, "body") });
     }
@@ -167,7 +175,6 @@ class SqliteMetadataStore implements MetadataStore {
       if (hash !== undefined) hashes.set(seq, hash);
     }
     const objects = this.#known(folder, request.objects);
-    const { head } = this.#head(folder);
     const found = [...nodes.values()];
     return { folder: folder.record, head, nodes: found, childCounts, ops, objects, hashes };
   }
@@ -176,14 +183,7 @@ class SqliteMetadataStore implements MetadataStore {
     name: FolderName,
     ids: readonly NodeId[],
   ): ReturnType<MetadataStore["subtreeExtents"]> {
-    const folder = this.#folder(name);
-    const extents = new Map<NodeId, SubtreeExtent>();
-    for (const id of ids) {
-      const row = this.#db.row(SUBTREE_EXTENT, toBlob(id), folder.row);
-      if (row === undefined) continue;
-      extents.set(id, { depth: integer(row, "depth"), pathBytes: integer(row, "bytes") });
-    }
-    return extents;
+    return await measureSubtrees(this.#db, this.#folder(name).row, ids);
   }
 
   async append(name: FolderName, append: Append): Promise<"appended" | "head_moved"> {
