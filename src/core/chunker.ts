@@ -12,7 +12,7 @@
  */
 import { sha256 } from "./digest.ts";
 import { assert, SyncedError } from "./error.ts";
-import { OBJECT_SIZE_BYTES_MAX } from "./limits.ts";
+import { OBJECT_SIZE_BYTES_MAX, SERVED_CHUNK_SIZE_BYTES_MIN } from "./limits.ts";
 
 /** Belongs to the folder, because two devices with different profiles would share no chunk. */
 export interface ChunkerProfile {
@@ -43,6 +43,19 @@ export function parseChunkerProfile(profile: ChunkerProfile): ChunkerProfile {
     );
   }
   return { minBytes, averageBytes, maxBytes };
+}
+
+/**
+ * A folder's profile as a server tells it. Very small chunks would make millions of objects of one
+ * file, and fill this device's memory.
+ *
+ * @throws {SyncedError} `invalid_parameter`
+ */
+export function parseServedProfile(profile: ChunkerProfile): ChunkerProfile {
+  if (profile.minBytes < SERVED_CHUNK_SIZE_BYTES_MIN) {
+    throw new SyncedError("invalid_parameter", `Cannot cut chunks of ${profile.minBytes} bytes`);
+  }
+  return parseChunkerProfile(profile);
 }
 
 /**

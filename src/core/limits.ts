@@ -15,6 +15,8 @@ export const SYMLINK_TARGET_BYTES_MAX = 4096;
 export const CHUNK_SIZE_BYTES_MIN = 32 * KIB;
 export const CHUNK_SIZE_BYTES_AVERAGE = 128 * KIB;
 export const CHUNK_SIZE_BYTES_MAX = MIB;
+/** A server's profile below this would cost a client 40 bytes of manifest for a few of content. */
+export const SERVED_CHUNK_SIZE_BYTES_MIN = 4 * KIB;
 /** One object in a pack: the largest chunk or manifest that any profile can make. */
 export const OBJECT_SIZE_BYTES_MAX = 8 * MIB;
 /** At 40 bytes a child, a manifest object stays far below the bound on objects. */

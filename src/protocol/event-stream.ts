@@ -45,7 +45,8 @@ export class EventStreamDecoder {
 
   #append(text: string): void {
     this.#data.push(text.startsWith(" ") ? text.slice(1) : text);
-    this.#dataLength += text.length;
+    // An empty line takes memory, too.
+    this.#dataLength += text.length + 1;
     this.#checkLength(this.#dataLength);
   }
 

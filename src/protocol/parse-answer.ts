@@ -5,6 +5,7 @@
  * Rules: H5, H8, L1, L5, N1-N8.
  */
 import { z } from "zod";
+import { parseServedProfile } from "../core/chunker.ts";
 import { type Digest, parseDigest } from "../core/digest.ts";
 import { assert, ERROR_KINDS, SyncedError } from "../core/error.ts";
 import { EVENT_KINDS, type EventKind, type ServedEvent } from "../core/event.ts";
@@ -18,8 +19,8 @@ import {
   parseId,
   type ServerId,
 } from "../core/identifier.ts";
-import { INLINE_BYTES_MAX, OPS_PER_GROUP_MAX } from "../core/limits.ts";
-import type { RemoteNode } from "../core/node.ts";
+import { INLINE_BYTES_MAX, OPS_PER_GROUP_MAX, PATH_BYTES_MAX } from "../core/limits.ts";
+import type { Content, RemoteNode } from "../core/node.ts";
 import type { Batch, BatchResult, GroupResult, RefusalCode } from "../core/op.ts";
 import { parseName, parsePath, parseSymlinkTarget } from "../core/path.ts";
 import type {
@@ -54,6 +55,8 @@ const ANY_FIELDS: ReadonlySet<string> = new Set();
 const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
 /** Base64 of the largest inlined file. */
 const INLINE_LENGTH_MAX = Math.ceil(INLINE_BYTES_MAX / 3) * 4;
+/** RFC 4648, section 4, with its padding and nothing else. */
+const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
 
 const REFUSAL_CODES: ReadonlySet<string> = new Set<RefusalCode>([
   "version_conflict",
@@ -87,11 +90,9 @@ const folderCreationSchema = z.object({
   epoch: z.string().transform((text) => parseId<Epoch>(text)),
   head: count,
   hash: z.string().transform(parseDigest),
-  chunker: z.object({
-    minBytes: count.min(1),
-    averageBytes: count.min(1),
-    maxBytes: count.min(1),
-  }),
+  chunker: z
+    .object({ minBytes: count, averageBytes: count, maxBytes: count })
+    .transform(parseServedProfile),
   nameBytesMax: count.min(1),
   created: z.boolean(),
 });
@@ -313,13 +314,20 @@ function readEvent(value: unknown): ServedEvent {
     basePlace: readVersion(fields["basePlace"], "basePlace"),
     previousHash: readDigest(fields["previousHash"], "previousHash"),
     hash: readDigest(fields["hash"], "hash"),
-    path: readText(fields["path"], "path"),
+    path: readShownPath(fields["path"], "path"),
   };
-  return { ...event, ...readOptionalFields(fields) };
+  return { ...event, ...readOptionalFields(fields, event.content) };
+}
+
+/** Only people read it, so it need not be legal; but it is kept while the event waits. */
+function readShownPath(value: unknown, what: string): string {
+  const path = readText(value, what);
+  if (path.length > PATH_BYTES_MAX) throw refuse("path_too_long", what, `${PATH_BYTES_MAX} bytes`);
+  return path;
 }
 
 /** These fields are rare. A common event has none of them, so it is copied only once. */
-function readOptionalFields(fields: Fields): Partial<ServedEvent> | undefined {
+function readOptionalFields(fields: Fields, content: Content): Partial<ServedEvent> | undefined {
   const { conflictOf, approval, from, inline } = fields;
   if (
     conflictOf === undefined &&
@@ -329,17 +337,29 @@ function readOptionalFields(fields: Fields): Partial<ServedEvent> | undefined {
   ) {
     return undefined;
   }
-  if (typeof inline === "string" && inline.length > INLINE_LENGTH_MAX) {
-    throw refuse("malformed_json", "inline", `at most ${INLINE_LENGTH_MAX} characters`);
-  }
   return {
     ...(conflictOf === undefined
       ? undefined
       : { conflictOf: readConflictOrigin(conflictOf, "tolerant") }),
     ...(approval === undefined ? undefined : { approval: readApproval(approval) }),
-    ...(from === undefined ? undefined : { from: readText(from, "from") }),
-    ...(inline === undefined ? undefined : { inline: readText(inline, "inline") }),
+    ...(from === undefined ? undefined : { from: readShownPath(from, "from") }),
+    ...(inline === undefined ? undefined : { inline: readInline(inline, content) }),
   };
+}
+
+/** A whole small file's bytes in base64. Whether they have its digest is looked at later. */
+function readInline(value: unknown, content: Content): string {
+  const text = readText(value, "inline");
+  const size = content.kind === "file" ? content.size : 0;
+  const length = Math.ceil(size / 3) * 4;
+  if (length > INLINE_LENGTH_MAX || text.length !== length || !BASE64.test(text)) {
+    throw refuse(
+      "malformed_json",
+      "inline",
+      `${size} bytes in base64, at most ${INLINE_BYTES_MAX}`,
+    );
+  }
+  return text;
 }
 
 function readTime(value: unknown): string {

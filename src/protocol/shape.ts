@@ -8,7 +8,7 @@
 import { type Digest, EMPTY_DIGEST, parseDigest } from "../core/digest.ts";
 import { type ErrorCode, SyncedError } from "../core/error.ts";
 import { type HexId, type NodeId, parseId } from "../core/identifier.ts";
-import { FILE_SIZE_BYTES_MAX, MANIFEST_DEPTH_MAX } from "../core/limits.ts";
+import { FILE_SIZE_BYTES_MAX, MANIFEST_DEPTH_MAX, OBJECT_SIZE_BYTES_MAX } from "../core/limits.ts";
 import type { ConflictOrigin, Content, FileContent, Sequence } from "../core/node.ts";
 import { parseSymlinkTarget } from "../core/path.ts";
 
@@ -190,6 +190,9 @@ function readFileContent(fields: Fields): FileContent {
   // may have the size 0 [C2].
   if (content.depth === 0 && content.manifest !== content.sha256) {
     throw refuse("invalid_manifest", "content.manifest", "sha256 itself at depth 0");
+  }
+  if (content.depth === 0 && content.size > OBJECT_SIZE_BYTES_MAX) {
+    throw refuse("invalid_manifest", "content.size", `at most ${OBJECT_SIZE_BYTES_MAX} at depth 0`);
   }
   if ((content.size === 0) !== (content.sha256 === EMPTY_DIGEST && content.depth === 0)) {
     throw refuse("invalid_manifest", "content.size", "0 for the digest of no bytes, and only then");

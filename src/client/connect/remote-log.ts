@@ -1,7 +1,7 @@
 /**
  * The client's side of the log: joins by snapshot, catches up by pages, and folds events into the
- * remote tree. Every event is checked against the hash chain before it is folded. Rules: L1, L2,
- * H5, Y1, S5.
+ * remote tree. Every event is checked against the hash chain and the rules of the tree before it is
+ * folded. Rules: L1, L2, L7, H5, Y1, S5.
  */
 import { acceptedEvent } from "../../core/accept.ts";
 import { eventHash } from "../../core/canonical.ts";
@@ -17,8 +17,10 @@ import {
 } from "../../core/limits.ts";
 import type { RemoteNode } from "../../core/node.ts";
 import type { Batch, BatchResult } from "../../core/op.ts";
+import type { EventPage } from "../../protocol/messages.ts";
 import type { ClientPorts } from "../folder/ports.ts";
 import { Births } from "./births.ts";
+import { checkEvents, checkTree } from "./log-gate.ts";
 import { OthersApprovals } from "./others-approvals.ts";
 import { OwnOps } from "./own-ops.ts";
 
@@ -102,7 +104,7 @@ export class RemoteLog {
    * @returns false if there is a gap, or an event does not fit. Then catch up by pages, which tell
    * whether the cursor is still on the log.
    */
-  foldStreamed(): boolean {
+  async foldStreamed(signal: AbortSignal): Promise<boolean> {
     const cursor = this.#ports.store.cursor();
     if (cursor === undefined) return false;
     const events = this.#streamed.filter((event) => event.seq > cursor.seq);
@@ -113,7 +115,7 @@ export class RemoteLog {
     const hasGap = joined < events.length;
     this.#streamed = hasGap ? [] : events.slice(whole);
     try {
-      if (whole > 0) this.#fold(cursor, events.slice(0, whole));
+      if (whole > 0) await this.#fold(cursor, events.slice(0, whole), signal);
       return !hasGap;
     } catch (cause) {
       if (!(cause instanceof SyncedError) || cause.code !== "protocol_violation") throw cause;
@@ -129,44 +131,96 @@ export class RemoteLog {
    * this log.
    */
   async catchUp(signal: AbortSignal): Promise<void> {
-    const { store, api } = this.#ports;
-    let cursor = store.cursor() ?? (await this.#join(signal));
+    let cursor = this.#ports.store.cursor() ?? (await this.#join(signal));
     for (;;) {
-      signal.throwIfAborted();
-      const request = { after: cursor, device: this.device, limit: EVENTS_PER_PAGE_MAX };
-      const page = await api.events(request, signal);
-      if (page.epoch !== cursor.epoch) throw diverged("its epoch is another");
-      this.head = page.head;
-      if (page.events.length > 0) cursor = this.#fold(cursor, page.events);
+      const page = await this.#page(cursor, signal);
+      if (page.events.length > 0) cursor = await this.#fold(cursor, page.events, signal);
       if (cursor.seq >= page.head) return;
-      if (page.events.length === 0) throw violation(`it sends no event after ${cursor.seq}`);
     }
   }
 
+  async #page(cursor: Cursor, signal: AbortSignal): Promise<EventPage> {
+    signal.throwIfAborted();
+    const request = { after: cursor, device: this.device, limit: EVENTS_PER_PAGE_MAX };
+    const page = await this.#ports.api.events(request, signal);
+    if (page.epoch !== cursor.epoch) throw diverged("its epoch is another");
+    this.head = page.head;
+    if (page.events.length === 0 && cursor.seq < page.head) {
+      throw violation(`it sends no event after ${cursor.seq}`);
+    }
+    return page;
+  }
+
   /**
-   * Reads the snapshot at a moving head. `catchUp` replays events since the first page's seq on top
-   * of it.
+   * Reads the snapshot at a moving head, and the events since its first page on top of it. The
+   * cursor is set once the tree is whole and legal; until then it is as if nothing had been read.
    */
   async #join(signal: AbortSignal): Promise<Cursor> {
-    const { store, api, observer } = this.#ports;
+    const { store } = this.#ports;
     store.clearRemote();
+    try {
+      const { cursor, through, count } = await this.#readTree(signal);
+      const reached = await this.#replay(cursor, through, signal);
+      await checkTree(this.#ports, count + reached.added, signal);
+      store.setCursor(reached.cursor);
+      return reached.cursor;
+    } catch (cause) {
+      store.clearRemote();
+      throw cause;
+    }
+  }
+
+  /** @returns the first page's cursor, the last page's seq, and the number of nodes. */
+  async #readTree(
+    signal: AbortSignal,
+  ): Promise<{ readonly cursor: Cursor; readonly through: number; readonly count: number }> {
+    const { store, api, observer } = this.#ports;
     let cursor: Cursor | undefined;
+    let through = 0;
     let after: NodeId | undefined;
     let count = 0;
     do {
+      signal.throwIfAborted();
       const limit = TREE_NODES_PER_PAGE_MAX;
       const page = await api.tree(after === undefined ? { limit } : { after, limit }, signal);
       cursor ??= { epoch: page.epoch, seq: page.seq, hash: page.hash };
       if (page.epoch !== cursor.epoch) throw diverged("its epoch changed during the snapshot");
+      if (page.nodes.some(({ deleted }) => deleted)) throw violation("its tree has a deleted node");
       store.transaction(() => {
         for (const node of page.nodes) store.putRemote(node);
       });
+      through = Math.max(through, page.seq);
       count += page.nodes.length;
       if (page.next !== undefined) progress(observer, count);
       after = page.next;
     } while (after !== undefined);
-    store.setCursor(cursor);
-    return cursor;
+    return { cursor, through, count };
+  }
+
+  /**
+   * Puts the events up to `through` on top of a tree that was read while they happened. It has some
+   * of them already, so only the whole can be checked.
+   */
+  async #replay(
+    start: Cursor,
+    through: number,
+    signal: AbortSignal,
+  ): Promise<{ readonly cursor: Cursor; readonly added: number }> {
+    const { store } = this.#ports;
+    let cursor = start;
+    let added = 0;
+    while (cursor.seq < through) {
+      const { events } = await this.#page(cursor, signal);
+      cursor = checkChain(cursor, events);
+      store.transaction(() => {
+        for (const event of events) {
+          const before = store.remote.get(event.node) === undefined ? 0 : 1;
+          this.#record(event);
+          added += (store.remote.get(event.node) === undefined ? 0 : 1) - before;
+        }
+      });
+    }
+    return { cursor, added };
   }
 
   /**
@@ -176,7 +230,11 @@ export class RemoteLog {
    *
    * @returns false if events of others lie between, or if the answer was to a retry.
    */
-  foldOwn(batch: Batch, { results, head, hash, time }: BatchResult): boolean {
+  async foldOwn(
+    batch: Batch,
+    { results, head, hash, time }: BatchResult,
+    signal: AbortSignal,
+  ): Promise<boolean> {
     const cursor = this.#ports.store.cursor();
     if (cursor === undefined || hash === undefined || time === undefined) return false;
     const seqs = results.flatMap((result) => (result.status === "accepted" ? result.seqs : []));
@@ -186,13 +244,20 @@ export class RemoteLog {
     const row = (id: NodeId) => this.#ports.store.remoteRow(id);
     const events = foresee({ ...batch, groups: accepted }, { cursor, time, row });
     if (events?.at(-1)?.hash !== hash) return false;
-    this.#record({ epoch: cursor.epoch, seq: head, hash }, events);
+    // A server that took a part of what hangs together has made a tree that is none.
+    await checkEvents(this.#ports, events, signal);
+    this.#recordAll({ epoch: cursor.epoch, seq: head, hash }, events);
     return true;
   }
 
-  #fold(cursor: Cursor, events: readonly ServedEvent[]): Cursor {
+  async #fold(
+    cursor: Cursor,
+    events: readonly ServedEvent[],
+    signal: AbortSignal,
+  ): Promise<Cursor> {
     const folded = checkChain(cursor, events);
-    this.#record(folded, events);
+    await checkEvents(this.#ports, events, signal);
+    this.#recordAll(folded, events);
     for (const event of events) {
       if (event.device === this.device) continue;
       this.#keepInlined(event);
@@ -200,25 +265,29 @@ export class RemoteLog {
     return folded;
   }
 
-  #record(folded: Cursor, events: readonly Event[]): void {
+  #recordAll(folded: Cursor, events: readonly Event[]): void {
     const { store } = this.#ports;
     const approved = events.filter((event) => event.approval !== undefined).map((e) => e.node);
     store.transaction(() => {
-      for (const event of events) {
-        this.#births.note(event);
-        const isOwn = event.device === this.device && this.own.take(event.opId);
-        // The disk durably had it before it was posted. The disk may also hold others' news, but by
-        // chance and perhaps only in memory; so the cycle settles that (I15).
-        if (isOwn) store.agreeOwn(event);
-        else {
-          this.newsCount += 1;
-          store.putRemote(foldEvent(event));
-        }
-      }
+      for (const event of events) this.#record(event);
       this.approvals.add(approved);
       store.setCursor(folded);
     });
     this.head = Math.max(this.head, folded.seq);
+  }
+
+  /** Call it in a transaction. */
+  #record(event: Event): void {
+    const { store } = this.#ports;
+    this.#births.note(event);
+    const isOwn = event.device === this.device && this.own.take(event.opId);
+    // The disk durably had it before it was posted. The disk may also hold others' news, but by
+    // chance and perhaps only in memory; so the cycle settles that (I15).
+    if (isOwn) store.agreeOwn(event);
+    else {
+      this.newsCount += 1;
+      store.putRemote(foldEvent(event));
+    }
   }
 
   #keepInlined({ inline, content }: ServedEvent): void {

@@ -112,7 +112,7 @@ export class Session {
       await this.attempt(() => this.#connect(signal));
     } else if (connection.isOnline && (log.hasStreamed || log.isBehind)) {
       await this.attempt(async () => {
-        if (!log.foldStreamed() || log.isBehind) await this.#pull(signal);
+        if (!(await log.foldStreamed(signal)) || log.isBehind) await this.#pull(signal);
       });
     }
   }
@@ -126,7 +126,9 @@ export class Session {
       await work();
     } catch (cause) {
       if (isDiverged(cause)) return this.connection.diverged(cause);
-      if (!isPassing(cause)) throw cause;
+      // Nobody waits for a person to mend the server.
+      const isOver = this.#options.once && cause instanceof SyncedError && !cause.kind.retriable;
+      if (isOver || !isPassing(cause)) throw cause;
       this.connection.offline(cause);
       if (cause.code !== "server_unreachable") this.connection.trouble(cause);
     }

@@ -82,7 +82,7 @@ export class Answers {
     const op = group[result.op] ?? group[0];
     if (op === undefined) return;
     const { current } = result;
-    if (current?.deleted === true && ports.store.remoteRow(current.id) === undefined) {
+    if (current?.deleted === true && this.#isNewTombstone(current, op)) {
       // A snapshot does not contain deleted nodes. After a re-join this device learns of a
       // tombstone only here. On top of it the node is revived (O2).
       ports.store.putRemote(current);
@@ -93,6 +93,14 @@ export class Answers {
     this.#refusals.set(op.node, { count, head: log.head });
     const isFinal = FINAL_REFUSALS.has(result.code);
     if (isFinal || count >= REFUSALS_MAX) deferred.tell(op.node, result.code, result.detail);
+  }
+
+  /** A tombstone from after the cursor comes by the log. Only that could not be taken back. */
+  #isNewTombstone({ id, contentVersion, placeVersion }: RemoteNode, op: Op): boolean {
+    const { store } = this.#parts.ports;
+    const seq = store.cursor()?.seq ?? 0;
+    if (id !== op.node || Math.max(contentVersion, placeVersion) > seq) return false;
+    return store.remoteRow(id) === undefined;
   }
 
   /** The node's path; if both sides have lost it, its last one. */

@@ -167,7 +167,7 @@ export class Posting {
     }
     log.head = Math.max(log.head, head);
     const paths = this.#answers.pathsOf(groups);
-    const isKnown = log.foldOwn(posted, answer);
+    const isKnown = await log.foldOwn(posted, answer, signal);
     this.#answers.take(groups, results, paths);
     if (isKnown) return;
     // The next batch is posted on top of it.
