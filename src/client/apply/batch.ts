@@ -34,6 +34,14 @@ export interface ApplyFailure {
 /** Equals no stamp of a file system, so the next scan looks at the bytes. */
 const UNKNOWN_STAMP = "";
 
+/** A file that is to wait in quarantine, the node it was of, and where that stood. */
+export interface DisplacedEntry {
+  readonly id: string;
+  readonly node: NodeId;
+  readonly path: string;
+  readonly digest: Digest;
+}
+
 export class ApplyBatch {
   readonly ports: ApplyPorts;
   readonly deviceName: string;
@@ -149,7 +157,7 @@ export class ApplyBatch {
   readonly displaced: DisplacedContent[] = [];
 
   /** Bytes that nobody needs any more, unless somebody still writes to them (D3). */
-  putQuarantine(entry: { id: string; node: NodeId; path: string; digest: Digest }): void {
+  putQuarantine(entry: DisplacedEntry): void {
     this.#touched.add(QUARANTINE_DIRECTORY);
     this.#quarantined.push(entry);
   }

@@ -16,15 +16,11 @@ import {
 import type { EncodedManifestObject } from "../../core/manifest.ts";
 import { type ConflictOrigin, type Content, type Place, sameBytes } from "../../core/node.ts";
 import { joinPath } from "../../core/path.ts";
-import {
-  PARKING_DIRECTORY,
-  QUARANTINE_DIRECTORY,
-  STATE_DIRECTORY,
-} from "../../core/state-directory.ts";
+import { PARKING_DIRECTORY, STATE_DIRECTORY } from "../../core/state-directory.ts";
 import { FileSystemError, type Stat } from "../../ports/filesystem.ts";
 import { digestFile } from "../scan/digest-file.ts";
 import type { ApplyBatch } from "./batch.ts";
-import type { FormerPlace } from "./displaced.ts";
+import { type FormerPlace, moveToQuarantine } from "./displaced.ts";
 import { formerCopy, retireCopy } from "./quarrel.ts";
 
 /** An entry below the state directory that holds a user's bytes. */
@@ -67,11 +63,13 @@ export async function saveConflictCopy(batch: ApplyBatch, entry: LostEntry): Pro
   const lost = inSight(batch, entry);
   const sight = await lookAt(batch, lost.from);
   if (sight === undefined) return;
-  if (isHeldBySibling(batch, lost, sight)) {
-    moveToQuarantine(batch, lost, sight);
+  const { stat, content } = sight;
+  if (content?.kind === "file" && isHeldBySibling(batch, lost, content)) {
+    const path = joinPath(lost.directory, lost.name);
+    const { id, node } = lost;
+    moveToQuarantine(batch, lost.from, { id, node, path, digest: content.sha256 });
     return;
   }
-  const { stat, content } = sight;
   const id = batch.ports.random.id<NodeId>();
   const mtimeNs = stat.kind === "file" ? stat.mtimeNs : undefined;
   const source = { name: lost.name, device: batch.deviceName, mtimeNs, hash6Source: id };
@@ -202,26 +200,14 @@ function hashOf(content: Content | undefined) {
 }
 
 /** True if a file beside it, which still looks as it last did, holds the same bytes (R18). */
-function isHeldBySibling(batch: ApplyBatch, lost: LostEntry, { content }: Sight): boolean {
-  if (content?.kind !== "file" || lost.parent === undefined) return false;
+function isHeldBySibling(batch: ApplyBatch, lost: LostEntry, content: Content): boolean {
+  if (lost.parent === undefined) return false;
   for (const sibling of batch.overlay.children(lost.parent)) {
     if (!sameBytes(sibling.content, content)) continue;
     const stat = batch.ports.fs.stat(joinPath(lost.directory, sibling.name));
     if (stat?.identity === sibling.identity && stat.stamp === sibling.stamp) return true;
   }
   return false;
-}
-
-function moveToQuarantine(batch: ApplyBatch, lost: LostEntry, { content }: Sight): void {
-  if (content?.kind !== "file") return;
-  const path = joinPath(QUARANTINE_DIRECTORY, lost.id);
-  if (lost.from !== path) {
-    const moved = batch.ports.fs.moveNoReplace(lost.from, path);
-    if (moved === "absent") return;
-    if (moved === "exists") throw new FileSystemError("io", path, `Cannot quarantine "${path}"`);
-  }
-  const { id, node, directory, name } = lost;
-  batch.putQuarantine({ id, node, path: joinPath(directory, name), digest: content.sha256 });
 }
 
 /** An entry that is to be moved to a free name, and the places where that name may be. */

@@ -7,10 +7,10 @@ import { type Digest, Sha256, sha256 } from "../../core/digest.ts";
 import type { Content, LocalNode } from "../../core/node.ts";
 import { joinPath } from "../../core/path.ts";
 import { QUARANTINE_DIRECTORY } from "../../core/state-directory.ts";
-import type { FileSystem, Stat } from "../../ports/filesystem.ts";
+import { type FileSystem, FileSystemError, type Stat } from "../../ports/filesystem.ts";
 import type { Pace } from "../folder/pace.ts";
 import { RACY_MARK } from "../scan/content.ts";
-import { type ApplyBatch, isSameSight } from "./batch.ts";
+import { type ApplyBatch, type DisplacedEntry, isSameSight } from "./batch.ts";
 
 /** A file or symlink that stood in its place as the last scan saw it, a moment ago. */
 export interface Sighting {
@@ -100,10 +100,20 @@ export function setDisplacedAside(
     batch.discard(from);
     return;
   }
-  const path = joinPath(QUARANTINE_DIRECTORY, id);
-  if (from !== path) batch.ports.fs.moveNoReplace(from, path);
   const { content } = node;
-  const place = joinPath(directory, node.name);
-  batch.putQuarantine({ id, node: node.id, path: place, digest: content.sha256 });
+  const path = joinPath(directory, node.name);
+  moveToQuarantine(batch, from, { id, node: node.id, path, digest: content.sha256 });
   batch.displaced.push({ id, node: node.id, content });
+}
+
+/**
+ * @param from where the file is now, which may be its place in quarantine. If nothing is there any
+ *   more, nothing happens.
+ * @throws {FileSystemError} if another file has its place there. It then still is where it was.
+ */
+export function moveToQuarantine(batch: ApplyBatch, from: string, entry: DisplacedEntry): void {
+  const target = joinPath(QUARANTINE_DIRECTORY, entry.id);
+  const moved = from === target ? "moved" : batch.ports.fs.moveNoReplace(from, target);
+  if (moved === "exists") throw new FileSystemError("io", from, `"${target}" is there already`);
+  if (moved === "moved") batch.putQuarantine(entry);
 }

@@ -23,7 +23,7 @@ import type { JournalEntry, StateStore } from "../../ports/state-store.ts";
 import { digestOfPartial } from "../stage/plan.ts";
 import { ApplyBatch, type ApplyPorts } from "./batch.ts";
 import { moveToFreeName, saveConflictCopy } from "./conflict-copy.ts";
-import { digestOf } from "./displaced.ts";
+import { digestOf, moveToQuarantine } from "./displaced.ts";
 import { formerPath, sweepNames } from "./former-names.ts";
 import { putPartsBack } from "./move-by-parts.ts";
 import { unpark } from "./unpark.ts";
@@ -185,9 +185,7 @@ async function quarantine(
     batch.discard(from);
     return;
   }
-  const target = joinPath(QUARANTINE_DIRECTORY, id);
-  if (from !== target) fs.moveNoReplace(from, target);
-  batch.putQuarantine({ id, node, path, digest });
+  moveToQuarantine(batch, from, { id, node, path, digest });
 }
 
 async function rescue(batch: ApplyBatch, entry: JournalEntry, from: string): Promise<void> {
@@ -281,9 +279,13 @@ async function rescueUnknown(
     const isKnown = stat.size === 0 || isOnServer(store, id, stat.identity, digest);
     if (isKnown || (await isInHistory(digest))) {
       const place = former ?? RESCUED_NAME;
-      const entry = { id, kind: "replace", node: ROOT_ID, path: place, order: 0 } as const;
-      await quarantine(batch, entry, path, digest);
-      return;
+      try {
+        moveToQuarantine(batch, path, { id, node: ROOT_ID, path: place, digest });
+        return;
+      } catch (error) {
+        // Another file waits there under this id. This one gets a name.
+        if (!(error instanceof FileSystemError)) throw error;
+      }
     }
   }
   putBackByName(batch, path, former, { mtimeNs: fileTimeOf(stat), hash6Source: digest ?? id });
