@@ -3,7 +3,8 @@
  *
  * This part is common to all platforms. It turns paths into directories and names, turns failures
  * into the port's results and errors, and works around missing abilities of a file system. System
- * calls are in `DiskCalls`.
+ * calls are in `DiskCalls`. It stays whole because each method is one of the port's: a few calls
+ * with the same handling of paths and failures.
  */
 
 import { constants } from "node:os";
