@@ -16,6 +16,7 @@ const COMMANDS: SubCommandsDef = {
   status: async () => (await import("./src/commands/status.ts")).command,
   check: async () => (await import("./src/commands/check.ts")).command,
   approve: async () => (await import("./src/commands/approve.ts")).command,
+  token: async () => (await import("./src/commands/token.ts")).command,
   verify: async () => (await import("./src/commands/verify.ts")).command,
   healthcheck: async () => (await import("./src/commands/healthcheck.ts")).command,
   demo: async () => (await import("./src/commands/demo.ts")).command,
@@ -47,6 +48,12 @@ const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   approve: [
     "synced status ~/notes                            # what is held?",
     "synced approve ~/notes",
+  ],
+  token: [
+    "synced token create --label LAPTOP > token       # all folders, read and write",
+    "synced token create --folder photos --access read --expires 30d",
+    "synced token list                                # with the devices that use them",
+    "synced token revoke 1f3a9c0b2d4e5f60",
   ],
   verify: ["synced verify --data ./storage"],
   healthcheck: ["synced healthcheck --url http://127.0.0.1:8080"],

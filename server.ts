@@ -8,20 +8,27 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import packageJson from "./package.json" with { type: "json" };
-import { openDataDirectory } from "./src/adapters/data-directory.ts";
+import {
+  isDataDirectory,
+  openDataDirectory,
+  openTokenStore,
+} from "./src/adapters/data-directory.ts";
+import { readReportedDevices } from "./src/adapters/metadata/device-reports.ts";
 import { listenForScraper } from "./src/adapters/metrics/listener.ts";
 import { type Listener, listen } from "./src/adapters/network/listen.ts";
 import { systemClock } from "./src/adapters/runtime/clock.ts";
-import { systemRandom } from "./src/adapters/runtime/random.ts";
+import { systemRandom, systemSecret } from "./src/adapters/runtime/random.ts";
 import { SyncedError } from "./src/core/error.ts";
-import type { FolderName, ServerId } from "./src/core/identifier.ts";
+import type { DeviceId, FolderName, ServerId } from "./src/core/identifier.ts";
 import { createRouter } from "./src/http/router.ts";
 import type { EventSink } from "./src/ports/event-sink.ts";
 import type { MetricsPage } from "./src/ports/instruments.ts";
+import type { TokenRecord, TokenStore } from "./src/ports/token-store.ts";
 import { parseToken } from "./src/protocol/token.ts";
 import { type FilesLogNotice, startFilesLog } from "./src/server/files-log-follower.ts";
 import { createReadings } from "./src/server/readings.ts";
 import { createSequencer } from "./src/server/sequencer.ts";
+import { Tokens } from "./src/server/tokens.ts";
 import { type Finding, verifyData } from "./src/server/verify.ts";
 
 export interface ServerOptions {
@@ -56,6 +63,8 @@ export interface Server {
   readonly serverId: ServerId;
   /** Resolves with the error when storage has failed for good. The process must then stop [I41]. */
   readonly failure: Promise<unknown>;
+  /** Lets callers in this process do everything. */
+  readonly insideToken: string;
   /** Answers as the listener does, for callers in this process. */
   handle(request: Request): Response | Promise<Response>;
   /** The first thousand names, ascending. */
@@ -67,7 +76,28 @@ export interface Server {
   close(): Promise<void>;
 }
 
+/** A token with the devices that have reported with it. */
+export interface TokenInfo extends TokenRecord {
+  readonly devices: readonly {
+    readonly name: string;
+    readonly folder: FolderName;
+    readonly device: DeviceId;
+    /** How many events the folder's log is ahead of it. */
+    readonly behind: number;
+    readonly seenTime: string;
+  }[];
+}
+
+export interface OpenedTokens {
+  readonly tokens: Tokens;
+  list(): readonly TokenInfo[];
+  close(): void;
+}
+
+export type { Tokens };
+
 interface Backend {
+  readonly insideToken: string;
   readonly serverId: ServerId;
   readonly failure: Promise<unknown>;
   readonly metrics: MetricsPage;
@@ -109,7 +139,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
     if (scraped !== undefined) listeners.push(scraped);
     // Counts now, so that the first scrape need not. If this fails, the scrape reports the error.
     backend.metrics.expose().catch(() => undefined);
-    const { serverId, failure, handle, folders } = backend;
+    const { serverId, failure, insideToken, handle, folders } = backend;
     const metricsUrl = scraped === undefined ? undefined : `${scraped.url}/metrics`;
     return {
       url: main.url,
@@ -117,6 +147,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
       metricsUrl,
       serverId,
       failure,
+      insideToken,
       handle,
       folders,
       close,
@@ -144,6 +175,40 @@ export async function* verifyDataDirectory(path: string): AsyncGenerator<Finding
   } finally {
     await directory.close();
   }
+}
+
+/**
+ * Opens the tokens of a data directory, also while a server runs on it. That server goes by what is
+ * done at once.
+ *
+ * @throws {SyncedError} `usage` if no server has its data there; `data_newer`, `damage_found`,
+ * `data_not_writable`
+ */
+export function openTokens(path: string): OpenedTokens {
+  if (!isDataDirectory(path)) {
+    throw new SyncedError(
+      "usage",
+      `Cannot find the tokens in "${path}": there is no data directory of synced; start synced ` +
+        "serve once, or name another with --data",
+    );
+  }
+  const store = openTokenStore(path);
+  const tokens = new Tokens({ store, clock: systemClock, secret: systemSecret });
+  return { tokens, list: () => listTokens(path, store), close: () => store.close() };
+}
+
+function listTokens(path: string, store: TokenStore): readonly TokenInfo[] {
+  const reports = readReportedDevices(join(path, "metadata.db"));
+  const used = store.devices();
+  return store.list().map((record) => {
+    const own = used.filter(({ token }) => token === record.id);
+    const devices = reports
+      .filter(({ folder, device }) =>
+        own.some((one) => one.folder === folder && one.device === device),
+      )
+      .map(({ appliedSeq, headSeq, ...report }) => ({ ...report, behind: headSeq - appliedSeq }));
+    return { ...record, devices };
+  });
 }
 
 const DEFAULT_HOST = "127.0.0.1";
@@ -192,7 +257,9 @@ async function openBackend(options: ServerOptions, loopbackOnly: boolean): Promi
   const sources = { sequencer, objects, clock: systemClock };
   const metrics = page(createReadings(filesLog === undefined ? sources : { ...sources, filesLog }));
   const stopping = new AbortController();
+  const insideToken = systemSecret();
   const router = createRouter({
+    insideToken,
     sequencer,
     clock: systemClock,
     random: systemRandom,
@@ -201,11 +268,13 @@ async function openBackend(options: ServerOptions, loopbackOnly: boolean): Promi
     onError: options.onError ?? (() => undefined),
     instruments,
     metrics,
+    tokens: new Tokens({ store: directory.tokens, clock: systemClock, secret: systemSecret }),
     ...(options.token === undefined ? undefined : { token: options.token }),
   });
   return {
     serverId: sequencer.serverId,
     failure: sequencer.failure,
+    insideToken,
     metrics,
     handle: (request) => router.fetch(request),
     folders: async () => (await sequencer.folders({ limit: 1000 })).map(({ name }) => name),

@@ -57,7 +57,7 @@ const ROOMS_MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   "src/client/post": ["connect", "folder", "plan"],
   "src/client/scan": ["folder"],
   "src/client/stage": ["folder"],
-  "src/adapters": ["disk", "metadata", "objects", "runtime"],
+  "src/adapters": ["disk", "metadata", "objects", "runtime", "tokens"],
   "src/adapters/disk": ["runtime"],
   "src/adapters/metadata": ["runtime", "sqlite"],
   "src/adapters/metrics": ["network"],
@@ -67,6 +67,7 @@ const ROOMS_MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   "src/adapters/runtime": [],
   "src/adapters/sqlite": [],
   "src/adapters/state": ["sqlite"],
+  "src/adapters/tokens": ["sqlite"],
   "src/adapters/watch": ["disk", "runtime"],
 };
 

@@ -1,6 +1,7 @@
 /**
  * A server's data directory: creates it, locks it against a second server, opens and closes it.
- * Rules: L1, O7, I44. It holds `format`, `lock`, `metadata.db`, `objects.db` and `objects/`.
+ * Rules: L1, O7, I44. It holds `format`, `lock`, `metadata.db`, `tokens.db`, `objects.db` and
+ * `objects/`.
  *
  * `lock` is an SQLite file in an exclusive transaction. The kernel releases it when the process
  * ends, however it ends.
@@ -20,10 +21,12 @@ import { SyncedError } from "../core/error.ts";
 import type { ServerId } from "../core/identifier.ts";
 import type { MetadataStore } from "../ports/metadata-store.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
+import type { TokenStore } from "../ports/token-store.ts";
 import { reasonOf } from "./disk/system-error.ts";
 import { openSqliteMetadataStore } from "./metadata/store.ts";
 import { openDiskObjectStore } from "./objects/store.ts";
 import { systemRandom } from "./runtime/random.ts";
+import { openSqliteTokenStore } from "./tokens/store.ts";
 
 /** The format that this version reads and writes. */
 const FORMAT = 1;
@@ -32,6 +35,7 @@ const FORMAT_LINE = /^synced data ([1-9][0-9]{0,5})\n$/;
 export interface DataDirectory {
   readonly metadata: MetadataStore;
   readonly objects: ObjectStore;
+  readonly tokens: TokenStore;
   readonly serverId: ServerId;
   /** Waits for writes under way, closes the stores and releases the lock. */
   close(): Promise<void>;
@@ -52,26 +56,37 @@ export function openDataDirectory(path: string): DataDirectory {
   }
   const unlock = lock(path);
   let metadata: MetadataStore | undefined;
+  let tokens: TokenStore | undefined;
   try {
     if (isNew) writeFormat(path);
     const newServerId = systemRandom.id<ServerId>();
     const opened = openSqliteMetadataStore({ path: join(path, "metadata.db"), newServerId });
     metadata = opened;
+    const openedTokens = openTokenStore(path);
+    tokens = openedTokens;
     const objects = openDiskObjectStore({ directory: path });
     // Makes the new files' names durable before anybody is told that data is in them.
     syncDirectory(path);
     const close = async () => {
       await objects.close();
       await opened.close();
+      openedTokens.close();
       unlock();
     };
-    return { metadata: opened, objects, serverId: opened.serverId, close };
+    const { serverId } = opened;
+    return { metadata: opened, objects, tokens: openedTokens, serverId, close };
   } catch (error) {
     // SQLite is closed when this returns, so there is nothing to await.
     void metadata?.close();
+    tokens?.close();
     unlock();
     throw error;
   }
+}
+
+/** The tokens of a data directory, also of one on which a server runs now. */
+export function openTokenStore(path: string): TokenStore {
+  return openSqliteTokenStore(join(path, "tokens.db"));
 }
 
 /** True if a server has its data there. */

@@ -149,6 +149,25 @@ export function parsePortFlag(name: string, value: string): number {
   return parseNumberFlag(name, value, { min: 0, max: 65_535 });
 }
 
+const DURATION = /^([1-9][0-9]{0,4})([mhd])$/;
+const UNIT_MS: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/**
+ * Reads a time span such as 10m, 12h or 30d.
+ *
+ * @returns milliseconds
+ * @throws {SyncedError} `usage`
+ */
+export function parseDurationFlag(name: string, value: string): number {
+  const [, number = "", unit = ""] = DURATION.exec(value) ?? [];
+  const unitMs = UNIT_MS[unit];
+  if (unitMs !== undefined) return Number(number) * unitMs;
+  throw new SyncedError(
+    "usage",
+    `Cannot use --${name} "${value}": expected a number of minutes, hours or days: 10m, 12h, 30d`,
+  );
+}
+
 /**
  * Reads the token from `--token-file`, else from SYNCED_TOKEN. It is never read from the command
  * line, because every user of the machine could read it there.
@@ -164,6 +183,29 @@ export function readToken(
   if (tokenFile !== undefined) return parseToken(readTokenFile(tokenFile), `"${tokenFile}"`);
   const token = environment["SYNCED_TOKEN"];
   return token === undefined ? undefined : parseToken(token, "SYNCED_TOKEN");
+}
+
+/**
+ * Does the same for a client, which takes a new token from the file while it runs.
+ *
+ * @throws {SyncedError} as `readToken` does
+ */
+export function tokenSource(
+  tokenFile: string | undefined,
+  environment: Readonly<Record<string, string | undefined>>,
+): string | (() => string) | undefined {
+  if (tokenFile === undefined) return readToken(tokenFile, environment);
+  const read = () => parseToken(readTokenFile(tokenFile), `"${tokenFile}"`);
+  let token = read();
+  return () => {
+    try {
+      token = read();
+    } catch (error) {
+      // While the file is replaced, the former token is as good as it was.
+      if (!(error instanceof SyncedError)) throw error;
+    }
+    return token;
+  };
 }
 
 function readTokenFile(path: string): string {

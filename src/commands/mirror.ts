@@ -21,9 +21,8 @@ const LOOK_INTERVAL_MS = 1_000;
 const SERVER_URL = "http://127.0.0.1";
 
 export interface MirrorOptions {
-  readonly server: Pick<Server, "handle" | "folders">;
+  readonly server: Pick<Server, "handle" | "folders" | "insideToken">;
   readonly directory: string;
-  readonly token: string | undefined;
   readonly output: Output;
 }
 
@@ -88,7 +87,7 @@ async function keepFolder(
 }
 
 async function runFolder(
-  { server, directory, token, output }: MirrorOptions,
+  { server, directory, output }: MirrorOptions,
   folder: FolderName,
   signal: AbortSignal,
 ): Promise<void> {
@@ -107,7 +106,7 @@ async function runFolder(
         deviceName: DEVICE_NAME,
         once: false,
         fullScanIntervalMs: FULL_SCAN_INTERVAL_MS,
-        ...(token === undefined ? undefined : { token }),
+        token: server.insideToken,
       },
       signal,
     );

@@ -8,6 +8,8 @@ export interface OutputOptions {
 }
 
 export interface Output {
+  /** True if stdout is for programs. */
+  readonly isJson: boolean;
   /** For programs: one JSON object a line on stdout; nothing without `--json`. Adds `time`. */
   event(name: string, fields?: Readonly<Record<string, unknown>>): void;
   /** For people: the ordinary course of things. Silent with `--quiet`. */
@@ -23,6 +25,7 @@ export interface Output {
 export function createOutput(options: OutputOptions): Output {
   const people = createPeople(options);
   return {
+    isJson: options.json,
     event(name, fields = {}) {
       if (!options.json) return;
       const line = { event: name, time: new Date().toISOString(), ...fields };

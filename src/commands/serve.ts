@@ -70,7 +70,7 @@ export const command = defineCommand({
     const mirror =
       flags.mirror === undefined
         ? undefined
-        : startMirror({ server, directory: resolve(flags.mirror), token, output });
+        : startMirror({ server, directory: resolve(flags.mirror), output });
     try {
       await untilEnd(server, interruption);
     } finally {

@@ -26,10 +26,10 @@ import {
   commonFlags,
   parseNumberFlag,
   parsePortFlag,
-  readToken,
   switchFlag,
   textFlag,
   tokenFlag,
+  tokenSource,
 } from "./flags.ts";
 import { type Remembered, rememberedBinding } from "./folder-state.ts";
 import { onInterruption } from "./interruption.ts";
@@ -147,7 +147,7 @@ function readOptions(flags: OptionFlags, known: Remembered | undefined): ClientO
   if (server === undefined) {
     throw new SyncedError("usage", "The first run needs the server's address: add --server URL");
   }
-  const token = readToken(flags["token-file"], process.env);
+  const token = tokenSource(flags["token-file"], process.env);
   const bounds = { min: 1, max: DAY_SECONDS };
   return {
     serverUrl: parseServerUrl(server),

@@ -38,6 +38,18 @@ export function sha256(bytes: Uint8Array | string): Digest {
   return createHash("sha256").update(bytes).digest("hex") as Digest;
 }
 
+/**
+ * Compares in constant time. Secrets are compared by their digests, because a digest that time
+ * still gave away could not be inverted.
+ */
+export function equalDigests(a: Digest, b: Digest): boolean {
+  let difference = a.length ^ b.length;
+  for (let index = 0; index < b.length; index++) {
+    difference |= a.charCodeAt(index) ^ b.charCodeAt(index);
+  }
+  return difference === 0;
+}
+
 /** A streaming SHA-256. After `digest()` it cannot be used any more. */
 export class Sha256 {
   readonly #hash = createHash("sha256");

@@ -49,6 +49,12 @@ export const JSON_DEPTH_MAX = 16;
  */
 export const TOKEN_LENGTH_MIN = 16;
 export const TOKEN_LENGTH_MAX = 256;
+/** Revoked ones stay in the list, so this is years of one's devices and links. */
+export const TOKENS_MAX = 10_000;
+/** A token is one device's; whoever makes up more of them is not listed any more. */
+export const DEVICES_PER_TOKEN_MAX = 100;
+/** So often the tokens behind open streams and uploads are looked at again. */
+export const TOKEN_CHECK_INTERVAL_MS = 2_000;
 /** An idle event stream sends a heartbeat this often; a reader gives up after three. */
 export const HEARTBEAT_INTERVAL_MS = 15_000;
 export const HEARTBEAT_TIMEOUT_MS = 45_000;

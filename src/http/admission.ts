@@ -4,11 +4,12 @@
  * Rules: H2, H3, K1. Every request passes through here, and nothing else decides it.
  */
 import { EVERYTHING, type Grant, includesAccess, NOTHING, reachesFolder } from "../core/access.ts";
-import { type Digest, sha256 } from "../core/digest.ts";
+import { equalDigests, sha256 } from "../core/digest.ts";
 import { assert, SyncedError } from "../core/error.ts";
 import { PROTOCOL_VERSION } from "../protocol/messages.ts";
 import { parseToken } from "../protocol/token.ts";
-import type { Need, Route } from "./endpoint.ts";
+import { type Tokens, wrongToken } from "../server/tokens.ts";
+import type { Caller, Need, Route } from "./endpoint.ts";
 import { isLoopbackHost, requestHost } from "./target.ts";
 
 /** Two joined Authorization headers contain a comma and a space, so they do not match (B47). */
@@ -16,22 +17,27 @@ const BEARER = /^bearer ([A-Za-z0-9._~+/-]+=*)$/i;
 
 export interface AdmissionOptions {
   readonly token?: string;
+  readonly insideToken?: string;
+  readonly tokens?: Tokens;
   readonly loopbackOnly: boolean;
 }
+
+const NOBODY: Caller = { grant: NOTHING };
+const ANYBODY: Caller = { grant: EVERYTHING };
 
 /**
  * @param routes those of which all endpoints need nothing are open. All other paths want a token,
  * known or not.
  * @throws {SyncedError} `invalid_token` for options with a token that is not legal
- * @returns a function that checks one request and its raw path, and returns what its sender may do.
- * It throws `invalid_host`, `misdirected_request`, `csrf`, `unauthenticated` or `upgrade_required`.
+ * @returns a function that checks one request and its raw path, and returns who sends it. It throws
+ * `invalid_host`, `misdirected_request`, `csrf`, `unauthenticated`, `token_revoked`,
+ * `token_expired` or `upgrade_required`.
  */
 export function createAdmission(
   options: AdmissionOptions,
   routes: readonly Route[],
-): (request: Request, path: string) => Grant {
-  const { token } = options;
-  const wanted = token === undefined ? undefined : sha256(parseToken(token, "the options"));
+): (request: Request, path: string) => Caller {
+  const callerOf = createTokenCheck(options);
   const openPaths = new Set(routes.filter(isOpen).map(({ pattern }) => pattern));
   return (request, path) => {
     const host = requestHost(request);
@@ -44,11 +50,9 @@ export function createAdmission(
       );
     }
     checkOrigin(request, host);
-    const grant = openPaths.has(path)
-      ? NOTHING
-      : grantOf(request.headers.get("authorization"), wanted);
+    const caller = openPaths.has(path) ? NOBODY : callerOf(request.headers.get("authorization"));
     checkProtocol(request.headers.get("synced-protocol"));
-    return grant;
+    return caller;
   };
 }
 
@@ -98,25 +102,28 @@ function checkOrigin(request: Request, host: string): void {
   }
 }
 
-/** @param wanted undefined if the server wants no token */
-function grantOf(header: string | null, wanted: Digest | undefined): Grant {
-  if (wanted === undefined) return EVERYTHING;
-  // An illegal token is compared as the empty one, which equals no legal token.
-  const token = BEARER.exec(header ?? "")?.[1] ?? "";
-  if (equalDigests(sha256(token), wanted)) return EVERYTHING;
-  throw new SyncedError("unauthenticated", "Cannot answer: the bearer token is missing or wrong");
-}
-
-/**
- * Compares in constant time. Digests are compared, not tokens, because a digest that time still
- * gave away could not be inverted.
- */
-function equalDigests(a: Digest, b: Digest): boolean {
-  let difference = a.length ^ b.length;
-  for (let index = 0; index < b.length; index++) {
-    difference |= a.charCodeAt(index) ^ b.charCodeAt(index);
-  }
-  return difference === 0;
+/** @returns a function that finds who shows an Authorization header */
+function createTokenCheck({
+  token,
+  insideToken,
+  tokens,
+}: AdmissionOptions): (header: string | null) => Caller {
+  const own = [token, insideToken].flatMap((text) =>
+    text === undefined ? [] : [sha256(parseToken(text, "the options"))],
+  );
+  return (header) => {
+    if (token === undefined && (tokens === undefined || tokens.isEmpty)) return ANYBODY;
+    // An illegal token is compared as the empty one, which equals no legal token.
+    const shown = BEARER.exec(header ?? "")?.[1] ?? "";
+    const shownDigest = sha256(shown);
+    if (own.some((digest) => equalDigests(shownDigest, digest))) return ANYBODY;
+    if (tokens === undefined) throw wrongToken();
+    const { id, access, folders } = tokens.check(shown);
+    return {
+      grant: { access, folders: folders === "all" ? folders : new Set(folders) },
+      token: id,
+    };
+  };
 }
 
 function checkProtocol(header: string | null): void {

@@ -21,6 +21,8 @@ const SECURITY_HEADERS: Readonly<Record<string, string>> = {
  */
 const CLOSING_CODES: ReadonlySet<ErrorCode> = new Set([
   "unauthenticated",
+  "token_expired",
+  "token_revoked",
   "forbidden",
   "unexpected_body",
   "body_too_large",
@@ -65,7 +67,7 @@ export function problemAnswer(error: unknown, requestId: string): Response {
     ...SECURITY_HEADERS,
     "content-type": "application/problem+json",
   };
-  if (known.code === "unauthenticated") headers["www-authenticate"] = "Bearer";
+  if (httpStatus === 401) headers["www-authenticate"] = "Bearer";
   if (known.code === "method_not_allowed") headers["allow"] = String(known.extensions["allow"]);
   if (known.code === "range_not_satisfiable") {
     headers["content-range"] = `bytes */${String(known.extensions["size"])}`;

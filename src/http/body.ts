@@ -7,7 +7,7 @@ import { SyncedError } from "../core/error.ts";
 import type { Clock } from "../ports/clock.ts";
 import { parseJson } from "../protocol/json.ts";
 import { PACK_MEDIA_TYPE } from "../protocol/pack.ts";
-import type { Endpoint } from "./endpoint.ts";
+import type { Call, Endpoint } from "./endpoint.ts";
 
 /** A body may take this long, and in addition as long as its bytes take at the slowest pace. */
 const PATIENCE_MS = 10_000;
@@ -69,9 +69,12 @@ function isFramed(headers: Headers): boolean {
 /** Bodies up to this size are read at once. */
 const SINGLE_READ_BYTES_MAX = 1024 * 1024;
 
+/** A body may take long to come. When it is there, the requester must still be admitted (K4). */
+export type BodyCall = Pick<Call, "request" | "confirm">;
+
 /** Reads a whole JSON body; undefined if there is none. */
-export async function readJson(request: Request, options: BodyOptions): Promise<unknown> {
-  const bytes = await readBody(request, options);
+export async function readJson(call: BodyCall, options: BodyOptions): Promise<unknown> {
+  const bytes = await readBody(call, options);
   return bytes.length === 0 ? undefined : parseJson(bytes);
 }
 
@@ -82,8 +85,9 @@ export interface BodyOptions {
   readonly memory?: (lengthBytes: number) => Uint8Array;
 }
 
-/** @throws {SyncedError} `body_too_large`, `request_timeout` */
-export async function readBody(request: Request, options: BodyOptions): Promise<Uint8Array> {
+/** @throws {SyncedError} `body_too_large`, `request_timeout`, and as `Call.confirm` does */
+export async function readBody(call: BodyCall, options: BodyOptions): Promise<Uint8Array> {
+  const { request } = call;
   const { bytesMax, clock, memory } = options;
   const declared = declaredLength(request);
   if (declared !== undefined && declared > bytesMax) throw tooLarge(bytesMax);
@@ -91,7 +95,9 @@ export async function readBody(request: Request, options: BodyOptions): Promise<
     // HTTP's framing bounds this body. One read without a stream is several times faster.
     const alarm = new Alarm(clock);
     try {
-      return new Uint8Array(await alarm.bound(request.arrayBuffer(), patience(declared)));
+      const bytes = new Uint8Array(await alarm.bound(request.arrayBuffer(), patience(declared)));
+      call.confirm();
+      return bytes;
     } finally {
       alarm.close();
     }
@@ -99,7 +105,7 @@ export async function readBody(request: Request, options: BodyOptions): Promise<
   const whole = declared === undefined ? undefined : memory?.(declared);
   const pieces: Uint8Array[] = [];
   let total = 0;
-  for await (const piece of readStream(request, clock)) {
+  for await (const piece of readStream(call, clock)) {
     if (total + piece.length > (declared ?? bytesMax)) throw tooLarge(declared ?? bytesMax);
     if (whole === undefined) pieces.push(piece);
     else whole.set(piece, total);
@@ -113,9 +119,13 @@ export async function readBody(request: Request, options: BodyOptions): Promise<
 /**
  * Reads a body piece by piece, as fast as the caller takes it, however long it is.
  *
- * @throws {SyncedError} `request_timeout` if it comes too slowly or breaks off.
+ * @throws {SyncedError} `request_timeout` if it comes too slowly or breaks off, and as
+ * `Call.confirm` does
  */
-export async function* readStream(request: Request, clock: Clock): AsyncGenerator<Uint8Array> {
+export async function* readStream(
+  { request, confirm }: BodyCall,
+  clock: Clock,
+): AsyncGenerator<Uint8Array> {
   if (request.body === null) return;
   const reader = request.body.getReader();
   const alarm = new Alarm(clock);
@@ -131,6 +141,7 @@ export async function* readStream(request: Request, clock: Clock): AsyncGenerato
       waitedMs += clock.monotonic() - since;
       if (done) {
         ended = true;
+        confirm();
         return;
       }
       total += value.length;

@@ -8,7 +8,9 @@ import { SyncedError } from "../core/error.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { MetricsPage, ServerInstruments } from "../ports/instruments.ts";
 import type { Random } from "../ports/random.ts";
+import type { TokenId } from "../ports/token-store.ts";
 import type { Sequencer } from "../server/sequencer.ts";
+import type { Tokens } from "../server/tokens.ts";
 
 /** Everything that the router needs. */
 export interface RouterOptions {
@@ -18,6 +20,10 @@ export interface RouterOptions {
   readonly random: Random;
   /** If set, whatever does not need "nothing" wants it, on loopback too [H2]. It allows all. */
   readonly token?: string;
+  /** Allows all, and is known to callers in this process only. @default there are none */
+  readonly insideToken?: string;
+  /** Once one of them was made, a token is wanted, too. @default there are none */
+  readonly tokens?: Tokens;
   /** True if the server listens on loopback; then Host must be a loopback name [H3]. */
   readonly loopbackOnly: boolean;
   /** Aborts when the server stops. Open event streams then end. */
@@ -38,8 +44,20 @@ export interface Call {
   readonly segments: readonly string[];
   /** Decoded query parameters. Each occurs at most once, and all are declared. */
   readonly query: ReadonlyMap<string, string>;
-  /** At least what the endpoint needs. */
+  /** Its grant is at least what the endpoint needs. */
+  readonly caller: Caller;
+  /**
+   * Throws `token_revoked` or `token_expired` if that has come to be. Whoever has waited for the
+   * requester, or sends for long, asks before it goes on.
+   */
+  confirm(): void;
+}
+
+/** Whoever sends a request, as admission found it. */
+export interface Caller {
   readonly grant: Grant;
+  /** Present if the grant is that of a token which may be revoked. */
+  readonly token?: TokenId;
 }
 
 /**

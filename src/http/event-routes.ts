@@ -24,6 +24,7 @@ import {
 } from "./endpoint.ts";
 import { FolderTail } from "./folder-tail.ts";
 import { folderOf, limitOf } from "./json-routes.ts";
+import { RevocationWatch } from "./revocation-watch.ts";
 
 /** Live streams of one server: far more than one person's devices open, far fewer than hurt it. */
 const STREAMS_MAX = 1000;
@@ -38,6 +39,7 @@ const GREETING = encoder.encode(": synced\n\n");
 export function eventRoutes(options: RouterOptions): readonly Route[] {
   let streamCount = 0;
   const tails = new FolderTails(options);
+  const revocations = new RevocationWatch(options);
   return [
     {
       pattern: "/v1/folders/:folder/events",
@@ -66,7 +68,9 @@ export function eventRoutes(options: RouterOptions): readonly Route[] {
               streamCount--;
               options.instruments?.streamClosed();
             };
-            return openStream(options, { folder, request, tail, epoch: page.epoch, onClose });
+            const { epoch } = page;
+            const watch = (end: () => void) => revocations.watch(call.caller, end);
+            return openStream(options, { folder, request, tail, epoch, onClose, watch });
           },
         },
       },
@@ -135,6 +139,8 @@ interface StreamStart {
   readonly tail: FolderTail;
   readonly epoch: Epoch;
   readonly onClose: () => void;
+  /** Calls `end` when the reader may not read any more. Returns a function that ends the watch. */
+  readonly watch: (end: () => void) => () => void;
 }
 
 /** The buffer is the stream's own queue. It is full when 1 MiB waits for the reader. */
@@ -147,8 +153,10 @@ function openStream(options: RouterOptions, start: StreamStart): Response {
     ended.abort();
     moved.abort();
     options.signal.removeEventListener("abort", end);
+    unwatch();
     start.onClose();
   };
+  const unwatch = start.watch(end);
   options.signal.addEventListener("abort", end, { once: true });
 
   /**

@@ -141,8 +141,19 @@ async function sendContent(
   if (end - start <= WHOLE_BYTES_MAX) {
     return bytesAnswer(await collect(bytes, end - start), answerHeaders, status);
   }
-  const body = streamOf(bytes, (error) => onError(error, call.requestId));
+  const body = streamOf(whileAdmitted(call, bytes), (error) => onError(error, call.requestId));
   return bytesAnswer(body, answerHeaders, status);
+}
+
+/** A long download breaks off when its token is revoked. */
+async function* whileAdmitted(
+  call: Call,
+  pieces: AsyncIterable<Uint8Array>,
+): AsyncGenerator<Uint8Array, void> {
+  for await (const piece of pieces) {
+    call.confirm();
+    yield piece;
+  }
 }
 
 async function collect(
@@ -173,7 +184,7 @@ async function putFile({ sequencer, clock }: RouterOptions, call: Call): Promise
   }
   const { outcome, node, content, seq } = await sequencer.putFile(folder, {
     path,
-    body: readStream(call.request, clock),
+    body: readStream(call, clock),
     device: HTTP_DEVICE,
     ...ifMatchOf(call),
     ...(ifNoneMatch === undefined ? undefined : { ifNoneMatch: true }),

@@ -112,7 +112,7 @@ function folderRoutes({ sequencer, clock }: RouterOptions): readonly Route[] {
             const limit = limitOf(call, EVENTS_PER_PAGE_MAX);
             const after = call.query.get("after");
             const folders = await foldersWithin(
-              call.grant,
+              call.caller.grant,
               sequencer,
               after === undefined ? { limit } : { after: parseFolderName(after), limit },
             );
@@ -135,7 +135,7 @@ function folderRoutes({ sequencer, clock }: RouterOptions): readonly Route[] {
           async handle(call) {
             const name = folderOf(call);
             const bounds = { bytesMax: SMALL_BODY_BYTES_MAX, clock };
-            const body = await readJson(call.request, bounds);
+            const body = await readJson(call, bounds);
             if (body !== undefined) parseFolderRequest(body);
             const folder = await sequencer.createFolder(name);
             return jsonAnswer(folder, folder.created ? 201 : 200);
@@ -178,7 +178,7 @@ function opsRoute({ sequencer, clock }: RouterOptions): Route {
         async handle(call) {
           const folder = folderOf(call);
           const bounds = { bytesMax: OPS_BODY_BYTES_MAX, clock };
-          const batch = parseBatch(await readJson(call.request, bounds));
+          const batch = parseBatch(await readJson(call, bounds));
           return jsonAnswer(await sequencer.commit(folder, batch));
         },
       },
@@ -205,7 +205,7 @@ function treeRoute({ sequencer }: RouterOptions): Route {
   };
 }
 
-function deviceRoutes({ sequencer, clock }: RouterOptions): readonly Route[] {
+function deviceRoutes({ sequencer, clock, tokens }: RouterOptions): readonly Route[] {
   return [
     {
       pattern: `${FOLDER}/devices`,
@@ -238,8 +238,10 @@ function deviceRoutes({ sequencer, clock }: RouterOptions): readonly Route[] {
             const folder = folderOf(call);
             const device = parseId<DeviceId>(segment(call, 5));
             const bounds = { bytesMax: SMALL_BODY_BYTES_MAX, clock };
-            const report = parseDeviceReport(await readJson(call.request, bounds));
+            const report = parseDeviceReport(await readJson(call, bounds));
             await sequencer.reportDevice(folder, device, report);
+            const { token } = call.caller;
+            if (token !== undefined) tokens?.sawDevice(token, folder, device);
             return emptyAnswer(204);
           },
         },

@@ -32,7 +32,7 @@ function missingRoute({ sequencer, clock }: RouterOptions): Route {
         async handle(call) {
           const folder = folderOf(call);
           const bounds = { bytesMax: DIGESTS_BODY_BYTES_MAX, clock };
-          const digests = parseDigests(await readJson(call.request, bounds));
+          const digests = parseDigests(await readJson(call, bounds));
           return jsonAnswer({ missing: await sequencer.missing(folder, digests) });
         },
       },
@@ -57,7 +57,7 @@ function uploadRoute({ sequencer, clock }: RouterOptions, memory: PackMemory): R
             return buffer;
           };
           const bounds = { bytesMax: PACK_BYTES_MAX, clock, memory: take };
-          const objects = decodePack(await readBody(call.request, bounds));
+          const objects = decodePack(await readBody(call, bounds));
           await sequencer.putObjects(folder, objects);
           // After trouble something may still be written from it.
           if (buffer !== undefined) memory.giveBack(buffer);
@@ -79,7 +79,7 @@ function fetchRoute({ sequencer, clock, onError }: RouterOptions, memory: PackMe
         async handle(call) {
           const folder = folderOf(call);
           const bounds = { bytesMax: DIGESTS_BODY_BYTES_MAX, clock };
-          const digests = parseDigests(await readJson(call.request, bounds));
+          const digests = parseDigests(await readJson(call, bounds));
           if (digests.length === 0) {
             throw new SyncedError("invalid_parameter", "Cannot fetch objects: no digest is named");
           }

@@ -4,7 +4,7 @@
  * Rules: H1-H8. Handlers are in the route files. Nothing here knows what a route does.
  */
 import { type Context, Hono } from "hono";
-import { type Grant, NOTHING } from "../core/access.ts";
+import { NOTHING } from "../core/access.ts";
 import { SyncedError } from "../core/error.ts";
 import { PACK_MEDIA_TYPE } from "../protocol/pack.ts";
 import { authorise, createAdmission } from "./admission.ts";
@@ -12,6 +12,7 @@ import { problemAnswer } from "./answer.ts";
 import { checkBodyHeaders } from "./body.ts";
 import {
   type Call,
+  type Caller,
   type Endpoint,
   EVENT_STREAM_TYPE,
   FOLDER_SEGMENT,
@@ -45,7 +46,7 @@ export function createRouter(options: RouterOptions): Hono {
   const app = new Hono({ getPath: rawPath });
   const requestIds = new WeakMap<Request, string>();
   const routes = new WeakMap<Request, string>();
-  const grants = new WeakMap<Request, Grant>();
+  const callers = new WeakMap<Request, Caller>();
   app.use(async (context, next) => {
     const startMs = options.clock.monotonic();
     await next();
@@ -55,7 +56,7 @@ export function createRouter(options: RouterOptions): Hono {
     countRequest(options, { method, route: routes.get(raw) }, { status, startMs });
   });
   app.use(async (context, next) => {
-    grants.set(context.req.raw, admit(context.req.raw, context.req.path));
+    callers.set(context.req.raw, admit(context.req.raw, context.req.path));
     await next();
   });
   for (const route of all) {
@@ -63,8 +64,11 @@ export function createRouter(options: RouterOptions): Hono {
       const requestId = options.random.id();
       requestIds.set(context.req.raw, requestId);
       routes.set(context.req.raw, route.pattern);
-      const grant = grants.get(context.req.raw) ?? NOTHING;
-      return answer(route, context, { requestId, grant });
+      const caller = callers.get(context.req.raw) ?? { grant: NOTHING };
+      const confirm = () => {
+        if (caller.token !== undefined) options.tokens?.confirm(caller.token);
+      };
+      return answer(route, context, { requestId, caller, confirm });
     });
   }
   app.notFound(() => {
@@ -84,12 +88,12 @@ export function createRouter(options: RouterOptions): Hono {
 function answer(
   route: Route,
   context: Context,
-  admitted: Pick<Call, "requestId" | "grant">,
+  admitted: Pick<Call, "requestId" | "caller" | "confirm">,
 ): Promise<Response> | Response {
   const request = context.req.raw;
   const segments = context.req.path.split("/");
   const endpoint = endpointOf(route, request.method);
-  authorise(admitted.grant, endpoint.needs, folderIn(route, segments));
+  authorise(admitted.caller.grant, endpoint.needs, folderIn(route, segments));
   checkBodyHeaders(request, endpoint.takes);
   checkAccept(request, endpoint.answers);
   return endpoint.handle({

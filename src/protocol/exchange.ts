@@ -247,6 +247,11 @@ function forPerson(error: unknown, place: string, hasToken: boolean): unknown {
       : `Cannot sync with ${place}: it wants a token; use --token-file or SYNCED_TOKEN`;
     return new SyncedError(code, message, { cause: error, extensions });
   }
+  if (code === "token_revoked" || code === "token_expired") {
+    const what = code === "token_revoked" ? "the token was revoked" : "the token has expired";
+    const message = `Cannot sync with ${place}: ${what}; get a new one there: synced token create`;
+    return new SyncedError(code, message, { cause: error, extensions });
+  }
   if (code === "storage_full") {
     const message = `Cannot send to ${place}: the server's disk is full; free some space there`;
     return new SyncedError(code, message, { cause: error });

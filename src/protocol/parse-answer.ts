@@ -94,7 +94,8 @@ const folderCreationSchema = z.object({
     .object({ minBytes: count, averageBytes: count, maxBytes: count })
     .transform(parseServedProfile),
   nameBytesMax: count.min(1),
-  created: z.boolean(),
+  /** The answer to a GET does not say it. */
+  created: z.boolean().default(false),
 });
 
 const problemSchema = z.object({

@@ -42,7 +42,8 @@ export interface ServerApiOptions {
   /** Base URL of the server; may have a path if a proxy wants one. */
   readonly serverUrl: string;
   readonly folder: FolderName;
-  readonly token?: string;
+  /** A function is asked for it each time that the server is greeted. */
+  readonly token?: string | (() => string);
   readonly instruments?: Pick<ClientInstruments, "bytesMoved">;
 }
 
@@ -55,7 +56,10 @@ const SMALL_ANSWER_BYTES_MAX = 1024 * 1024;
 
 /** Makes no request. */
 export function createServerApi(options: ServerApiOptions): ServerApi {
-  const { transport, clock, folder, token, instruments } = options;
+  const { transport, clock, folder, instruments } = options;
+  const currentToken = () =>
+    typeof options.token === "function" ? options.token() : options.token;
+  let token = currentToken();
   const exchange = {
     transport,
     clock,
@@ -79,6 +83,7 @@ export function createServerApi(options: ServerApiOptions): ServerApi {
   }
 
   async function hello(signal: AbortSignal): Promise<Hello> {
+    token = currentToken();
     // The token is not sent until the server's id is known to be the right one [G5].
     const request: Outgoing = {
       method: "GET",
@@ -115,10 +120,21 @@ export function createServerApi(options: ServerApiOptions): ServerApi {
     hello,
 
     async createFolder(signal) {
-      const request = outgoing({ method: "PUT", path: base, signal });
-      const answer = parseFolderCreation(
-        await sendForJson(exchange, request, SMALL_ANSWER_BYTES_MAX),
-      );
+      const ask = async (method: "GET" | "PUT") =>
+        parseFolderCreation(
+          await sendForJson(
+            exchange,
+            outgoing({ method, path: base, signal }),
+            SMALL_ANSWER_BYTES_MAX,
+          ),
+        );
+      const answer = await ask("PUT").catch(async (cause: unknown) => {
+        if (!(cause instanceof SyncedError)) throw cause;
+        if (cause.code === "folder_not_found") throw outOfReach(folder, cause);
+        // A token that may only read finds the folder, or nothing.
+        if (cause.code !== "forbidden") throw cause;
+        return await ask("GET");
+      });
       if (answer.name !== folder) throw violation("the server created a folder of another name");
       return answer;
     },
@@ -310,6 +326,15 @@ const PACK_CODES: ReadonlySet<string> = new Set([
   "hash_mismatch",
   "body_too_large",
 ]);
+
+function outOfReach(folder: FolderName, cause: SyncedError): SyncedError {
+  return new SyncedError(
+    "forbidden",
+    `Cannot sync "${folder}": the token is not for a folder of that name on the server; name one ` +
+      "that it is for with --folder",
+    { cause },
+  );
+}
 
 function violation(reason: string): SyncedError {
   return new SyncedError("protocol_violation", `Cannot use the answer: ${reason}`);

@@ -40,7 +40,12 @@ export interface IndexRequest {
 export interface ServerApi {
   /** Sends no token, because it is called before anything else, to check the server's id. */
   hello(signal: AbortSignal): Promise<Hello>;
-  /** Creates the folder if it is not there. */
+  /**
+   * Creates the folder if it is not there and the token may do that.
+   *
+   * @throws {SyncedError} `forbidden` if the token is not for a folder of that name;
+   * `folder_not_found` if there is none, and the token may only read
+   */
   createFolder(signal: AbortSignal): Promise<FolderCreation>;
   /**
    * Events after the cursor.

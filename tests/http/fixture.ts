@@ -5,11 +5,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Hono } from "hono";
 import { openDataDirectory } from "../../src/adapters/data-directory.ts";
-import { systemRandom } from "../../src/adapters/runtime/random.ts";
+import { systemRandom, systemSecret } from "../../src/adapters/runtime/random.ts";
 import { parseFolderName } from "../../src/core/identifier.ts";
 import { createRouter, type RouterOptions } from "../../src/http/router.ts";
 import type { Clock } from "../../src/ports/clock.ts";
 import { createSequencer, type Sequencer } from "../../src/server/sequencer.ts";
+import { Tokens } from "../../src/server/tokens.ts";
 
 export const TOKEN = "0123456789abcdef-token";
 export const FOLDER = parseFolderName("default");
@@ -69,6 +70,8 @@ export interface CallOptions {
 export interface Fixture {
   readonly router: Hono;
   readonly sequencer: Sequencer;
+  /** While none is made, the router goes by its options alone. */
+  readonly tokens: Tokens;
   readonly clock: HandClock;
   readonly options: RouterOptions;
   /** What `onError` was told. */
@@ -87,10 +90,12 @@ export async function openFixture(
   const { metadata, objects } = directory;
   const clock = new HandClock();
   const sequencer = createSequencer({ metadata, objects, clock, random: systemRandom });
+  const tokens = new Tokens({ store: directory.tokens, clock, secret: systemSecret });
   const errors: unknown[] = [];
   const stopping = new AbortController();
   const options: RouterOptions = {
     sequencer,
+    tokens,
     clock,
     random: systemRandom,
     loopbackOnly: true,
@@ -103,6 +108,7 @@ export async function openFixture(
   return {
     router,
     sequencer,
+    tokens,
     clock,
     options,
     errors,

@@ -13,6 +13,7 @@ function recorder() {
     people.push(text);
   };
   const output: Output = {
+    isJson: false,
     event: (event, fields) => {
       machines.push({ event, ...fields });
     },

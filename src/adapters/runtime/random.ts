@@ -14,3 +14,8 @@ export const systemRandom: Random = {
   },
   fraction: () => Math.random(),
 };
+
+/** 256 random bits as 64 hex digits, for secrets. */
+export function systemSecret(): string {
+  return randomBytes(32).toString("hex");
+}

@@ -203,5 +203,8 @@ const LATER_UNREACHABLE: ReadonlySet<ErrorCode> = new Set([
   "not_a_synced_server",
   "protocol_violation",
   "unauthenticated",
+  "token_revoked",
+  "token_expired",
+  "forbidden",
   "internal",
 ]);

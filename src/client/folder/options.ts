@@ -28,7 +28,8 @@ export interface ClientOptions {
   readonly serverUrl: string;
   readonly folder: FolderName;
   readonly deviceName: string;
-  readonly token?: string;
+  /** A function is asked for it at each contact, so that a new one needs no restart. */
+  readonly token?: string | (() => string);
   /** How many deletions pass unasked. @default DEFAULT_GUARD */
   readonly guard?: GuardSetting;
   /** True to end when in sync. */

@@ -56,8 +56,8 @@ export class Posting {
   }
 
   /**
-   * A server whose disk is full takes nothing, but still gives. So a full server is only noted
-   * here, and the changes for this disk do not wait for it.
+   * A server whose disk is full takes nothing, but still gives, and so does one that lets this
+   * token only read. That is only noted here, and the changes for this disk do not wait for it.
    *
    * @throws {SyncedError} as `ServerApi` does; all that was done is recorded.
    */
@@ -67,10 +67,17 @@ export class Posting {
     try {
       moved = await this.#postAll(plan, signal);
     } catch (cause) {
-      if (!lacksRoom(cause)) throw cause;
-      this.room.refuse(cause);
+      if (lacksRoom(cause)) this.room.refuse(cause);
+      else if (mayOnlyRead(cause)) this.#keepHere(plan);
+      else throw cause;
     }
     return { moved, rescan: this.#rescan };
+  }
+
+  /** The changes stay on this device, listed, until a token lets them through. */
+  #keepHere({ ops }: Plan): void {
+    const message = "The token may only read on the server: this change is kept here, and not sent";
+    for (const id of ops.keys()) this.#parts.deferred.tell(id, "forbidden", message);
   }
 
   async #postAll(plan: Plan, signal: AbortSignal): Promise<boolean> {
@@ -174,4 +181,8 @@ export class Posting {
     await log.catchUp(signal);
     this.#answers.checkAccepted(groups, results);
   }
+}
+
+function mayOnlyRead(cause: unknown): boolean {
+  return cause instanceof SyncedError && cause.code === "forbidden";
 }

@@ -1,0 +1,27 @@
+/** The tables of the server's tokens, version by version. Rules: K2. */
+
+/** `folders` is null for all of them, else names with spaces between them. */
+const VERSION_1 = `
+CREATE TABLE tokens (
+  id TEXT PRIMARY KEY,
+  digest TEXT NOT NULL,
+  label TEXT NOT NULL,
+  access TEXT NOT NULL CHECK (access IN ('read', 'write', 'admin')),
+  folders TEXT,
+  created_ms INTEGER NOT NULL,
+  expires_ms INTEGER,
+  revoked_ms INTEGER,
+  used_ms INTEGER
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE token_devices (
+  token TEXT NOT NULL,
+  folder TEXT NOT NULL,
+  device TEXT NOT NULL,
+  seen_ms INTEGER NOT NULL,
+  PRIMARY KEY (token, folder, device)
+) STRICT, WITHOUT ROWID;
+`;
+
+/** Entry n brings a database from version n to n + 1. Released entries are never edited. */
+export const TOKEN_MIGRATIONS: readonly string[] = [VERSION_1];

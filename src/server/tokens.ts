@@ -1,0 +1,148 @@
+/**
+ * Makes, checks and revokes tokens. Rules: K2-K4. It knows what a token's text looks like; the
+ * store keeps only its digest.
+ *
+ * The text is `sy-ID-SECRET`: it begins in a way that scanners of leaked secrets can look for. The
+ * secret has 256 random bits, so a plain SHA-256 of it cannot be inverted by guessing.
+ */
+import type { Access } from "../core/access.ts";
+import { type Digest, equalDigests, sha256 } from "../core/digest.ts";
+import { SyncedError } from "../core/error.ts";
+import type { DeviceId, FolderName } from "../core/identifier.ts";
+import { TOKENS_MAX } from "../core/limits.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { TokenId, TokenRecord, TokenStore } from "../ports/token-store.ts";
+
+const TOKEN = /^sy-([0-9a-f]{16})-[0-9a-f]{64}$/;
+const ID = /^[0-9a-f]{16}$/;
+const ID_LENGTH = 16;
+/** A use is written down this often at most. */
+const USED_INTERVAL_MS = 60_000;
+
+export interface TokensParts {
+  readonly store: TokenStore;
+  readonly clock: Pick<Clock, "now">;
+  /** 256 bits from a cryptographic source, as hex. */
+  readonly secret: () => string;
+}
+
+export interface TokenRequest {
+  readonly label: string;
+  readonly access: Access;
+  readonly folders: "all" | readonly FolderName[];
+  /** Absent: it never expires. */
+  readonly lifeMs?: number;
+}
+
+/** A token that was just made. Its text is nowhere else, and cannot be had again. */
+export interface MadeToken {
+  readonly record: TokenRecord;
+  readonly text: string;
+}
+
+export class Tokens {
+  readonly #parts: TokensParts;
+  #isEmpty = true;
+
+  constructor(parts: TokensParts) {
+    this.#parts = parts;
+  }
+
+  /** True if none was ever made: then nobody can have one. */
+  get isEmpty(): boolean {
+    if (this.#isEmpty) this.#isEmpty = this.#parts.store.isEmpty();
+    return this.#isEmpty;
+  }
+
+  /** @throws {SyncedError} `usage` if there are too many */
+  make({ label, access, folders, lifeMs }: TokenRequest): MadeToken {
+    const { store, clock, secret } = this.#parts;
+    if (store.list().length >= TOKENS_MAX) {
+      throw new SyncedError("usage", `Cannot make another token: there are ${TOKENS_MAX}`);
+    }
+    const createdMs = clock.now();
+    const expiry = lifeMs === undefined ? undefined : { expiresMs: createdMs + lifeMs };
+    for (;;) {
+      const id = secret().slice(0, ID_LENGTH) as TokenId;
+      const text = `sy-${id}-${secret()}`;
+      const digest = sha256(text);
+      const record: TokenRecord = { id, digest, label, access, folders, createdMs, ...expiry };
+      if (store.add(record)) return { record, text };
+    }
+  }
+
+  /**
+   * Finds the record of a token that somebody shows, and notes that it was used.
+   *
+   * @throws {SyncedError} `unauthenticated`; `token_revoked` and `token_expired` only to who has
+   * the whole token
+   */
+  check(text: string): TokenRecord {
+    const { store, clock } = this.#parts;
+    const id = TOKEN.exec(text)?.[1] as TokenId | undefined;
+    const record = id === undefined ? undefined : store.find(id);
+    // An unknown id takes as long as a wrong secret (B48).
+    const isRight = equalDigests(sha256(text), record?.digest ?? NO_TOKEN);
+    if (record === undefined || !isRight) throw wrongToken();
+    this.#requireValid(record);
+    const nowMs = clock.now();
+    if (nowMs - (record.usedMs ?? 0) >= USED_INTERVAL_MS) {
+      note(() => store.used(record.id, nowMs));
+    }
+    return record;
+  }
+
+  /** Checks a token again that `check` let through. @throws as `check` does */
+  confirm(id: TokenId): void {
+    const record = this.#parts.store.find(id);
+    if (record === undefined) throw wrongToken();
+    this.#requireValid(record);
+  }
+
+  /** @returns false if it was revoked before. @throws {SyncedError} `invalid_id`, `usage` */
+  revoke(text: string): boolean {
+    const { store, clock } = this.#parts;
+    const id = parseTokenId(text);
+    if (store.find(id) === undefined) {
+      throw new SyncedError("usage", `Cannot revoke "${id}": there is no such token`);
+    }
+    return store.revoke(id, clock.now());
+  }
+
+  sawDevice(token: TokenId, folder: FolderName, device: DeviceId): void {
+    const { store, clock } = this.#parts;
+    note(() => store.sawDevice({ token, folder, device, seenMs: clock.now() }));
+  }
+
+  #requireValid({ expiresMs, revokedMs }: TokenRecord): void {
+    if (revokedMs !== undefined) {
+      throw new SyncedError("token_revoked", "Cannot answer: the token was revoked");
+    }
+    if (expiresMs !== undefined && expiresMs <= this.#parts.clock.now()) {
+      throw new SyncedError("token_expired", "Cannot answer: the token has expired");
+    }
+  }
+}
+
+/** Writes down what a list shows. A request must not fail because the disk has no room for it. */
+function note(write: () => void): void {
+  try {
+    write();
+  } catch (error) {
+    if (!(error instanceof SyncedError) || !error.kind.retriable) throw error;
+  }
+}
+
+/** @throws {SyncedError} `invalid_id` */
+function parseTokenId(text: string): TokenId {
+  if (ID.test(text)) return text as TokenId;
+  const shown = text.slice(0, 80);
+  throw new SyncedError("invalid_id", `Cannot use "${shown}" as a token's id: see the list`);
+}
+
+/** Equals no token's digest, because no token is empty. */
+const NO_TOKEN: Digest = sha256("");
+
+export function wrongToken(): SyncedError {
+  return new SyncedError("unauthenticated", "Cannot answer: the bearer token is missing or wrong");
+}
