@@ -182,6 +182,25 @@ export function parseManifestObject(bytes: Uint8Array): ManifestObject {
   return { depth, children };
 }
 
+/**
+ * Checks that a profile could have cut these chunks, so that a file never has more of them than its
+ * size explains. One chunk of one byte, listed 4,096 times on three levels, would be a file of 68
+ * billion chunks, and no program that walks them ever ends.
+ *
+ * A file's chunks have at least the profile's minimum, and the objects of a level at least
+ * CUT_CHILDREN_MIN children; but for the last of each. A list of so few is let through, whatever
+ * its sizes: all levels together then come to 32,768 chunks.
+ *
+ * @throws {SyncedError} `invalid_manifest`
+ */
+export function checkPlausible({ depth, children }: ManifestObject, chunkBytesMin: number): void {
+  if (children.length <= CUT_CHILDREN_MIN) return;
+  const sizeMin = chunkBytesMin * CUT_CHILDREN_MIN ** (depth - 1);
+  for (const { digest, size } of children.slice(0, -1)) {
+    if (size < sizeMin) throw invalid(`${digest} has ${size} bytes, less than is ever cut off`);
+  }
+}
+
 /** The number of file bytes that a list of children covers. */
 export function sumOfSizes(children: readonly ManifestChild[]): number {
   let total = 0;

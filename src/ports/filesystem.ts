@@ -93,6 +93,13 @@ export interface FileSystem {
   /** How many files may be open at once to be made durable. Each waits for the disk. */
   readonly syncsMax: number;
 
+  /**
+   * How many bytes new files may take of this disk. Its last part is left for the state, and for
+   * whoever frees some space.
+   *
+   * @returns undefined if the disk does not tell.
+   */
+  roomBytes(): number | undefined;
   /** @returns undefined if absent. */
   stat(path: string): Stat | undefined;
   /**

@@ -7,8 +7,13 @@
 import type { Digest } from "../core/digest.ts";
 import { SyncedError } from "../core/error.ts";
 import type { FolderName } from "../core/identifier.ts";
-import { READ_AHEAD_OBJECTS } from "../core/limits.ts";
-import { MANIFEST_OBJECT_BYTES_MAX, parseManifestObject, sumOfSizes } from "../core/manifest.ts";
+import { CHUNK_SIZE_BYTES_MIN, READ_AHEAD_OBJECTS } from "../core/limits.ts";
+import {
+  checkPlausible,
+  MANIFEST_OBJECT_BYTES_MAX,
+  parseManifestObject,
+  sumOfSizes,
+} from "../core/manifest.ts";
 import { type ByteRange, leafChunks } from "../core/manifest-walk.ts";
 import type { FileContent } from "../core/node.ts";
 import type { KnownObject } from "../ports/metadata-store.ts";
@@ -21,6 +26,8 @@ type ObjectPlace = Pick<KnownObject, "digest" | "depth">;
 
 export class ObjectSupply {
   readonly #ports: SequencerPorts;
+  /** The smallest chunk of each folder's profile, which it keeps for life. */
+  readonly #chunkBytesMin = new Map<FolderName, number>();
 
   constructor(ports: SequencerPorts) {
     this.#ports = ports;
@@ -132,7 +139,16 @@ export class ObjectSupply {
     const places = children.map(({ digest }) => ({ digest, depth: depth - 1 }));
     const unknown = places.filter((place) => known.get(place.digest, place.depth) === undefined);
     for (const object of await this.#known(folder, unknown)) known.add(object);
-    return sizeOfManifest(manifest.bytes, known);
+    return sizeOfManifest(manifest.bytes, known, await this.#minBytes(folder));
+  }
+
+  async #minBytes(folder: FolderName): Promise<number> {
+    const known = this.#chunkBytesMin.get(folder);
+    if (known !== undefined) return known;
+    const head = await this.#ports.metadata.folder(folder);
+    const minBytes = head?.folder.chunker.minBytes ?? CHUNK_SIZE_BYTES_MIN;
+    this.#chunkBytesMin.set(folder, minBytes);
+    return minBytes;
   }
 
   async #get(digest: Digest, memory?: ObjectMemory): Promise<Uint8Array> {
@@ -192,7 +208,7 @@ export class ObjectSupply {
       const { children } = parseDepth({ digest, depth, bytes });
       const places = children.map((child) => ({ digest: child.digest, depth: depth - 1 }));
       const known = new KnownSizes(await this.#known(folder, places));
-      return { digest, depth, size: sizeOfManifest(bytes, known) };
+      return { digest, depth, size: sizeOfManifest(bytes, known, await this.#minBytes(folder)) };
     } catch (error) {
       const { code } = error instanceof SyncedError ? error : { code: undefined };
       if (code === "invalid_manifest" || code === "chunk_missing") return undefined;
@@ -228,8 +244,9 @@ function parseDepth(object: PackObject): ReturnType<typeof parseManifestObject> 
  * @returns a manifest's size in bytes of the file. Every child must be known with the size that the
  * manifest gives it (C5).
  */
-function sizeOfManifest(bytes: Uint8Array, known: KnownSizes): number {
+function sizeOfManifest(bytes: Uint8Array, known: KnownSizes, chunkBytesMin: number): number {
   const { children, depth } = parseManifestObject(bytes);
+  checkPlausible({ children, depth }, chunkBytesMin);
   for (const { digest, size } of children) {
     const stored = known.get(digest, depth - 1);
     if (stored === undefined) throw unknownObject(digest);

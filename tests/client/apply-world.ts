@@ -6,6 +6,7 @@
 import { type ApplyReport, applyTransitions } from "../../src/client/apply/apply-plan.ts";
 import { checkQuarantine, countQuarantineScan } from "../../src/client/apply/quarantine.ts";
 import { recoverJournal } from "../../src/client/apply/recover.ts";
+import { KEPT, writeKept } from "../../src/client/folder/kept-values.ts";
 import type { ClientPorts } from "../../src/client/folder/ports.ts";
 import { DisplacedContents } from "../../src/client/stage/displaced-contents.ts";
 import { Chunker } from "../../src/core/chunker.ts";
@@ -50,6 +51,7 @@ export class ApplyWorld extends ScanWorld {
     this.#exchange = exchange;
     this.fs = this.#newFileSystem();
     this.restart();
+    writeKept(this.store, KEPT.chunker, PROFILE);
   }
 
   #newFileSystem(): SimFileSystem {

@@ -2,8 +2,9 @@
 import { describe, expect, test } from "bun:test";
 import { partialPath } from "../../src/client/stage/plan.ts";
 import { type StageReport, type StageWant, stageContents } from "../../src/client/stage/stage.ts";
-import type { Digest } from "../../src/core/digest.ts";
+import { type Digest, sha256 } from "../../src/core/digest.ts";
 import { SyncedError } from "../../src/core/error.ts";
+import { encodeManifestObject } from "../../src/core/manifest.ts";
 import type { FileContent } from "../../src/core/node.ts";
 import { baseName } from "../../src/core/path.ts";
 import { nodeId } from "../generate/trees.ts";
@@ -153,6 +154,65 @@ describe("stageContents()", () => {
     }
     const fetched = new Set(world.fetched);
     expect(world.fetched.length).toBe(fetched.size);
+  });
+
+  test("does not begin a file of more chunks than its size explains [C9, B87]", async () => {
+    const world = newWorld();
+    const { manifest, size } = world.content("1");
+    let root = { digest: manifest, size };
+    for (const depth of [1, 2, 3]) {
+      const children = Array.from({ length: 4_096 }, () => root);
+      const object = encodeManifestObject({ depth, children });
+      world.objects.set(object.digest, object);
+      root = { digest: object.digest, size: 4_096 * root.size };
+    }
+    const whole = { sha256: sha256("anything"), size: root.size };
+    const bomb: FileContent = {
+      ...world.content("1"),
+      ...whole,
+      manifest: root.digest,
+      depth: 3,
+    };
+    const good = world.content("good");
+    const report = await stage(world, [want(1, bomb), want(2, good)]);
+    expect(report.failed).toMatchObject([{ id: nodeId(1), code: "invalid_manifest" }]);
+    expect(report.staged.has(nodeId(2))).toBe(true);
+  });
+
+  test("looks at each manifest object once, however often it is listed [C9, B87]", async () => {
+    const world = newWorld();
+    const chunk = new Uint8Array(1024);
+    const digest = sha256(chunk);
+    world.objects.set(digest, { depth: 0, digest, bytes: chunk });
+    let root = { digest, size: chunk.length };
+    for (const depth of [1, 2, 3]) {
+      const children = Array.from({ length: 4_096 }, () => root);
+      const object = encodeManifestObject({ depth, children });
+      world.objects.set(object.digest, object);
+      root = { digest: object.digest, size: 4_096 * root.size };
+    }
+    world.fs.roomBytes = () => 1_000_000;
+    const named = { manifest: root.digest, depth: 3, sha256: sha256("?"), size: root.size };
+    const claim: FileContent = { ...world.content("good"), ...named };
+    // The first is not begun; of the second all objects are fetched, since its size is a lie.
+    const report = await stage(world, [want(1, claim), want(2, { ...claim, size: 999_999 })]);
+    expect(report.failed).toMatchObject([
+      { id: nodeId(1), code: "storage_full" },
+      { id: nodeId(2), code: "invalid_manifest" },
+    ]);
+    expect(world.entries("staging")).toEqual([]);
+  });
+
+  test("does not begin a file that this disk has no room for, and takes the others [D21, B88]", async () => {
+    const world = newWorld();
+    const [first, second, third] = ["first", "a second one", "third"].map((text) =>
+      world.content(text),
+    );
+    if (first === undefined || second === undefined || third === undefined) throw new Error("no");
+    world.fs.roomBytes = () => first.size + third.size;
+    const report = await stage(world, [want(1, first), want(2, second), want(3, third)]);
+    expect(report.failed).toMatchObject([{ id: nodeId(2), code: "storage_full" }]);
+    expect([...report.staged.keys()]).toEqual([nodeId(1), nodeId(3)]);
   });
 
   test("takes up a broken download where it ended, also after a second break [D2]", async () => {

@@ -61,6 +61,25 @@ describe("putObjects()", () => {
     }
   });
 
+  test("refuses a file of more chunks than its size explains [C9, B87]", async () => {
+    const chunk = chunkOf("1");
+    const large = chunkOf("1".repeat(32 * 1024));
+    await world.sequencer.putObjects(FOLDER, [chunk, large]);
+    const listed = (count: number, { digest, bytes }: PackObject) =>
+      encodeManifestObject({
+        depth: 1,
+        children: Array.from({ length: count }, () => ({ digest, size: bytes.length })),
+      });
+    const put = world.sequencer.putObjects(FOLDER, [listed(4_096, chunk)]);
+    await expect(put).rejects.toMatchObject({ code: "invalid_manifest" });
+    const few = listed(32, chunk);
+    await world.sequencer.putObjects(FOLDER, [few, listed(4_096, large)]);
+    const children = Array.from({ length: 33 }, () => ({ digest: few.digest, size: 32 }));
+    const above = encodeManifestObject({ depth: 2, children });
+    const putAbove = world.sequencer.putObjects(FOLDER, [above]);
+    await expect(putAbove).rejects.toMatchObject({ code: "invalid_manifest" });
+  });
+
   test("does not take another folder's chunks for known [O6, I39]", async () => {
     const { objects, content } = twoChunks();
     await world.sequencer.putObjects(OTHER, objects);

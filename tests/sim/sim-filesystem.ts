@@ -71,6 +71,11 @@ export class SimFileSystem implements FileSystem {
     return inode === undefined ? undefined : statOf(inode);
   }
 
+  /** Disks of the simulation are full when they are told to be, whatever they hold. */
+  roomBytes(): number | undefined {
+    return undefined;
+  }
+
   list(path: string): Listing | undefined {
     this.#enter("list", path);
     const inode = this.#find(path, "list");

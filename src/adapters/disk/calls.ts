@@ -50,6 +50,7 @@ export interface DiskCalls {
   readonly mtimeGranularityNs: number;
   /** The root that is at its path now, which may be another one than the open one. */
   statRoot(): Stat;
+  roomBytes(): number | undefined;
   /**
    * Walks from the root and follows no symlink, to reach an entry or to list. The caller closes it.
    */
@@ -103,6 +104,11 @@ export class CallError extends Error {
 export function errorCode(error: unknown): string {
   if (typeof error !== "object" || error === null || !("code" in error)) return "";
   return typeof error.code === "string" ? error.code : "";
+}
+
+/** True of a rename with a flag that the file system does not have. */
+export function isUnsupported(error: unknown): boolean {
+  return ["EINVAL", "ENOSYS", "EOPNOTSUPP"].includes(errorCode(error));
 }
 
 const CODES: Readonly<Record<string, FileSystemErrorCode>> = {

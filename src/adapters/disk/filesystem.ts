@@ -28,6 +28,7 @@ import {
   type DiskCalls,
   errorCode,
   fileSystemError,
+  isUnsupported,
   type OpenFile,
 } from "./calls.ts";
 import { probeCapabilities } from "./capabilities.ts";
@@ -100,6 +101,10 @@ class AnchoredFileSystem implements DiskFileSystem {
         ? this.#calls.statRoot()
         : this.#inParent(path, (parent, name) => this.#calls.stat(parent, name)),
     );
+  }
+
+  roomBytes(): number | undefined {
+    return this.#must("look at", "", () => this.#calls.roomBytes());
   }
 
   list(path: string): Listing | undefined {
@@ -492,9 +497,4 @@ class AnchoredFileSystem implements DiskFileSystem {
       throw fileSystemError(action, path, error);
     }
   }
-}
-
-/** A file system without the flag answers EINVAL. */
-function isUnsupported(error: unknown): boolean {
-  return ["EINVAL", "ENOSYS", "EOPNOTSUPP"].includes(errorCode(error));
 }

@@ -17,6 +17,7 @@ import {
   type OpenFile,
   type RenameMode,
 } from "./calls.ts";
+import { roomBytesAt } from "./room.ts";
 import { STATX_MASK, StatxReader } from "./statx-reader.ts";
 
 const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } =
@@ -128,6 +129,10 @@ class NativeDiskCalls implements DiskCalls {
   statRoot(): Stat {
     this.#fillStat(AT_FDCWD, this.#name.put(this.#rootPath), AT_SYMLINK_NOFOLLOW);
     return this.#statx.read();
+  }
+
+  roomBytes(): number | undefined {
+    return roomBytesAt(this.#rootPath);
   }
 
   openDirectory(path: string, purpose: "pass" | "list"): number {

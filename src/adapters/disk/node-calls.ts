@@ -22,6 +22,7 @@ import {
   type RenameMode,
   toStat,
 } from "./calls.ts";
+import { roomBytesAt } from "./room.ts";
 
 const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = fs.constants;
 const LIST_FLAGS = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
@@ -53,6 +54,10 @@ class NodeDiskCalls implements DiskCalls {
 
   statRoot(): Stat {
     return this.#toStat(fs.lstatSync(this.#rootPath, { bigint: true }));
+  }
+
+  roomBytes(): number | undefined {
+    return roomBytesAt(this.#rootPath);
   }
 
   openDirectory(path: string): Directory {

@@ -7,11 +7,14 @@
 import type { Digest } from "../../core/digest.ts";
 import { type ErrorCode, SyncedError } from "../../core/error.ts";
 import type { NodeId } from "../../core/identifier.ts";
+import { CHUNK_SIZE_BYTES_MIN } from "../../core/limits.ts";
+import { checkPlausible, parseManifestObject, sumOfSizes } from "../../core/manifest.ts";
 import { knownChunks, type ManifestPlace } from "../../core/manifest-walk.ts";
 import type { FileContent } from "../../core/node.ts";
 import { joinPath } from "../../core/path.ts";
 import { STAGING_DIRECTORY } from "../../core/state-directory.ts";
 import type { FileSystem } from "../../ports/filesystem.ts";
+import { KEPT, readKept } from "../folder/kept-values.ts";
 import type { ClientPorts } from "../folder/ports.ts";
 import { FETCH_BYTES_MAX, FETCH_OBJECTS_MAX, fetchObjects, type Load } from "./fetch-objects.ts";
 
@@ -50,6 +53,8 @@ export interface StageStep {
   readonly source?: ChunkSource;
 }
 
+/** Sources of a file's chunks on this disk: 128 GiB of average ones. The others are fetched. */
+const SOURCES_MAX = 1_000_000;
 /** Manifest objects are small, so that many are at most 10 MiB. */
 const MANIFESTS_PER_REQUEST_MAX = 256;
 
@@ -67,11 +72,12 @@ export async function completeManifests(
   const { store, api } = ports;
   const failed: StageFailure[] = [];
   const unavailable = new Map<Digest, Omit<StageFailure, "id">>();
+  const { minBytes } = readKept(store, KEPT.chunker) ?? { minBytes: CHUNK_SIZE_BYTES_MIN };
   let ready = wants;
   for (;;) {
     const missing = new Set<Digest>();
     ready = ready.filter((want) => {
-      const trouble = collectMissing(store, want, missing, unavailable);
+      const trouble = collectMissing(want, { store, minBytes, missing, unavailable });
       if (trouble !== undefined) failed.push({ id: want.id, ...trouble });
       return trouble === undefined;
     });
@@ -95,19 +101,36 @@ export async function completeManifests(
   }
 }
 
+interface Collecting {
+  readonly store: ClientPorts["store"];
+  /** The smallest chunk that the folder's profile cuts. */
+  readonly minBytes: number;
+  readonly missing: Set<Digest>;
+  readonly unavailable: ReadonlyMap<Digest, Omit<StageFailure, "id">>;
+}
+
+/**
+ * Looks at each manifest object once, however often it is listed, and at no chunk.
+ *
+ * @returns why the file cannot be had.
+ */
 function collectMissing(
-  store: ClientPorts["store"],
-  want: StageWant,
-  missing: Set<Digest>,
-  unavailable: ReadonlyMap<Digest, Omit<StageFailure, "id">>,
+  { content }: StageWant,
+  { store, minBytes, missing, unavailable }: Collecting,
 ): Omit<StageFailure, "id"> | undefined {
-  if (want.content.depth === 0) return undefined;
+  const pending = [{ digest: content.manifest, depth: content.depth, size: content.size }];
+  const seen = new Set<string>();
   try {
-    for (const { depth, digest } of knownChunks(want.content, (key) => store.manifest(key))) {
-      if (depth === 0) continue;
+    for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
+      const { digest, depth, size } = next;
+      const key = `${digest}/${depth}/${size}`;
+      if (depth === 0 || seen.has(key)) continue;
+      seen.add(key);
       const trouble = unavailable.get(digest);
       if (trouble !== undefined) return trouble;
-      missing.add(digest);
+      const bytes = store.manifest(digest);
+      if (bytes === undefined) missing.add(digest);
+      else for (const child of childrenOf(bytes, next, minBytes)) pending.push(child);
     }
     return undefined;
   } catch (error) {
@@ -115,6 +138,23 @@ function collectMissing(
     return { code: error.code, message: error.message };
   }
 }
+
+/** @throws {SyncedError} `invalid_manifest` */
+function childrenOf(
+  bytes: Uint8Array,
+  { digest, depth, size }: ManifestNode,
+  minBytes: number,
+): readonly ManifestNode[] {
+  const object = parseManifestObject(bytes);
+  if (object.depth !== depth || sumOfSizes(object.children) !== size) {
+    const claim = "its parent says another depth or size";
+    throw new SyncedError("invalid_manifest", `Cannot use the manifest object ${digest}: ${claim}`);
+  }
+  checkPlausible(object, minBytes);
+  return depth === 1 ? [] : object.children.map((child) => ({ ...child, depth: depth - 1 }));
+}
+
+type ManifestNode = Omit<ManifestPlace, "offset">;
 
 /**
  * A download that is not whole or not durable yet, of a file of one chunk. It is dropped after a
@@ -220,9 +260,11 @@ function chunkSources(
   const formerSize = fs.stat(former)?.size;
   if (formerSize !== undefined) candidates.push({ path: former, content: want.content });
   for (const { path, content } of candidates) {
+    if (sources.size > SOURCES_MAX) break;
     const end = path === former ? (formerSize ?? 0) : content.size;
     for (const place of knownChunks(content, (digest) => store.manifest(digest))) {
       if (place.depth > 0 || place.offset + place.size > end) continue;
+      if (sources.size > SOURCES_MAX) break;
       sources.set(place.digest, { path, offset: place.offset });
     }
   }

@@ -141,7 +141,8 @@ class Stage {
     const { signal } = this.#options;
     for (const { content } of wants) this.#progress.expect(content.size);
     try {
-      const { ready, failed } = await completeManifests(this.#ports, wants, signal);
+      const fitting = this.#thatFit(wants);
+      const { ready, failed } = await completeManifests(this.#ports, fitting, signal);
       for (const failure of failed) {
         this.#given.add(failure.id);
         this.failed.push(failure);
@@ -164,6 +165,24 @@ class Stage {
     await this.#untilSyncing(0);
     this.#progress.end();
     if (this.stop instanceof FileSystemError) this.#failRest(wants, this.stop);
+  }
+
+  /**
+   * A size is only a claim until the bytes are here, and a file of holes claims more than anybody
+   * ever sends. So a file that would not leave this disk its reserve is not begun (D21).
+   */
+  #thatFit(wants: readonly StageWant[]): readonly StageWant[] {
+    let roomBytes = this.#ports.fs.roomBytes() ?? Number.POSITIVE_INFINITY;
+    return wants.filter((want) => {
+      const { size } = want.content;
+      if (size <= roomBytes) {
+        roomBytes -= size;
+        return true;
+      }
+      this.#given.add(want.id);
+      this.failed.push({ id: want.id, code: "storage_full", message: lacksRoom(size, roomBytes) });
+      return false;
+    });
   }
 
   async #take(step: StageStep, objects: FetchedObjects): Promise<void> {
@@ -354,6 +373,11 @@ class Stage {
     for (const reader of this.#readers.values()) reader.close();
     this.#readers.clear();
   }
+}
+
+function lacksRoom(size: number, roomBytes: number): string {
+  const has = `it has ${size} bytes, and this device's disk has room for ${roomBytes}`;
+  return `Cannot receive it: ${has}; free some space, then it goes on by itself`;
 }
 
 function noSpace(): FileSystemError {
