@@ -3,6 +3,7 @@
  * R13.
  */
 import { describe, expect, test } from "bun:test";
+import { RACY_MARK } from "../../src/client/scan/content.ts";
 import { sha256 } from "../../src/core/digest.ts";
 import { ROOT_ID } from "../../src/core/identifier.ts";
 import { ApplyWorld, syncedWorld } from "./apply-world.ts";
@@ -419,6 +420,37 @@ for (const exchange of [true, false]) {
       expect(Object.values(world.files())).toEqual(
         expect.arrayContaining(["four", "five", `theirs ${round}`]),
       );
+      expect(world.isSettled()).toBe(true);
+    });
+
+    test("a copy that cannot be looked at as its next version comes stays [R19, D7]", async () => {
+      const world = await syncedWorld(exchange, "doc.txt");
+      const lose = async (text: string) => {
+        world.write("doc.txt", text);
+        await world.settle();
+        world.remoteWrite("doc.txt", `not ${text}`);
+      };
+      await lose("one");
+      await world.apply();
+      await world.agree();
+      await lose("two");
+      const [name = ""] = Object.keys(world.files()).filter((path) => path !== "doc.txt");
+      const copy = world.store.local.child(ROOT_ID, name);
+      if (copy === undefined) throw new Error("a copy");
+      // Young, so that only its bytes tell.
+      world.store.putLocal({ ...copy, stamp: copy.stamp + RACY_MARK });
+      const isCopy = (path: string) =>
+        path.startsWith(".synced/quarantine/") && world.fs.stat(path)?.identity === copy.identity;
+      world.onCall = (call, path) =>
+        call === "reader.read" && isCopy(path) ? "exhausted" : undefined;
+      await world.apply();
+      world.onCall = () => undefined;
+      await world.converge();
+      expect(Object.values(world.files()).toSorted()).toEqual(["not two", "one", "two"]);
+      await world.agree();
+      await world.emptyQuarantine();
+      expect(world.entries("quarantine")).toEqual([]);
+      expect(Object.values(world.files()).toSorted()).toEqual(["not two", "one", "two"]);
       expect(world.isSettled()).toBe(true);
     });
 

@@ -70,26 +70,31 @@ function isDisplaced(store: Pick<StateStore, "remoteRow">, { id }: LocalNode): b
  * Takes a copy out of the folder to make room for its node's next version, which already stands
  * under its own name.
  *
- * @returns false if it has to stay.
+ * @returns false if it has to stay. If it cannot be put back now, the journal brings it back later.
  */
-export async function retireCopy(
-  batch: ApplyBatch,
-  { node, path, seen }: FormerCopy,
-): Promise<boolean> {
-  const { fs, random } = batch.ports;
+export async function retireCopy(batch: ApplyBatch, copy: FormerCopy): Promise<boolean> {
+  const { fs, store, random } = batch.ports;
+  const { node, path, seen } = copy;
   const id = random.id<string>();
   const out = joinPath(QUARANTINE_DIRECTORY, id);
   try {
     noteName(fs, id, path);
-    if (fs.moveNoReplace(path, out) !== "moved") return false;
-    batch.touch(path);
-    if (await isUntouched(batch, out, seen)) {
-      setDisplacedAside(batch, out, id, { node, directory: parentPath(path) });
-      return true;
+    store.transaction(() => store.addJournal({ id, kind: "delete", node: node.id, path }));
+    if (fs.moveNoReplace(path, out) === "moved") {
+      batch.touch(path);
+      if (await isUntouched(batch, out, seen)) {
+        setDisplacedAside(batch, out, id, { node, directory: parentPath(path) });
+        batch.resolve(id);
+        return true;
+      }
     }
-    // Somebody works on it, so it stays, and the scan looks at it.
-    batch.rescan.add(path);
-    fs.moveNoReplace(out, path);
+  } catch (error) {
+    if (!(error instanceof FileSystemError)) throw error;
+  }
+  // Somebody works on it, or nobody can look at it, so it stays, and the scan looks at it.
+  batch.rescan.add(path);
+  try {
+    if (fs.moveNoReplace(out, path) !== "exists") batch.resolve(id);
   } catch (error) {
     if (!(error instanceof FileSystemError)) throw error;
   }
