@@ -232,12 +232,13 @@ export function selfConflicts(
     const winner = log?.events[conflictOf.version - 1]?.event;
     const writer = labels.get(device);
     if (writer === undefined || winner?.node !== conflictOf.node) continue;
-    // Another device gave these bytes their place or their metadata, whatever came later: that is
-    // what it lost against.
-    const since = log?.events.slice(conflictOf.version - 1, event.seq) ?? [];
-    const isOthers = since.some((one) => {
-      return one.event.node === conflictOf.node && one.event.device !== device;
-    });
+    // Another device gave the winner its place, or these bytes their metadata, whatever came later:
+    // that is what it lost against.
+    const story = log?.events.slice(0, event.seq).map((one) => one.event) ?? [];
+    const own = story.filter(({ node }) => node === conflictOf.node);
+    const placedAt = own.findLast(({ kind }) => kind !== "modify")?.seq ?? 0;
+    const since = Math.min(placedAt, conflictOf.version);
+    const isOthers = own.some((one) => one.seq >= since && one.device !== device);
     if (isOthers) continue;
     if (writerOf(event) === writer && writerOf(winner) === writer)
       lines.push(`${path} of ${writer} against event ${conflictOf.version}`);

@@ -19,7 +19,8 @@
  *   set within the system call by which the client sets them (D2).
  * - Of acts on different devices that did not know each other, on one aspect, one wins (R4, R6).
  * - Of moves that would make a cycle, the later one in the log is undone (R10).
- * - Mode, time and directory alone do not keep what somebody deleted (R7).
+ * - Mode, time and directory alone do not keep what somebody deleted, overwrote or saved over
+ *   another file (R7, A15).
  * - A device that lost its state, or its user's unsynced acts in a power cut: acts of its own user
  *   until all agree again (`weaken`). It has no base: where it differs, the server's stays (R11).
  * - Bytes that are put back after the state was lost: their time (D7).
@@ -110,6 +111,9 @@ export class SimEntries {
       const from = changes.find((other) => other !== change && other.before?.key === after.key);
       if (from === undefined) this.#made(device, change, after);
       else this.#moved(device, from.path, change);
+      // The file that it was is given up for the one whose place it takes.
+      const isSave = before !== undefined && !changes.some((one) => one.after?.key === before.key);
+      if (isSave && after.isRecorded && after.digest !== undefined) this.loosenTime(after.digest);
     }
     for (const { path, before } of changes) {
       const isKept = changes.some(({ after }) => after?.key === before?.key);
@@ -225,8 +229,12 @@ export class SimEntries {
   }
 
   #loosenTimes({ bytes }: Entry): void {
-    for (const digest of bytes.values())
-      if (digest !== undefined) this.#times.get(digest)?.loosen();
+    for (const digest of bytes.values()) if (digest !== undefined) this.loosenTime(digest);
+  }
+
+  /** A file with these bytes is given up somewhere: what others set of it need not be kept. */
+  loosenTime(digest: Digest): void {
+    this.#times.get(digest)?.loosen();
   }
 
   /** The bytes exist several times, each with a time of its own. */

@@ -57,8 +57,10 @@ export class SimLedger {
    * them.
    */
   destroyed(bytes: Uint8Array): void {
-    const entry = this.#entries.get(this.digest(bytes));
+    const digest = this.digest(bytes);
+    const entry = this.#entries.get(digest);
     if (entry !== undefined) entry.required = false;
+    this.entries.loosenTime(digest);
   }
 
   /** The device whose user wrote this, once. */
