@@ -432,6 +432,8 @@ export class SimClient {
     if (path === "" || !this.#chance.chance(swarm.diskFault)) return undefined;
     const fault = this.#chance.pick(FAULTS);
     if (fault === "full" && !MUTATIONS.has(name)) return undefined;
+    // What cannot be made durable is not recorded.
+    if (name === "syncDirectories" && this.#isUnrecorded) this.#tear();
     trace.count(`disk fault ${fault}`);
     trace.add(`${scheduler.now} ${this.label} fault ${fault} at ${name} ${path}`);
     return fault;
@@ -440,11 +442,13 @@ export class SimClient {
   /** What is not recorded when the engine begins anew, nobody knows to be its own. */
   #noteRecord(name: string, path: string, detail: string | undefined): void {
     if (MUTATIONS.has(name) && visiblePath(path, detail) !== undefined) this.#isUnrecorded = true;
-    if (name === "open" && path === "" && this.#isUnrecorded) {
-      this.wasTorn = true;
-      this.#parts.ledger.entries.weaken(this.label);
-    }
+    if (name === "open" && path === "" && this.#isUnrecorded) this.#tear();
     if (name === "transaction" || (name === "open" && path === "")) this.#isUnrecorded = false;
+  }
+
+  #tear(): void {
+    this.wasTorn = true;
+    this.#parts.ledger.entries.weaken(this.label);
   }
 
   /** All that a user may change there; within one tick of the kernel's clock no time tells. */

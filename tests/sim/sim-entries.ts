@@ -11,9 +11,10 @@
  * all bytes are there, in place or in a conflict copy, SimLedger asks, under whatever names.
  *
  * What is excused, and why nobody could do better:
- * - Where a client was killed between putting a file in place and recording it, and a user wrote to
- *   it meanwhile, its bytes are in a conflict copy: in place they are asked for in calm times only,
- *   and all else that users of that device did not until all agree again (`weaken`).
+ * - Where a client was killed, or could not make durable what it had done, between putting a file
+ *   in place and recording it, and a user wrote to it meanwhile, its bytes are in a conflict copy:
+ *   in place they are asked for in calm times only, and all else that users of that device did not
+ *   until all agree again (`weaken`).
  * - Of what was moved while the hints of it were lost, or where nobody may look, or right after
  *   another file took its place: mode, time and directory (A1, A3, A4, Y2). Mode and time that were
  *   set within the system call by which the client sets them (D2).
