@@ -26,6 +26,7 @@ import type { MetricsPage } from "./src/ports/instruments.ts";
 import type { TokenRecord, TokenStore } from "./src/ports/token-store.ts";
 import { parseToken } from "./src/protocol/token.ts";
 import { type FilesLogNotice, startFilesLog } from "./src/server/files-log-follower.ts";
+import { createHistory } from "./src/server/history.ts";
 import { createReadings } from "./src/server/readings.ts";
 import { createSequencer } from "./src/server/sequencer.ts";
 import { Tokens } from "./src/server/tokens.ts";
@@ -232,7 +233,7 @@ function requireToken({ token, isOpenToAll }: ServerOptions, host: string): void
 async function openBackend(options: ServerOptions, loopbackOnly: boolean): Promise<Backend> {
   const eventSink = await createEventSink(options);
   const directory = openDataDirectory(options.data);
-  const { metadata, objects } = directory;
+  const { metadata, objects, history: spans } = directory;
   // Loaded here, so that commands that serve nothing do not wait for it.
   const { createServerMetrics } = await import("./src/adapters/metrics/server.ts");
   const { instruments, page } = createServerMetrics({ version: packageJson.version });
@@ -242,6 +243,14 @@ async function openBackend(options: ServerOptions, loopbackOnly: boolean): Promi
     clock: systemClock,
     random: systemRandom,
     instruments,
+  });
+  const onError = options.onError ?? (() => undefined);
+  const history = createHistory({
+    sequencer,
+    metadata,
+    history: spans,
+    clock: systemClock,
+    onError: (error) => onError(error, "of the history"),
   });
   const filesLog =
     eventSink === undefined
@@ -261,11 +270,12 @@ async function openBackend(options: ServerOptions, loopbackOnly: boolean): Promi
   const router = createRouter({
     insideToken,
     sequencer,
+    history,
     clock: systemClock,
     random: systemRandom,
     loopbackOnly,
     signal: stopping.signal,
-    onError: options.onError ?? (() => undefined),
+    onError,
     instruments,
     metrics,
     tokens: new Tokens({ store: directory.tokens, clock: systemClock, secret: systemSecret }),
@@ -281,7 +291,7 @@ async function openBackend(options: ServerOptions, loopbackOnly: boolean): Promi
     endStreams: () => stopping.abort(),
     async close() {
       stopping.abort();
-      await Promise.all([filesLog?.stop(), sequencer.close()]);
+      await Promise.all([filesLog?.stop(), history.stop(), sequencer.close()]);
       await directory.close();
     },
   };

@@ -1,7 +1,7 @@
 /**
  * A server's data directory: creates it, locks it against a second server, opens and closes it.
- * Rules: L1, O7, I44. It holds `format`, `lock`, `metadata.db`, `tokens.db`, `objects.db` and
- * `objects/`.
+ * Rules: L1, O7, I44. It holds `format`, `lock`, `metadata.db`, `history.db`, `tokens.db`,
+ * `objects.db` and `objects/`.
  *
  * `lock` is an SQLite file in an exclusive transaction. The kernel releases it when the process
  * ends, however it ends.
@@ -19,10 +19,12 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { SyncedError } from "../core/error.ts";
 import type { ServerId } from "../core/identifier.ts";
+import type { HistoryStore } from "../ports/history-store.ts";
 import type { MetadataStore } from "../ports/metadata-store.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
 import type { TokenStore } from "../ports/token-store.ts";
 import { reasonOf } from "./disk/system-error.ts";
+import { openSqliteHistoryStore } from "./history/store.ts";
 import { openSqliteMetadataStore } from "./metadata/store.ts";
 import { openDiskObjectStore } from "./objects/store.ts";
 import { systemRandom } from "./runtime/random.ts";
@@ -36,6 +38,7 @@ export interface DataDirectory {
   readonly metadata: MetadataStore;
   readonly objects: ObjectStore;
   readonly tokens: TokenStore;
+  readonly history: HistoryStore;
   readonly serverId: ServerId;
   /** Waits for writes under way, closes the stores and releases the lock. */
   close(): Promise<void>;
@@ -57,6 +60,7 @@ export function openDataDirectory(path: string): DataDirectory {
   const unlock = lock(path);
   let metadata: MetadataStore | undefined;
   let tokens: TokenStore | undefined;
+  let history: HistoryStore | undefined;
   try {
     if (isNew) writeFormat(path);
     const newServerId = systemRandom.id<ServerId>();
@@ -64,19 +68,23 @@ export function openDataDirectory(path: string): DataDirectory {
     metadata = opened;
     const openedTokens = openTokenStore(path);
     tokens = openedTokens;
+    const derived = openSqliteHistoryStore(join(path, "history.db"));
+    history = derived;
     const objects = openDiskObjectStore({ directory: path });
     // Makes the new files' names durable before anybody is told that data is in them.
     syncDirectory(path);
     const close = async () => {
       await objects.close();
+      await derived.close();
       await opened.close();
       openedTokens.close();
       unlock();
     };
     const { serverId } = opened;
-    return { metadata: opened, objects, tokens: openedTokens, serverId, close };
+    return { metadata: opened, objects, history: derived, tokens: openedTokens, serverId, close };
   } catch (error) {
     // SQLite is closed when this returns, so there is nothing to await.
+    void history?.close();
     void metadata?.close();
     tokens?.close();
     unlock();

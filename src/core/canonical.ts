@@ -74,7 +74,7 @@ export function opBodyDigest(op: Op): Digest {
   }
 }
 
-function canonicalContent(content: Content): readonly unknown[] {
+export function canonicalContent(content: Content): readonly unknown[] {
   switch (content.kind) {
     case "file": {
       const { manifest, depth, sha256: whole, size, executable, mtimeNs } = content;

@@ -174,3 +174,30 @@ export const FILES_LOG_CHECK_MS = 30_000;
  * half the distance.
  */
 export const CURSORS_RECENT_MAX = 4_096;
+
+/** Events that one fold of the history takes: a few milliseconds of the server's thread. */
+export const HISTORY_SLICE_EVENTS = 50;
+/** The history waits so long after a commit, so that it folds several at once and behind them. */
+export const HISTORY_DELAY_MS = 100;
+/** Of the time, the share in which the history folds while a long log is new to it. */
+export const HISTORY_DUTY_SHARE = 0.5;
+/** A question folds so many events first: a second or two. Beyond that it is told to wait. */
+export const HISTORY_CATCH_UP_EVENTS_MAX = 20_000;
+/** Spans that are kept in memory for directories that are looked at, about 200 bytes each. */
+export const HISTORY_SPANS_KEPT_MAX = 300_000;
+/** A directory with more spans is read from the disk each time. */
+export const HISTORY_DIRECTORY_SPANS_MAX = 100_000;
+/** One answer with the whole past of a directory: some 2 MB. */
+export const SPANS_PER_ANSWER_MAX = 20_000;
+/** Entries of a directory, rows of a log, or changes in one answer. */
+export const HISTORY_ROWS_PER_PAGE_MAX = 1_000;
+/** Changes that one comparison holds in memory, about 300 bytes each. */
+export const DIFF_CHANGES_MAX = 500_000;
+/** Events that one request for the people's log looks at. */
+export const LOG_EVENTS_SCANNED_MAX = 20_000;
+/** Time that one request for a search takes before it answers with what it has. */
+export const SEARCH_MS_MAX = 200;
+/** Bars of a chart of activity. */
+export const ACTIVITY_BUCKETS_MAX = 500;
+/** A server's clock that goes back by more than this was wrong before. */
+export const CLOCK_BACK_MS_MAX = 3_600_000;

@@ -95,6 +95,22 @@ export function parseSymlinkTarget(target: string): string {
   return target;
 }
 
+/** Compares in the order of the names' bytes, as SQLite does: negative if `a` comes first. */
+export function compareNames(a: string, b: string): number {
+  const length = Math.min(a.length, b.length);
+  for (let index = 0; index < length; index++) {
+    const one = a.charCodeAt(index);
+    const other = b.charCodeAt(index);
+    if (one !== other) return byteRank(one) - byteRank(other);
+  }
+  return a.length - b.length;
+}
+
+/** In UTF-8 the characters beyond 16 bits, which UTF-16 writes with surrogates, come last. */
+function byteRank(unit: number): number {
+  return unit >= 0xd800 && unit <= 0xdfff ? unit + 0x10000 : unit;
+}
+
 /** @returns the text's length in UTF-8 bytes. A lone surrogate counts 3, as U+FFFD does. */
 export function utf8LengthBytes(text: string): number {
   let lengthBytes = text.length;

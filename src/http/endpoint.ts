@@ -9,12 +9,15 @@ import type { Clock } from "../ports/clock.ts";
 import type { MetricsPage, ServerInstruments } from "../ports/instruments.ts";
 import type { Random } from "../ports/random.ts";
 import type { TokenId } from "../ports/token-store.ts";
+import type { History } from "../server/history.ts";
 import type { Sequencer } from "../server/sequencer.ts";
 import type { Tokens } from "../server/tokens.ts";
 
 /** Everything that the router needs. */
 export interface RouterOptions {
   readonly sequencer: Sequencer;
+  /** @default there are no routes about the past but `history` */
+  readonly history?: History;
   readonly clock: Clock;
   /** The source of request ids. */
   readonly random: Random;

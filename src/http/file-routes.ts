@@ -5,11 +5,12 @@
  */
 import { type Digest, parseDigest } from "../core/digest.ts";
 import { assert, SyncedError } from "../core/error.ts";
-import { type DeviceId, type FolderName, parseId } from "../core/identifier.ts";
+import type { FolderName } from "../core/identifier.ts";
 import { CHUNK_SIZE_BYTES_MAX } from "../core/limits.ts";
 import type { FileContent } from "../core/node.ts";
 import { baseName, parsePath } from "../core/path.ts";
 import { parseSequenceText } from "../protocol/parse-request.ts";
+import { HTTP_DEVICE } from "../server/device-names.ts";
 import { bytesAnswer, emptyAnswer, jsonAnswer, streamOf } from "./answer.ts";
 import { readStream } from "./body.ts";
 import { etagOf, parseMatch, parseRange, wantsRange } from "./conditional.ts";
@@ -27,9 +28,6 @@ import { folderOf } from "./json-routes.ts";
  * before the answer is an error, not a broken body.
  */
 const WHOLE_BYTES_MAX = CHUNK_SIZE_BYTES_MAX;
-
-/** The device of events that come from plain HTTP and not from an installed client. */
-const HTTP_DEVICE = parseId<DeviceId>("0".repeat(32));
 
 export function fileRoutes(options: RouterOptions): readonly Route[] {
   return [filesRoute(options), contentsRoute(options)];

@@ -1,10 +1,11 @@
 /**
- * Routes that answer JSON: health, greeting, folders, ops, tree, devices, index, history. Rules:
- * H1, H4, O1-O5.
+ * Routes that answer JSON: health, greeting, folders, ops, tree, devices, index. Rules: H1, H4,
+ * O1-O5.
  */
 
 import type { Grant } from "../core/access.ts";
 import { SyncedError } from "../core/error.ts";
+
 import {
   type DeviceId,
   type FolderName,
@@ -37,13 +38,7 @@ import type { PathNode } from "../server/requests.ts";
 import type { Sequencer } from "../server/sequencer.ts";
 import { emptyAnswer, jsonAnswer } from "./answer.ts";
 import { readJson } from "./body.ts";
-import {
-  type Call,
-  type Route,
-  type RouterOptions,
-  requiredParameter,
-  segment,
-} from "./endpoint.ts";
+import { type Call, type Route, type RouterOptions, segment } from "./endpoint.ts";
 
 /** A device's report and a folder's creation need a few hundred bytes. */
 const SMALL_BODY_BYTES_MAX = 16 * 1024;
@@ -67,7 +62,6 @@ export function jsonRoutes(options: RouterOptions): readonly Route[] {
     opsRoute(options),
     treeRoute(options),
     indexRoute(options),
-    historyRoute(options),
   ];
 }
 
@@ -81,11 +75,11 @@ export function limitOf(call: Call, max: number): number {
   return text === undefined ? Math.min(EVENTS_PER_PAGE_DEFAULT, max) : parseLimitText(text, max);
 }
 
-function hello({ sequencer }: RouterOptions): Hello {
+function hello({ sequencer, history }: RouterOptions): Hello {
   return {
     serverId: sequencer.serverId,
     protocol: PROTOCOL_VERSION,
-    features: ["inline"],
+    features: history === undefined ? ["inline"] : ["inline", "time"],
     limits: {
       jsonDepth: JSON_DEPTH_MAX,
       opsPerBatch: OPS_PER_BATCH_MAX,
@@ -291,33 +285,4 @@ function indexEntry({ path, node }: PathNode): Readonly<Record<string, unknown>>
     case "directory":
       return entry;
   }
-}
-
-function historyRoute({ sequencer }: RouterOptions): Route {
-  return {
-    pattern: `${FOLDER}/history`,
-    methods: {
-      GET: {
-        needs: "read",
-        parameters: ["path", "before", "limit"],
-        async handle(call) {
-          const folder = folderOf(call);
-          const path = parsePath(requiredParameter(call, "path")).join("/");
-          const before = call.query.get("before");
-          const page = await sequencer.history(folder, {
-            path,
-            limit: limitOf(call, EVENTS_PER_PAGE_MAX),
-            ...(before === undefined ? undefined : { before: parseSequenceText(before, "before") }),
-          });
-          if (page.versions.length === 0 && before === undefined) {
-            throw new SyncedError(
-              "not_found",
-              `Cannot list versions: nothing is at "${path}", nor was deleted there`,
-            );
-          }
-          return jsonAnswer(page);
-        },
-      },
-    },
-  };
 }

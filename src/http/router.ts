@@ -26,6 +26,7 @@ import { jsonRoutes } from "./json-routes.ts";
 import { countRequest, metricsRoutes } from "./metrics.ts";
 import { objectRoutes } from "./object-routes.ts";
 import { parseQuery, rawPath } from "./target.ts";
+import { timeRoutes } from "./time-routes.ts";
 
 export type { RouterOptions } from "./endpoint.ts";
 
@@ -36,6 +37,7 @@ export function allRoutes(options: RouterOptions): readonly Route[] {
     ...eventRoutes(options),
     ...objectRoutes(options),
     ...fileRoutes(options),
+    ...timeRoutes(options),
     ...metricsRoutes(options.metrics),
   ];
 }

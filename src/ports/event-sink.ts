@@ -9,16 +9,18 @@ import type { DeviceId, Epoch, FolderName, ServerId } from "../core/identifier.t
 import type { Sequence } from "../core/node.ts";
 
 /** How a person would name the change. */
-export type FileAction =
-  | "upload"
-  | "update"
-  | "rename"
-  | "delete"
-  | "restore"
-  | "mkdir"
-  | "rmdir"
-  | "symlink"
-  | "metadata";
+export const FILE_ACTIONS = [
+  "upload",
+  "update",
+  "rename",
+  "delete",
+  "restore",
+  "mkdir",
+  "rmdir",
+  "symlink",
+  "metadata",
+] as const;
+export type FileAction = (typeof FILE_ACTIONS)[number];
 
 /** One event, in the form that people read. */
 export interface FilesLogRow {

@@ -69,6 +69,8 @@ export interface OpRecord extends OpKey {
 export interface Loaded {
   readonly folder: FolderRecord;
   readonly head: Cursor;
+  /** The time of event `head`; absent before the first one. */
+  readonly headTime?: string;
   /**
    * The nodes asked for (tombstones too), the live nodes at the places asked for, and all ancestors
    * of both.
@@ -189,6 +191,13 @@ export interface MetadataStore {
    * At least `limit` events after `after`, if there are so many. The last group is always whole.
    */
   events(folder: FolderName, page: EventPageRequest): Promise<EventSlice>;
+  /** The events of these seqs, in this order; those beyond the head are left out. */
+  eventsAt(folder: FolderName, seqs: readonly Sequence[]): Promise<readonly ServedEvent[]>;
+  /** The events before `before`, newest first. */
+  eventsBefore(
+    folder: FolderName,
+    page: { readonly before: Sequence; readonly limit: number },
+  ): Promise<readonly ServedEvent[]>;
   /** The hash of that event; of seq 0 the genesis hash; undefined beyond the head. */
   hashAt(folder: FolderName, seq: Sequence): Promise<Digest | undefined>;
 

@@ -16,6 +16,7 @@ import {
 import type { Sequence } from "../core/node.ts";
 import type { Batch, Group, Op } from "../core/op.ts";
 import { parseName } from "../core/path.ts";
+import { parseTime } from "../core/time.ts";
 import type { DeviceReport } from "./messages.ts";
 import {
   type Fields,
@@ -217,4 +218,46 @@ export function parseLimitText(text: string, max: number): number {
     throw refuse("invalid_parameter", "limit", `a whole number from 1 to ${max}`);
   }
   return limit;
+}
+
+/** @throws {SyncedError} `invalid_parameter` unless it is one of the choices. */
+export function parseChoice<Choice extends string>(
+  text: string,
+  what: string,
+  choices: readonly Choice[],
+): Choice {
+  const choice = choices.find((one) => one === text);
+  if (choice === undefined) throw refuse("invalid_parameter", what, choices.join(", "));
+  return choice;
+}
+
+/** Up to milliseconds; a time zone is wanted, since the server's own is nobody's. */
+const TIME =
+  /^(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(?:[Zz]|([+-])(\d\d):(\d\d))$/;
+
+/**
+ * A time in RFC 3339.
+ *
+ * @returns milliseconds since 1970
+ * @throws {SyncedError} `invalid_parameter`
+ */
+export function parseTimeText(text: string, what: string): number {
+  const match = TIME.exec(text);
+  const field = (index: number) => Number(match?.[index] ?? 0);
+  const isLegal =
+    match !== null &&
+    field(2) >= 1 &&
+    field(2) <= 12 &&
+    field(3) >= 1 &&
+    field(3) <= 31 &&
+    field(4) <= 23 &&
+    field(5) <= 59 &&
+    field(6) <= 60 &&
+    field(9) <= 23 &&
+    field(10) <= 59;
+  if (!isLegal) throw refuse("invalid_parameter", what, "a time like 2026-11-27T18:00:00Z");
+  const local = parseTime(`${text.slice(0, 10)}T${text.slice(11, 19)}.000Z`);
+  const ms = Number((match[7] ?? "").slice(0, 3).padEnd(3, "0"));
+  const offsetMs = (field(9) * 60 + field(10)) * 60_000 * (match[8] === "-" ? -1 : 1);
+  return local + ms - offsetMs;
 }

@@ -7,7 +7,7 @@
  */
 import { SyncedError } from "../core/error.ts";
 import type { ServedEvent } from "../core/event.ts";
-import type { DeviceId, FolderName } from "../core/identifier.ts";
+import type { FolderName } from "../core/identifier.ts";
 import {
   EVENTS_PER_PAGE_MAX,
   FILES_LOG_CHECK_MS,
@@ -21,6 +21,7 @@ import type { EventSink, LogName, SinkCursor } from "../ports/event-sink.ts";
 import type { MetadataStore } from "../ports/metadata-store.ts";
 import type { Random } from "../ports/random.ts";
 import type { FolderInfo } from "../protocol/messages.ts";
+import { readDeviceNames } from "./device-names.ts";
 import { filesLogRow } from "./files-log.ts";
 import type { Sequencer } from "./sequencer.ts";
 
@@ -82,7 +83,6 @@ interface FollowedFolder {
 /** When a folder whose log was rolled back is looked at again. */
 const STRAYED_RETRY_MS = RETRY_DELAY_MS_MAX;
 const FOLDERS_PER_PAGE = 1000;
-const DEVICES_PER_PAGE = 1000;
 
 class Follower implements FilesLog {
   readonly #options: FilesLogOptions;
@@ -224,25 +224,10 @@ class Follower implements FilesLog {
 
   async #rows(folder: FolderName, events: readonly ServedEvent[]) {
     const [names, previous] = await Promise.all([
-      this.#deviceNames(folder),
+      readDeviceNames(this.#options.sequencer, folder),
       this.#previousContents(folder, events),
     ]);
     return events.map((event) => filesLogRow(event, previous.get(event.seq), names));
-  }
-
-  async #deviceNames(folder: FolderName): Promise<ReadonlyMap<DeviceId, string>> {
-    const names = new Map<DeviceId, string>();
-    let after: DeviceId | undefined;
-    for (;;) {
-      const limit = DEVICES_PER_PAGE;
-      const page = await this.#options.sequencer.devices(
-        folder,
-        after === undefined ? { limit } : { after, limit },
-      );
-      for (const { device, name } of page) names.set(device, name);
-      after = page.at(-1)?.device;
-      if (page.length < limit) return names;
-    }
   }
 
   /**

@@ -3,13 +3,9 @@
  * Rules: M2, M7.
  */
 import type { ServedEvent } from "../core/event.ts";
-import type { DeviceId } from "../core/identifier.ts";
 import { type Content, sameBytes } from "../core/node.ts";
 import type { FileAction, FilesLogRow } from "../ports/event-sink.ts";
-
-/** Changes through `PUT files` and `DELETE files` carry this device. */
-const HTTP_DEVICE = "0".repeat(32);
-const HTTP_DEVICE_NAME = "http";
+import type { DeviceNames } from "./device-names.ts";
 
 /**
  * @param previous the node's content before a modify, else undefined. If it is unknown, the bytes
@@ -32,11 +28,10 @@ export function fileAction(event: ServedEvent, previous: Content | undefined): F
   }
 }
 
-/** @param names of the devices, as far as they are known. */
 export function filesLogRow(
   event: ServedEvent,
   previous: Content | undefined,
-  names: ReadonlyMap<DeviceId, string>,
+  names: DeviceNames,
 ): FilesLogRow {
   const { seq, time, path, from, content, device } = event;
   const row = {
@@ -44,7 +39,7 @@ export function filesLogRow(
     time,
     action: fileAction(event, previous),
     path,
-    device: names.get(device) ?? (device === HTTP_DEVICE ? HTTP_DEVICE_NAME : device),
+    device: names(device),
     deviceId: device,
   };
   return {

@@ -5,9 +5,15 @@
 
 import { assert, SyncedError } from "../core/error.ts";
 import type { FolderName } from "../core/identifier.ts";
-import { COMMIT_ATTEMPTS_MAX, COMMIT_OPS_MAX, COMMIT_QUEUE_MAX } from "../core/limits.ts";
+import {
+  CLOCK_BACK_MS_MAX,
+  COMMIT_ATTEMPTS_MAX,
+  COMMIT_OPS_MAX,
+  COMMIT_QUEUE_MAX,
+} from "../core/limits.ts";
 import type { RemoteNode, Sequence } from "../core/node.ts";
 import type { Batch, BatchResult } from "../core/op.ts";
+import { formatTime, parseTime } from "../core/time.ts";
 import { turnsOf } from "../ports/clock.ts";
 import type { ServerInstruments } from "../ports/instruments.ts";
 import type { EventRecord, FolderUsage } from "../ports/metadata-store.ts";
@@ -17,7 +23,6 @@ import { fileAction } from "./files-log.ts";
 import { UsageTally } from "./folder-usage.ts";
 import type { ObjectSupply } from "./object-supply.ts";
 import type { SequencerPorts } from "./ports.ts";
-import { formatTime } from "./time.ts";
 
 interface Waiting {
   readonly batch: Batch;
@@ -142,7 +147,7 @@ export class FolderLog {
       const moved = movesToMeasure(loaded, batches);
       const extents =
         moved.length === 0 ? new Map() : await metadata.subtreeExtents(this.#name, moved);
-      const time = formatTime(clock.now());
+      const time = timeAfter(loaded.headTime, clock.now());
       const proposal = { loaded, extents, batches, time };
       const { results, events, nodes } = await this.#inTurns(decide(proposal));
       if (events.length === 0) return results;
@@ -159,6 +164,18 @@ export class FolderLog {
     const claim = `other servers came first ${COMMIT_ATTEMPTS_MAX} times`;
     throw new SyncedError("temporarily_unavailable", `Cannot commit now: ${claim}`);
   }
+}
+
+/**
+ * The time of the events that come next (L8). A clock that stood more than an hour ahead once must
+ * not decide for ever.
+ *
+ * @param last the time of the event before
+ */
+function timeAfter(last: string | undefined, nowMs: number): string {
+  if (last === undefined) return formatTime(nowMs);
+  const aheadMs = parseTime(last) - nowMs;
+  return aheadMs > 0 && aheadMs <= CLOCK_BACK_MS_MAX ? last : formatTime(nowMs);
 }
 
 function countRefusals(instruments: ServerInstruments, result: BatchResult | SyncedError): void {

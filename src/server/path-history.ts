@@ -12,8 +12,11 @@ import { type FolderName, type NodeId, ROOT_ID } from "../core/identifier.ts";
 import { HISTORY_DIRECTORIES_MAX } from "../core/limits.ts";
 import { type Place, type Sequence, samePlace } from "../core/node.ts";
 import type { MetadataStore } from "../ports/metadata-store.ts";
-import { headOf, legalNames, nodesAlong } from "./path-reads.ts";
-import type { HistoryPage, HistoryVersion } from "./requests.ts";
+import type { Version } from "../protocol/time-answers.ts";
+import { readDeviceNames } from "./device-names.ts";
+import { headOf, legalNames, nodeAt, nodesAlong } from "./path-reads.ts";
+import type { HistoryPage, HistoryRequest } from "./requests.ts";
+import { shownContent, type Touched, touchesOf } from "./touches.ts";
 
 /** A node's last stay at a place or path. */
 interface Stay {
@@ -25,26 +28,49 @@ interface Stay {
 /** An event, and whether it took the node away from the path. */
 type Found = ServedEvent & { readonly hasLeft?: boolean };
 
-interface HistoryRequest {
-  readonly path: string;
-  readonly limit: number;
-  readonly before?: Sequence;
-}
-
-/** @throws {SyncedError} `folder_not_found` */
+/** @throws {SyncedError} `folder_not_found`; `cursor_ahead` if `at` is beyond the head */
 export async function readHistory(
   metadata: MetadataStore,
   folder: FolderName,
   request: HistoryRequest,
 ): Promise<HistoryPage> {
-  await headOf(metadata, folder, undefined);
+  const found = await versionsOf(metadata, folder, request);
+  const names = await readDeviceNames(metadata, folder);
+  const touched = await touchesOf(metadata, folder, { events: found, names });
+  const versions = touched.map(({ event, touch }, index) => {
+    return toVersion({ event, touch, hasLeft: found[index]?.hasLeft === true });
+  });
+  const next = versions.length < request.limit ? undefined : versions.at(-1)?.seq;
+  return next === undefined || next <= 1 ? { versions } : { versions, next };
+}
+
+async function versionsOf(
+  metadata: MetadataStore,
+  folder: FolderName,
+  request: HistoryRequest,
+): Promise<readonly Found[]> {
+  const { of, limit, before = Number.MAX_SAFE_INTEGER } = request;
+  await headOf(metadata, folder, "at" in of ? of.at : undefined);
+  if ("id" in of) return await metadata.history(folder, { node: of.id, before, limit });
+  if (of.at === undefined) return await versionsAtPath(metadata, folder, { ...of, before, limit });
+  const node = await nodeAt(metadata, folder, { path: of.path, seq: of.at });
+  if (node === undefined) return [];
+  return await metadata.history(folder, { node: node.id, before, limit });
+}
+
+/** The events of all that ever stood at the path. */
+async function versionsAtPath(
+  metadata: MetadataStore,
+  folder: FolderName,
+  request: { readonly path: string; readonly before: Sequence; readonly limit: number },
+): Promise<readonly Found[]> {
   const names = legalNames(request.path);
   const name = names?.at(-1);
-  if (names === undefined || name === undefined) return { versions: [] };
-  const { limit, before = Number.MAX_SAFE_INTEGER } = request;
+  if (names === undefined || name === undefined) return [];
+  const { limit, before } = request;
   const directories = await staysOfDirectory(metadata, folder, names.slice(0, -1));
   const last = await lastStay(metadata, folder, { names, name, directories });
-  if (last === undefined) return { versions: [] };
+  if (last === undefined) return [];
 
   const page = { node: last.node, before: Math.min(before, last.until), limit };
   let found: readonly Found[] = await metadata.history(folder, page);
@@ -57,9 +83,7 @@ export async function readHistory(
     const there = events.map((event) => ({ ...event, hasLeft: !samePlace(event, place) }));
     found = newest([...there, ...found], limit);
   }
-  const versions = found.map(toVersion);
-  const next = versions.length < limit ? undefined : versions.at(-1)?.seq;
-  return next === undefined || next <= 1 ? { versions } : { versions, next };
+  return found;
 }
 
 /**
@@ -126,9 +150,9 @@ function newest(events: readonly Found[], limit: number): readonly Found[] {
   return [...bySeq.values()].sort((a, b) => b.seq - a.seq).slice(0, limit);
 }
 
-function toVersion(event: Found): HistoryVersion {
-  const { seq, time, device, kind, path, content, hasLeft = false } = event;
-  const version = { seq, time, device, kind, path };
+function toVersion({ event, touch, hasLeft }: Touched & { readonly hasLeft: boolean }): Version {
+  const { kind, node: id, path, from, content } = event;
+  const version = { ...touch, kind, id, path, ...(from === undefined ? {} : { from }) };
   if (content.kind !== "file" || kind === "delete" || hasLeft) return version;
-  return { ...version, size: content.size, sha256: content.sha256 };
+  return { ...version, ...shownContent(content) };
 }

@@ -4,13 +4,13 @@
  */
 import type { DeviceId, FolderName } from "../core/identifier.ts";
 import type { Sequence } from "../core/node.ts";
+import { parseTime } from "../core/time.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { DeviceReading, FolderReading, ServerReadings } from "../ports/instruments.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
 import type { DeviceInfo, FolderInfo } from "../protocol/messages.ts";
 import type { FilesLog } from "./files-log-follower.ts";
 import type { Sequencer } from "./sequencer.ts";
-import { parseTime } from "./time.ts";
 
 /** Each folder makes a handful of time series. */
 const LABELLED_FOLDERS_MAX = 100;

@@ -1,8 +1,9 @@
 /** Requests to a sequencer about paths and events, and its answers. Rules: H4, H5, H7, L5. */
 import type { Digest } from "../core/digest.ts";
-import type { Cursor, EventKind } from "../core/event.ts";
+import type { Cursor } from "../core/event.ts";
 import type { DeviceId, FolderName, NodeId } from "../core/identifier.ts";
 import type { FileContent, RemoteNode, Sequence } from "../core/node.ts";
+import type { Version } from "../protocol/time-answers.ts";
 
 /** A node with its full path, as of one seq. */
 export interface PathNode {
@@ -23,23 +24,23 @@ export interface IndexPage {
   readonly next?: string;
 }
 
-export interface HistoryVersion {
-  readonly seq: Sequence;
-  readonly time: string;
-  readonly device: DeviceId;
-  readonly kind: EventKind;
-  readonly path: string;
-  /** In bytes; absent if the event left no file at the path. */
-  readonly size?: number;
-  readonly sha256?: Digest;
+export interface HistoryRequest {
+  /**
+   * All that ever stood at a path; or the one node that was there as of event `at`; or one node.
+   */
+  readonly of:
+    | { readonly path: string; readonly at?: Sequence | undefined }
+    | { readonly id: NodeId };
+  readonly before?: Sequence | undefined;
+  readonly limit: number;
 }
 
 export interface HistoryPage {
   /**
-   * Newest first. They are of all nodes that ever stood there; those of the present one also cover
-   * its other paths, before renames.
+   * Newest first. Of a path they are of all nodes that ever stood there; those of the present one
+   * also cover its other paths, before renames.
    */
-  readonly versions: readonly HistoryVersion[];
+  readonly versions: readonly Version[];
   /** The `before` of the next request; undefined on the last page. */
   readonly next?: Sequence;
 }

@@ -19,6 +19,7 @@ import {
 import type { ByteRange } from "../core/manifest-walk.ts";
 import type { FileContent, RemoteNode, Sequence } from "../core/node.ts";
 import { type Batch, type BatchResult, setsContent } from "../core/op.ts";
+import { formatTime } from "../core/time.ts";
 import type { FolderHead, FolderUsage, MetadataStore } from "../ports/metadata-store.ts";
 import type { ObjectMemory, ObjectStore } from "../ports/object-store.ts";
 import type {
@@ -41,12 +42,12 @@ import type {
   DeleteFileRequest,
   EventsRequest,
   HistoryPage,
+  HistoryRequest,
   IndexPage,
   IndexRequest,
   PutFileRequest,
   PutFileResult,
 } from "./requests.ts";
-import { formatTime } from "./time.ts";
 
 /**
  * Every method throws `folder_not_found` for an unknown folder, `storage_full` if the disk is full
@@ -91,6 +92,8 @@ export interface Sequencer {
    * @returns a function that ends the subscription.
    */
   subscribe(folder: FolderName, listener: (head: Sequence) => void): () => void;
+  /** The same for all folders, also those that are made later. */
+  subscribeAll(listener: (folder: FolderName, head: Sequence) => void): () => void;
 
   /** @returns the digests of these that the folder does not have, in the order asked. */
   missing(folder: FolderName, digests: readonly Digest[]): Promise<readonly Digest[]>;
@@ -120,15 +123,8 @@ export interface Sequencer {
   ): Promise<TreePage>;
   /** @throws {SyncedError} `cursor_ahead` if `seq` is beyond the head. */
   index(folder: FolderName, request: IndexRequest): Promise<IndexPage>;
-  /**
-   * The history of `path`: of the live node there, or of the last node that was deleted there.
-   *
-   * @returns no versions if there never was a node
-   */
-  history(
-    folder: FolderName,
-    request: { readonly path: string; readonly limit: number; readonly before?: Sequence },
-  ): Promise<HistoryPage>;
+  /** @returns no versions if there never was such a node */
+  history(folder: FolderName, request: HistoryRequest): Promise<HistoryPage>;
   /** The live node at a path now, or as of event `seq`. "" and illegal paths have none. */
   nodeAt(folder: FolderName, path: string, seq?: Sequence): Promise<RemoteNode | undefined>;
   /** Any current or historical content of this folder with that SHA-256. */
@@ -193,6 +189,7 @@ export function createSequencer(ports: SequencerPorts): Sequencer {
     events: (folder, request) => readEvents(ports, folder, request),
     withInline: (event) => withInline(objects, event),
     subscribe: (folder, listener) => logs.of(folder).subscribe(listener),
+    subscribeAll: (listener) => logs.subscribeAll(listener),
 
     missing: (folder, digests) => supply.missing(folder, digests),
     putObjects: (folder, pack) => supply.put(folder, pack),
@@ -223,6 +220,7 @@ class FolderLogs {
   readonly #ports: SequencerPorts;
   readonly #supply: ObjectSupply;
   readonly #logs = new Map<FolderName, FolderLog>();
+  readonly #listeners = new Set<(folder: FolderName, head: Sequence) => void>();
   #isClosed = false;
 
   constructor(ports: SequencerPorts, supply: ObjectSupply) {
@@ -234,8 +232,16 @@ class FolderLogs {
     const known = this.#logs.get(name);
     if (known !== undefined) return known;
     const made = new FolderLog(this.#ports, this.#supply, name);
+    made.subscribe((head) => {
+      for (const listener of this.#listeners) listener(name, head);
+    });
     this.#logs.set(name, made);
     return made;
+  }
+
+  subscribeAll(listener: (folder: FolderName, head: Sequence) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   }
 
   async commit(name: FolderName, batch: Batch): Promise<BatchResult> {

@@ -382,6 +382,17 @@ function pastReads(): void {
     expect(await store.child(FOLDER, { parent: A, name: "b" })).toBeUndefined();
   });
 
+  test("events are read by seq, and back from one [L5]", async () => {
+    const { events } = await store.events(FOLDER, { after: 0, limit: 10 });
+    expect(await store.eventsAt(FOLDER, [3, 1, 7])).toEqual(
+      [events[2], events[0]].flatMap((e) => e ?? []),
+    );
+    const back = await store.eventsBefore(FOLDER, { before: 4, limit: 2 });
+    expect(back).toEqual(events.slice(1, 3).toReversed());
+    const first = await store.eventsBefore(FOLDER, { before: 2, limit: 9 });
+    expect(first).toEqual(events.slice(0, 1));
+  });
+
   test("history goes back from the newest, across renames [L5]", async () => {
     const all = await store.history(FOLDER, { node: B, limit: 10 });
     expect(all.map(({ seq, kind, path }) => [seq, kind, path])).toEqual([

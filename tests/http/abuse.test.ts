@@ -63,6 +63,13 @@ const ROUTES = [
   { path: `${BASE}/contents/${sha256("x")}`, methods: ["GET"] },
   { path: `${BASE}/index`, methods: ["GET"] },
   { path: `${BASE}/history`, methods: ["GET"] },
+  { path: `${BASE}/list`, methods: ["GET"] },
+  { path: `${BASE}/spans`, methods: ["GET"] },
+  { path: `${BASE}/moment`, methods: ["GET"] },
+  { path: `${BASE}/diff`, methods: ["GET"] },
+  { path: `${BASE}/log`, methods: ["GET"] },
+  { path: `${BASE}/activity`, methods: ["GET"] },
+  { path: `${BASE}/search`, methods: ["GET"] },
 ];
 const OPEN_PATHS = ["/healthz", "/v1/hello"];
 

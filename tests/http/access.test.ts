@@ -31,6 +31,13 @@ const NEEDS: Readonly<Record<string, Need>> = {
   [`GET ${F}/contents/:sha256`]: "read",
   [`GET ${F}/index`]: "read",
   [`GET ${F}/history`]: "read",
+  [`GET ${F}/list`]: "read",
+  [`GET ${F}/spans`]: "read",
+  [`GET ${F}/moment`]: "read",
+  [`GET ${F}/diff`]: "read",
+  [`GET ${F}/log`]: "read",
+  [`GET ${F}/activity`]: "read",
+  [`GET ${F}/search`]: "read",
   "GET /metrics": "read",
 };
 

@@ -9,6 +9,7 @@ import { systemRandom, systemSecret } from "../../src/adapters/runtime/random.ts
 import { parseFolderName } from "../../src/core/identifier.ts";
 import { createRouter, type RouterOptions } from "../../src/http/router.ts";
 import type { Clock } from "../../src/ports/clock.ts";
+import { createHistory } from "../../src/server/history.ts";
 import { createSequencer, type Sequencer } from "../../src/server/sequencer.ts";
 import { Tokens } from "../../src/server/tokens.ts";
 
@@ -92,10 +93,19 @@ export async function openFixture(
   const sequencer = createSequencer({ metadata, objects, clock, random: systemRandom });
   const tokens = new Tokens({ store: directory.tokens, clock, secret: systemSecret });
   const errors: unknown[] = [];
+  const history = createHistory({
+    sequencer,
+    metadata,
+    history: directory.history,
+    // Its own, so that its rest counts for no test that counts sleeps. Questions do not wait.
+    clock: new HandClock(),
+    onError: (error) => errors.push(error),
+  });
   const stopping = new AbortController();
   const options: RouterOptions = {
     sequencer,
     tokens,
+    history,
     clock,
     random: systemRandom,
     loopbackOnly: true,
@@ -127,6 +137,7 @@ export async function openFixture(
     },
     async close() {
       stopping.abort();
+      await history.stop();
       await sequencer.close();
       await directory.close();
       rmSync(path, { recursive: true });

@@ -99,7 +99,10 @@ describe("commit() takes each op only on its base", () => {
     await tombstone();
     expect(await world.outcome(revive(A, "again", two, 2))).toEqual([3]);
     expect((await world.sequencer.nodeAt(FOLDER, "again"))?.id).toBe(A);
-    const { versions } = await world.sequencer.history(FOLDER, { path: "again", limit: 10 });
+    const { versions } = await world.sequencer.history(FOLDER, {
+      of: { path: "again" },
+      limit: 10,
+    });
     expect(versions.map(({ kind }) => kind)).toEqual(["create", "delete", "create"]);
   });
 

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { type Digest, sha256 } from "../../src/core/digest.ts";
 import { parseFolderName } from "../../src/core/identifier.ts";
 import type { FileContent, Sequence } from "../../src/core/node.ts";
-import { formatTime } from "../../src/server/time.ts";
+import { formatTime } from "../../src/core/time.ts";
 import { noise } from "../generate/contents.ts";
 import { fileOf, nodeId } from "../generate/trees.ts";
 import {
@@ -105,7 +105,7 @@ describe("the log", () => {
       () => sequencer.putObjects(name, []),
       () => sequencer.tree(name, { limit: 1 }),
       () => sequencer.index(name, { limit: 1 }),
-      () => sequencer.history(name, { path: "a", limit: 1 }),
+      () => sequencer.history(name, { of: { path: "a" }, limit: 1 }),
       () => sequencer.nodeAt(name, "a"),
       () => sequencer.deleteFile(name, { path: "a", device: DEVICE }),
       () => sequencer.reportDevice(name, DEVICE, { name: "x", applied: cursor }),
@@ -171,7 +171,7 @@ describe("the tree and the index", () => {
   test("the index and files are read as of any event [L5]", async () => {
     await put("a/x", "one");
     await put("a/x", "two");
-    const { versions } = await world.sequencer.history(FOLDER, { path: "a/x", limit: 10 });
+    const { versions } = await world.sequencer.history(FOLDER, { of: { path: "a/x" }, limit: 10 });
     expect(versions.map(({ seq, kind }) => [seq, kind])).toEqual([
       [3, "modify"],
       [2, "create"],
@@ -194,7 +194,7 @@ describe("the tree and the index", () => {
     await world.post([move(node?.id ?? A, "new", 2)]);
     await world.sequencer.deleteFile(FOLDER, { path: "new", device: DEVICE });
     const shown = async (request: object) => {
-      const base = { path: "new", limit: 10 };
+      const base = { of: { path: "new" }, limit: 10 };
       const page = await world.sequencer.history(FOLDER, { ...base, ...request });
       return [page.versions.map(({ kind, path }) => `${kind} ${path}`), page.next];
     };
@@ -203,8 +203,8 @@ describe("the tree and the index", () => {
     expect(await shown({ limit: 2 })).toEqual([all.slice(0, 2), 3]);
     expect(await shown({ limit: 2, before: 3 })).toEqual([all.slice(2), undefined]);
     const left = ["move new", "create dir/old"];
-    expect(await shown({ path: "dir/old" })).toEqual([left, undefined]);
-    expect(await shown({ path: "dir/never" })).toEqual([[], undefined]);
+    expect(await shown({ of: { path: "dir/old" } })).toEqual([left, undefined]);
+    expect(await shown({ of: { path: "dir/never" } })).toEqual([[], undefined]);
   });
 
   test("history names all that ever stood at a path, whichever nodes these were [H14]", async () => {
@@ -212,7 +212,7 @@ describe("the tree and the index", () => {
     const remove = (path: string) => sequencer.deleteFile(FOLDER, { path, device: DEVICE });
     const nodeOf = async (path: string) => (await sequencer.nodeAt(FOLDER, path))?.id ?? A;
     const shown = async (path: string, page: { limit?: number; before?: number } = {}) => {
-      const { versions } = await sequencer.history(FOLDER, { path, limit: 100, ...page });
+      const { versions } = await sequencer.history(FOLDER, { of: { path }, limit: 100, ...page });
       for (const { kind, path: at, sha256, size } of versions) {
         const isThere = kind !== "delete" && (kind !== "move" || at === path) && path !== "site";
         expect([sha256 !== undefined, size !== undefined]).toEqual([isThere, isThere]);

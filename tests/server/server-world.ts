@@ -58,8 +58,14 @@ export function create(node: NodeId, name: string, content: Content, parent = RO
   return { kind: "create", opId: opId(), node, parent, name, content, base: 0 };
 }
 
-export function revive(node: NodeId, name: string, content: Content, base: Sequence): Op {
-  return { kind: "create", opId: opId(), node, parent: ROOT_ID, name, content, base };
+export function revive(
+  node: NodeId,
+  name: string,
+  content: Content,
+  base: Sequence,
+  parent = ROOT_ID,
+): Op {
+  return { kind: "create", opId: opId(), node, parent, name, content, base };
 }
 
 export function modify(node: NodeId, content: Content, baseContent: Sequence): Op {

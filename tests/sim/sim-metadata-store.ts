@@ -112,7 +112,10 @@ export class SimMetadataStore implements MetadataStore {
       const hash = seq === 0 ? log.record.genesis : log.events[seq - 1]?.event.hash;
       if (hash !== undefined) hashes.set(seq, hash);
     }
-    return { ...headOf(log), nodes: [...nodes.values()], childCounts, ops, objects, hashes };
+    const last = log.events.at(-1);
+    const headTime = last === undefined ? undefined : { headTime: last.event.time };
+    const found = { nodes: [...nodes.values()], childCounts, ops, objects, hashes };
+    return { ...headOf(log), ...headTime, ...found };
   }
 
   async subtreeExtents(
@@ -145,6 +148,17 @@ export class SimMetadataStore implements MetadataStore {
       end++;
     const events = log.events.slice(page.after, end).map(({ event }) => event);
     return { head: log.head, events };
+  }
+
+  async eventsAt(folder: FolderName, seqs: readonly Sequence[]) {
+    const log = await this.#read(folder);
+    return seqs.flatMap((seq) => log.events[seq - 1]?.event ?? []);
+  }
+
+  async eventsBefore(folder: FolderName, page: { before: Sequence; limit: number }) {
+    const log = await this.#read(folder);
+    const events = log.events.slice(0, Math.max(0, page.before - 1)).map(({ event }) => event);
+    return events.reverse().slice(0, page.limit);
   }
 
   async hashAt(folder: FolderName, seq: Sequence): Promise<Loaded["head"]["hash"] | undefined> {

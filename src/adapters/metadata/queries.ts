@@ -5,6 +5,7 @@
  */
 
 export const HEAD = "SELECT seq, hash FROM events WHERE folder = ? ORDER BY seq DESC LIMIT 1";
+export const TIME_AT = "SELECT time FROM events WHERE folder = ? AND seq = ?";
 export const FIND_OP = "SELECT seq, body FROM events WHERE folder = ? AND device = ? AND op = ?";
 export const CHILD_NOW =
   "SELECT * FROM nodes WHERE folder = ? AND parent = ? AND name = ? AND deleted = 0";
@@ -37,6 +38,9 @@ AND ${STILL_SO} ORDER BY name LIMIT ?`;
 const EVENT_AFTER_ITS_PREVIOUS = `
 SELECT e.*, (SELECT hash FROM events AS p WHERE p.folder = e.folder AND p.seq = e.seq - 1)
 AS previous_hash FROM events AS e`;
+export const EVENT_AT = `${EVENT_AFTER_ITS_PREVIOUS} WHERE folder = ? AND seq = ?`;
+export const EVENTS_BEFORE = `
+${EVENT_AFTER_ITS_PREVIOUS} WHERE folder = ? AND seq < ? ORDER BY seq DESC LIMIT ?`;
 export const NODE_HISTORY = `
 ${EVENT_AFTER_ITS_PREVIOUS} INDEXED BY events_by_node
 WHERE folder = ? AND node = ? AND seq < ? ORDER BY seq DESC LIMIT ?`;

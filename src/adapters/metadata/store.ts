@@ -48,6 +48,8 @@ import {
   CONTENT_BY_SHA256,
   COUNT_CHILDREN,
   DELETE_NODE,
+  EVENT_AT,
+  EVENTS_BEFORE,
   EVENTS_BETWEEN,
   FIND_OP,
   GROUP_END,
@@ -59,6 +61,7 @@ import {
   NODES_AFTER,
   OBJECTS_AFTER,
   PLACE_HISTORY,
+  TIME_AT,
   USAGE,
 } from "./queries.ts";
 import {
@@ -175,8 +178,10 @@ class SqliteMetadataStore implements MetadataStore {
       if (hash !== undefined) hashes.set(seq, hash);
     }
     const objects = this.#known(folder, request.objects);
-    const found = [...nodes.values()];
-    return { folder: folder.record, head, nodes: found, childCounts, ops, objects, hashes };
+    const found = { nodes: [...nodes.values()], childCounts, ops, objects, hashes };
+    const last = this.#db.row(TIME_AT, folder.row, head.seq);
+    const headTime = last === undefined ? undefined : { headTime: text(last, "time") };
+    return { folder: folder.record, head, ...headTime, ...found };
   }
 
   async subtreeExtents(
@@ -218,6 +223,19 @@ class SqliteMetadataStore implements MetadataStore {
       previous = event.hash;
     }
     return { head, events };
+  }
+
+  async eventsAt(name: FolderName, seqs: readonly Sequence[]): Promise<ServedEvent[]> {
+    const folder = this.#folder(name);
+    return seqs.flatMap((seq) => this.#served(folder, EVENT_AT, folder.row, seq));
+  }
+
+  async eventsBefore(
+    name: FolderName,
+    { before, limit }: { readonly before: Sequence; readonly limit: number },
+  ): Promise<ServedEvent[]> {
+    const folder = this.#folder(name);
+    return this.#served(folder, EVENTS_BEFORE, folder.row, before, limit);
   }
 
   async hashAt(name: FolderName, seq: Sequence): Promise<Digest | undefined> {

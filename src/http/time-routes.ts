@@ -1,0 +1,219 @@
+/**
+ * Routes about the past: a directory, a change, a search or a chart as of any event. Rules: E3-E8,
+ * H4, H8, H14.
+ */
+import { SyncedError } from "../core/error.ts";
+import { type DeviceId, type NodeId, parseId } from "../core/identifier.ts";
+import {
+  ACTIVITY_BUCKETS_MAX,
+  EVENTS_PER_PAGE_MAX,
+  HISTORY_ROWS_PER_PAGE_MAX,
+  SPANS_PER_ANSWER_MAX,
+} from "../core/limits.ts";
+import type { Sequence } from "../core/node.ts";
+import { parsePath } from "../core/path.ts";
+import { FILE_ACTIONS } from "../ports/event-sink.ts";
+import { LIST_SORTS } from "../ports/history-store.ts";
+import {
+  parseChoice,
+  parseLimitText,
+  parseSequenceText,
+  parseTimeText,
+} from "../protocol/parse-request.ts";
+import type { History } from "../server/history.ts";
+import type { HistoryRequest } from "../server/requests.ts";
+import { jsonAnswer } from "./answer.ts";
+import { type Call, type Route, type RouterOptions, requiredParameter } from "./endpoint.ts";
+import { folderOf, limitOf } from "./json-routes.ts";
+
+const FOLDER = "/v1/folders/:folder";
+const ROWS_MAX = HISTORY_ROWS_PER_PAGE_MAX;
+const BUCKETS_DEFAULT = 200;
+
+export function timeRoutes(options: RouterOptions): readonly Route[] {
+  const { history } = options;
+  if (history === undefined) return [historyRoute(options)];
+  return [
+    historyRoute(options),
+    listRoute(history),
+    spansRoute(history),
+    momentRoute(history),
+    diffRoute(history),
+    logRoute(history),
+    activityRoute(history),
+    searchRoute(history),
+  ];
+}
+
+function route(
+  name: string,
+  parameters: readonly string[],
+  answer: (call: Call) => Promise<unknown>,
+): Route {
+  const handle = async (call: Call) => jsonAnswer(await answer(call));
+  return { pattern: `${FOLDER}/${name}`, methods: { GET: { needs: "read", parameters, handle } } };
+}
+
+function listRoute(history: History): Route {
+  const parameters = ["path", "at", "sort", "order", "offset", "after", "limit", "deleted"];
+  return route("list", parameters, (call) => {
+    const sort = choiceOf(call, "sort", LIST_SORTS) ?? "name";
+    const descending = choiceOf(call, "order", ["asc", "desc"]) === "desc";
+    const after = call.query.get("after");
+    if (after !== undefined && (sort !== "name" || descending || call.query.has("offset"))) {
+      throw new SyncedError(
+        "invalid_parameter",
+        "Cannot use after: it goes with ascending names only, and not with offset",
+      );
+    }
+    return history.list(folderOf(call), {
+      path: pathOf(call),
+      sort,
+      descending,
+      offset: sequenceOf(call, "offset") ?? 0,
+      limit: limitOf(call, ROWS_MAX),
+      withDeleted: choiceOf(call, "deleted", ["0", "1"]) === "1",
+      at: sequenceOf(call, "at"),
+      after,
+    });
+  });
+}
+
+function spansRoute(history: History): Route {
+  return route("spans", ["path", "at", "from", "to", "limit"], (call) => {
+    const limit = call.query.get("limit") ?? String(SPANS_PER_ANSWER_MAX);
+    return history.spans(folderOf(call), {
+      path: pathOf(call),
+      limit: parseLimitText(limit, SPANS_PER_ANSWER_MAX),
+      at: sequenceOf(call, "at"),
+      from: sequenceOf(call, "from"),
+      to: sequenceOf(call, "to"),
+    });
+  });
+}
+
+function momentRoute(history: History): Route {
+  return route("moment", ["time", "seq"], (call) => {
+    const timeMs = timeOf(call, "time");
+    const seq = sequenceOf(call, "seq");
+    if ((timeMs === undefined) === (seq === undefined)) {
+      throw new SyncedError("invalid_parameter", "Cannot answer: expected either time or seq");
+    }
+    return history.moment(folderOf(call), timeMs === undefined ? { seq: seq ?? 0 } : { timeMs });
+  });
+}
+
+function diffRoute(history: History): Route {
+  return route("diff", ["from", "to", "path", "offset", "limit"], (call) =>
+    history.diff(folderOf(call), {
+      from: parseSequenceText(requiredParameter(call, "from"), "from"),
+      offset: sequenceOf(call, "offset") ?? 0,
+      limit: limitOf(call, ROWS_MAX),
+      path: pathOf(call),
+      to: sequenceOf(call, "to"),
+    }),
+  );
+}
+
+function logRoute(history: History): Route {
+  const filters = ["path", "id", "device", "action", "since", "until"];
+  return route("log", ["before", "after", ...filters, "limit"], (call) => {
+    const { query } = call;
+    if (query.has("before") && query.has("after")) {
+      throw new SyncedError("invalid_parameter", "Cannot use both before and after");
+    }
+    return history.log(folderOf(call), {
+      path: pathOf(call),
+      limit: limitOf(call, ROWS_MAX),
+      before: sequenceOf(call, "before"),
+      after: sequenceOf(call, "after"),
+      id: idOf<NodeId>(call, "id"),
+      device: idOf<DeviceId>(call, "device"),
+      action: choiceOf(call, "action", FILE_ACTIONS),
+      sinceMs: timeOf(call, "since"),
+      untilMs: timeOf(call, "until"),
+    });
+  });
+}
+
+function activityRoute(history: History): Route {
+  return route("activity", ["from", "to", "buckets", "by"], (call) => {
+    const buckets = call.query.get("buckets") ?? String(BUCKETS_DEFAULT);
+    return history.activity(folderOf(call), {
+      bucketCount: parseLimitText(buckets, ACTIVITY_BUCKETS_MAX),
+      byDevice: choiceOf(call, "by", ["device"]) !== undefined,
+      from: sequenceOf(call, "from"),
+      to: sequenceOf(call, "to"),
+    });
+  });
+}
+
+function searchRoute(history: History): Route {
+  return route("search", ["q", "ever", "at", "path", "after", "limit"], (call) => {
+    const text = requiredParameter(call, "q");
+    if (text === "") throw new SyncedError("invalid_parameter", "Cannot search for nothing");
+    return history.search(folderOf(call), {
+      text,
+      ever: choiceOf(call, "ever", ["0", "1"]) === "1",
+      path: pathOf(call),
+      limit: limitOf(call, ROWS_MAX),
+      at: sequenceOf(call, "at"),
+      after: call.query.get("after"),
+    });
+  });
+}
+
+function historyRoute({ sequencer }: RouterOptions): Route {
+  return route("history", ["path", "at", "id", "before", "limit"], async (call) => {
+    const folder = folderOf(call);
+    const of = historyOf(call);
+    const before = sequenceOf(call, "before");
+    const limit = limitOf(call, EVENTS_PER_PAGE_MAX);
+    const page = await sequencer.history(folder, { of, limit, before });
+    if (page.versions.length === 0 && before === undefined) {
+      const what = "id" in of ? `the node ${of.id} never was` : `nothing was ever at "${of.path}"`;
+      throw new SyncedError("not_found", `Cannot list versions: ${what}`);
+    }
+    return page;
+  });
+}
+
+function historyOf(call: Call): HistoryRequest["of"] {
+  const id = idOf<NodeId>(call, "id");
+  if (id === undefined) {
+    const path = parsePath(requiredParameter(call, "path")).join("/");
+    return { path, at: sequenceOf(call, "at") };
+  }
+  if (!call.query.has("path") && !call.query.has("at")) return { id };
+  throw new SyncedError("invalid_parameter", "Cannot use id together with path or at");
+}
+
+/** The directory or entry that is asked about; "" is the root. */
+function pathOf(call: Call): string {
+  const path = call.query.get("path") ?? "";
+  return path === "" ? "" : parsePath(path).join("/");
+}
+
+function sequenceOf(call: Call, name: string): Sequence | undefined {
+  const text = call.query.get(name);
+  return text === undefined ? undefined : parseSequenceText(text, name);
+}
+
+function timeOf(call: Call, name: string): number | undefined {
+  const text = call.query.get(name);
+  return text === undefined ? undefined : parseTimeText(text, name);
+}
+
+function idOf<Id extends NodeId | DeviceId>(call: Call, name: string): Id | undefined {
+  const text = call.query.get(name);
+  return text === undefined ? undefined : parseId<Id>(text);
+}
+
+function choiceOf<Choice extends string>(
+  call: Call,
+  name: string,
+  choices: readonly Choice[],
+): Choice | undefined {
+  const text = call.query.get(name);
+  return text === undefined ? undefined : parseChoice(text, name, choices);
+}

@@ -1,0 +1,60 @@
+/**
+ * History: questions about a folder's past, for people. Rules: E1-E8. It reads what the follower
+ * folded, and the log for who did it. It changes nothing.
+ */
+import type { FolderName } from "../core/identifier.ts";
+import type {
+  ActivityAnswer,
+  DiffAnswer,
+  ListAnswer,
+  LogAnswer,
+  MomentAnswer,
+  SearchAnswer,
+  SpansAnswer,
+} from "../protocol/time-answers.ts";
+import { type ActivityRequest, readActivity } from "./activity.ts";
+import { Differences, type DiffRequest } from "./diff.ts";
+import { DirectoryHistories } from "./directory-histories.ts";
+import { type ListRequest, readList, readSpans, type SpansRequest } from "./directory-past.ts";
+import { type MomentRequest, readMoment } from "./moment.ts";
+import { type LogRequest, readLog } from "./people-log.ts";
+import { readSearch, type SearchRequest } from "./search.ts";
+import { SpansFollower, type SpansFollowerPorts } from "./spans-follower.ts";
+
+/**
+ * Every method throws `folder_not_found`, `cursor_ahead` for a seq beyond the head, and
+ * `history_pending` while the log is still being folded.
+ */
+export interface History {
+  /** @throws {SyncedError} `not_found` if no directory is at the path at that moment */
+  list(folder: FolderName, request: ListRequest): Promise<ListAnswer>;
+  /** @throws {SyncedError} `not_found`; `too_many_spans` if they do not fit into one answer */
+  spans(folder: FolderName, request: SpansRequest): Promise<SpansAnswer>;
+  moment(folder: FolderName, request: MomentRequest): Promise<MomentAnswer>;
+  /** @throws {SyncedError} `too_many_spans` if more changed than one comparison holds */
+  diff(folder: FolderName, request: DiffRequest): Promise<DiffAnswer>;
+  log(folder: FolderName, request: LogRequest): Promise<LogAnswer>;
+  activity(folder: FolderName, request: ActivityRequest): Promise<ActivityAnswer>;
+  search(folder: FolderName, request: SearchRequest): Promise<SearchAnswer>;
+  /** Ends the folding. */
+  stop(): Promise<void>;
+}
+
+/** Begins to follow all logs. */
+export function createHistory(ports: SpansFollowerPorts): History {
+  const follower = new SpansFollower(ports);
+  const directories = new DirectoryHistories(ports.history, ports.clock);
+  follower.onFold((folder, folded) => directories.follow(folder, folded));
+  const sources = { ...ports, follower, directories };
+  const differences = new Differences();
+  return {
+    list: (folder, request) => readList(sources, folder, request),
+    spans: (folder, request) => readSpans(sources, folder, request),
+    moment: (folder, request) => readMoment(sources, folder, request),
+    diff: (folder, request) => differences.read(sources, folder, request),
+    log: (folder, request) => readLog(sources, folder, request),
+    activity: (folder, request) => readActivity(sources, folder, request),
+    search: (folder, request) => readSearch(sources, folder, request),
+    stop: () => follower.stop(),
+  };
+}

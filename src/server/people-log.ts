@@ -1,0 +1,173 @@
+/**
+ * The log as people read it: who did what, newest first, with runs of one kind as one row.
+ * Rules: E5.
+ *
+ * A run is what one batch did of one action in one directory: a deleted directory is two rows and
+ * not a thousand. Where a page ends within a run, the next page goes on with a row of its own.
+ */
+import type { ServedEvent } from "../core/event.ts";
+import type { DeviceId, FolderName, NodeId } from "../core/identifier.ts";
+import { EVENTS_PER_PAGE_DEFAULT, LOG_EVENTS_SCANNED_MAX } from "../core/limits.ts";
+import type { Sequence } from "../core/node.ts";
+import { parentPath } from "../core/path.ts";
+import type { Action, LogAnswer, LogRow } from "../protocol/time-answers.ts";
+import { readDeviceNames } from "./device-names.ts";
+import { seqAtTime } from "./moment.ts";
+import type { PastSources } from "./past-sources.ts";
+import { headOf } from "./path-reads.ts";
+import { type Touched, touchesOf } from "./touches.ts";
+
+export interface LogRequest {
+  /** Newest first, from before this seq. @default after the head */
+  readonly before?: Sequence | undefined;
+  /** Oldest first, from after this seq. */
+  readonly after?: Sequence | undefined;
+  /** Only what happened at or below this path. Renames count by either name. */
+  readonly path?: string | undefined;
+  readonly id?: NodeId | undefined;
+  readonly device?: DeviceId | undefined;
+  readonly action?: Action | undefined;
+  /** Only events from this time on; milliseconds since 1970. */
+  readonly sinceMs?: number | undefined;
+  /** Only events up to this time. */
+  readonly untilMs?: number | undefined;
+  readonly limit: number;
+}
+
+/** Which events are looked at: those after `low`, up to `high`. */
+interface Range {
+  readonly low: Sequence;
+  readonly high: Sequence;
+}
+
+export async function readLog(
+  sources: PastSources,
+  folder: FolderName,
+  request: LogRequest,
+): Promise<LogAnswer> {
+  const { metadata, clock } = sources;
+  const { seq: head } = await headOf(metadata, folder, undefined);
+  const names = await readDeviceNames(metadata, folder);
+  const isForward = request.after !== undefined;
+  let range = await rangeOf(sources, folder, { request, head });
+  const rows: LogRow[] = [];
+  let run: Touched[] = [];
+  let scanned = 0;
+  while (range.high > range.low && scanned < LOG_EVENTS_SCANNED_MAX) {
+    const found = await eventsIn(sources, folder, { range, isForward, id: request.id });
+    const matching = found.events.filter((event) => matches(event, request));
+    const touched = await touchesOf(metadata, folder, { events: matching, names });
+    for (const one of touched) {
+      if (request.action !== undefined && one.touch.action !== request.action) continue;
+      const [first] = run;
+      if (first !== undefined && !continues(first, one)) {
+        rows.push(rowOf(run));
+        run = [];
+        if (rows.length === request.limit) return { seq: head, rows, next: endOf(rows, isForward) };
+      }
+      run.push(one);
+    }
+    scanned += found.events.length;
+    range = found.rest;
+    await clock.yield();
+  }
+  if (run.length > 0) rows.push(rowOf(run));
+  if (range.high <= range.low) return { seq: head, rows };
+  return { seq: head, rows, next: isForward ? range.low : range.high + 1 };
+}
+
+/** The seq at which a page that ends with the last row ends. */
+function endOf(rows: readonly LogRow[], isForward: boolean): Sequence {
+  const last = rows.at(-1);
+  return (isForward ? last?.lastSeq : last?.seq) ?? 0;
+}
+
+async function rangeOf(
+  { metadata }: PastSources,
+  folder: FolderName,
+  { request, head }: { readonly request: LogRequest; readonly head: Sequence },
+): Promise<Range> {
+  const { before, after, sinceMs, untilMs } = request;
+  const since =
+    sinceMs === undefined ? 0 : await seqAtTime(metadata, folder, { timeMs: sinceMs - 1, head });
+  const until =
+    untilMs === undefined ? head : await seqAtTime(metadata, folder, { timeMs: untilMs, head });
+  return {
+    low: Math.max(after ?? 0, since),
+    high: Math.min(before === undefined ? head : before - 1, until, head),
+  };
+}
+
+/** Some events of the range, in the direction that is read, and the range without them. */
+async function eventsIn(
+  { metadata }: PastSources,
+  folder: FolderName,
+  request: {
+    readonly range: Range;
+    readonly isForward: boolean;
+    readonly id: NodeId | undefined;
+  },
+): Promise<{ readonly events: readonly ServedEvent[]; readonly rest: Range }> {
+  const { range, isForward, id } = request;
+  const { low, high } = range;
+  const limit = EVENTS_PER_PAGE_DEFAULT;
+  if (isForward) {
+    const page = await metadata.events(folder, { after: low, limit });
+    const events = page.events.filter(({ seq }) => seq <= high);
+    return { events, rest: { low: events.at(-1)?.seq ?? high, high } };
+  }
+  const before = high + 1;
+  const page =
+    id === undefined
+      ? await metadata.eventsBefore(folder, { before, limit })
+      : await metadata.history(folder, { node: id, before, limit });
+  const events = page.filter(({ seq }) => seq > low);
+  const last = events.length < limit ? undefined : events.at(-1);
+  return { events, rest: { low, high: last === undefined ? low : last.seq - 1 } };
+}
+
+function matches(event: ServedEvent, { path, id, device }: LogRequest): boolean {
+  if (id !== undefined && event.node !== id) return false;
+  if (device !== undefined && event.device !== device) return false;
+  if (path === undefined || path === "") return true;
+  return [event.path, event.from].some(
+    (one) => one === path || one?.startsWith(`${path}/`) === true,
+  );
+}
+
+function continues(first: Touched, next: Touched): boolean {
+  return (
+    first.event.batch === next.event.batch &&
+    first.event.device === next.event.device &&
+    first.touch.action === next.touch.action &&
+    parentPath(first.event.path) === parentPath(next.event.path)
+  );
+}
+
+/** @param run at least one event, in either direction */
+function rowOf(run: readonly Touched[]): LogRow {
+  const seqs = run.map(({ event }) => event.seq);
+  const { event, touch } = run[0] ?? { event: undefined, touch: undefined };
+  if (event === undefined) throw new Error("Broken invariant: a run has an event");
+  const { time, device, deviceName, action } = touch;
+  const { path, from, node, content, approval } = event;
+  const seq = seqs.reduce((least, one) => Math.min(least, one));
+  const lastSeq = seqs.reduce((most, one) => Math.max(most, one));
+  const isFile = content.kind === "file";
+  const size = run.reduce((sum, one) => sum + sizeOf(one.event), 0);
+  const row = { seq, lastSeq, time, device, deviceName, action, count: run.length };
+  const common = { ...row, ...(approval === undefined ? {} : { approval }) };
+  if (run.length > 1) return { ...common, path: parentPath(path), ...(size > 0 ? { size } : {}) };
+  return {
+    ...common,
+    path,
+    id: node,
+    kind: content.kind,
+    ...(from === undefined ? {} : { from }),
+    ...(isFile ? { size } : {}),
+  };
+}
+
+function sizeOf({ content }: ServedEvent): number {
+  return content.kind === "file" ? content.size : 0;
+}
