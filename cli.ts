@@ -18,6 +18,7 @@ const COMMANDS: SubCommandsDef = {
   approve: async () => (await import("./src/commands/approve.ts")).command,
   token: async () => (await import("./src/commands/token.ts")).command,
   verify: async () => (await import("./src/commands/verify.ts")).command,
+  gc: async () => (await import("./src/commands/gc.ts")).command,
   healthcheck: async () => (await import("./src/commands/healthcheck.ts")).command,
   demo: async () => (await import("./src/commands/demo.ts")).command,
 };
@@ -56,6 +57,7 @@ const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
     "synced token revoke 1f3a9c0b2d4e5f60",
   ],
   verify: ["synced verify --data ./storage"],
+  gc: ["synced gc --data ./storage --dry-run", "synced gc --data ./storage"],
   healthcheck: ["synced healthcheck --url http://127.0.0.1:8080"],
   demo: ["synced demo", "synced demo ./somewhere --once"],
 };

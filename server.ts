@@ -5,7 +5,7 @@
  * first request, and reads its configuration from the environment twins of `synced serve`'s flags.
  * Rules: H2, H3.
  */
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import packageJson from "./package.json" with { type: "json" };
 import {
@@ -25,12 +25,13 @@ import type { EventSink } from "./src/ports/event-sink.ts";
 import type { MetricsPage } from "./src/ports/instruments.ts";
 import type { TokenRecord, TokenStore } from "./src/ports/token-store.ts";
 import { parseToken } from "./src/protocol/token.ts";
+import { type Collected, finishCollection } from "./src/server/collect-garbage.ts";
 import { type FilesLogNotice, startFilesLog } from "./src/server/files-log-follower.ts";
 import { createHistory } from "./src/server/history.ts";
 import { createReadings } from "./src/server/readings.ts";
 import { createSequencer } from "./src/server/sequencer.ts";
 import { Tokens } from "./src/server/tokens.ts";
-import { type Finding, verifyData } from "./src/server/verify.ts";
+import { startUpkeep, type UpkeepPace } from "./src/server/upkeep.ts";
 
 export interface ServerOptions {
   /** The data directory. It is made if it does not exist. */
@@ -53,6 +54,12 @@ export interface ServerOptions {
   readonly databaseUrl?: string;
   /** Called with news of that writing. @default silent */
   readonly onFilesLog?: (notice: FilesLogNotice) => void;
+  /** When garbage is collected. */
+  readonly upkeep?: UpkeepPace;
+  /** Called after each collection of garbage. @default silent */
+  readonly onCollected?: (collected: Collected) => void;
+  /** Called if one failed. @default silent */
+  readonly onUpkeepFailure?: (error: unknown) => void;
   /** Called for answers with a status of 500 and above. @default silent */
   readonly onError?: (error: unknown, requestId: string) => void;
 }
@@ -160,25 +167,6 @@ export async function createServer(options: ServerOptions): Promise<Server> {
 }
 
 /**
- * Reads everything in a data directory on which no server runs. Changes nothing.
- *
- * @returns every finding when it is found
- * @throws {SyncedError} `usage` if there is no data directory, because opening would make one;
- * `data_in_use`, `data_newer`
- */
-export async function* verifyDataDirectory(path: string): AsyncGenerator<Finding, void> {
-  if (!existsSync(join(path, "format"))) {
-    throw new SyncedError("usage", `Cannot verify "${path}": there is no data directory of synced`);
-  }
-  const directory = openDataDirectory(path);
-  try {
-    yield* verifyData(directory);
-  } finally {
-    await directory.close();
-  }
-}
-
-/**
  * Opens the tokens of a data directory, also while a server runs on it. That server goes by what is
  * done at once.
  *
@@ -237,12 +225,15 @@ async function openBackend(options: ServerOptions, loopbackOnly: boolean): Promi
   // Loaded here, so that commands that serve nothing do not wait for it.
   const { createServerMetrics } = await import("./src/adapters/metrics/server.ts");
   const { instruments, page } = createServerMetrics({ version: packageJson.version });
-  const sequencer = createSequencer({
-    metadata,
-    objects,
-    clock: systemClock,
-    random: systemRandom,
-    instruments,
+  const ports = { metadata, objects, clock: systemClock, random: systemRandom, instruments };
+  // Until this is done, nobody could upload what a killed run was about to delete.
+  await finishCollection(ports);
+  const sequencer = createSequencer(ports);
+  const upkeep = startUpkeep({
+    ports,
+    pace: options.upkeep ?? {},
+    onCollected: options.onCollected ?? (() => undefined),
+    onFailure: options.onUpkeepFailure ?? (() => undefined),
   });
   const onError = options.onError ?? (() => undefined);
   const history = createHistory({
@@ -291,7 +282,7 @@ async function openBackend(options: ServerOptions, loopbackOnly: boolean): Promi
     endStreams: () => stopping.abort(),
     async close() {
       stopping.abort();
-      await Promise.all([filesLog?.stop(), history.stop(), sequencer.close()]);
+      await Promise.all([filesLog?.stop(), history.stop(), upkeep.stop(), sequencer.close()]);
       await directory.close();
     },
   };

@@ -168,6 +168,11 @@ export function parseDurationFlag(name: string, value: string): number {
   );
 }
 
+/** Reads a time span that may be 0. @returns milliseconds @throws {SyncedError} `usage` */
+export function parseAgeFlag(name: string, value: string): number {
+  return value === "0" ? 0 : parseDurationFlag(name, value);
+}
+
 /**
  * Reads the token from `--token-file`, else from SYNCED_TOKEN. It is never read from the command
  * line, because every user of the machine could read it there.

@@ -13,6 +13,7 @@ import { commonFlags, parsePortFlag, readToken, switchFlag, textFlag, tokenFlag 
 import { type Interruption, onInterruption } from "./interruption.ts";
 import { startMirror } from "./mirror.ts";
 import { createOutput, type Output } from "./output.ts";
+import { formatBytes } from "./progress-bar.ts";
 
 const args = {
   data: { ...textFlag("data", "DIR", "Data directory"), default: "./storage" },
@@ -60,6 +61,12 @@ export const command = defineCommand({
         ? undefined
         : { metricsPort: parsePortFlag("metrics-port", metricsPort) }),
       ...(databaseUrl === undefined ? undefined : { databaseUrl }),
+      onCollected: ({ objects, bytes, skipped }) => {
+        output.event("collected", { objects, bytes, skipped });
+        for (const message of skipped) output.warn(message);
+        output.detail(`Deleted ${objects} objects that no version needs, ${formatBytes(bytes)}`);
+      },
+      onUpkeepFailure: (error) => output.error(`Collecting garbage failed: ${textOf(error)}`),
       onFilesLog: ({ code, message }) => {
         output.event(code, { message });
         if (code === "files_log_connected") output.say(message);

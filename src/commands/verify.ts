@@ -6,7 +6,7 @@
 
 import { resolve } from "node:path";
 import { defineCommand } from "citty";
-import { verifyDataDirectory } from "../../server.ts";
+import { verifyDataDirectory } from "../../storage.ts";
 import { EXIT } from "../core/exit-code.ts";
 import { commonFlags, textFlag } from "./flags.ts";
 import { createOutput, type Output } from "./output.ts";

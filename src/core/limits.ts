@@ -162,6 +162,19 @@ export const STORAGE_RESERVE_BYTES_MAX = 64 * MIB;
 /** On a small disk the reserve is this share of it instead. */
 export const STORAGE_RESERVE_SHARE = 1 / 16;
 /**
+ * Objects that no event names are kept for so long, because an upload may be interrupted for a
+ * night. Nothing but work depends on it: who needs a collected object sends it again.
+ */
+export const UNNAMED_AGE_MS_MIN = 86_400_000;
+/** A device that asks for an object makes it young again, but not with a write each time. */
+export const TOUCH_INTERVAL_MS = UNNAMED_AGE_MS_MIN / 2;
+/** How often a running server collects garbage: what it finds is at least a day old. */
+export const COLLECT_INTERVAL_MS = 86_400_000;
+/** The first time after a start, when the clients that were waiting have met the server. */
+export const COLLECT_DELAY_MS = 600_000;
+/** Objects that are forgotten, or deleted, in one transaction: a few milliseconds. */
+export const COLLECT_BATCH_MAX = 1_000;
+/**
  * How often the heads are compared with PostgreSQL's cursors: a person does not notice a second.
  */
 export const FILES_LOG_POLL_MS = 1_000;

@@ -22,6 +22,8 @@ export interface ServerInstruments {
   opsRefused(code: RefusalCode): void;
   /** The server received objects and made them durable. */
   objectsStored(objects: { readonly count: number; readonly bytes: number }): void;
+  /** Objects that no version needed are deleted. */
+  objectsDeleted(objects: { readonly count: number; readonly bytes: number }): void;
   /** A device asked for so many objects that it need not send, because the folder has them. */
   objectsKnown(count: number): void;
   /** The server sent so many bytes of objects or files. */

@@ -12,6 +12,8 @@ import type { Digest } from "../core/digest.ts";
 import type { Cursor, ServedEvent } from "../core/event.ts";
 import type { DeviceId, Epoch, FolderName, NodeId, OpId, ServerId } from "../core/identifier.ts";
 import type { FileContent, Place, RemoteNode, Sequence } from "../core/node.ts";
+import { setsContent } from "../core/op.ts";
+import type { KnownObject, ObjectPlace, ObjectRecords } from "./object-records.ts";
 import type { Page } from "./page.ts";
 
 export interface FolderRecord {
@@ -30,15 +32,6 @@ export interface FolderHead {
   readonly folder: FolderRecord;
   /** seq 0 and the genesis hash, before the first event. */
   readonly head: Cursor;
-}
-
-/** An object as a folder knows it: its bytes, and their meaning at one depth. */
-export interface KnownObject {
-  readonly digest: Digest;
-  /** 0 for a chunk; for a manifest object, its depth. */
-  readonly depth: number;
-  /** In bytes of the file; for a manifest, the sum over all its chunks. */
-  readonly size: number;
 }
 
 /** Everything that a set of batches touches. */
@@ -106,9 +99,19 @@ export interface EventRecord {
 export interface Append {
   /** If the head is another one, nothing is done. */
   readonly expectedHead: Sequence;
+  /** If a content's root was forgotten since this version of `ObjectRecords`, nothing is done. */
+  readonly objectsVersion: number;
   readonly events: readonly EventRecord[];
   /** The last state of every node in `events`. */
   readonly nodes: readonly RemoteNode[];
+}
+
+/** The roots of the contents that these events bring: what the folder must know (O6). */
+export function newRoots(events: readonly EventRecord[]): readonly ObjectPlace[] {
+  return events.flatMap(({ event: { kind, content } }) => {
+    if (!setsContent({ kind }) || content.kind !== "file" || content.size === 0) return [];
+    return [{ digest: content.manifest, depth: content.depth }];
+  });
 }
 
 export interface EventSlice {
@@ -167,6 +170,7 @@ export interface MetadataStore {
   readonly serverId: ServerId;
   /** Resolves with the error when a durability barrier has failed. */
   readonly failure: Promise<unknown>;
+  readonly objectRecords: ObjectRecords;
 
   /** Creates the folder if it is not there, and returns the folder in either case. */
   createFolder(record: FolderRecord): Promise<{ readonly created: boolean } & FolderHead>;
@@ -185,7 +189,7 @@ export interface MetadataStore {
     folder: FolderName,
     ids: readonly NodeId[],
   ): Promise<ReadonlyMap<NodeId, SubtreeExtent>>;
-  append(folder: FolderName, append: Append): Promise<"appended" | "head_moved">;
+  append(folder: FolderName, append: Append): Promise<"appended" | "head_moved" | "objects_moved">;
 
   /**
    * At least `limit` events after `after`, if there are so many. The last group is always whole.
@@ -221,11 +225,6 @@ export interface MetadataStore {
 
   /** Every depth at which the folder knows one of these. */
   knownObjects(folder: FolderName, digests: readonly Digest[]): Promise<readonly KnownObject[]>;
-  /**
-   * Idempotent. A crash forgets no record that was made before one that it keeps. Durable when the
-   * next `append` to this folder is; a crash before that may forget it.
-   */
-  recordObjects(folder: FolderName, objects: readonly KnownObject[]): Promise<void>;
   /** By ascending digest, then depth. */
   objects(folder: FolderName, page: Page<KnownObject>): Promise<readonly KnownObject[]>;
 

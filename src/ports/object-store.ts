@@ -2,7 +2,7 @@
  * ObjectStore: bytes named by their SHA-256, stored once per server. Rules: O6, O7, C5, I37.
  *
  * It knows nothing of folders; the MetadataStore knows who may read what. All calls may run
- * concurrently. Objects are never changed and never deleted.
+ * concurrently. Objects are never changed. Only the collection of garbage deletes any (U3).
  */
 
 import type { Digest } from "../core/digest.ts";
@@ -39,6 +39,21 @@ export interface ObjectStore {
   get(digest: Digest, memory?: ObjectMemory): Promise<Uint8Array | undefined>;
   /** Digests in ascending order, after `after`. */
   list(page: Page<Digest>): Promise<readonly Digest[]>;
+  /** The length of an object's bytes, unread; 0 if it is not there. */
+  sizeOf(digest: Digest): Promise<number>;
+  /**
+   * Deletes objects; those that are not there are no error. A put that runs beside it may or may
+   * not leave them there. Durable when it resolves. Their room is free for others then, but for
+   * what `tidy` gives back.
+   *
+   * @returns the number of bytes that they had
+   */
+  delete(digests: readonly Digest[]): Promise<number>;
+  /**
+   * Gives back what deletions and crashes left: files that nothing names, and the greater part of
+   * those that are mostly deleted objects. May be interrupted anywhere, and called again.
+   */
+  tidy(): Promise<void>;
   /**
    * The disk space of all objects. Cheap except for the first call, which may look at all of them.
    */

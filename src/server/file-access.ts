@@ -9,7 +9,7 @@ import { type Digest, Sha256, sha256 } from "../core/digest.ts";
 import { assert, SyncedError } from "../core/error.ts";
 import { type FolderName, type NodeId, type OpId, ROOT_ID } from "../core/identifier.ts";
 import { COMMIT_ATTEMPTS_MAX, UPLOAD_STEP_BYTES } from "../core/limits.ts";
-import { ManifestBuilder, parseManifestObject, sumOfSizes } from "../core/manifest.ts";
+import { ManifestBuilder } from "../core/manifest.ts";
 import {
   type Content,
   type FileContent,
@@ -186,15 +186,10 @@ export class FileAccess {
     return bytes;
   }
 
-  async #flush(folder: FolderName, objects: readonly SizedObject[]): Promise<void> {
-    await this.#supply.store(folder, objects, objects);
+  async #flush(folder: FolderName, objects: readonly PackObject[]): Promise<void> {
+    await this.#supply.put(folder, objects);
     await this.#ports.clock.yield();
   }
-}
-
-interface SizedObject extends PackObject {
-  /** In bytes of the file. */
-  readonly size: number;
 }
 
 /** Cuts a stream of pieces into chunks. */
@@ -204,7 +199,7 @@ class Intake {
   readonly #chunker: Chunker;
   readonly #hash = new Sha256();
   readonly #builder = new ManifestBuilder();
-  #ready: SizedObject[] = [];
+  #ready: PackObject[] = [];
   /** Holds twice the largest chunk, so that a chunk's bytes are moved once at most. */
   readonly #buffer: Uint8Array;
   #length = 0;
@@ -223,22 +218,18 @@ class Intake {
     if (this.#length >= this.#chunker.profile.maxBytes) this.#cut(false);
   }
 
-  take(): readonly SizedObject[] {
+  take(): readonly PackObject[] {
     const taken = this.#ready;
     this.#ready = [];
     this.readyBytes = 0;
     return taken;
   }
 
-  finish(): { readonly objects: readonly SizedObject[]; readonly bytes: StoredBytes } {
+  finish(): { readonly objects: readonly PackObject[]; readonly bytes: StoredBytes } {
     this.#cut(true);
     const { manifest, depth, size, objects } = this.#builder.finish();
-    const manifests = objects.map((object) => ({
-      ...object,
-      size: sumOfSizes(parseManifestObject(object.bytes).children),
-    }));
     const bytes = { manifest, depth, sha256: this.#hash.digest(), size };
-    return { objects: [...this.take(), ...manifests], bytes };
+    return { objects: [...this.take(), ...objects], bytes };
   }
 
   #cut(isLast: boolean): void {
@@ -249,7 +240,7 @@ class Intake {
       const bytes = this.#buffer.slice(start, end);
       const digest = sha256(bytes);
       this.#builder.push(digest, bytes.length);
-      this.#ready.push({ depth: 0, digest, bytes, size: bytes.length });
+      this.#ready.push({ depth: 0, digest, bytes });
       this.readyBytes += bytes.length;
       start = end;
       if (!isLast && this.#length - start < this.#chunker.profile.maxBytes) break;

@@ -5,12 +5,7 @@
 
 import { assert, SyncedError } from "../core/error.ts";
 import type { FolderName } from "../core/identifier.ts";
-import {
-  CLOCK_BACK_MS_MAX,
-  COMMIT_ATTEMPTS_MAX,
-  COMMIT_OPS_MAX,
-  COMMIT_QUEUE_MAX,
-} from "../core/limits.ts";
+import { CLOCK_BACK_MS_MAX, COMMIT_OPS_MAX, COMMIT_QUEUE_MAX } from "../core/limits.ts";
 import type { RemoteNode, Sequence } from "../core/node.ts";
 import type { Batch, BatchResult } from "../core/op.ts";
 import { formatTime, parseTime } from "../core/time.ts";
@@ -22,6 +17,7 @@ import { type Decision, decide } from "./commit.ts";
 import { fileAction } from "./files-log.ts";
 import { UsageTally } from "./folder-usage.ts";
 import type { ObjectSupply } from "./object-supply.ts";
+import { withObjectsVersion } from "./objects-version.ts";
 import type { SequencerPorts } from "./ports.ts";
 
 interface Waiting {
@@ -138,31 +134,39 @@ export class FolderLog {
   async #commitTogether(
     batches: readonly Batch[],
   ): Promise<readonly (BatchResult | SyncedError)[]> {
-    const { metadata, clock } = this.#ports;
     const touches = batchTouches(batches);
-    for (let attempt = 1; attempt <= COMMIT_ATTEMPTS_MAX; attempt += 1) {
-      const found = await metadata.load(this.#name, touches.request);
-      const objects = await this.#supply.promote(this.#name, touches.contents, found.objects);
-      const loaded = { ...found, objects };
-      const moved = movesToMeasure(loaded, batches);
-      const extents =
-        moved.length === 0 ? new Map() : await metadata.subtreeExtents(this.#name, moved);
-      const time = timeAfter(loaded.headTime, clock.now());
-      const proposal = { loaded, extents, batches, time };
-      const { results, events, nodes } = await this.#inTurns(decide(proposal));
-      if (events.length === 0) return results;
-      const expectedHead = loaded.head.seq;
-      const outcome = await metadata.append(this.#name, { expectedHead, events, nodes });
-      if (outcome === "head_moved") continue;
-      const head = expectedHead + events.length;
-      this.#usage.commit({ expectedHead, head, before: loaded.nodes, after: nodes });
-      countEvents(this.#ports.instruments, events, loaded.nodes);
-      // The events are durable, so listeners may hear of them now (O7).
-      for (const listener of this.#listeners) listener(head);
-      return results;
-    }
-    const claim = `other servers came first ${COMMIT_ATTEMPTS_MAX} times`;
-    throw new SyncedError("temporarily_unavailable", `Cannot commit now: ${claim}`);
+    return await withObjectsVersion(this.#ports, (version) =>
+      this.#attempt(batches, touches, version),
+    );
+  }
+
+  /** @returns undefined if another commit, or a collection of garbage, came first */
+  async #attempt(
+    batches: readonly Batch[],
+    touches: ReturnType<typeof batchTouches>,
+    objectsVersion: number,
+  ): Promise<readonly (BatchResult | SyncedError)[] | undefined> {
+    const { metadata, clock } = this.#ports;
+    const found = await metadata.load(this.#name, touches.request);
+    const known = { known: found.objects, version: objectsVersion };
+    const objects = await this.#supply.promote(this.#name, touches.contents, known);
+    const loaded = { ...found, objects };
+    const moved = movesToMeasure(loaded, batches);
+    const extents =
+      moved.length === 0 ? new Map() : await metadata.subtreeExtents(this.#name, moved);
+    const time = timeAfter(loaded.headTime, clock.now());
+    const proposal = { loaded, extents, batches, time };
+    const { results, events, nodes } = await this.#inTurns(decide(proposal));
+    if (events.length === 0) return results;
+    const expectedHead = loaded.head.seq;
+    const append = { expectedHead, objectsVersion, events, nodes };
+    if ((await metadata.append(this.#name, append)) !== "appended") return undefined;
+    const head = expectedHead + events.length;
+    this.#usage.commit({ expectedHead, head, before: loaded.nodes, after: nodes });
+    countEvents(this.#ports.instruments, events, loaded.nodes);
+    // The events are durable, so listeners may hear of them now (O7).
+    for (const listener of this.#listeners) listener(head);
+    return results;
   }
 }
 

@@ -1,7 +1,7 @@
 /**
  * Takes in the objects of a folder, hands them out, and assembles them to files. Objects of another
  * folder count as missing.
- * Rules: C5, O6, O7, I37, I39.
+ * Rules: C5, U3, O6, O7, I37, I39.
  */
 
 import type { Digest } from "../core/digest.ts";
@@ -16,13 +16,14 @@ import {
 } from "../core/manifest.ts";
 import { type ByteRange, leafChunks } from "../core/manifest-walk.ts";
 import type { FileContent } from "../core/node.ts";
-import type { KnownObject } from "../ports/metadata-store.ts";
+import type { KnownObject, ObjectPlace, ObjectRecording } from "../ports/object-records.ts";
 import type { ObjectMemory } from "../ports/object-store.ts";
 import type { PackObject } from "../protocol/messages.ts";
+import { ObjectsMoved, withObjectsVersion } from "./objects-version.ts";
 import type { SequencerPorts } from "./ports.ts";
 import { readAhead } from "./read-ahead.ts";
 
-type ObjectPlace = Pick<KnownObject, "digest" | "depth">;
+type Recording = Omit<ObjectRecording, "timeMs">;
 
 export class ObjectSupply {
   readonly #ports: SequencerPorts;
@@ -36,6 +37,9 @@ export class ObjectSupply {
   async missing(folder: FolderName, digests: readonly Digest[]): Promise<readonly Digest[]> {
     const objects = await this.#ports.metadata.knownObjects(folder, digests);
     const known = new Set(objects.map(({ digest }) => digest));
+    const { metadata, clock } = this.#ports;
+    // Whoever asks is about to name them, so no collection should take them first.
+    await metadata.objectRecords.touch(folder, [...known], clock.now());
     const missing = digests.filter((digest) => !known.has(digest));
     this.#ports.instruments?.objectsKnown(digests.length - missing.length);
     return missing;
@@ -43,6 +47,19 @@ export class ObjectSupply {
 
   /** @param objects the pack decoder has checked their bytes against their digests */
   async put(folder: FolderName, objects: readonly PackObject[]): Promise<void> {
+    await withObjectsVersion(this.#ports, async (version) => {
+      const recording = await this.#records(folder, objects, version);
+      if (objects.length > 0) await this.#store(folder, objects, recording);
+      return "stored";
+    });
+  }
+
+  /** Finds out as what the folder will know these objects. */
+  async #records(
+    folder: FolderName,
+    objects: readonly PackObject[],
+    version: number,
+  ): Promise<Recording> {
     // Also refuses an unknown folder before it touches the disk.
     const known = new KnownSizes(await this.#ports.metadata.knownObjects(folder, []));
     const own = new Map(objects.map((object) => [`${object.digest}/${object.depth}`, object]));
@@ -50,26 +67,28 @@ export class ObjectSupply {
     for (const object of objects) {
       const { digest, depth, bytes } = object;
       // One after the other: the first that cannot be right ends the work.
-      const size = depth === 0 ? bytes.length : await this.#sizeOf(folder, object, known);
+      const size =
+        depth === 0 ? bytes.length : await this.#sizeOf(folder, object, { known, version });
       const record = { digest, depth, size };
       known.add(record);
       if (own.delete(`${digest}/${depth}`)) records.push(record);
     }
-    await this.store(folder, objects, records);
+    const brought = new KnownSizes(records);
+    const children = objects
+      .filter(({ depth }) => depth > 0)
+      .flatMap(childrenOf)
+      .filter(({ digest, depth }) => brought.get(digest, depth) === undefined);
+    return { version, objects: records, children };
   }
 
-  /**
-   * Stores objects that are known to be sound. Their bytes are stored first, then the record that
-   * the folder knows them (O7).
-   */
-  async store(
+  /** Their bytes are stored first, then the record that the folder knows them (O7). */
+  async #store(
     folder: FolderName,
     objects: readonly PackObject[],
-    records: readonly KnownObject[],
+    recording: Recording,
   ): Promise<void> {
-    if (objects.length === 0) return;
     await this.#ports.objects.put(objects);
-    await this.#ports.metadata.recordObjects(folder, records);
+    await this.#record(folder, recording);
     const bytes = objects.reduce((sum, object) => sum + object.bytes.length, 0);
     this.#ports.instruments?.objectsStored({ count: objects.length, bytes });
   }
@@ -81,14 +100,15 @@ export class ObjectSupply {
    *
    * @param known the folder's records of the contents' roots
    * @returns `known` and the new records
+   * @throws {ObjectsMoved} if objects were forgotten since `version`
    */
   async promote(
     folder: FolderName,
     contents: readonly FileContent[],
-    known: readonly KnownObject[],
+    { known, version }: { readonly known: readonly KnownObject[]; readonly version: number },
   ): Promise<readonly KnownObject[]> {
     const wanted = contents.map(({ manifest, depth }) => ({ digest: manifest, depth }));
-    return [...known, ...(await this.#promote(folder, wanted, known))];
+    return [...known, ...(await this.#promote(folder, wanted, { known, version }))];
   }
 
   /**
@@ -134,11 +154,14 @@ export class ObjectSupply {
   }
 
   /** @param known what the folder has by now; the manifest's children are added */
-  async #sizeOf(folder: FolderName, manifest: PackObject, known: KnownSizes): Promise<number> {
-    const { children, depth } = parseDepth(manifest);
-    const places = children.map(({ digest }) => ({ digest, depth: depth - 1 }));
+  async #sizeOf(
+    folder: FolderName,
+    manifest: PackObject,
+    { known, version }: { readonly known: KnownSizes; readonly version: number },
+  ): Promise<number> {
+    const places = childrenOf(manifest);
     const unknown = places.filter((place) => known.get(place.digest, place.depth) === undefined);
-    for (const object of await this.#known(folder, unknown)) known.add(object);
+    for (const object of await this.#known(folder, unknown, version)) known.add(object);
     return sizeOfManifest(manifest.bytes, known, await this.#minBytes(folder));
   }
 
@@ -161,21 +184,23 @@ export class ObjectSupply {
   async #known(
     folder: FolderName,
     wanted: readonly ObjectPlace[],
+    version: number,
   ): Promise<readonly KnownObject[]> {
     const digests = [...new Set(wanted.map(({ digest }) => digest))];
     if (digests.length === 0) return [];
     const known = await this.#ports.metadata.knownObjects(folder, digests);
-    return [...known, ...(await this.#promote(folder, wanted, known))];
+    return [...known, ...(await this.#promote(folder, wanted, { known, version }))];
   }
 
   async #promote(
     folder: FolderName,
     wanted: readonly ObjectPlace[],
-    known: readonly KnownObject[],
+    { known, version }: { readonly known: readonly KnownObject[]; readonly version: number },
   ): Promise<readonly KnownObject[]> {
     const sizes = new KnownSizes(known);
     const digests = new Set(known.map(({ digest }) => digest));
     const promoted: KnownObject[] = [];
+    const children: ObjectPlace[] = [];
     const tried = new Set<string>();
     for (const { digest, depth } of wanted) {
       if (!digests.has(digest) || sizes.get(digest, depth) !== undefined) continue;
@@ -184,31 +209,42 @@ export class ObjectSupply {
       const isChunk = depth > 0 && (sizes.get(digest, 0) ?? 0) > MANIFEST_OBJECT_BYTES_MAX;
       if (isChunk || tried.has(key)) continue;
       tried.add(key);
-      const record = await this.#meaning(folder, digest, depth);
-      if (record === undefined) continue;
-      sizes.add(record);
-      promoted.push(record);
+      const meaning = await this.#meaning(folder, { digest, depth }, version);
+      if (meaning === undefined) continue;
+      sizes.add(meaning.record);
+      promoted.push(meaning.record);
+      for (const child of meaning.children) children.push(child);
     }
-    if (promoted.length > 0) await this.#ports.metadata.recordObjects(folder, promoted);
+    if (promoted.length > 0) {
+      await this.#record(folder, { version, objects: promoted, children });
+    }
     return promoted;
   }
 
+  /** @throws {ObjectsMoved} */
+  async #record(folder: FolderName, recording: Recording): Promise<void> {
+    const { metadata, clock } = this.#ports;
+    const timed = { ...recording, timeMs: clock.now() };
+    const outcome = await metadata.objectRecords.record(folder, timed);
+    if (outcome === "objects_moved") throw new ObjectsMoved();
+  }
+
   /**
-   * @returns the record of a stored object at that depth; undefined if its bytes have no meaning
-   * there.
+   * @returns the record of a stored object at that depth, and what it lists; undefined if its bytes
+   * have no meaning there.
    */
   async #meaning(
     folder: FolderName,
-    digest: Digest,
-    depth: number,
-  ): Promise<KnownObject | undefined> {
+    { digest, depth }: ObjectPlace,
+    version: number,
+  ): Promise<{ record: KnownObject; children: readonly ObjectPlace[] } | undefined> {
     const bytes = await this.#get(digest);
-    if (depth === 0) return { digest, depth, size: bytes.length };
+    if (depth === 0) return { record: { digest, depth, size: bytes.length }, children: [] };
     try {
-      const { children } = parseDepth({ digest, depth, bytes });
-      const places = children.map((child) => ({ digest: child.digest, depth: depth - 1 }));
-      const known = new KnownSizes(await this.#known(folder, places));
-      return { digest, depth, size: sizeOfManifest(bytes, known, await this.#minBytes(folder)) };
+      const children = childrenOf({ digest, depth, bytes });
+      const minBytes = await this.#minBytes(folder);
+      const known = new KnownSizes(await this.#known(folder, children, version));
+      return { record: { digest, depth, size: sizeOfManifest(bytes, known, minBytes) }, children };
     } catch (error) {
       const { code } = error instanceof SyncedError ? error : { code: undefined };
       if (code === "invalid_manifest" || code === "chunk_missing") return undefined;
@@ -231,6 +267,11 @@ class KnownSizes {
   get(digest: Digest, depth: number): number | undefined {
     return this.#sizes.get(`${digest}/${depth}`);
   }
+}
+
+function childrenOf(manifest: PackObject): readonly ObjectPlace[] {
+  const { children, depth } = parseDepth(manifest);
+  return children.map(({ digest }) => ({ digest, depth: depth - 1 }));
 }
 
 function parseDepth(object: PackObject): ReturnType<typeof parseManifestObject> {

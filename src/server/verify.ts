@@ -14,7 +14,8 @@ import { type FolderName, type NodeId, ROOT_ID } from "../core/identifier.ts";
 import { EVENTS_PER_PAGE_MAX, TREE_NODES_PER_PAGE_MAX } from "../core/limits.ts";
 import { parseManifestObject, sumOfSizes } from "../core/manifest.ts";
 import { type RemoteNode, sameContent, samePlace } from "../core/node.ts";
-import type { FolderHead, KnownObject, MetadataStore } from "../ports/metadata-store.ts";
+import type { FolderHead, MetadataStore } from "../ports/metadata-store.ts";
+import type { KnownObject } from "../ports/object-records.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
 
 export interface Finding {

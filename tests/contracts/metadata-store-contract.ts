@@ -19,6 +19,7 @@ import type {
   LoadRequest,
   MetadataStore,
 } from "../../src/ports/metadata-store.ts";
+import type { KnownObject } from "../../src/ports/object-records.ts";
 import { batchTouches } from "../../src/server/batch-touches.ts";
 import { decide } from "../../src/server/commit.ts";
 import { fileOf, nodeId } from "../generate/trees.ts";
@@ -61,12 +62,18 @@ async function makeFolder(name: FolderName): Promise<void> {
   const genesis = genesisHash({ server: store.serverId, folder: name, epoch });
   const chunker = { minBytes: 1, averageBytes: 2, maxBytes: 3 };
   await store.createFolder({ name, epoch, genesis, chunker, nameBytesMax: 255 });
-  await store.recordObjects(name, KNOWN);
+  expect(await recordIn(name, KNOWN)).toBe("recorded");
+}
+
+async function recordIn(name: FolderName, objects: readonly KnownObject[]) {
+  const version = await store.objectRecords.version();
+  return await store.objectRecords.record(name, { version, objects, children: [], timeMs: 0 });
 }
 
 async function decided(...groups: readonly (readonly Op[])[]) {
   const found = await store.folder(FOLDER);
   if (found === undefined) throw new Error("No folder");
+  const objectsVersion = await store.objectRecords.version();
   const batch: Batch = batchOf(found.head, groups);
   const loaded = await store.load(FOLDER, batchTouches([batch]).request);
   const time = "2026-01-02T03:04:05.006Z";
@@ -75,7 +82,7 @@ async function decided(...groups: readonly (readonly Op[])[]) {
   while (step.done !== true) step = steps.next();
   const { results, ...rest } = step.value;
   expect(JSON.stringify(results)).not.toContain("refused");
-  return { expectedHead: loaded.head.seq, ...rest };
+  return { expectedHead: loaded.head.seq, objectsVersion, ...rest };
 }
 
 /** Appends groups through the real `decide`, so that events and rows belong together. */
@@ -133,7 +140,7 @@ function folders(): void {
     expect(await store.folder(name)).toBeUndefined();
     const code = "folder_not_found";
     await expect(store.load(name, NOTHING)).rejects.toMatchObject({ code });
-    await expect(store.recordObjects(name, KNOWN)).rejects.toMatchObject({ code });
+    await expect(recordIn(name, KNOWN)).rejects.toMatchObject({ code });
     await expect(store.events(name, { after: 0, limit: 1 })).rejects.toMatchObject({ code });
   });
 
@@ -260,7 +267,7 @@ function appends(): void {
   test("large numbers, times and odd names come back as they went in [N3, N7]", async () => {
     const size = Number.MAX_SAFE_INTEGER;
     const digest = sha256("huge");
-    await store.recordObjects(FOLDER, [{ digest, depth: 3, size }]);
+    await recordIn(FOLDER, [{ digest, depth: 3, size }]);
     const content = {
       kind: "file",
       manifest: digest,
@@ -446,11 +453,11 @@ function pastReads(): void {
 function objectRecords(): void {
   test("an object is known at each depth it was recorded at, once [O6]", async () => {
     const digest = sha256("both");
-    await store.recordObjects(FOLDER, [
+    await recordIn(FOLDER, [
       { digest, depth: 0, size: 42 },
       { digest, depth: 1, size: 99 },
     ]);
-    await store.recordObjects(FOLDER, [{ digest, depth: 0, size: 42 }]);
+    await recordIn(FOLDER, [{ digest, depth: 0, size: 42 }]);
     const known = await store.knownObjects(FOLDER, [digest, sha256("none")]);
     expect(known.toSorted((a, b) => a.depth - b.depth)).toEqual([
       { digest, depth: 0, size: 42 },
@@ -460,7 +467,7 @@ function objectRecords(): void {
 
   test("objects are paged by digest and depth", async () => {
     const digest = sha256("both");
-    await store.recordObjects(FOLDER, [
+    await recordIn(FOLDER, [
       { digest, depth: 1, size: 99 },
       { digest, depth: 0, size: 42 },
     ]);

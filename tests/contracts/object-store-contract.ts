@@ -90,6 +90,56 @@ export function objectStoreContract(name: string, make: () => ObjectStoreFixture
       expect((await store.usage()).bytes - before.bytes).toBe(300_000);
     });
 
+    test("what is deleted is gone, and nothing else, and comes back with a put [U3]", async () => {
+      const objects = SIZES.map((size) => objectOf(size, size));
+      const [kept, ...deleted] = objects;
+      if (kept === undefined) throw new Error("No objects");
+      await store.put(objects);
+      const digests = deleted.map(({ digest }) => digest);
+      const bytes = deleted.reduce((sum, object) => sum + object.bytes.length, 0);
+      const sizes = await Promise.all(digests.map((digest) => store.sizeOf(digest)));
+      expect(sizes.reduce((sum, size) => sum + size, 0)).toBe(bytes);
+      expect(await store.delete([...digests, objectOf(99, 9).digest])).toBe(bytes);
+      expect(await store.list({ limit: 100 })).toEqual([kept.digest]);
+      for (const digest of digests) expect(await store.get(digest)).toBeUndefined();
+      expect(await store.delete(digests)).toBe(0);
+      await store.tidy();
+      expect(await store.get(kept.digest)).toEqual(kept.bytes);
+      await store.put(objects);
+      for (const { digest, bytes: whole } of objects)
+        expect(await store.get(digest)).toEqual(whole);
+      expect(await store.check()).toEqual([]);
+    });
+
+    test("the room of deleted objects is given back, also beside living ones [U4]", async () => {
+      const upload = Array.from({ length: 10 }, (_, n) => objectOf(n + 1, 100_000));
+      await store.put(upload);
+      await store.put(Array.from({ length: 100 }, (_, n) => objectOf(n + 100, 5_000)));
+      const all = (await store.list({ limit: 1000 })).filter(
+        (digest) => digest !== upload[3]?.digest && digest !== upload[7]?.digest,
+      );
+      await store.delete(all);
+      await store.tidy();
+      expect((await store.usage()).bytes).toBeLessThan(300_000);
+      for (const kept of [upload[3], upload[7]]) {
+        expect(await store.get(kept?.digest ?? all[0] ?? sha256(""))).toEqual(kept?.bytes);
+      }
+    });
+
+    test("who reads while room is given back reads right [U4, I37]", async () => {
+      const upload = Array.from({ length: 8 }, (_, n) => objectOf(n + 1, 200_000));
+      await store.put(upload);
+      const [kept, ...rest] = upload;
+      if (kept === undefined) throw new Error("No objects");
+      await store.delete(rest.map(({ digest }) => digest));
+      const reads = Array.from({ length: 50 }, async () => {
+        await Bun.sleep(0);
+        return await store.get(kept.digest);
+      });
+      await store.tidy();
+      for (const bytes of await Promise.all(reads)) expect(bytes).toEqual(kept.bytes);
+    });
+
     test("digests are listed in order and by page", async () => {
       const objects = Array.from({ length: 9 }, (_, n) => objectOf(n + 1, n % 2 ? 80_000 : 80));
       await store.put(objects);

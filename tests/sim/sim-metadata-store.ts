@@ -14,13 +14,14 @@ import type {
   FolderHead,
   FolderRecord,
   FolderUsage,
-  KnownObject,
   Loaded,
   LoadRequest,
   MetadataStore,
   NodePage,
   SubtreeExtent,
 } from "../../src/ports/metadata-store.ts";
+import type { KnownObject } from "../../src/ports/object-records.ts";
+import { SimObjectRecords } from "./sim-object-records.ts";
 import { objectKey, SimLog, type SimServerDisk } from "./sim-server-disk.ts";
 
 export interface SimMetadataStoreOptions {
@@ -38,6 +39,7 @@ const encoder = new TextEncoder();
 export class SimMetadataStore implements MetadataStore {
   readonly serverId: ServerId;
   readonly failure = new Promise<unknown>(() => {});
+  readonly objectRecords: SimObjectRecords;
   readonly #disk: SimServerDisk;
   readonly #latency: (kind: "read" | "write") => Promise<void>;
   #closed = false;
@@ -46,6 +48,8 @@ export class SimMetadataStore implements MetadataStore {
     this.serverId = options.serverId;
     this.#disk = options.disk;
     this.#latency = options.latency;
+    const logOf = (folder: FolderName) => this.#log(folder);
+    this.objectRecords = new SimObjectRecords({ ...options, logOf });
   }
 
   async #read(folder: FolderName): Promise<SimLog> {
@@ -127,7 +131,7 @@ export class SimMetadataStore implements MetadataStore {
     return new Map(ids.map((id) => [id, extentOf(log, id, tops)]));
   }
 
-  async append(folder: FolderName, append: Append): Promise<"appended" | "head_moved"> {
+  async append(folder: FolderName, append: Append): ReturnType<MetadataStore["append"]> {
     const log = this.#log(folder);
     const pending = { log, append };
     this.#disk.pendingAppends.add(pending);
@@ -137,6 +141,9 @@ export class SimMetadataStore implements MetadataStore {
       this.#disk.pendingAppends.delete(pending);
     }
     if (log.head.seq !== append.expectedHead) return "head_moved";
+    if (this.#disk.objectsVersion !== append.objectsVersion && !log.knowsRoots(append)) {
+      return "objects_moved";
+    }
     log.append(append);
     return "appended";
   }
@@ -250,19 +257,6 @@ export class SimMetadataStore implements MetadataStore {
     const log = await this.#read(folder);
     const wanted = new Set(digests);
     return [...log.objects.values()].filter(({ digest }) => wanted.has(digest));
-  }
-
-  async recordObjects(folder: FolderName, objects: readonly KnownObject[]): Promise<void> {
-    const log = await this.#read(folder);
-    const keys: string[] = [];
-    log.volatileObjects.push(keys);
-    for (const object of objects) {
-      const key = objectKey(object);
-      if (log.objects.has(key)) continue;
-      log.objects.set(key, object);
-      keys.push(key);
-      log.recordedAt.set(key, log.head.seq);
-    }
   }
 
   async objects(

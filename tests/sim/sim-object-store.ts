@@ -43,6 +43,23 @@ export class SimObjectStore implements ObjectStore {
     return digests.sort().slice(0, page.limit);
   }
 
+  async sizeOf(digest: Digest): Promise<number> {
+    await this.#latency("read");
+    return this.#disk.objects.get(digest)?.length ?? 0;
+  }
+
+  async delete(digests: readonly Digest[]): Promise<number> {
+    let bytes = 0;
+    for (const digest of digests) {
+      await this.#latency("write");
+      bytes += this.#disk.objects.get(digest)?.length ?? 0;
+      this.#disk.objects.delete(digest);
+    }
+    return bytes;
+  }
+
+  async tidy(): Promise<void> {}
+
   async usage(): Promise<{ readonly bytes: number }> {
     await this.#latency("read");
     return { bytes: [...this.#disk.objects.values()].reduce((sum, { length }) => sum + length, 0) };

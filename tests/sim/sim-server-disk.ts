@@ -5,13 +5,14 @@
 import type { Digest } from "../../src/core/digest.ts";
 import type { FolderName, NodeId } from "../../src/core/identifier.ts";
 import type { Place, RemoteNode, Sequence } from "../../src/core/node.ts";
-import type {
-  Append,
-  DeviceRecord,
-  EventRecord,
-  FolderRecord,
-  KnownObject,
+import {
+  type Append,
+  type DeviceRecord,
+  type EventRecord,
+  type FolderRecord,
+  newRoots,
 } from "../../src/ports/metadata-store.ts";
+import type { KnownObject } from "../../src/ports/object-records.ts";
 
 /** One folder's log and what is folded from it. */
 export class SimLog {
@@ -22,6 +23,10 @@ export class SimLog {
   readonly objects = new Map<string, KnownObject>();
   /** The head when each object was recorded. */
   readonly recordedAt = new Map<string, Sequence>();
+  /** When each object was recorded or asked about last. */
+  readonly touched = new Map<string, number>();
+  /** In which call each object was recorded, over all folders. */
+  readonly turns = new Map<string, number>();
   readonly devices = new Map<string, DeviceRecord>();
   /** Recorded since the last append, call by call: a crash may forget the last of these. */
   volatileObjects: (readonly string[])[] = [];
@@ -36,6 +41,11 @@ export class SimLog {
     return last === undefined
       ? { epoch, seq: 0, hash: genesis }
       : { epoch, seq: last.seq, hash: last.hash };
+  }
+
+  /** False if a root that these events need was forgotten meanwhile (U3). */
+  knowsRoots({ events }: Pick<Append, "events">): boolean {
+    return newRoots(events).every((root) => this.objects.has(objectKey(root)));
   }
 
   append({ events }: Pick<Append, "events">): void {
@@ -93,12 +103,18 @@ export class SimLog {
 export class SimServerDisk {
   readonly folders = new Map<FolderName, SimLog>();
   readonly objects = new Map<Digest, Uint8Array>();
+  objectsVersion = 0;
+  turn = 0;
+  readonly condemned = new Set<Digest>();
+  /** The version after which bytes were not there any more. */
+  readonly deletedAt = new Map<Digest, number>();
   /** Appends whose barrier has not come yet: the power may go now. */
   readonly pendingAppends = new Set<{ readonly log: SimLog; readonly append: Append }>();
 
   /** SIGKILL or power cut: what was not answered is there or not. */
   crash(chance: () => boolean): void {
     for (const { log, append } of this.pendingAppends) {
+      if (!log.knowsRoots(append)) continue;
       if (append.expectedHead === log.head.seq && chance()) log.append(append);
     }
     this.pendingAppends.clear();

@@ -54,7 +54,6 @@ export const CONTENT_BY_SHA256 = `
 SELECT * FROM events INDEXED BY events_by_sha256
 WHERE folder = ? AND sha256 = ? ORDER BY seq DESC LIMIT 1`;
 export const DELETE_NODE = "DELETE FROM nodes WHERE folder = ? AND id = ?";
-export const INSERT_OBJECT = "INSERT OR IGNORE INTO folder_objects VALUES (?, ?, ?, ?)";
 export const OBJECTS_AFTER = `
 SELECT * FROM folder_objects WHERE folder = ? AND (digest, depth) > (?, ?)
 ORDER BY digest, depth LIMIT ?`;

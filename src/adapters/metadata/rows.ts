@@ -13,8 +13,8 @@ import type {
   EventRecord,
   FolderRecord,
   FolderUsage,
-  KnownObject,
 } from "../../ports/metadata-store.ts";
+import type { KnownObject } from "../../ports/object-records.ts";
 import type { SqlRow } from "../sqlite/database.ts";
 
 const FILE = 0;

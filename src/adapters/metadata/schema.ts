@@ -1,4 +1,4 @@
-/** The tables of the server's metadata, version by version. Rules: L1, L5, O1, O3, O6. */
+/** The tables of the server's metadata, version by version. Rules: L1, L5, O1, O3, O6, U1. */
 
 /**
  * The columns for a content in `nodes` and `events`. `manifest` is null at depth 0, because it
@@ -97,5 +97,23 @@ CREATE TABLE devices (
 ) STRICT, WITHOUT ROWID;
 `;
 
+/**
+ * Objects can be forgotten, and the bytes of a version can be gone. Rows of before count as touched
+ * long ago. The indexes of contents name only what is kept, so that they answer "does any event
+ * name it?".
+ */
+const VERSION_2 = `
+ALTER TABLE server ADD COLUMN objects_version INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE server ADD COLUMN objects_turn INTEGER NOT NULL DEFAULT 0;
+
+ALTER TABLE folder_objects ADD COLUMN touched INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE folder_objects ADD COLUMN turn INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX manifests_by_turn ON folder_objects (folder, depth, turn) WHERE depth > 0;
+
+CREATE TABLE condemned (digest BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;
+
+CREATE INDEX events_by_manifest ON events (folder, manifest) WHERE manifest IS NOT NULL;
+`;
+
 /** Entry n brings a database from version n to n + 1. Released entries are never edited. */
-export const METADATA_MIGRATIONS: readonly string[] = [VERSION_1];
+export const METADATA_MIGRATIONS: readonly string[] = [VERSION_1, VERSION_2];

@@ -20,26 +20,28 @@ import {
 } from "../../core/identifier.ts";
 import { type Place, type RemoteNode, type Sequence, samePlace } from "../../core/node.ts";
 import { turnsOf } from "../../ports/clock.ts";
-import type {
-  Append,
-  ChildPageRequest,
-  DeviceRecord,
-  EventPageRequest,
-  FolderHead,
-  FolderRecord,
-  FolderUsage,
-  KnownObject,
-  Loaded,
-  LoadRequest,
-  MetadataStore,
-  NodeHistoryRequest,
-  NodePageRequest,
-  OpRecord,
-  PlaceHistoryRequest,
+import {
+  type Append,
+  type ChildPageRequest,
+  type DeviceRecord,
+  type EventPageRequest,
+  type FolderHead,
+  type FolderRecord,
+  type FolderUsage,
+  type Loaded,
+  type LoadRequest,
+  type MetadataStore,
+  type NodeHistoryRequest,
+  type NodePageRequest,
+  newRoots,
+  type OpRecord,
+  type PlaceHistoryRequest,
 } from "../../ports/metadata-store.ts";
+import type { KnownObject, ObjectRecords } from "../../ports/object-records.ts";
 import type { Page } from "../../ports/page.ts";
 import { systemClock } from "../runtime/clock.ts";
 import { SqliteDatabase, type SqlValue } from "../sqlite/database.ts";
+import { knowsAll, objectsVersion, sqliteObjectRecords } from "./object-records.ts";
 import {
   CHILD_AT,
   CHILD_NOW,
@@ -54,7 +56,6 @@ import {
   FIND_OP,
   GROUP_END,
   HEAD,
-  INSERT_OBJECT,
   NEXT_OF_NODE,
   NODE_AT,
   NODE_HISTORY,
@@ -107,6 +108,7 @@ interface Folder {
 class SqliteMetadataStore implements MetadataStore {
   readonly serverId: ServerId;
   readonly failure: Promise<unknown>;
+  readonly objectRecords: ObjectRecords;
   readonly #db: SqliteDatabase;
   readonly #folders = new Map<FolderName, Folder>();
 
@@ -114,6 +116,7 @@ class SqliteMetadataStore implements MetadataStore {
     this.#db = database;
     this.serverId = serverId;
     this.failure = database.failure;
+    this.objectRecords = sqliteObjectRecords(database, (name) => this.#folder(name).row);
   }
 
   async createFolder(record: FolderRecord): ReturnType<MetadataStore["createFolder"]> {
@@ -191,10 +194,13 @@ class SqliteMetadataStore implements MetadataStore {
     return await measureSubtrees(this.#db, this.#folder(name).row, ids);
   }
 
-  async append(name: FolderName, append: Append): Promise<"appended" | "head_moved"> {
+  async append(name: FolderName, append: Append): ReturnType<MetadataStore["append"]> {
     const folder = this.#folder(name);
     const { events, nodes, expectedHead } = append;
     if (this.#head(folder).head.seq !== expectedHead) return "head_moved";
+    if (objectsVersion(this.#db) !== append.objectsVersion) {
+      if (!knowsAll(this.#db, folder.row, newRoots(events))) return "objects_moved";
+    }
     this.#db.write("full", () => {
       for (const record of events) {
         this.#db.run(INSERT_EVENT, ...eventValues(folder.row, record));
@@ -309,16 +315,6 @@ class SqliteMetadataStore implements MetadataStore {
 
   async knownObjects(name: FolderName, digests: readonly Digest[]): Promise<KnownObject[]> {
     return this.#known(this.#folder(name), digests);
-  }
-
-  async recordObjects(name: FolderName, objects: readonly KnownObject[]): Promise<void> {
-    const folder = this.#folder(name);
-    // Needs no barrier of its own, because the WAL keeps it before the event that will need it.
-    this.#db.write("normal", () => {
-      for (const { digest, depth, size } of objects) {
-        this.#db.run(INSERT_OBJECT, folder.row, toBlob(digest), depth, size);
-      }
-    });
   }
 
   async objects(name: FolderName, page: Page<KnownObject>): Promise<KnownObject[]> {
@@ -446,7 +442,7 @@ function serverIdOf(database: SqliteDatabase, newServerId: ServerId): ServerId {
   const row = database.row("SELECT id FROM server");
   if (row !== undefined) return parseId<ServerId>(hex(row, "id"));
   database.write("full", () =>
-    database.run("INSERT INTO server VALUES (1, ?)", toBlob(newServerId)),
+    database.run("INSERT INTO server (singleton, id) VALUES (1, ?)", toBlob(newServerId)),
   );
   return newServerId;
 }

@@ -132,7 +132,7 @@ function registerInstruments(registry: Registry): ServerInstruments {
 
 function registerObjects(
   registry: Registry,
-): Pick<ServerInstruments, "objectsStored" | "objectsKnown" | "bytesSent"> {
+): Pick<ServerInstruments, "objectsStored" | "objectsDeleted" | "objectsKnown" | "bytesSent"> {
   const received = counter(
     registry,
     "synced_received_bytes_total",
@@ -148,6 +148,16 @@ function registerObjects(
     "synced_chunks_stored_total",
     "Chunks and manifests that came in and were stored.",
   );
+  const deleted = counter(
+    registry,
+    "synced_chunks_deleted_total",
+    "Chunks and manifests that no version needed and that were deleted.",
+  );
+  const freed = counter(
+    registry,
+    "synced_freed_bytes_total",
+    "Bytes of chunks and manifests that no version needed and that were deleted.",
+  );
   const known = counter(
     registry,
     "synced_chunks_deduplicated_total",
@@ -157,6 +167,10 @@ function registerObjects(
     objectsStored({ count, bytes }) {
       stored.inc(count);
       received.inc(bytes);
+    },
+    objectsDeleted({ count, bytes }) {
+      deleted.inc(count);
+      freed.inc(bytes);
     },
     objectsKnown: (count) => known.inc(count),
     bytesSent: (bytes) => sent.inc(bytes),

@@ -1,10 +1,10 @@
 /**
  * Segments: files that hold the large objects of one upload one after the other, so that these
- * share one barrier. Rules: O7, I41. The caller knows which object is where. A segment with a name
- * is never deleted, so a crash may leave one that no row names.
+ * share one barrier. Rules: O7, U4, I41. The caller knows which object is where. A crash may leave
+ * a segment that no row names.
  */
 import { mkdirSync, readdirSync, rmSync } from "node:fs";
-import { mkdir, open, rename, rm, stat } from "node:fs/promises";
+import { mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Digest } from "../../core/digest.ts";
 import type { ObjectMemory, StoredObject } from "../../ports/object-store.ts";
@@ -42,6 +42,8 @@ export class ObjectSegments {
   readonly #options: ObjectSegmentsOptions;
   /** Directories whose names are durable. */
   readonly #durable = new Set<string>();
+  /** The last number of earlier processes. Nobody is writing a segment up to here. */
+  readonly #lastBefore: number;
   #last: number;
 
   constructor(options: ObjectSegmentsOptions) {
@@ -51,7 +53,8 @@ export class ObjectSegments {
     }
     // A crash left these half-written, so nobody was told that they exist.
     for (const name of readdirSync(options.temporary)) rmSync(join(options.temporary, name));
-    this.#last = lastNumber(options);
+    this.#lastBefore = lastNumber(options);
+    this.#last = this.#lastBefore;
   }
 
   /** Writes a segment. It is durable when this resolves, and removed when it rejects. */
@@ -96,7 +99,20 @@ export class ObjectSegments {
     return { segment, bytes: offset, places };
   }
 
-  /** Removes a segment that no row names yet. */
+  /** The numbers of all segments that earlier processes wrote, ascending in each directory. */
+  async left(): Promise<readonly number[]> {
+    const { directory } = this.#options;
+    const found: number[] = [];
+    for (const group of await readdir(directory)) {
+      const names = NUMBER.test(group) ? await readdir(join(directory, group)) : [];
+      for (const name of names) {
+        if (NUMBER.test(name) && Number(name) <= this.#lastBefore) found.push(Number(name));
+      }
+    }
+    return found;
+  }
+
+  /** Removes a segment that no row names. */
   async remove(segment: number): Promise<void> {
     await rm(this.#path(segment), { force: true });
   }

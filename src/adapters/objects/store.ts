@@ -17,6 +17,7 @@ import type { ObjectMemory, ObjectStore, StoredObject } from "../../ports/object
 import type { Page } from "../../ports/page.ts";
 import { hex, integer } from "../metadata/rows.ts";
 import { SqliteDatabase } from "../sqlite/database.ts";
+import { ObjectRemoval } from "./removal.ts";
 import { StorageReserve } from "./reserve.ts";
 import { ObjectSegments, type SegmentPlace, type WrittenSegment } from "./segments.ts";
 
@@ -43,6 +44,7 @@ const MIGRATIONS = [
     offset INTEGER NOT NULL,
     size INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;`,
+  `CREATE INDEX places_by_segment ON places (segment);`,
 ];
 
 export interface DiskObjectStoreOptions {
@@ -69,6 +71,7 @@ class DiskObjectStore implements ObjectStore {
   readonly #directory: string;
   readonly #segments: ObjectSegments;
   readonly #reserve: StorageReserve;
+  readonly #removal: ObjectRemoval;
   /** Objects that `get` found damaged. The next `put` writes them anew. */
   readonly #damaged = new Set<Digest>();
   /** Large objects that are being written. A second put of the same bytes waits for the first. */
@@ -89,13 +92,19 @@ class DiskObjectStore implements ObjectStore {
       this.#reportFailure = resolve;
     });
     this.failure = Promise.race([database.failure, own]);
-    const row = database.row("SELECT max(number) AS last, sum(bytes) AS bytes FROM segments");
-    this.#segmentBytes = Number(row?.["bytes"] ?? 0);
+    const row = database.row("SELECT max(number) AS last FROM segments");
+    this.#segmentBytes = this.#sumSegments();
     this.#segments = new ObjectSegments({
       directory: join(directory, SEGMENTS),
       temporary: join(directory, TEMPORARY),
       last: Number(row?.["last"] ?? 0),
       barrier: (sync) => this.#barrier(sync),
+    });
+    this.#removal = new ObjectRemoval({
+      database,
+      segments: this.#segments,
+      loosePath: (digest) => this.#loosePath(digest),
+      taking: (bytes, work) => this.#reserve.taking(bytes, work),
     });
   }
 
@@ -142,6 +151,30 @@ class DiskObjectStore implements ObjectStore {
       }
     }
     return [...new Set(found)].sort().slice(0, limit);
+  }
+
+  async sizeOf(digest: Digest): Promise<number> {
+    this.#refuseFailed();
+    return await this.#removal.sizeOf(digest);
+  }
+
+  async delete(digests: readonly Digest[]): Promise<number> {
+    this.#refuseFailed();
+    const bytes = await this.#removal.delete(digests);
+    for (const digest of digests) this.#damaged.delete(digest);
+    this.#recount();
+    return bytes;
+  }
+
+  async tidy(): Promise<void> {
+    this.#refuseFailed();
+    try {
+      await this.#removal.tidy();
+    } catch (error) {
+      throw this.#translate(error);
+    } finally {
+      this.#recount();
+    }
   }
 
   async usage(): Promise<{ readonly bytes: number }> {
@@ -261,6 +294,16 @@ class DiskObjectStore implements ObjectStore {
     return place !== undefined && this.#segments.reaches(place);
   }
 
+  #recount(): void {
+    this.#segmentBytes = this.#sumSegments();
+    this.#looseBytes = undefined;
+  }
+
+  #sumSegments(): number {
+    const row = this.#db.row("SELECT sum(bytes) AS bytes FROM segments");
+    return Number(row?.["bytes"] ?? 0);
+  }
+
   async #sumLoose(): Promise<number> {
     let sum = 0;
     for (const folder of (await readdir(this.#directory)).filter(isLooseFolder)) {
@@ -319,6 +362,9 @@ class DiskObjectStore implements ObjectStore {
       if (place !== undefined) return await this.#segments.read(place, memory);
       return await readFile(this.#loosePath(digest));
     } catch (error) {
+      // RACE: its segment may just have been written anew. Then it has another place.
+      const isMoved = this.#placeOf(digest)?.segment !== place?.segment;
+      if (codeOf(error) === "ENOENT" && isMoved) return await this.#readLarge(digest, memory);
       if (codeOf(error) === "ENOENT") return undefined;
       const message = `Cannot read object ${digest}: ${describe(error)}`;
       const code = codeOf(error) === "EIO" ? "chunk_corrupt" : "temporarily_unavailable";

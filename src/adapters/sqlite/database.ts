@@ -117,6 +117,20 @@ export class SqliteDatabase {
     return found;
   }
 
+  /**
+   * Gives up to so many unused pages back to the file system, if the file was made so that it can.
+   *
+   * @returns true if there are more
+   */
+  giveBack(pages: number): boolean {
+    const free = "SELECT freelist_count AS pages FROM pragma_freelist_count";
+    const before = Number(this.row(free)?.["pages"]);
+    if (before === 0) return false;
+    this.write("normal", () => this.#database.exec(`PRAGMA incremental_vacuum(${pages})`));
+    const after = Number(this.row(free)?.["pages"]);
+    return after > 0 && after < before;
+  }
+
   close(): void {
     this.#reads.end();
     this.#statements.clear();
@@ -190,7 +204,9 @@ export class SqliteDatabase {
   }
 }
 
+/** The first of these has no effect on a file that has tables. */
 const SETTINGS = `
+  PRAGMA auto_vacuum = INCREMENTAL;
   PRAGMA journal_mode = WAL;
   PRAGMA synchronous = FULL;
   PRAGMA busy_timeout = 5000;
