@@ -140,7 +140,7 @@ function examples(name: string): string {
 /** Reports an error. @returns its exit code. */
 async function report(error: unknown): Promise<number> {
   const { SyncedError } = await import("./src/core/error.ts");
-  const { printable } = await import("./src/commands/output.ts");
+  const { printable } = await import("./src/core/printable.ts");
   const isExpected = error instanceof SyncedError;
   if (process.argv.includes("--json") || ["1", "true"].includes(process.env["SYNCED_JSON"] ?? "")) {
     const code = isExpected ? error.code : "internal";

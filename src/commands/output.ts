@@ -1,5 +1,6 @@
 /** The output of commands: lines for people on stderr, lines for programs on stdout. */
 import { type ConsolaInstance, createConsola, LogLevels } from "consola/core";
+import { printable } from "../core/printable.ts";
 
 export interface OutputOptions {
   readonly json: boolean;
@@ -46,31 +47,4 @@ function createPeople({ quiet, verbose }: OutputOptions): ConsolaInstance {
     reporters: [{ log: ({ args }) => void process.stderr.write(`${args.join(" ")}\n`) }],
     throttle: 0,
   });
-}
-
-/**
- * Control characters except the line feed, lone surrogates, line separators, bidirectional
- * controls.
- */
-const UNPRINTABLE =
-  /(?!\n)[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
-
-/**
- * Escapes control and bidirectional characters, so that a file's name cannot move the cursor,
- * colour the terminal or reverse the text. Line feeds stay, because callers put them between
- * sentences.
- */
-export function printable(text: string): string {
-  return text.replace(UNPRINTABLE, escapeCharacter);
-}
-
-/** Does the same for one name or path, and also escapes line feeds. */
-export function printableName(name: string): string {
-  return printable(name).replaceAll("\n", "\\n");
-}
-
-function escapeCharacter(character: string): string {
-  const codePoint = character.codePointAt(0) ?? 0;
-  const hex = codePoint.toString(16);
-  return codePoint <= 0xff ? `\\x${hex.padStart(2, "0")}` : `\\u{${hex}}`;
 }

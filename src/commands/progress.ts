@@ -4,8 +4,10 @@
  *
  * Names come from other devices, so they are escaped before they are shown. Rules: N3, Y3.
  */
+
+import { printableName } from "../core/printable.ts";
 import type { ClientEvent, Observer } from "../ports/observer.ts";
-import { type Output, printableName } from "./output.ts";
+import type { Output } from "./output.ts";
 import { createProgressBar } from "./progress-bar.ts";
 
 export interface ProgressOptions {

@@ -1,8 +1,9 @@
 /** What people and programs are told while a client runs. */
 import { describe, expect, test } from "bun:test";
-import { type Output, printable, printableName } from "../../src/commands/output.ts";
+import type { Output } from "../../src/commands/output.ts";
 import { createProgress } from "../../src/commands/progress.ts";
 import { formatBytes, renderProgress } from "../../src/commands/progress-bar.ts";
+import { printable, printableName } from "../../src/core/printable.ts";
 import type { ClientEvent } from "../../src/ports/observer.ts";
 
 /** An output that keeps what it is told. */
