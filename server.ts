@@ -17,6 +17,7 @@ import { readReportedDevices } from "./src/adapters/metadata/device-reports.ts";
 import { listenForScraper } from "./src/adapters/metrics/listener.ts";
 import { type Listener, listen } from "./src/adapters/network/listen.ts";
 import { systemClock } from "./src/adapters/runtime/clock.ts";
+import { loadPageFiles } from "./src/adapters/runtime/page-files.ts";
 import { systemRandom, systemSecret } from "./src/adapters/runtime/random.ts";
 import { SyncedError } from "./src/core/error.ts";
 import type { DeviceId, FolderName, ServerId } from "./src/core/identifier.ts";
@@ -269,6 +270,7 @@ async function openBackend(options: ServerOptions, loopbackOnly: boolean): Promi
     onError,
     instruments,
     metrics,
+    page: (await loadPageFiles()) ?? "not built",
     tokens: new Tokens({ store: directory.tokens, clock: systemClock, secret: systemSecret }),
     ...(options.token === undefined ? undefined : { token: options.token }),
   });

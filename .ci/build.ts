@@ -1,10 +1,13 @@
 /**
- * Compiles the binary: `bun .ci/build.ts` for this machine into dist/synced, `bun .ci/build.ts
- * --release` for every platform into dist/release, with SHA256SUMS.
+ * Builds the page into dist/page, then compiles the binary that holds it: `bun .ci/build.ts` for
+ * this machine into dist/synced, `bun .ci/build.ts --release` for every platform into dist/release,
+ * with SHA256SUMS. `bun .ci/build.ts --page` builds the page alone, for a server that runs from
+ * source.
  */
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, readdir, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import packageJson from "../package.json" with { type: "json" };
 
 const FLAGS = [
@@ -33,6 +36,40 @@ const RELEASE_TARGETS = [
 ];
 
 const RELEASE_DIRECTORY = "dist/release";
+
+/**
+ * Each file has the ending .txt, so that Bun and Deno take it in as text, from source and compiled.
+ */
+const PAGE_DIRECTORY = "dist/page";
+
+/** In a browser, core's SHA-256 comes from a library: node:crypto would be 150 kB of stand-ins. */
+const digestForBrowsers: Bun.BunPlugin = {
+  name: "digest for browsers",
+  setup(build) {
+    build.onResolve({ filter: /\/digest\.ts$/ }, () => ({
+      path: join(import.meta.dir, "../src/web/digest.ts"),
+    }));
+  },
+};
+
+async function buildPage(): Promise<void> {
+  const { outputs } = await Bun.build({
+    entrypoints: ["src/web/main.tsx", "src/web/upload-worker.ts", "src/web/app.css"],
+    target: "browser",
+    minify: true,
+    define: { "process.env.NODE_ENV": '"production"' },
+    plugins: [digestForBrowsers],
+  });
+  await mkdir(PAGE_DIRECTORY, { recursive: true });
+  for (const output of outputs) {
+    const name = output.path.replace("./", "");
+    await writeFile(`${PAGE_DIRECTORY}/${name}.txt`, await output.text());
+  }
+  for (const name of ["index.html", "icon.svg"]) {
+    await copyFile(`src/web/${name}`, `${PAGE_DIRECTORY}/${name}.txt`);
+  }
+  process.stdout.write(`Built ${PAGE_DIRECTORY}\n`);
+}
 
 async function compile(outfile: string, target: string = process.platform): Promise<void> {
   const flags = target.startsWith("linux") ? [...FLAGS, ...LINUX_FLAGS] : FLAGS;
@@ -78,5 +115,6 @@ async function release(): Promise<void> {
   await writeFile(`${RELEASE_DIRECTORY}/SHA256SUMS`, sums.join(""));
 }
 
+await buildPage();
 if (process.argv.includes("--release")) await release();
-else await compile("dist/synced");
+else if (!process.argv.includes("--page")) await compile("dist/synced");

@@ -39,6 +39,8 @@ export function createAdmission(
 ): (request: Request, path: string) => Caller {
   const callerOf = createTokenCheck(options);
   const openPaths = new Set(routes.filter(isOpen).map(({ pattern }) => pattern));
+  const documents = routes.filter(({ isDocument }) => isDocument === true);
+  const documentPaths = new Set(documents.map(({ pattern }) => pattern));
   return (request, path) => {
     const host = requestHost(request);
     if (options.loopbackOnly && !isLoopbackHost(host)) {
@@ -49,7 +51,7 @@ export function createAdmission(
           "for 127.0.0.1, or start it with --host",
       );
     }
-    checkOrigin(request, host);
+    if (!documentPaths.has(path) || !isNavigation(request)) checkOrigin(request, host);
     const caller = openPaths.has(path) ? NOBODY : callerOf(request.headers.get("authorization"));
     checkProtocol(request.headers.get("synced-protocol"));
     return caller;
@@ -89,6 +91,12 @@ export function authorise(grant: Grant, need: Need, folder: string | undefined):
     "forbidden",
     `Cannot answer: this needs ${need} access, and the token gives ${grant.access} only`,
   );
+}
+
+/** True if a person followed a link or typed the address, wherever the link stood. */
+function isNavigation({ method, headers }: Request): boolean {
+  const isWhole = headers.get("sec-fetch-mode") === "navigate";
+  return method === "GET" && isWhole && headers.get("sec-fetch-dest") === "document";
 }
 
 /** A page of another site may not make a browser talk to this server, whatever the method (B73). */

@@ -7,6 +7,7 @@ import type { Access, Grant } from "../core/access.ts";
 import { SyncedError } from "../core/error.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { MetricsPage, ServerInstruments } from "../ports/instruments.ts";
+import type { PageFiles } from "../ports/page-files.ts";
 import type { Random } from "../ports/random.ts";
 import type { TokenId } from "../ports/token-store.ts";
 import type { History } from "../server/history.ts";
@@ -37,6 +38,8 @@ export interface RouterOptions {
   readonly instruments?: ServerInstruments;
   /** @default there is no `/metrics` */
   readonly metrics?: MetricsPage;
+  /** @default there is no `/` */
+  readonly page?: PageFiles | "not built";
 }
 
 /** One request that has passed the checks which its endpoint declares. */
@@ -87,6 +90,8 @@ export interface Endpoint {
 export interface Route {
   /** Hono's pattern. */
   readonly pattern: string;
+  /** True if a link on another site may open it; it holds no data then [H30]. @default false */
+  readonly isDocument?: boolean;
   readonly methods: Readonly<Partial<Record<Method, Endpoint>>>;
 }
 

@@ -25,6 +25,7 @@ import { fileRoutes } from "./file-routes.ts";
 import { jsonRoutes } from "./json-routes.ts";
 import { countRequest, metricsRoutes } from "./metrics.ts";
 import { objectRoutes } from "./object-routes.ts";
+import { pageRoutes } from "./page-routes.ts";
 import { parseQuery, rawPath } from "./target.ts";
 import { timeRoutes } from "./time-routes.ts";
 
@@ -39,6 +40,7 @@ export function allRoutes(options: RouterOptions): readonly Route[] {
     ...fileRoutes(options),
     ...timeRoutes(options),
     ...metricsRoutes(options.metrics),
+    ...pageRoutes(options.page),
   ];
 }
 

@@ -84,7 +84,7 @@ export interface Fixture {
 
 /** With a folder "default" in it. */
 export async function openFixture(
-  overrides: Partial<Pick<RouterOptions, "token" | "loopbackOnly">> = {},
+  overrides: Partial<Pick<RouterOptions, "token" | "loopbackOnly" | "page">> = {},
 ): Promise<Fixture> {
   const path = mkdtempSync(join(tmpdir(), "synced-test-http-"));
   const directory = openDataDirectory(path);

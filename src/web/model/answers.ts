@@ -1,0 +1,71 @@
+/**
+ * The server's answers that no other schema describes, as far as the page reads them. Those about
+ * the past are in `protocol/time-answers.ts`.
+ */
+import { z } from "zod";
+
+// Compiled schemas need eval, which the page's policy forbids.
+z.config({ jitless: true });
+
+export const folderSchema = z.object({
+  name: z.string(),
+  epoch: z.string(),
+  head: z.number(),
+  hash: z.string(),
+  chunker: z.object({ minBytes: z.number(), averageBytes: z.number(), maxBytes: z.number() }),
+});
+export type Folder = z.infer<typeof folderSchema>;
+
+export const foldersSchema = z.object({ folders: z.array(folderSchema) });
+
+export const eventSchema = z.object({
+  seq: z.number(),
+  time: z.string(),
+  device: z.string(),
+  kind: z.enum(["create", "modify", "move", "delete"]),
+  node: z.string(),
+  parent: z.string(),
+  name: z.string(),
+  path: z.string(),
+  from: z.string().optional(),
+  content: z.object({
+    kind: z.enum(["file", "directory", "symlink"]),
+    size: z.number().optional(),
+    sha256: z.string().optional(),
+    mtimeNs: z.string().optional(),
+  }),
+  baseContent: z.number(),
+  basePlace: z.number(),
+  hash: z.string(),
+});
+export type FolderEvent = z.infer<typeof eventSchema>;
+
+export const devicesSchema = z.object({
+  devices: z.array(
+    z.object({
+      device: z.string(),
+      name: z.string(),
+      applied: z.object({ epoch: z.string(), seq: z.number() }),
+      seenTime: z.string(),
+    }),
+  ),
+  next: z.string().optional(),
+});
+export type Device = z.infer<typeof devicesSchema>["devices"][number];
+
+export const resultsSchema = z.object({
+  results: z.array(
+    z.discriminatedUnion("status", [
+      z.object({ status: z.literal("accepted"), seqs: z.array(z.number()) }),
+      z.object({ status: z.literal("refused"), code: z.string(), detail: z.string() }),
+    ]),
+  ),
+});
+export type GroupResult = z.infer<typeof resultsSchema>["results"][number];
+
+export const problemSchema = z.object({
+  code: z.string(),
+  detail: z.string().optional(),
+  title: z.string().optional(),
+  request_id: z.string().optional(),
+});

@@ -1,0 +1,106 @@
+/** The keys, and the actions that they run. */
+import { askDelete, goUp, openEntry, startRename } from "./actions.ts";
+import type { Binding } from "./keys.ts";
+import { filter, rows } from "./listing.ts";
+import { at, go, route, type View } from "./route.ts";
+import { dialog, isNarrow, pane } from "./screen.ts";
+import {
+  clearSelection,
+  indexOfFocus,
+  moveFocus,
+  selectAll,
+  selected,
+  targets,
+  toggle,
+} from "./selection.ts";
+
+const FAR = Number.MAX_SAFE_INTEGER;
+
+function isFiles(): boolean {
+  return route.value.view === "files" && route.value.folder !== undefined;
+}
+
+function isPresent(): boolean {
+  return isFiles() && at.value === undefined;
+}
+
+/** How many rows fit, as the list says of itself. */
+function pageRows(): number {
+  const height = document.querySelector(".rows")?.clientHeight ?? 0;
+  return Math.max(1, Math.floor(height / (isNarrow.value ? 60 : 36)) - 1);
+}
+
+function step(by: number, isExtending = false): () => void {
+  return () => moveFocus(indexOfFocus() + by, isExtending);
+}
+
+function move(key: string, does: string, run: () => void): Binding {
+  return { key, does, group: "Move", when: isFiles, run };
+}
+
+function file(key: string, does: string, run: () => void, when = isPresent): Binding {
+  return { key, does, group: "Files", when, run };
+}
+
+function view(letter: string, name: string, target: View): Binding {
+  const run = () => go({ view: target, path: "", at: undefined, from: undefined });
+  return { key: `g ${letter}`, does: name, group: "Everywhere", run };
+}
+
+function press(id: string): () => void {
+  return () => document.getElementById(id)?.click();
+}
+
+export const bindings: readonly Binding[] = [
+  move("ArrowDown", "Next row", step(1)),
+  move("ArrowUp", "Row before", step(-1)),
+  move("Home", "First row", () => moveFocus(0)),
+  move("End", "Last row", () => moveFocus(FAR)),
+  move("PageDown", "A page down", () => moveFocus(indexOfFocus() + pageRows())),
+  move("PageUp", "A page up", () => moveFocus(indexOfFocus() - pageRows())),
+  move("Shift+ArrowDown", "Select down to the next row", step(1, true)),
+  move("Shift+ArrowUp", "Select up to the row before", step(-1, true)),
+  move("Space", "Select or leave out", () => {
+    const row = rows.value[indexOfFocus()];
+    if (row !== undefined) toggle(row.id);
+  }),
+  move("Ctrl+a", "Select all", selectAll),
+  move("Enter", "Open", () => {
+    const row = rows.value[indexOfFocus()];
+    if (row !== undefined) openEntry(row);
+  }),
+  move("Backspace", "Up", goUp),
+  move("/", "Filter", () => document.getElementById("filter")?.focus()),
+  move("p", "Pane", () => {
+    pane.value = pane.value === undefined ? "preview" : undefined;
+  }),
+  file("u", "Upload", press("upload")),
+  file("N", "New folder", () => {
+    dialog.value = { kind: "new-directory" };
+  }),
+  file("F2", "Rename", startRename),
+  file("m", "Move to another folder", () => {
+    const entries = targets.value.filter(({ deleted }) => deleted === undefined);
+    if (entries.length > 0) dialog.value = { kind: "move", entries };
+  }),
+  file("Delete", "Delete", askDelete),
+  view("f", "Files", "files"),
+  {
+    key: "?",
+    does: "This help",
+    group: "Everywhere",
+    run: () => {
+      dialog.value = { kind: "help" };
+    },
+  },
+  {
+    key: "Escape",
+    does: "Close, clear, leave",
+    group: "Everywhere",
+    run: () => {
+      if (selected.value.length > 0) clearSelection();
+      else if (pane.value !== undefined) pane.value = undefined;
+      else if (filter.value !== "") filter.value = "";
+    },
+  },
+];

@@ -1,0 +1,234 @@
+/**
+ * The entries of one directory at one moment. The first rows come at once with the number of all of
+ * them, the rest behind them; events of the log keep the present up to date, row by row.
+ */
+import { computed, effect, signal, untracked } from "@preact/signals";
+import {
+  type ListEntry as Entry,
+  listAnswerSchema,
+  type Touch,
+} from "../../protocol/time-answers.ts";
+import type { FolderEvent } from "./answers.ts";
+import { ask, folderRoute, type Problem, problemOf, query } from "./api.ts";
+import { deviceName } from "./devices.ts";
+import { folder, onEvent } from "./live.ts";
+import { route, settle } from "./route.ts";
+
+const FOLD_DELAY_MS = 30;
+const FIRST_ROWS = 200;
+const ROWS_PER_REQUEST = 1000;
+/** Beyond this a list is no use to a person, and a browser cannot scroll it. */
+const ROWS_MAX = 400_000;
+
+export type ListingState =
+  | { readonly kind: "loading" }
+  | { readonly kind: "loaded" }
+  | { readonly kind: "gone" }
+  | { readonly kind: "failed"; readonly problem: Problem };
+
+export const SORTS = ["name", "size", "changed"] as const;
+export type Sort = (typeof SORTS)[number];
+
+export const listingState = signal<ListingState>({ kind: "loading" });
+export const showsDeleted = signal(false);
+export const filter = signal("");
+export const sort = signal<{ readonly by: Sort; readonly isDescending: boolean }>({
+  by: "name",
+  isDescending: false,
+});
+/** The id of the directory that is shown. */
+export const directory = signal("");
+/** How many entries there are, known before all of them are. */
+export const total = signal(0);
+const entries = signal<ReadonlyMap<string, Entry>>(new Map());
+
+const collator = new Intl.Collator(undefined, { numeric: true, sensitivity: "base" });
+
+export const rows = computed<readonly Entry[]>(() => {
+  const wanted = filter.value.trim().toLowerCase();
+  const { by, isDescending } = sort.value;
+  const found = [...entries.value.values()].filter(
+    ({ name, deleted }) =>
+      (deleted === undefined || showsDeleted.value) && name.toLowerCase().includes(wanted),
+  );
+  const sign = isDescending ? -1 : 1;
+  return found.sort((one, other) => rank(one) - rank(other) || sign * compare(one, other, by));
+});
+
+/** Directories stand first, whatever the order. */
+function rank({ kind }: Entry): number {
+  return kind === "directory" ? 0 : 1;
+}
+
+function compare(one: Entry, other: Entry, by: Sort): number {
+  switch (by) {
+    case "size":
+      return (one.size ?? 0) - (other.size ?? 0) || collator.compare(one.name, other.name);
+    case "changed":
+      return one.last.seq - other.last.seq;
+    case "name":
+      return collator.compare(one.name, other.name) || one.last.seq - other.last.seq;
+  }
+}
+
+/** True once every entry is there, so that a filter sees them all. */
+export const isComplete = computed(() => listingState.value.kind === "loaded");
+
+let loading = new AbortController();
+
+/** Loads what the address names whenever that changes. */
+export function watchRoute(): void {
+  effect(() => {
+    const { view, path, at } = route.value;
+    const open = folder.value;
+    const withDeleted = showsDeleted.value;
+    if (open === undefined || view !== "files") return;
+    untracked(() => void load({ folder: open.name, path, at, withDeleted }));
+  });
+  onEvent((event) => {
+    if (route.value.at !== undefined) return;
+    heard.push(event);
+    // Many events that come at once are one change of the list.
+    if (heard.length === 1) setTimeout(foldHeard, FOLD_DELAY_MS);
+  });
+}
+
+export function reload(): void {
+  const { path, at } = route.value;
+  const open = folder.value;
+  if (open === undefined) return;
+  void load({ folder: open.name, path, at, withDeleted: showsDeleted.value });
+}
+
+interface Wanted {
+  readonly folder: string;
+  readonly path: string;
+  readonly at: number | undefined;
+  readonly withDeleted: boolean;
+}
+
+let shown: Wanted | undefined;
+
+async function load(wanted: Wanted): Promise<void> {
+  loading.abort();
+  const mine = new AbortController();
+  loading = mine;
+  const isElsewhere = shown?.folder !== wanted.folder || shown.path !== wanted.path;
+  // Rows of the same directory stay until the new ones are there: a list that blinks cannot be
+  // compared with itself.
+  if (isElsewhere) {
+    entries.value = new Map();
+    total.value = 0;
+    filter.value = "";
+    directory.value = "";
+  }
+  shown = wanted;
+  listingState.value = { kind: "loading" };
+  // Heard while pages are on their way.
+  missed.length = 0;
+  try {
+    await loadPages(wanted, mine.signal);
+    if (!mine.signal.aborted) listingState.value = { kind: "loaded" };
+  } catch (error) {
+    if (mine.signal.aborted) return;
+    const problem = problemOf(error);
+    const isGone = problem.status === 404 && wanted.path !== "";
+    listingState.value = isGone ? { kind: "gone" } : { kind: "failed", problem };
+  }
+}
+
+const missed: FolderEvent[] = [];
+
+async function loadPages({ folder: name, path, at, withDeleted }: Wanted, signal: AbortSignal) {
+  const found = new Map<string, Entry>();
+  let seq = at;
+  let offset: number | undefined;
+  let limit = FIRST_ROWS;
+  do {
+    // All pages are of the moment of the first one; events since then are folded in.
+    const values = { path, at: seq, offset, limit, deleted: withDeleted ? 1 : undefined };
+    const page = await ask(listAnswerSchema, folderRoute(name, `/list?${query(values)}`), {
+      signal,
+    });
+    if (signal.aborted) return;
+    seq ??= page.seq;
+    directory.value = page.node;
+    total.value = page.total;
+    for (const entry of page.entries) found.set(entry.id, entry);
+    for (const event of missed) if (event.seq > page.seq) place(found, event, page.node);
+    entries.value = new Map(found);
+    offset = page.next;
+    limit = ROWS_PER_REQUEST;
+  } while (offset !== undefined && found.size < ROWS_MAX);
+  total.value = found.size;
+}
+
+let heard: FolderEvent[] = [];
+
+function foldHeard(): void {
+  const events = heard;
+  heard = [];
+  if (listingState.value.kind === "loading") for (const event of events) missed.push(event);
+  const next = new Map(entries.value);
+  let isChanged = false;
+  for (const event of events) {
+    if (followDirectory(event)) return;
+    if (event.node === directory.value && event.kind === "delete") {
+      listingState.value = { kind: "gone" };
+      return;
+    }
+    if (place(next, event, directory.value)) isChanged = true;
+  }
+  if (!isChanged) return;
+  entries.value = next;
+  if (listingState.value.kind === "loaded") total.value = next.size;
+}
+
+/** Puts an event into the rows. @returns whether it is about this directory. */
+function place(found: Map<string, Entry>, event: FolderEvent, node: string): boolean {
+  const known = found.get(event.node);
+  if (known !== undefined && known.last.seq >= event.seq) return false;
+  const isHere = event.parent === node;
+  if (!isHere && known === undefined) return false;
+  const { seq, kind } = event;
+  const touch = touchOf(event, known);
+  const isDeleted = kind === "delete";
+  if (!isHere || (isDeleted && !showsDeleted.value)) return found.delete(event.node);
+  const changesContent = kind !== "move";
+  const changesPlace = kind !== "modify";
+  const { size, mtimeNs } = event.content;
+  found.set(event.node, {
+    name: event.name,
+    kind: event.content.kind,
+    id: event.node,
+    ...(size === undefined ? undefined : { size }),
+    ...(mtimeNs === undefined ? undefined : { mtimeNs }),
+    contentVersion: changesContent ? seq : event.baseContent || (known?.contentVersion ?? 0),
+    placeVersion: changesPlace ? seq : event.basePlace || (known?.placeVersion ?? 0),
+    last: isDeleted ? (known?.last ?? touch) : touch,
+    ...(isDeleted ? { deleted: touch } : undefined),
+  });
+  return true;
+}
+
+function touchOf({ seq, time, device, kind }: FolderEvent, known: Entry | undefined): Touch {
+  const actions = { create: "upload", modify: "update", move: "rename", delete: "delete" } as const;
+  const isBack = kind === "create" && known?.deleted !== undefined;
+  const action = isBack ? "restore" : actions[kind];
+  return { seq, time, device, deviceName: deviceName(device), action };
+}
+
+/** The directory itself was moved: the address follows it. @returns whether that was so. */
+function followDirectory({ kind, from, path }: FolderEvent): boolean {
+  const { path: here } = route.value;
+  if (here === "" || kind !== "move" || from === undefined) return false;
+  if (here !== from && !here.startsWith(`${from}/`)) return false;
+  const next = path + here.slice(from.length);
+  if (shown !== undefined) shown = { ...shown, path: next };
+  settle({ path: next });
+  return true;
+}
+
+export function entryOf(id: string): Entry | undefined {
+  return entries.value.get(id);
+}

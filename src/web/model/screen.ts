@@ -1,0 +1,26 @@
+/** Which pane, dialog and inline field are open. */
+import { signal } from "@preact/signals";
+import type { ListEntry as Entry } from "../../protocol/time-answers.ts";
+import type { Doomed } from "./changes.ts";
+
+export type Tab = "preview" | "history" | "about";
+
+/** The pane beside the list; undefined while it is closed. */
+export const pane = signal<Tab | undefined>(undefined);
+/** The row whose name is being edited. */
+export const renaming = signal<string | undefined>(undefined);
+
+export type Dialog =
+  | { readonly kind: "help" }
+  | { readonly kind: "new-directory" }
+  | { readonly kind: "move"; readonly entries: readonly Entry[] }
+  | { readonly kind: "delete"; readonly doomed: Doomed };
+
+export const dialog = signal<Dialog | undefined>(undefined);
+
+/** One column, tabs at the bottom. */
+const narrow = matchMedia("(max-width: 640px)");
+export const isNarrow = signal(narrow.matches);
+narrow.addEventListener("change", () => {
+  isNarrow.value = narrow.matches;
+});

@@ -1,0 +1,86 @@
+/** Chooses a directory of the folder: one level at a time, from its root. */
+import { ChevronRight, CornerLeftUp, Folder } from "lucide";
+import { useEffect, useState } from "preact/hooks";
+import { joinPath, parentPath } from "../../core/path.ts";
+import type { ListEntry } from "../../protocol/time-answers.ts";
+import { problemOf } from "../model/api.ts";
+import { readDirectory } from "../model/entries.ts";
+import { Dialog } from "../parts/Dialog.tsx";
+import { Icon } from "../parts/Icon.tsx";
+import { Name, Path } from "../parts/Name.tsx";
+
+interface PickDirectoryProps {
+  readonly folder: string;
+  readonly title: string;
+  readonly onClose: () => void;
+  readonly onPick: (node: string) => Promise<void>;
+}
+
+interface Level {
+  readonly node: string;
+  readonly directories: readonly ListEntry[];
+}
+
+export function PickDirectory({ folder, title, onClose, onPick }: PickDirectoryProps) {
+  const [path, setPath] = useState("");
+  const [level, setLevel] = useState<Level | undefined>(undefined);
+  const [trouble, setTrouble] = useState<string | undefined>(undefined);
+  useEffect(() => {
+    const leaving = new AbortController();
+    // Nothing can be picked before it is known: the level shown before is another directory.
+    setLevel(undefined);
+    readLevel(folder, path, leaving.signal)
+      .then((found) => {
+        if (!leaving.signal.aborted) setLevel(found);
+      })
+      .catch((error: unknown) => {
+        if (!leaving.signal.aborted) setTrouble(problemOf(error).message);
+      });
+    return () => leaving.abort();
+  }, [folder, path]);
+  return (
+    <Dialog title={title} onClose={onClose}>
+      <p>
+        <Path path={path === "" ? folder : `${folder}/${path}`} />
+      </p>
+      {trouble === undefined ? null : <p class="trouble">{trouble}</p>}
+      <ul class="picker">
+        {path === "" ? null : (
+          <li>
+            <button type="button" class="quiet" onClick={() => setPath(parentPath(path))}>
+              <Icon of={CornerLeftUp} /> Up
+            </button>
+          </li>
+        )}
+        {level?.directories.map(({ id, name }) => (
+          <li key={id}>
+            <button type="button" class="quiet" onClick={() => setPath(joinPath(path, name))}>
+              <Icon of={Folder} />
+              <Name name={name} />
+              <Icon of={ChevronRight} />
+            </button>
+          </li>
+        ))}
+        {level?.directories.length === 0 ? <li class="faint">No folders in here</li> : null}
+      </ul>
+      <div class="dialog-buttons">
+        <button type="button" onClick={onClose}>
+          Cancel
+        </button>
+        <button
+          type="button"
+          class="primary"
+          disabled={level === undefined}
+          onClick={() => void onPick(level?.node ?? "")}
+        >
+          Here
+        </button>
+      </div>
+    </Dialog>
+  );
+}
+
+async function readLevel(folder: string, path: string, signal: AbortSignal): Promise<Level> {
+  const { node, entries } = await readDirectory(folder, path, signal);
+  return { node, directories: entries.filter(({ kind }) => kind === "directory") };
+}
