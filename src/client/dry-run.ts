@@ -19,7 +19,7 @@ import { readMarker } from "./connect/marker.ts";
 import { RemoteLog } from "./connect/remote-log.ts";
 import { knownChunkerProfile } from "./connect/session.ts";
 import type { ClientOptions, ClientWorld } from "./folder/options.ts";
-import { approvedIn, verdictOn } from "./hold.ts";
+import { answeredIn, verdictOn } from "./hold.ts";
 import { EarlierVersions } from "./plan/earlier-versions.ts";
 import { planOfState } from "./plan/plan-of-state.ts";
 import { Scanner } from "./scan/scanner.ts";
@@ -83,7 +83,7 @@ export async function planDryRun(
           setting: options.guard ?? DEFAULT_GUARD,
           recentUp: () => NO_CHANGES,
           recentDown: () => NO_CHANGES,
-          isApproved: approvedIn(store),
+          ...answeredIn(store),
         });
         return describe(plan, verdict, store);
       }

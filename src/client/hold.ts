@@ -100,6 +100,7 @@ export class Holding {
         recentUp: () => together(window.map(({ up }) => up)),
         recentDown: () => together(window.map(({ down }) => down)),
         isApproved,
+        isEmptied: isEmptiedIn(this.#held),
       });
     let verdict = verdictAfter(this.#window);
     if (this.#approveRest(verdict.held, now)) verdict = verdictAfter(this.#window);
@@ -180,7 +181,15 @@ export class Holding {
   }
 }
 
-type Known = HoldingOptions & Pick<GuardInput, "recentUp" | "recentDown" | "isApproved">;
+/** @returns whether a node is held since all files were lost, one way or the other (G3). */
+function isEmptiedIn(held: HeldChange | undefined): GuardInput["isEmptied"] {
+  if (held?.kinds?.includes("emptying") !== true) return () => false;
+  const nodes = new Set(held.nodes);
+  return (id) => nodes.has(id);
+}
+
+type Known = HoldingOptions &
+  Pick<GuardInput, "recentUp" | "recentDown" | "isApproved" | "isEmptied">;
 
 /** Judges a plan by the guards; changes nothing. */
 export function verdictOn(
@@ -212,11 +221,14 @@ export function verdictOn(
   return guard({ ...known, plan, base: store.base, fileCount, seenUp, seenDown });
 }
 
-/** The changes that a person has approved so far, from the state. */
-export function approvedIn(store: ClientPorts["store"]): (id: NodeId) => boolean {
+/** The changes that a person has approved so far, and those that are held, from the state. */
+export function answeredIn(store: ClientPorts["store"]): Pick<Known, "isApproved" | "isEmptied"> {
   const here = approvalOf(readKept(store, KEPT.approval))?.nodes;
   const there = new OthersApprovals(store);
-  return (id) => here?.has(id) === true || there.has(id);
+  return {
+    isApproved: (id) => here?.has(id) === true || there.has(id),
+    isEmptied: isEmptiedIn(readKept(store, KEPT.held)),
+  };
 }
 
 function together(changes: readonly Changes[]): Changes {

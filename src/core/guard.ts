@@ -49,6 +49,8 @@ export interface GuardInput {
   recentDown(): Changes;
   /** True if a person has approved the node's change, here or on the device that made it. */
   isApproved(id: NodeId): boolean;
+  /** True if the node is held since all files were lost (G3), however many there are by now. */
+  isEmptied(id: NodeId): boolean;
   /** Evidence on deletions by this device, and on deletions that come from the server. */
   readonly seenUp: Witness;
   readonly seenDown: Witness;
@@ -238,11 +240,16 @@ type Hold = (kind: HeldKind, ids: Iterable<NodeId>, reason: string) => void;
 function holdLosses({ input, found, others, seen, of }: Scope, hold: Hold): void {
   const { base, fileCount, setting } = input;
   const { deletes, truncations } = found;
-  const lost = deletes.size + truncations.size;
-  if (lost >= fileCount && fileCount > GUARD_EMPTIED_FILES_MIN) {
-    const what = truncations.size === 0 ? "delete" : "delete or empty";
-    hold("emptying", [...deletes.keys(), ...truncations], `${what} all ${fileCount} files`);
+  const lost = [...deletes.keys(), ...truncations];
+  const what = truncations.size === 0 ? "delete" : "delete or empty";
+  if (lost.length >= fileCount && fileCount > GUARD_EMPTIED_FILES_MIN) {
+    hold("emptying", lost, `${what} all ${fileCount} files`);
     return;
+  }
+  const emptied = lost.filter((id) => input.isEmptied(id));
+  if (emptied.length > 0) {
+    hold("emptying", emptied, `${what} ${emptied.length} of ${fileCount} files`);
+    if (emptied.length === lost.length) return;
   }
   const max = boundOf(setting, of);
   const isMass = deletes.size > 0 && deletes.size + others.deletes.size > max;

@@ -80,6 +80,25 @@ test("an approval says nothing about what comes later [G13]", async () => {
   await world.stop();
 });
 
+test("an emptied folder stays held when a file comes, also after a restart [G3]", async () => {
+  const world = new LoopWorld();
+  world.make(...files("a", 0, 11));
+  world.start();
+  await world.pass(2 * MINUTE_MS);
+  await remove(world, files("a", 0, 11));
+  expect(world.status.state).toBe("held");
+  world.make("news");
+  await world.pass(LOOK_MS);
+  expect(world.store.baseFileCount()).toBe(12);
+  await world.stop();
+  world.start();
+  world.make("more");
+  await world.pass(LOOK_MS);
+  expect(world.status.state).toBe("held");
+  expect(world.store.baseFileCount()).toBe(13);
+  await world.stop();
+});
+
 test("that all files go is asked, whatever was approved before [G3, G13]", async () => {
   const world = await joined();
   await remove(world, files("ab", 0, 130));

@@ -16,6 +16,8 @@ export interface Circumstances {
   readonly setting?: GuardSetting;
   /** Whose deletion a person approved. */
   readonly isApproved?: boolean;
+  /** Held since all files were lost. */
+  readonly emptied?: readonly string[];
   /** Deletions that nobody saw happen: the client was stopped, a disk is lost. */
   readonly isUnseen?: boolean;
   readonly recent?: Changes;
@@ -126,6 +128,7 @@ export class GuardWorld {
   judge(circumstances: Circumstances = {}): Verdict {
     const { setting = DEFAULT_GUARD, isApproved = false, recent = NO_CHANGES } = circumstances;
     const { base, local, remote } = this.world;
+    const emptied = new Set(circumstances.emptied?.map((path) => this.id(path)));
     const known: Omit<Witness, "tree" | "wasSeenGoing"> = {
       wasMadeByDeleter: (id) => this.#births.has(id),
       ageMs: (id) => {
@@ -141,6 +144,7 @@ export class GuardWorld {
       recentUp: () => recent,
       recentDown: () => recent,
       isApproved: () => isApproved,
+      isEmptied: (id) => emptied.has(id),
       seenUp: { ...known, tree: local, wasSeenGoing: () => circumstances.isUnseen !== true },
       seenDown: { ...known, tree: remote, wasSeenGoing: () => true },
     });

@@ -158,6 +158,23 @@ describe("an emptied folder [G3]", () => {
       },
       held: "delete or empty all 12 files",
     },
+    {
+      what: "11 files that were all when it was held; another one came since",
+      world: () => new GuardWorld(many(12, "{n}")).remove("here", many(11, "{n}")),
+      circumstances: { emptied: many(11, "{n}") },
+      held: "delete 11 of 12 files",
+    },
+    {
+      what: "what remained of them when most had come back",
+      world: () => new GuardWorld(many(12, "{n}")).remove("here", ["7"]),
+      circumstances: { emptied: many(11, "{n}") },
+      held: "delete 1 of 12 files",
+    },
+    {
+      what: "another file beside those that came back",
+      world: () => new GuardWorld(many(12, "{n}")).remove("here", ["11"]),
+      circumstances: { emptied: many(11, "{n}") },
+    },
   ]);
 });
 
