@@ -97,6 +97,8 @@ export class SimClient {
   wasTorn = false;
   /** The id of the change that a guard holds. */
   held: string | undefined;
+  /** How often a person was asked. */
+  holds = 0;
   readonly #parts: SimClientParts;
   readonly #chance: SimRandom;
   readonly #users: SimRandom;
@@ -493,7 +495,10 @@ export class SimClient {
       this.#parts.fail(`Y8: ${this.label} was not in sync: ${event.message}`);
     }
     if (event.event === "conflict") this.conflicts++;
-    if (event.event === "held") this.held = event.id;
+    if (event.event === "held") {
+      this.held = event.id;
+      this.holds++;
+    }
     if (event.event === "released") this.held = undefined;
     trace.add(`${scheduler.now} ${this.label} says ${JSON.stringify(event)}`);
   }

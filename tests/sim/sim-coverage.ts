@@ -3,6 +3,10 @@
  * does.
  */
 export const COVERAGE: readonly string[] = [
+  "accident: cut",
+  "accident: deletion",
+  "accident: deletion there",
+  "accident: emptied",
   "approval",
   "client kill",
   "device rules",

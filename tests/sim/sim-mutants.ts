@@ -96,6 +96,30 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     this.#keep();`,
     without: "for (const op of batch.groups.flat()) this.#posted.add(op.opId);",
   },
+  /** Nothing is ever held. */
+  "ask-nobody": {
+    rule: "G2",
+    seeds: 200,
+    file: "src/core/guard.ts",
+    guard: 'if (input.setting.kind !== "off" && !isNothing) {',
+    without: "if (isNothing && !isNothing) {",
+  },
+  /** What a person approved asks everybody else, too. */
+  "approve-for-oneself": {
+    rule: "G4",
+    seeds: 500,
+    file: "src/client/hold.ts",
+    guard: "return this.#approval?.nodes.has(id) === true ? this.#approval.id : undefined;",
+    without: "return this.#approval?.nodes.has(id) === true ? undefined : undefined;",
+  },
+  /** A new file in an emptied folder lets the loss of all others go. */
+  "emptied-no-more": {
+    rule: "G3",
+    seeds: 500,
+    file: "src/core/guard.ts",
+    guard: "const emptied = lost.filter((id) => input.isEmptied(id));",
+    without: "const emptied = lost.filter(() => false);",
+  },
 };
 
 /** Takes effect on what is imported from now on. */

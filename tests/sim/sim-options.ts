@@ -1,6 +1,7 @@
 /**
  * What kind of run a seed makes: each fault is on in some seeds and off in others (swarm testing).
  */
+import { ACCIDENTS, type Accident } from "./sim-accident.ts";
 import type { NetworkWeather } from "./sim-network.ts";
 import { SimRandom } from "./sim-random.ts";
 
@@ -15,6 +16,8 @@ export interface SwarmOptions {
   readonly calm: boolean;
   /** Several users do something to the same files at the same moments in peace. */
   readonly duels: boolean;
+  /** What a guard has to hold, in peace. Then a guard also lets few deletions go in the trouble. */
+  readonly accident: Accident | undefined;
   readonly rest: boolean;
   readonly troubleMs: number;
   readonly editEveryMs: number;
@@ -75,6 +78,8 @@ export const FOLDS: Readonly<Record<Folding, (name: string) => string>> = {
 /** The rest is short. */
 const LONG_SHARE = 0.05;
 const MEDIUM_SHARE = 0.1;
+
+const ACCIDENT_SHARE = 0.06;
 
 /** @param life @default drawn too */
 export function drawOptions(seed: number, life?: Life): SwarmOptions {
@@ -145,6 +150,7 @@ function drawLongLife(seed: number): SwarmOptions {
     onlyEdits: undefined,
     calm: true,
     duels: true,
+    accident: drawAccident(seed, ACCIDENT_SHARE),
     rest: true,
     troubleMs: random.pick([5_000, 15_000, 40_000]),
     editEveryMs: random.pick([300, 1_000, 3_000, 8_000]),
@@ -188,6 +194,11 @@ function drawLongLife(seed: number): SwarmOptions {
     oldFiles: random.chance(0.12),
     ignoring: random.chance(0.25),
   };
+}
+
+function drawAccident(seed: number, share: number): Accident | undefined {
+  const random = new SimRandom(seed, "accident");
+  return random.chance(share) ? random.pick(ACCIDENTS) : undefined;
 }
 
 function drawFolding(random: SimRandom): SwarmOptions["folding"] {

@@ -27,6 +27,7 @@ const CALM_WEATHER: NetworkWeather = {
 const SIMPLEST: Changes = {
   pace: 1,
   calm: false,
+  accident: undefined,
   rest: false,
   editAtCall: 0,
   editAtRename: 0,

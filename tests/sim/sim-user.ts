@@ -108,8 +108,8 @@ export class SimUser {
     return action?.name;
   }
 
-  /** Makes a file that is known by its name, sometimes in a directory that is. */
-  makeOwnFile(): void {
+  /** Makes a file that is known by its name, sometimes in a directory that is. @returns its path. */
+  makeOwnFile(): string {
     const { random, disk, ledger } = this.parts;
     let [directory, parent] = this.pickDirectory();
     if (random.chance(0.5)) {
@@ -120,6 +120,7 @@ export class SimUser {
     }
     const place = this.#place(parent, directory, ledger.entries.freshName());
     this.set([[place, this.newFile(place.path, this.newBytes())]]);
+    return place.path;
   }
 
   /** Files that are known by their names. */

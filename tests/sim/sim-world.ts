@@ -10,6 +10,7 @@ import type { ServedEvent } from "../../src/core/event.ts";
 import type { FolderName } from "../../src/core/identifier.ts";
 import { baseName, parentPath } from "../../src/core/path.ts";
 import { QUARANTINE_DIRECTORY, STAGING_DIRECTORY } from "../../src/core/state-directory.ts";
+import { liveThrough, UNASKED_MAX } from "./sim-accident.ts";
 import { type Bug, NO_BUG } from "./sim-bugs.ts";
 import {
   difference,
@@ -172,6 +173,7 @@ class SimWorld {
         deviceName: label,
         once: false,
         fullScanIntervalMs: this.swarm.fullScanIntervalMs,
+        ...guardOf(this.swarm, index),
       };
       return new SimClient({
         label,
@@ -196,6 +198,7 @@ class SimWorld {
     this.#healPhase();
     if (this.swarm.calm) this.#calmPhase();
     if (this.swarm.duels) this.#duelPhase();
+    this.#accidentPhase();
     if (this.swarm.rest) this.#rest();
     for (const { event } of this.#server.log?.events ?? []) {
       this.trace.count(
@@ -241,6 +244,7 @@ class SimWorld {
       if (this.swarm.ignoring) this.#every(8_000, () => this.#changeDeviceRules(client));
       if (this.swarm.userCaches) this.#every(5_000, () => client.disk.writeBack());
       if (this.swarm.unreadable) this.#every(4_000, () => this.#lockAway(client));
+      if (this.swarm.accident !== undefined) this.#every(6_000, () => client.approve());
     }
     const { serverCrashEveryMs, serverRestore } = this.swarm;
     const strikeEveryMs = serverRestore ? RESTORE_EVERY_MS : serverCrashEveryMs;
@@ -485,6 +489,26 @@ class SimWorld {
     this.#checkBytes();
   }
 
+  #accidentPhase(): void {
+    const { accident } = this.swarm;
+    if (accident === undefined || this.#hasParked) return;
+    this.#drainQuarantine();
+    this.#checkBytes();
+    liveThrough(accident, {
+      clients: this.#clients,
+      random: this.#random,
+      ledger: this.#ledger,
+      trace: this.trace,
+      log: () => this.#server.log,
+      runFor: (ms) => this.#runUntil(this.scheduler.now + ms),
+      converge: (when) => this.#converge(when),
+      fail: (finding) => {
+        throw new Finding(finding);
+      },
+    });
+    this.#checkBytes();
+  }
+
   #conflicts(): number {
     return this.#clients.reduce((sum, { conflicts }) => sum + conflicts, 0);
   }
@@ -607,6 +631,13 @@ class SimWorld {
     }
     this.scheduler.now = Math.max(this.scheduler.now, untilMs);
   }
+}
+
+/** The first client has the accident. */
+function guardOf({ accident }: SwarmOptions, index: number): Pick<ClientOptions, "guard"> {
+  if (accident === undefined) return {};
+  if (accident === "deletion there" && index === 0) return { guard: { kind: "off" } };
+  return { guard: { kind: "count", count: UNASKED_MAX } };
 }
 
 /** A file's line ends with its mtime. */
