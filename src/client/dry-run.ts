@@ -5,7 +5,7 @@
 
 import { SyncedError } from "../core/error.ts";
 import { groupOps } from "../core/group-ops.ts";
-import { NO_CHANGES, type Verdict } from "../core/guard.ts";
+import { NO_CHANGES, NOTHING_EARLIER, type Verdict } from "../core/guard.ts";
 import { DEFAULT_GUARD } from "../core/guard-setting.ts";
 import type { DeviceId, NodeId } from "../core/identifier.ts";
 import type { Place } from "../core/node.ts";
@@ -83,7 +83,8 @@ export async function planDryRun(
           setting: options.guard ?? DEFAULT_GUARD,
           recentUp: () => NO_CHANGES,
           recentDown: () => NO_CHANGES,
-          ...answeredIn(store),
+          earlierDown: NOTHING_EARLIER,
+          ...answeredIn(store, options.trustsApprovals === true),
         });
         return describe(plan, verdict, store);
       }

@@ -13,6 +13,7 @@ import type { Plan } from "../core/transition.ts";
 import type { HeldChange } from "../ports/state-store.ts";
 import { Burst, isGrown } from "./burst.ts";
 import { OthersApprovals } from "./connect/others-approvals.ts";
+import { EarlierChanges } from "./earlier-changes.ts";
 import { type ApprovalValue, KEPT, readKept, writeKept } from "./folder/kept-values.ts";
 import type { ClientPorts } from "./folder/ports.ts";
 import { readSmallFile } from "./folder/small-file.ts";
@@ -35,6 +36,10 @@ interface WindowEntry {
 export interface HoldingOptions {
   readonly device: DeviceId;
   readonly setting: GuardSetting;
+  /**
+   * True if approvals of other devices count. The server and whoever has a token can write them.
+   */
+  readonly trustsApprovals: boolean;
 }
 
 export class Holding {
@@ -42,6 +47,7 @@ export class Holding {
   readonly #options: HoldingOptions;
   readonly #approvedThere: OthersApprovals;
   #window: WindowEntry[] = [];
+  readonly #earlierDown = new EarlierChanges();
   /**
    * A copy of the store's value, which nobody else writes. It may name many nodes, and is asked for
    * often.
@@ -92,13 +98,16 @@ export class Holding {
     this.#takeAnswer();
     const now = clock.monotonic();
     this.#window = this.#window.filter(({ atMs }) => now - atMs < GUARD_WINDOW_MS);
+    this.#earlierDown.forgetOld(now);
+    const { trustsApprovals } = this.#options;
     const isApproved = (id: NodeId): boolean =>
-      this.#approval?.nodes.has(id) === true || this.#approvedThere.has(id);
+      this.#approval?.nodes.has(id) === true || (trustsApprovals && this.#approvedThere.has(id));
     const verdictAfter = (window: readonly WindowEntry[]): Verdict =>
       verdictOn(this.#ports, plan, {
         ...this.#options,
         recentUp: () => together(window.map(({ up }) => up)),
         recentDown: () => together(window.map(({ down }) => down)),
+        earlierDown: this.#earlierDown,
         isApproved,
         isEmptied: isEmptiedIn(this.#held),
       });
@@ -108,8 +117,16 @@ export class Holding {
     this.#mayPass =
       held !== undefined && this.#window.length > 0 && verdictAfter([]).held?.id !== held.id;
     if (isSome(up) || isSome(down)) this.#window.push({ atMs: now, up, down });
-    this.#tell(held);
+    this.#earlierDown.add(down);
+    this.#tell(held === undefined ? undefined : this.#withOthersWord(held));
     return verdict.plan;
+  }
+
+  /** Another device's approval lifts no guard, but tells a person that it may be meant. */
+  #withOthersWord(held: HeldChange): HeldChange {
+    const isApproved = held.nodes.every((id) => this.#approvedThere.has(id));
+    if (held.direction === "up" || !isApproved) return held;
+    return { ...held, reason: `${held.reason} (it was approved on the device that did it)` };
   }
 
   /** Nothing is dirty, so every approved change has been made. */
@@ -188,8 +205,8 @@ function isEmptiedIn(held: HeldChange | undefined): GuardInput["isEmptied"] {
   return (id) => nodes.has(id);
 }
 
-type Known = HoldingOptions &
-  Pick<GuardInput, "recentUp" | "recentDown" | "isApproved" | "isEmptied">;
+type Known = Pick<HoldingOptions, "device" | "setting"> &
+  Pick<GuardInput, "recentUp" | "recentDown" | "earlierDown" | "isApproved" | "isEmptied">;
 
 /** Judges a plan by the guards; changes nothing. */
 export function verdictOn(
@@ -221,12 +238,15 @@ export function verdictOn(
   return guard({ ...known, plan, base: store.base, fileCount, seenUp, seenDown });
 }
 
-/** The changes that a person has approved so far, and those that are held, from the state. */
-export function answeredIn(store: ClientPorts["store"]): Pick<Known, "isApproved" | "isEmptied"> {
+/** The approved changes so far that count, and those that are held, from the state. */
+export function answeredIn(
+  store: ClientPorts["store"],
+  trustsApprovals: boolean,
+): Pick<Known, "isApproved" | "isEmptied"> {
   const here = approvalOf(readKept(store, KEPT.approval))?.nodes;
-  const there = new OthersApprovals(store);
+  const there = trustsApprovals ? new OthersApprovals(store) : undefined;
   return {
-    isApproved: (id) => here?.has(id) === true || there.has(id),
+    isApproved: (id) => here?.has(id) === true || there?.has(id) === true,
     isEmptied: isEmptiedIn(readKept(store, KEPT.held)),
   };
 }

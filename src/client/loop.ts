@@ -64,6 +64,7 @@ export class Loop {
     const holding = new Holding(ports, log.approvals, {
       device,
       setting: options.guard ?? DEFAULT_GUARD,
+      trustsApprovals: options.trustsApprovals === true,
     });
     this.#parts = parts;
     this.#ports = ports;

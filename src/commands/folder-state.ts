@@ -83,6 +83,7 @@ export interface Remembered {
   readonly folder: FolderName;
   readonly deviceName?: string | undefined;
   readonly guard?: string | undefined;
+  readonly trustApprovals?: string | undefined;
 }
 
 /**

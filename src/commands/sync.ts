@@ -54,6 +54,11 @@ const args = {
     "COUNT|PERCENT|off",
     'How many files may go at once unasked; remembered; "default" is 50 or 25% of all',
   ),
+  "trust-approvals": textFlag(
+    "trust-approvals",
+    "on|off",
+    "Let held changes through that were approved on another device; remembered; off at first",
+  ),
   "dry-run": switchFlag("dry-run", "Only say what would be done"),
   poll: switchFlag("poll", "Watch by polling, for network file systems"),
   interval: {
@@ -137,6 +142,7 @@ interface OptionFlags {
   readonly device?: string | undefined;
   readonly "token-file"?: string | undefined;
   readonly guard?: string | undefined;
+  readonly "trust-approvals"?: string | undefined;
   readonly once: boolean;
   readonly interval: string;
 }
@@ -155,6 +161,7 @@ function readOptions(flags: OptionFlags, known: Remembered | undefined): ClientO
     deviceName: parseDeviceName(flags.device) ?? known?.deviceName ?? ownDeviceName(),
     ...(token === undefined ? {} : { token }),
     guard: parseGuard(flags.guard) ?? parseGuardSetting(known?.guard ?? "") ?? DEFAULT_GUARD,
+    trustsApprovals: (parseSwitch(flags) ?? known?.trustApprovals) === "on",
     once: flags.once,
     fullScanIntervalMs: parseNumberFlag("interval", flags.interval, bounds) * 1_000,
   };
@@ -177,6 +184,11 @@ function parseGuard(text: string | undefined): GuardSetting | undefined {
     "usage",
     `Cannot use --guard "${text}": expected a number of files, 1% to 100%, off or default`,
   );
+}
+
+function parseSwitch({ "trust-approvals": text }: OptionFlags): string | undefined {
+  if (text === undefined || text === "on" || text === "off") return text;
+  throw new SyncedError("usage", `Cannot use --trust-approvals "${text}": expected on or off`);
 }
 
 function ownDeviceName(): string {

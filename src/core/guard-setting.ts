@@ -35,15 +35,18 @@ export function guardSettingText(setting: GuardSetting): string {
   }
 }
 
-/** @returns how many of so many files may go before the guard asks a person. */
-export function boundOf(setting: GuardSetting, files: number): number {
+/**
+ * @param times by how much the share or number is multiplied, for a window that is longer
+ * @returns how many of so many files may go before the guard asks a person.
+ */
+export function boundOf(setting: GuardSetting, files: number, times = 1): number {
   switch (setting.kind) {
     case "default":
-      return Math.max(GUARD_DELETE_COUNT, GUARD_DELETE_SHARE * files);
+      return Math.max(GUARD_DELETE_COUNT, GUARD_DELETE_SHARE * times * files);
     case "count":
-      return setting.count;
+      return setting.count * times;
     case "percent":
-      return (setting.percent / 100) * files;
+      return (setting.percent / 100) * times * files;
     case "off":
       return Number.POSITIVE_INFINITY;
   }

@@ -16,7 +16,14 @@ import {
 } from "./guard-evidence.ts";
 import { boundOf, DEFAULT_GUARD, type GuardSetting } from "./guard-setting.ts";
 import type { NodeId } from "./identifier.ts";
-import { GUARD_EMPTIED_FILES_MIN, GUARD_OVERWRITE_COUNT, GUARD_OVERWRITE_SHARE } from "./limits.ts";
+import {
+  GUARD_DAY_MS,
+  GUARD_EMPTIED_FILES_MIN,
+  GUARD_HOUR_MS,
+  GUARD_OVERWRITE_COUNT,
+  GUARD_OVERWRITE_SHARE,
+  GUARD_RECEIVED_OVERWRITE_COUNT,
+} from "./limits.ts";
 import { type Content, sameBytes } from "./node.ts";
 import type { OpDraft, Plan } from "./transition.ts";
 import type { TreeView } from "./tree.ts";
@@ -38,6 +45,20 @@ export const NO_CHANGES: Changes = {
   renames: new Map(),
 };
 
+/** Changes that were let through within a day. */
+export interface Earlier {
+  readonly deleteCount: number;
+  readonly overwriteCount: number;
+  /** Those of so many last milliseconds. */
+  within(ms: number): Pick<Changes, "deletes" | "overwrites">;
+}
+
+export const NOTHING_EARLIER: Earlier = {
+  deleteCount: 0,
+  overwriteCount: 0,
+  within: () => NO_CHANGES,
+};
+
 export interface GuardInput {
   readonly plan: Plan;
   readonly base: TreeView;
@@ -47,7 +68,8 @@ export interface GuardInput {
   /** Changes that the guard let through within the last GUARD_WINDOW_MS. */
   recentUp(): Changes;
   recentDown(): Changes;
-  /** True if a person has approved the node's change, here or on the device that made it. */
+  readonly earlierDown: Earlier;
+  /** True if the node's change was approved by a person whom this device believes (G4). */
   isApproved(id: NodeId): boolean;
   /** True if the node is held since all files were lost (G3), however many there are by now. */
   isEmptied(id: NodeId): boolean;
@@ -80,9 +102,18 @@ export interface Held {
 }
 
 export function guard(input: GuardInput): Verdict {
-  const { seenUp, seenDown } = input;
-  const up = judge(input, upwardChanges(input), { recent: input.recentUp, seen: seenUp });
-  const down = judge(input, downwardChanges(input), { recent: input.recentDown, seen: seenDown });
+  const up = judge(input, upwardChanges(input), {
+    recent: input.recentUp,
+    seen: input.seenUp,
+    overwriteCount: GUARD_OVERWRITE_COUNT,
+    earlier: undefined,
+  });
+  const down = judge(input, downwardChanges(input), {
+    recent: input.recentDown,
+    seen: input.seenDown,
+    overwriteCount: GUARD_RECEIVED_OVERWRITE_COUNT,
+    earlier: input.earlierDown,
+  });
   const held = new Set([...up.held, ...down.held]);
   if (held.size === 0) {
     return { plan: input.plan, held: undefined, up: up.passed, down: down.passed };
@@ -191,10 +222,15 @@ interface Judgement {
 interface Circumstances {
   recent(): Changes;
   readonly seen: Witness;
+  /** So many overwrites are never held. */
+  readonly overwriteCount: number;
+  /** Undefined for changes of this device's own user, who is here to see them. */
+  readonly earlier: Earlier | undefined;
 }
 
 /** Judges one direction. A directory is held as long as something in it is held. */
-function judge(input: GuardInput, found: Findings, { recent, seen }: Circumstances): Judgement {
+function judge(input: GuardInput, found: Findings, circumstances: Circumstances): Judgement {
+  const { recent, seen, overwriteCount, earlier } = circumstances;
   const held = new Set<NodeId>();
   const heldRenames = new Set<NodeId>();
   const reasons: string[] = [];
@@ -215,7 +251,8 @@ function judge(input: GuardInput, found: Findings, { recent, seen }: Circumstanc
       hold("renaming", ids, reason);
       for (const id of ids) heldRenames.add(id);
     }
-    holdOverwrites(scope, hold);
+    holdOverwrites(scope, overwriteCount, hold);
+    if (earlier !== undefined) holdSlow(scope, { earlier, kinds, hold });
     if ([...found.deletes.keys()].some((id) => held.has(id))) {
       for (const id of found.directories) held.add(id);
     }
@@ -294,11 +331,57 @@ function massRenames({ input, found, others, seen, of }: Scope): readonly {
 /** Only such an extension is shown, because it comes from a file's name and may hold anything. */
 const SHOWABLE = /^[\w-]{1,24}$/;
 
-function holdOverwrites({ input, found, others, of }: Scope, hold: Hold): void {
+function holdOverwrites({ input, found, others, of }: Scope, count: number, hold: Hold): void {
   const { overwrites } = found;
-  const max = Math.max(GUARD_OVERWRITE_COUNT, GUARD_OVERWRITE_SHARE * of);
+  const max = Math.max(count, GUARD_OVERWRITE_SHARE * of);
   if (overwrites.size === 0 || overwrites.size + others.overwrites.size <= max) return;
   hold("overwriting", overwrites, `overwrite ${overwrites.size} of ${input.fileCount} files`);
+}
+
+/** Over a longer time more may go, but never nearly all. */
+const SLOW_WINDOWS = [
+  { ms: GUARD_HOUR_MS, name: "an hour", deleteTimes: 2, overwriteShare: 0.75 },
+  { ms: GUARD_DAY_MS, name: "a day", deleteTimes: 3, overwriteShare: 0.9 },
+] as const;
+
+interface SlowScope {
+  readonly earlier: Earlier;
+  /** The kinds that are held already. */
+  readonly kinds: readonly HeldKind[];
+  readonly hold: Hold;
+}
+
+/** G14: holds what takes a folder apart in parts, each of which is small enough for a minute. */
+function holdSlow({ input, found, seen }: Scope, { earlier, kinds, hold }: SlowScope): void {
+  const { base, fileCount, setting } = input;
+  const { deletes, overwrites, truncations } = found;
+  for (const { ms, name, deleteTimes, overwriteShare } of SLOW_WINDOWS) {
+    // The counts are of a day, and cheap. The changes are listed only if they may matter.
+    const mayDelete =
+      deletes.size > 0 &&
+      !kinds.some((kind) => kind === "deletion" || kind === "emptying") &&
+      deletes.size + earlier.deleteCount > boundOf(setting, fileCount, deleteTimes);
+    const overwritesMax = (of: number) => {
+      return Math.max(GUARD_RECEIVED_OVERWRITE_COUNT, overwriteShare * of);
+    };
+    const mayOverwrite =
+      overwrites.size > 0 &&
+      !kinds.includes("overwriting") &&
+      overwrites.size + earlier.overwriteCount > overwritesMax(fileCount);
+    if (!mayDelete && !mayOverwrite) continue;
+    const others = withoutNow({ ...NO_CHANGES, ...earlier.within(ms) }, found);
+    const of = fileCount + others.deletes.size;
+    const max = boundOf(setting, of, deleteTimes);
+    const deleted = deletes.size + others.deletes.size;
+    const evidence = { base, deletes, recent: others.deletes, truncations, seen, max };
+    if (mayDelete && deleted > max && !isSpared(evidence)) {
+      hold("deletion", deletes.keys(), `delete ${deleted} of ${of} files within ${name}`);
+    }
+    const overwritten = overwrites.size + others.overwrites.size;
+    if (mayOverwrite && overwritten > overwritesMax(of)) {
+      hold("overwriting", overwrites, `overwrite ${overwritten} of ${of} files within ${name}`);
+    }
+  }
 }
 
 function withoutNow(recent: Changes, now: Changes): Changes {

@@ -100,9 +100,19 @@ export const QUARREL_PAUSE_MS_MAX = 600_000;
  */
 export const GUARD_DELETE_COUNT = 50;
 export const GUARD_DELETE_SHARE = 0.25;
+/**
+ * Here a formatter or a build may rewrite a small folder. What comes from elsewhere is held from as
+ * few as deletions are.
+ */
 export const GUARD_OVERWRITE_COUNT = 1_000;
+export const GUARD_RECEIVED_OVERWRITE_COUNT = 50;
 export const GUARD_OVERWRITE_SHARE = 0.5;
 export const GUARD_WINDOW_MS = 60_000;
+/** Changes from the server are also judged over these, so that patience does not pay. */
+export const GUARD_HOUR_MS = 3_600_000;
+export const GUARD_DAY_MS = 86_400_000;
+/** Changes of a day that are remembered for that: some 30 MB. */
+export const GUARD_EARLIER_NODES_MAX = 200_000;
 /**
  * An emptied root is held if the base has more files than this. So many must also live elsewhere
  * when a directory goes.

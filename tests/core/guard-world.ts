@@ -21,6 +21,8 @@ export interface Circumstances {
   /** Deletions that nobody saw happen: the client was stopped, a disk is lost. */
   readonly isUnseen?: boolean;
   readonly recent?: Changes;
+  /** Let through within an hour, but not within the minute. */
+  readonly earlier?: Changes;
 }
 
 const NOW_MS = 1_000_000_000;
@@ -127,6 +129,7 @@ export class GuardWorld {
 
   judge(circumstances: Circumstances = {}): Verdict {
     const { setting = DEFAULT_GUARD, isApproved = false, recent = NO_CHANGES } = circumstances;
+    const { earlier = NO_CHANGES } = circumstances;
     const { base, local, remote } = this.world;
     const emptied = new Set(circumstances.emptied?.map((path) => this.id(path)));
     const known: Omit<Witness, "tree" | "wasSeenGoing"> = {
@@ -143,6 +146,11 @@ export class GuardWorld {
       setting,
       recentUp: () => recent,
       recentDown: () => recent,
+      earlierDown: {
+        deleteCount: earlier.deletes.size,
+        overwriteCount: earlier.overwrites.size,
+        within: () => earlier,
+      },
       isApproved: () => isApproved,
       isEmptied: (id) => emptied.has(id),
       seenUp: { ...known, tree: local, wasSeenGoing: () => circumstances.isUnseen !== true },

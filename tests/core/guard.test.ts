@@ -1,5 +1,6 @@
 /** Which accidents the guards hold, and which honest work they let through, case by case. */
 import { describe, expect, test } from "bun:test";
+import { type Changes, NO_CHANGES } from "../../src/core/guard.ts";
 import { guardSettingText, parseGuardSetting } from "../../src/core/guard-setting.ts";
 import { type Circumstances, GuardWorld, many, recentDeletes, type Side } from "./guard-world.ts";
 
@@ -430,5 +431,58 @@ describe("many files get other bytes [G2]", () => {
     { what: "1,000 of 1,200", world: () => edited(1_200, 1_000) },
     { what: "1,001 of 1,200", world: () => edited(1_200, 1_001), held: "overwrite 1001 of 1200" },
     { what: "half of 2,400", world: () => edited(2_400, 1_200) },
+  ]);
+});
+
+describe("from the server, little is let through slowly [G14]", () => {
+  const from = (files: number, count: number): GuardWorld => {
+    const world = spread(files);
+    return world.write("there", world.files().slice(0, count), (path) => `other ${path}`);
+  };
+  const without = (files: number, count: number): GuardWorld => {
+    const world = spread(files);
+    return world.remove("there", world.files().slice(0, count));
+  };
+  const rewritten = (count: number): Changes => {
+    return { ...NO_CHANGES, overwrites: new Set(recentDeletes(count).deletes.keys()) };
+  };
+  check([
+    { what: "50 overwrites of 60", world: () => from(60, 50) },
+    { what: "51 overwrites of 60", world: () => from(60, 51), held: "overwrite 51 of 60" },
+    { what: "900 overwrites of 900", world: () => from(900, 900), held: "overwrite 900 of 900" },
+    { what: "a third of 900", world: () => from(900, 300) },
+    {
+      what: "a third of 900 after a third of it",
+      world: () => from(900, 300),
+      circumstances: { earlier: rewritten(300) },
+    },
+    {
+      what: "half of 900 after a third of it",
+      world: () => from(900, 450),
+      circumstances: { earlier: rewritten(300) },
+      held: "overwrite 750 of 900 files within an hour",
+    },
+    {
+      what: "40 of 400, after 100",
+      world: () => without(400, 40),
+      circumstances: { earlier: recentDeletes(100) },
+    },
+    {
+      what: "60 of 400, after 300",
+      world: () => without(400, 60),
+      circumstances: { earlier: recentDeletes(300) },
+      held: "delete 360 of 700 files within an hour",
+    },
+    {
+      what: "40 of 100, after 50",
+      world: () => without(100, 40),
+      circumstances: { earlier: recentDeletes(50) },
+      held: "delete 90 of 150 files within an hour",
+    },
+    {
+      what: "40 of 100, after 50, under another setting",
+      world: () => without(100, 40),
+      circumstances: { earlier: recentDeletes(50), setting: { kind: "count", count: 45 } },
+    },
   ]);
 });

@@ -20,12 +20,15 @@ beforeEach(async () => {
 afterEach(() => lab.close());
 
 /** In ten directories, with paths that say what is in them. */
-async function shareFiles(count: number): Promise<void> {
+async function shareFiles(count: number, ...others: Device[]): Promise<void> {
   for (let index = 0; index < count; index += 1) {
     alpha.write(`${index % 10}/file-${index}`, `content of ${index}\n`);
   }
-  for (const device of [alpha, beta]) device.start();
-  await lab.settled([alpha, beta]);
+  alpha.start();
+  await lab.settled([alpha]);
+  // To those who join later they are old (G6).
+  for (const device of [beta, ...others]) device.start();
+  await lab.settled([alpha, beta, ...others]);
 }
 
 /** Longer than a deletion takes to be believed, and a root to be missed. */
@@ -137,8 +140,9 @@ describe("many files are deleted", () => {
     expect(await lab.head()).toBe(head);
   });
 
-  test("30 % of 1,000: held while all else flows, approved once for all devices [G2, G4]", async () => {
-    await shareFiles(1000);
+  test("30 % of 1,000: held while all else flows; its approval counts where it is trusted [G2, G4]", async () => {
+    const gamma = lab.device("gamma", "--trust-approvals", "on");
+    await shareFiles(1000, gamma);
     const before = beta.snapshot();
     for (const directory of ["0", "1", "2"]) {
       rmSync(alpha.join(directory), { recursive: true });
@@ -160,14 +164,20 @@ describe("many files are deleted", () => {
     const approval = await runSynced(["approve", alpha.path, "--json"]);
     expect(approval.exitCode).toBe(0);
     expect(JSON.parse(approval.stdout)).toMatchObject({ event: "approved", count: 300 });
-    await waitFor("the deletion to arrive", () => !existsSync(beta.join("0")));
-    await lab.settled([alpha, beta]);
+    await waitFor("the deletion to arrive", () => !existsSync(gamma.join("0")));
+    expect(gamma.events("held")).toEqual([]);
+    // Whoever has a token could have written that it was approved. Beta's own person is asked.
+    await waitFor("all of it", async () => (await beta.status()).held?.count === 300);
+    expect((await beta.status()).held?.reason).toContain("was approved on the device that did it");
+    expect(readdirSync(beta.join("0"))).toHaveLength(100);
+    await runSynced(["approve", beta.path]);
+    await waitFor("the deletion to be done", () => !existsSync(beta.join("0")));
+    await lab.settled([alpha, beta, gamma]);
     expect(readdirSync(beta.path).sort()).toEqual([
       ".synced",
       ...["3", "4", "5", "6", "7", "8", "9"],
       "new.txt",
     ]);
-    expect(beta.events("held")).toEqual([]);
   }, 180_000);
 
   test("held here, edited there: the edited file lives on after the approval [G2, R7]", async () => {
@@ -179,6 +189,8 @@ describe("many files are deleted", () => {
     beta.write("0/file-0", "edited by beta\n");
     await waitFor("the edit to come back", () => existsSync(alpha.join("0/file-0")));
     await runSynced(["approve", alpha.path]);
+    await beta.running.event("held");
+    await runSynced(["approve", beta.path]);
     await waitFor("the deletion to arrive", () => !existsSync(beta.join("1")));
     await lab.settled([alpha, beta]);
     expect(beta.read("0/file-0")).toBe("edited by beta\n");
@@ -198,6 +210,8 @@ describe("many files are deleted", () => {
     expect(again.events).toContainEqual(expect.objectContaining({ event: "held", id }));
     await runSynced(["approve", alpha.path]);
     alpha.start();
+    await beta.running.event("held");
+    await runSynced(["approve", beta.path]);
     await waitFor("the deletion to arrive", () => !existsSync(beta.join("0")));
     await lab.settled([alpha, beta]);
   });

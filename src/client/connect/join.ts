@@ -161,7 +161,8 @@ export async function bind(
   const before = readKept(store, KEPT.run);
   const root = rootIdentity(world);
   const guard = guardSettingText(options.guard ?? DEFAULT_GUARD);
-  const said = { serverUrl, deviceName, guard };
+  const trustApprovals = options.trustsApprovals === true ? "on" : "off";
+  const said = { serverUrl, deviceName, guard, trustApprovals };
   const marker: Marker = { version: 1, server, folder, device, root, ...said, run };
   if (before !== undefined) {
     await writeMarker(world, { ...marker, run: before, nextRun: run });

@@ -31,6 +31,8 @@ export interface Marker {
   readonly deviceName?: string;
   /** In the form of `sync --guard`; absent if nobody set it. */
   readonly guard?: string;
+  /** "on" or "off", as `sync --trust-approvals` takes it; absent if nobody set it. */
+  readonly trustApprovals?: string;
   /** Equal to the run id in the state database if that is the one that the last run left. */
   readonly run: string;
   /** The next run id while it is being written to the database. Until then either id is valid. */
@@ -80,13 +82,14 @@ export function parseMarker(text: string): Marker {
       root: field("root"),
       run: field("run"),
     };
-    const optional = (name: "serverUrl" | "deviceName" | "guard" | "nextRun") =>
+    const optional = (name: "serverUrl" | "deviceName" | "guard" | "trustApprovals" | "nextRun") =>
       record.has(name) ? { [name]: field(name) } : {};
     return {
       ...marker,
       ...optional("serverUrl"),
       ...optional("deviceName"),
       ...optional("guard"),
+      ...optional("trustApprovals"),
       ...optional("nextRun"),
     };
   } catch (cause) {

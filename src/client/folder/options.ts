@@ -32,6 +32,8 @@ export interface ClientOptions {
   readonly token?: string | (() => string);
   /** How many deletions pass unasked. @default DEFAULT_GUARD */
   readonly guard?: GuardSetting;
+  /** True if approvals that were given on other devices count here (G4). @default false */
+  readonly trustsApprovals?: boolean;
   /** True to end when in sync. */
   readonly once: boolean;
   /** Milliseconds between full scans. @default FULL_SCAN_INTERVAL_MS */
