@@ -36,6 +36,11 @@ export function recoveredName(source: MarkedNameSource): string {
   return markedName(source, "recovered");
 }
 
+/** @returns a legal name: `name (restored YYYY-MM-DD HASH6).ext`, at most 255 bytes. */
+export function restoredName(source: MarkedNameSource): string {
+  return markedName(source, "restored");
+}
+
 function markedName(source: MarkedNameSource, reason: string): string {
   const { stem, extension } = splitExtension(source.name);
   const hash6 = sixDigits(source.hash6Source);

@@ -224,3 +224,11 @@ export const SEARCH_MS_MAX = 200;
 export const ACTIVITY_BUCKETS_MAX = 500;
 /** A server's clock that goes back by more than this was wrong before. */
 export const CLOCK_BACK_MS_MAX = 3_600_000;
+/** Nodes that one plan changes: some 100 MB and some seconds while it is made. */
+export const PLAN_STEPS_MAX = 100_000;
+/** Steps of a plan in one answer. */
+export const PLAN_STEPS_PER_PAGE = 500;
+/** Nodes that one request to delete names; each goes with all that is below it. */
+export const PLAN_IDS_MAX = 10_000;
+/** A plan's request with so many ids. */
+export const PLAN_BODY_BYTES_MAX = 512 * KIB;

@@ -95,6 +95,12 @@ export function parseSymlinkTarget(target: string): string {
   return target;
 }
 
+/** True if the path is the directory's or leads below it; everything is below "". */
+export function isWithin(path: string | undefined, directory: string): boolean {
+  if (path === undefined) return false;
+  return directory === "" || path === directory || path.startsWith(`${directory}/`);
+}
+
 /** Compares in the order of the names' bytes, as SQLite does: negative if `a` comes first. */
 export function compareNames(a: string, b: string): number {
   const length = Math.min(a.length, b.length);

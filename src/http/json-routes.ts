@@ -79,7 +79,7 @@ function hello({ sequencer, history }: RouterOptions): Hello {
   return {
     serverId: sequencer.serverId,
     protocol: PROTOCOL_VERSION,
-    features: history === undefined ? ["inline"] : ["inline", "time"],
+    features: history === undefined ? ["inline"] : ["inline", "time", "plans"],
     limits: {
       jsonDepth: JSON_DEPTH_MAX,
       opsPerBatch: OPS_PER_BATCH_MAX,

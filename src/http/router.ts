@@ -26,6 +26,7 @@ import { jsonRoutes } from "./json-routes.ts";
 import { countRequest, metricsRoutes } from "./metrics.ts";
 import { objectRoutes } from "./object-routes.ts";
 import { pageRoutes } from "./page-routes.ts";
+import { planRoutes } from "./plan-routes.ts";
 import { parseQuery, rawPath } from "./target.ts";
 import { timeRoutes } from "./time-routes.ts";
 
@@ -39,6 +40,7 @@ export function allRoutes(options: RouterOptions): readonly Route[] {
     ...objectRoutes(options),
     ...fileRoutes(options),
     ...timeRoutes(options),
+    ...planRoutes(options),
     ...metricsRoutes(options.metrics),
     ...pageRoutes(options.page),
   ];

@@ -9,6 +9,7 @@ import { SyncedError } from "../core/error.ts";
 import type { FolderName, NodeId } from "../core/identifier.ts";
 import { DIFF_CHANGES_MAX } from "../core/limits.ts";
 import { type Sequence, samePlace } from "../core/node.ts";
+import { isWithin } from "../core/path.ts";
 import type { Span } from "../ports/history-store.ts";
 import type { DiffAnswer, DiffEntry } from "../protocol/time-answers.ts";
 import { PastPaths } from "./past-paths.ts";
@@ -118,12 +119,8 @@ async function compare(
   return changes.sort((a, b) => (a.path < b.path ? -1 : Number(a.path > b.path)));
 }
 
-function isWithin(path: string | undefined, directory: string): boolean {
-  if (path === undefined) return false;
-  return directory === "" || path === directory || path.startsWith(`${directory}/`);
-}
-
-async function changedNodes(
+/** The nodes whose spans differ between two moments; some of them may be as they were. */
+export async function changedNodes(
   { history, clock }: PastSources,
   folder: FolderName,
   { from, to }: Moments,

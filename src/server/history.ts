@@ -1,8 +1,15 @@
 /**
- * History: questions about a folder's past, for people. Rules: E1-E8. It reads what the follower
- * folded, and the log for who did it. It changes nothing.
+ * History: questions about a folder's past, and plans that bring some of it back. Rules: E1-E11. It
+ * reads what the follower folded, and the log for who did it. Only `applyPlan` changes anything.
  */
 import type { FolderName } from "../core/identifier.ts";
+import type { PlanId } from "../core/plan-id.ts";
+import type {
+  PlanAnswer,
+  PlanApplication,
+  PlanRequest,
+  PlanResult,
+} from "../protocol/plan-messages.ts";
 import type {
   ActivityAnswer,
   DiffAnswer,
@@ -18,8 +25,14 @@ import { DirectoryHistories } from "./directory-histories.ts";
 import { type ListRequest, readList, readSpans, type SpansRequest } from "./directory-past.ts";
 import { type MomentRequest, readMoment } from "./moment.ts";
 import { type LogRequest, readLog } from "./people-log.ts";
+import { applyPlan, showPlan } from "./plans.ts";
 import { readSearch, type SearchRequest } from "./search.ts";
+import type { Sequencer } from "./sequencer.ts";
 import { SpansFollower, type SpansFollowerPorts } from "./spans-follower.ts";
+
+export interface HistoryPorts extends SpansFollowerPorts {
+  readonly sequencer: Pick<Sequencer, "subscribeAll" | "commit">;
+}
 
 /**
  * Every method throws `folder_not_found`, `cursor_ahead` for a seq beyond the head, and
@@ -36,12 +49,30 @@ export interface History {
   log(folder: FolderName, request: LogRequest): Promise<LogAnswer>;
   activity(folder: FolderName, request: ActivityRequest): Promise<ActivityAnswer>;
   search(folder: FolderName, request: SearchRequest): Promise<SearchAnswer>;
+  /**
+   * Makes a plan as of now. Nothing is done.
+   *
+   * @throws {SyncedError} `not_found`, `node_missing`, `name_taken`, `plan_too_large`
+   */
+  showPlan(
+    folder: FolderName,
+    request: { readonly request: PlanRequest; readonly offset: number; readonly limit: number },
+  ): Promise<PlanAnswer>;
+  /**
+   * Does a plan exactly as it was shown. May be repeated, also after a kill.
+   *
+   * @throws {SyncedError} `plan_mismatch`; `plan_stale`: nothing was done
+   */
+  applyPlan(
+    folder: FolderName,
+    request: { readonly id: PlanId; readonly application: PlanApplication },
+  ): Promise<PlanResult>;
   /** Ends the folding. */
   stop(): Promise<void>;
 }
 
 /** Begins to follow all logs. */
-export function createHistory(ports: SpansFollowerPorts): History {
+export function createHistory(ports: HistoryPorts): History {
   const follower = new SpansFollower(ports);
   const directories = new DirectoryHistories(ports.history, ports.clock);
   follower.onFold((folder, folded) => directories.follow(folder, folded));
@@ -55,6 +86,8 @@ export function createHistory(ports: SpansFollowerPorts): History {
     log: (folder, request) => readLog(sources, folder, request),
     activity: (folder, request) => readActivity(sources, folder, request),
     search: (folder, request) => readSearch(sources, folder, request),
+    showPlan: (folder, request) => showPlan(sources, folder, request),
+    applyPlan: (folder, request) => applyPlan(sources, folder, request),
     stop: () => follower.stop(),
   };
 }

@@ -29,6 +29,12 @@ export class PastPaths {
     return entry;
   }
 
+  /** The node if it is live at the moment. */
+  async nodeAt(id: NodeId): Promise<Span | undefined> {
+    const span = await this.#history.nodeAt(this.#folder, id, this.#at);
+    return span === undefined || span.to <= this.#at ? undefined : span;
+  }
+
   /**
    * The directory at a path, which may be "".
    *

@@ -9,7 +9,7 @@ import type { ServedEvent } from "../core/event.ts";
 import type { DeviceId, FolderName, NodeId } from "../core/identifier.ts";
 import { EVENTS_PER_PAGE_DEFAULT, LOG_EVENTS_SCANNED_MAX } from "../core/limits.ts";
 import type { Sequence } from "../core/node.ts";
-import { parentPath } from "../core/path.ts";
+import { isWithin, parentPath } from "../core/path.ts";
 import type { Action, LogAnswer, LogRow } from "../protocol/time-answers.ts";
 import { readDeviceNames } from "./device-names.ts";
 import { seqAtTime } from "./moment.ts";
@@ -129,10 +129,8 @@ async function eventsIn(
 function matches(event: ServedEvent, { path, id, device }: LogRequest): boolean {
   if (id !== undefined && event.node !== id) return false;
   if (device !== undefined && event.device !== device) return false;
-  if (path === undefined || path === "") return true;
-  return [event.path, event.from].some(
-    (one) => one === path || one?.startsWith(`${path}/`) === true,
-  );
+  if (path === undefined) return true;
+  return isWithin(event.path, path) || isWithin(event.from, path);
 }
 
 function continues(first: Touched, next: Touched): boolean {

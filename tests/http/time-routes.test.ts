@@ -108,3 +108,55 @@ describe("the routes about the past", () => {
     expect(parseTimeText(time, "time")).toBe(Date.parse("2026-11-27T18:00:00Z") + laterMs);
   });
 });
+
+describe("plans", () => {
+  const device = "e".repeat(32);
+
+  async function plan(request: unknown, query = ""): Promise<Record<string, unknown>> {
+    const answer = await fixture.call("POST", `${BASE}/plans${query}`, { json: request });
+    expect(answer.status).toBe(200);
+    return (await answer.json()) as Record<string, unknown>;
+  }
+
+  test("are shown by POST, and done by PUT under their id [E9]", async () => {
+    const request = { kind: "restore", path: "notes", at: 2 };
+    const shown = await plan(request);
+    expect(shown).toMatchObject({ kind: "restore", head: 5, total: 2 });
+    const page = await plan(request, "?offset=1&limit=1");
+    expect(page).toMatchObject({ id: shown["id"], total: 2, steps: [{}] });
+    const { id: name, head } = shown;
+    const body = { request, head, device };
+    const wrong = await fixture.call("PUT", `${BASE}/plans/${device}`, { json: body });
+    await expectProblem(wrong, 422, "plan_mismatch");
+    for (const _twice of [1, 2]) {
+      const done = await fixture.call("PUT", `${BASE}/plans/${String(name)}`, { json: body });
+      expect(await done.json()).toMatchObject({ first: 6, last: 7, done: 2, skipped: [] });
+    }
+    expect(await get("log?limit=2")).toMatchObject({
+      rows: [
+        { device, approval: name },
+        { device, approval: name },
+      ],
+    });
+  });
+
+  test.each([
+    [{}, 400, "malformed_json"],
+    [{ kind: "format" }, 400, "malformed_json"],
+    [{ kind: "constructor" }, 400, "malformed_json"],
+    [{ kind: "restore", path: "" }, 400, "invalid_cursor"],
+    [{ kind: "restore", path: "", at: 99 }, 409, "cursor_ahead"],
+    [{ kind: "restore", path: "none", at: 1 }, 404, "not_found"],
+    [{ kind: "restore", path: "../x", at: 1 }, 422, "invalid_path"],
+    [{ kind: "restore", path: "", at: 1, force: true }, 400, "unknown_field"],
+    [{ kind: "restore", path: "", at: 1, overlaps: "win" }, 400, "invalid_parameter"],
+    [{ kind: "undo", device: "NAS", since: 0 }, 400, "invalid_id"],
+    [{ kind: "undo", device, since: 0, until: 99 }, 409, "cursor_ahead"],
+    [{ kind: "copy", path: "notes", at: 2, to: "" }, 422, "invalid_path"],
+    [{ kind: "resolve", copy: device, keep: "copy" }, 404, "not_found"],
+    [{ kind: "resolve", copy: device, keep: "mine" }, 400, "invalid_parameter"],
+    [{ kind: "delete", ids: "all" }, 400, "malformed_json"],
+  ])("%j is refused [E9, H8]", async (json, status, code) => {
+    await expectProblem(await fixture.call("POST", `${BASE}/plans`, { json }), status, code);
+  });
+});

@@ -1,0 +1,56 @@
+/** Plans over HTTP: shown by POST, done by PUT under the name that was shown. Rules: E9-E11, H4, H8. */
+import { SyncedError } from "../core/error.ts";
+import { PLAN_BODY_BYTES_MAX, PLAN_STEPS_PER_PAGE } from "../core/limits.ts";
+import { parsePlanApplication, parsePlanRequest } from "../protocol/parse-plan.ts";
+import { parseSequenceText } from "../protocol/parse-request.ts";
+import { jsonAnswer } from "./answer.ts";
+import { readJson } from "./body.ts";
+import { type Route, type RouterOptions, segment } from "./endpoint.ts";
+import { folderOf, limitOf } from "./json-routes.ts";
+
+const PLAN_ID = /^[0-9a-f]{32}$/;
+
+export function planRoutes({ history, clock }: RouterOptions): readonly Route[] {
+  if (history === undefined) return [];
+  const bounds = { bytesMax: PLAN_BODY_BYTES_MAX, clock };
+  return [
+    {
+      pattern: "/v1/folders/:folder/plans",
+      methods: {
+        POST: {
+          needs: "read",
+          parameters: ["offset", "limit"],
+          takes: "json",
+          async handle(call) {
+            const folder = folderOf(call);
+            const offset = parseSequenceText(call.query.get("offset") ?? "0", "offset");
+            const limit = limitOf(call, PLAN_STEPS_PER_PAGE);
+            const request = parsePlanRequest(await readJson(call, bounds));
+            return jsonAnswer(await history.showPlan(folder, { request, offset, limit }));
+          },
+        },
+      },
+    },
+    {
+      pattern: "/v1/folders/:folder/plans/:plan",
+      methods: {
+        PUT: {
+          needs: "write",
+          takes: "json",
+          async handle(call) {
+            const folder = folderOf(call);
+            const id = segment(call, 5);
+            if (!PLAN_ID.test(id)) {
+              throw new SyncedError(
+                "invalid_id",
+                "Cannot use the plan's id: expected 32 hex digits",
+              );
+            }
+            const application = parsePlanApplication(await readJson(call, bounds));
+            return jsonAnswer(await history.applyPlan(folder, { id, application }));
+          },
+        },
+      },
+    },
+  ];
+}
