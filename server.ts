@@ -260,6 +260,7 @@ async function openBackend(options: ServerOptions, loopbackOnly: boolean): Promi
   const stopping = new AbortController();
   const insideToken = systemSecret();
   const router = createRouter({
+    formerNames: metadata.formerNames,
     insideToken,
     sequencer,
     history,

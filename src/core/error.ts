@@ -60,6 +60,7 @@ export const ERROR_KINDS = {
   chunk_missing: kind("Chunk or manifest is missing", 409, EXIT.failed, true),
   cursor_ahead: kind("Cursor is ahead of the log", 409),
   log_diverged: kind("Cursor is not on this log", 409),
+  folder_gone: kind("Folder was deleted", 410, EXIT.unusable),
   cursor_expired: kind("Cursor is older than the log's horizon", 410),
   precondition_failed: kind("Precondition failed", 412),
   body_too_large: kind("Body is too large", 413),

@@ -5,6 +5,7 @@
  */
 import type { Access, Grant } from "../core/access.ts";
 import { SyncedError } from "../core/error.ts";
+import type { FolderName } from "../core/identifier.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { MetricsPage, ServerInstruments } from "../ports/instruments.ts";
 import type { PageFiles } from "../ports/page-files.ts";
@@ -30,6 +31,8 @@ export interface RouterOptions {
   readonly tokens?: Tokens;
   /** True if the server listens on loopback; then Host must be a loopback name [H3]. */
   readonly loopbackOnly: boolean;
+  /** By the names that folders once had, the present ones. @default none were renamed */
+  readonly formerNames?: ReadonlyMap<string, FolderName | undefined>;
   /** Aborts when the server stops. Open event streams then end. */
   readonly signal: AbortSignal;
   /** Called for every answer with a status of 500 or above. It must not throw. */
@@ -46,8 +49,13 @@ export interface RouterOptions {
 export interface Call {
   readonly request: Request;
   readonly requestId: string;
-  /** The path's raw segments, not percent-decoded; [0] is "". */
+  /**
+   * The path's raw segments, not percent-decoded; [0] is "". Where a folder's former name stood,
+   * the present one stands.
+   */
   readonly segments: readonly string[];
+  /** The former name by which the requester calls the folder. */
+  readonly formerName?: FolderName;
   /** Decoded query parameters. Each occurs at most once, and all are declared. */
   readonly query: ReadonlyMap<string, string>;
   /** Its grant is at least what the endpoint needs. */

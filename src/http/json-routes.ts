@@ -70,6 +70,11 @@ export function folderOf(call: Call): FolderName {
   return parseFolderName(segment(call, 3));
 }
 
+/** A client knows the folder by the name by which it asks, also after it was renamed. */
+function asCalled<Info extends FolderInfo>(call: Call, info: Info): Info {
+  return call.formerName === undefined ? info : { ...info, name: call.formerName };
+}
+
 export function limitOf(call: Call, max: number): number {
   const text = call.query.get("limit");
   return text === undefined ? Math.min(EVENTS_PER_PAGE_DEFAULT, max) : parseLimitText(text, max);
@@ -121,7 +126,8 @@ function folderRoutes({ sequencer, clock }: RouterOptions): readonly Route[] {
       methods: {
         GET: {
           needs: "read",
-          handle: async (call) => jsonAnswer(await sequencer.folder(folderOf(call))),
+          handle: async (call) =>
+            jsonAnswer(asCalled(call, await sequencer.folder(folderOf(call)))),
         },
         PUT: {
           needs: "write",
@@ -132,7 +138,7 @@ function folderRoutes({ sequencer, clock }: RouterOptions): readonly Route[] {
             const body = await readJson(call, bounds);
             if (body !== undefined) parseFolderRequest(body);
             const folder = await sequencer.createFolder(name);
-            return jsonAnswer(folder, folder.created ? 201 : 200);
+            return jsonAnswer(asCalled(call, folder), folder.created ? 201 : 200);
           },
         },
       },

@@ -6,6 +6,7 @@
 import { type Context, Hono } from "hono";
 import { NOTHING } from "../core/access.ts";
 import { SyncedError } from "../core/error.ts";
+import { type FolderName, parseFolderName } from "../core/identifier.ts";
 import { PACK_MEDIA_TYPE } from "../protocol/pack.ts";
 import { authorise, createAdmission } from "./admission.ts";
 import { problemAnswer } from "./answer.ts";
@@ -74,7 +75,7 @@ export function createRouter(options: RouterOptions): Hono {
       const confirm = () => {
         if (caller.token !== undefined) options.tokens?.confirm(caller.token);
       };
-      return answer(route, context, { requestId, caller, confirm });
+      return answer(route, context, { requestId, caller, confirm }, options.formerNames);
     });
   }
   app.notFound(() => {
@@ -95,17 +96,23 @@ function answer(
   route: Route,
   context: Context,
   admitted: Pick<Call, "requestId" | "caller" | "confirm">,
+  formerNames: RouterOptions["formerNames"],
 ): Promise<Response> | Response {
   const request = context.req.raw;
   const segments = context.req.path.split("/");
   const endpoint = endpointOf(route, request.method);
-  authorise(admitted.caller.grant, endpoint.needs, folderIn(route, segments));
+  const asked = folderIn(route, segments);
+  authorise(admitted.caller.grant, endpoint.needs, asked);
+  const present = asked === undefined ? undefined : formerNames?.get(asked);
+  const isRenamed = asked !== undefined && present !== undefined;
   checkBodyHeaders(request, endpoint.takes);
   checkAccept(request, endpoint.answers);
   return endpoint.handle({
     ...admitted,
     request,
-    segments,
+    ...(isRenamed
+      ? { formerName: parseFolderName(asked), segments: withFolder(route, segments, present) }
+      : { segments }),
     query: parseQuery(request, endpoint.parameters ?? []),
   });
 }
@@ -114,6 +121,14 @@ function answer(
 function folderIn({ pattern }: Route, segments: readonly string[]): string | undefined {
   const index = pattern.split("/").indexOf(FOLDER_SEGMENT);
   return index === -1 ? undefined : segments[index];
+}
+
+function withFolder(
+  { pattern }: Route,
+  segments: readonly string[],
+  name: FolderName,
+): readonly string[] {
+  return segments.with(pattern.split("/").indexOf(FOLDER_SEGMENT), name);
 }
 
 function endpointOf(route: Route, method: string): Endpoint {

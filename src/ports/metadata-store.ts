@@ -4,8 +4,9 @@
  * Asynchronous, so that a networked database can follow. Every write is atomic and, unless it says
  * otherwise, durable when it resolves. A write that throws has done nothing. Reads see only whole
  * writes, and one read sees one moment. All calls may run concurrently. `folder` must be one that
- * `createFolder` made; any other throws `folder_not_found`. A full disk throws `storage_full`. A
- * failed barrier throws `storage_failed`, and so does every later write (I41).
+ * `createFolder` made; any other throws `folder_not_found`, and a deleted one `folder_gone`. A full
+ * disk throws `storage_full`. A failed barrier throws `storage_failed`, and so does every later
+ * write (I41).
  */
 
 import type { Digest } from "../core/digest.ts";
@@ -171,6 +172,11 @@ export interface MetadataStore {
   /** Resolves with the error when a durability barrier has failed. */
   readonly failure: Promise<unknown>;
   readonly objectRecords: ObjectRecords;
+  /**
+   * The names that folders had when the store was opened and before, with the present one, or
+   * undefined if the folder was deleted.
+   */
+  readonly formerNames: ReadonlyMap<FolderName, FolderName | undefined>;
 
   /** Creates the folder if it is not there, and returns the folder in either case. */
   createFolder(record: FolderRecord): Promise<{ readonly created: boolean } & FolderHead>;

@@ -40,6 +40,7 @@ export class SimMetadataStore implements MetadataStore {
   readonly serverId: ServerId;
   readonly failure = new Promise<unknown>(() => {});
   readonly objectRecords: SimObjectRecords;
+  readonly formerNames = new Map<FolderName, FolderName | undefined>();
   readonly #disk: SimServerDisk;
   readonly #latency: (kind: "read" | "write") => Promise<void>;
   #closed = false;

@@ -115,5 +115,13 @@ CREATE TABLE condemned (digest BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;
 CREATE INDEX events_by_manifest ON events (folder, manifest) WHERE manifest IS NOT NULL;
 `;
 
+/** Names that folders had before they were renamed; with no folder, those of deleted ones. */
+const VERSION_3 = `
+CREATE TABLE former_names (
+  name TEXT PRIMARY KEY,
+  folder INTEGER REFERENCES folders (id)
+) STRICT, WITHOUT ROWID;
+`;
+
 /** Entry n brings a database from version n to n + 1. Released entries are never edited. */
-export const METADATA_MIGRATIONS: readonly string[] = [VERSION_1, VERSION_2];
+export const METADATA_MIGRATIONS: readonly string[] = [VERSION_1, VERSION_2, VERSION_3];

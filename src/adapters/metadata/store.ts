@@ -41,6 +41,7 @@ import type { KnownObject, ObjectRecords } from "../../ports/object-records.ts";
 import type { Page } from "../../ports/page.ts";
 import { systemClock } from "../runtime/clock.ts";
 import { SqliteDatabase, type SqlValue } from "../sqlite/database.ts";
+import { folderGone, formerNames } from "./folder-names.ts";
 import { knowsAll, objectsVersion, sqliteObjectRecords } from "./object-records.ts";
 import {
   CHILD_AT,
@@ -109,6 +110,7 @@ class SqliteMetadataStore implements MetadataStore {
   readonly serverId: ServerId;
   readonly failure: Promise<unknown>;
   readonly objectRecords: ObjectRecords;
+  readonly formerNames: ReadonlyMap<FolderName, FolderName | undefined>;
   readonly #db: SqliteDatabase;
   readonly #folders = new Map<FolderName, Folder>();
 
@@ -116,6 +118,7 @@ class SqliteMetadataStore implements MetadataStore {
     this.#db = database;
     this.serverId = serverId;
     this.failure = database.failure;
+    this.formerNames = formerNames(database);
     this.objectRecords = sqliteObjectRecords(database, (name) => this.#folder(name).row);
   }
 
@@ -372,6 +375,7 @@ class SqliteMetadataStore implements MetadataStore {
     const known = this.#folders.get(name);
     if (known !== undefined) return known;
     const row = this.#db.row("SELECT * FROM folders WHERE name = ?", name);
+    if (row === undefined && this.formerNames.has(name)) throw folderGone(name);
     if (row === undefined) return undefined;
     const folder = { row: integer(row, "id"), record: toFolder(row) };
     this.#folders.set(name, folder);
