@@ -9,6 +9,7 @@
  *
  * It is single-threaded. This file decides when work is done; the rooms that it calls decide how.
  */
+import { type Direction, oneWay } from "../core/direction.ts";
 import type { DeviceId, NodeId } from "../core/identifier.ts";
 import type { Plan } from "../core/transition.ts";
 import { pathOf } from "../core/tree.ts";
@@ -41,6 +42,7 @@ export interface CycleParts {
   readonly holding: Holding;
   readonly device: DeviceId;
   readonly deviceName: string;
+  readonly direction: Direction;
 }
 
 export interface CycleReport {
@@ -61,6 +63,8 @@ export class Cycle {
   readonly #displaced = new DisplacedContents();
   #rescan = new Set<string>();
   #conflicts = 0;
+  /** Nodes whose changes go the other way (R21). */
+  readonly #left = new Set<NodeId>();
   /** True if this device's disk is full, and all the last transitions need more room. */
   #lacksRoom = false;
 
@@ -72,7 +76,8 @@ export class Cycle {
     this.deferred = deferred;
     this.#planning = new Planning({ ...parts, deferred });
     this.#posting = new Posting({ ...parts, deferred, approvalOf });
-    this.retry = new Retry({ ports, scanner, holding, deferred, room: this.#posting.room });
+    const { room } = this.#posting;
+    this.retry = new Retry({ ports, scanner, holding, deferred, room, left: this.#left });
   }
 
   /**
@@ -99,6 +104,11 @@ export class Cycle {
   /** The reason why something waits for room on the server, if anything does. */
   get shortage(): string | undefined {
     return this.#posting.room.reason;
+  }
+
+  /** How many changes stay on their side because this folder goes one way only. */
+  get leftCount(): number {
+    return this.#left.size;
   }
 
   /** Something happened at the path, so nodes that wait for it are tried again at once. */
@@ -132,6 +142,7 @@ export class Cycle {
   async #goRound(signal: AbortSignal): Promise<void> {
     const { ports, holding } = this.#parts;
     let isWhole = false;
+    this.#left.clear();
     for (let round = 0; round < ROUNDS_MAX; round += 1) {
       signal.throwIfAborted();
       const part = await this.#planning.next(isWhole, signal);
@@ -139,7 +150,9 @@ export class Cycle {
         holding.nothingWaits();
         break;
       }
-      const plan = this.deferred.takenOut(holding.judge(part.plan));
+      const { plan: wanted, left } = oneWay(part.plan, this.#parts.direction);
+      for (const id of left) this.#left.add(id);
+      const plan = this.deferred.takenOut(holding.judge(wanted));
       const waiting = ports.store.dirtyCount();
       const progress = await this.#carryOut(plan, signal);
       // Paths that did not look as expected are scanned before anything else is decided about them.

@@ -3,6 +3,7 @@
  * nothing to the disk and posts nothing. Rules: Y1, Y7.
  */
 
+import { oneWay } from "../core/direction.ts";
 import { SyncedError } from "../core/error.ts";
 import { groupOps } from "../core/group-ops.ts";
 import { NO_CHANGES, NOTHING_EARLIER, type Verdict } from "../core/guard.ts";
@@ -75,7 +76,8 @@ export async function planDryRun(
     const earlier = new EarlierVersions(ports);
     for (let round = 0; round < ROUNDS_MAX; round += 1) {
       const parts = { scanner, device: options.deviceName, earlier };
-      const plan = planOfState(store, store.dirty(), parts);
+      const all = planOfState(store, store.dirty(), parts);
+      const { plan } = oneWay(all, options.direction ?? "both");
       if (plan.adoptions.length === 0) {
         if (await earlier.learn(plan, signal)) continue;
         const verdict = verdictOn(ports, plan, {

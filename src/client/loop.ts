@@ -71,7 +71,9 @@ export class Loop {
     this.#wallAheadMs = wallAheadMs(ports);
     this.#scanner = scanner;
     this.#holding = holding;
-    this.#cycle = new Cycle({ ports, session, log, scanner, holding, device, deviceName });
+    const direction = options.direction ?? "both";
+    const cycleParts = { ports, session, log, scanner, holding, device, deviceName, direction };
+    this.#cycle = new Cycle(cycleParts);
     this.#scanning = new Scanning({
       ports,
       scanner,
@@ -212,12 +214,23 @@ export class Loop {
       // (I43).
       const { withheld } = this.#scanner;
       const waits = this.#cycle.deferred.awaitsRetry || withheld !== undefined;
-      status.set({ state: waits ? "syncing" : "in_sync", head, reason: withheld ?? null });
+      const said = withheld ?? this.#leftReason() ?? null;
+      status.set({ state: waits ? "syncing" : "in_sync", head, reason: said });
       const reportAtMs = this.#deviceReport.tell(due.has("report"), signal);
       if (reportAtMs === undefined) this.#agenda.done("report");
       else this.#agenda.at("report", reportAtMs);
       this.#prune();
     } else status.set({ state: "syncing", head });
+  }
+
+  /** R21: changes that stay on their side are no news, but nobody may take them for synced. */
+  #leftReason(): string | undefined {
+    const { leftCount } = this.#cycle;
+    if (leftCount === 0) return undefined;
+    const changes = leftCount === 1 ? "1 change" : `${leftCount} changes`;
+    return this.#parts.options.direction === "pull"
+      ? `${changes} of this device not sent: it only receives (--direction pull)`
+      : `${changes} of others not done here: this device only sends (--direction push)`;
   }
 
   /**
@@ -257,7 +270,7 @@ export class Loop {
 
   #outcome(end: RunOutcome["end"]): RunOutcome {
     const problems = this.#ports.store.problems().length;
-    return { end, conflicts: this.#conflicts, problems };
+    return { end, conflicts: this.#conflicts, problems, left: this.#cycle.leftCount };
   }
 }
 

@@ -4,6 +4,7 @@
  * Nothing is planned twice for the same reason. A plan is made only if something dirty or a rule
  * has changed, a person has answered, or the time of a waiting node has come.
  */
+import type { NodeId } from "../core/identifier.ts";
 import type { IgnoreRules } from "../core/ignore.ts";
 import { RETRY_DELAY_MS_MAX } from "../core/limits.ts";
 import type { ClientPorts } from "./folder/ports.ts";
@@ -26,6 +27,8 @@ export interface RetryParts {
   readonly holding: Holding;
   readonly deferred: DeferredNodes;
   readonly room: ServerRoom;
+  /** Nodes whose changes stay where they are, whatever happens (R21). */
+  readonly left: ReadonlySet<NodeId>;
 }
 
 export class Retry {
@@ -48,10 +51,11 @@ export class Retry {
 
   /** Nothing more can be done now. Decides when the next try comes. */
   rest(hasRescans: boolean): void {
-    const { ports, scanner, holding, deferred, room } = this.#parts;
+    const { ports, scanner, holding, deferred, room, left } = this.#parts;
     const { store } = ports;
     const held = new Set(holding.held?.nodes ?? []);
-    this.#isResting = store.dirty().every((id) => deferred.has(id) || held.has(id));
+    const waits = (id: NodeId) => deferred.has(id) || held.has(id) || left.has(id);
+    this.#isResting = store.dirty().every(waits);
     this.#planned = { dirtyVersion: store.dirtyVersion(), rules: scanner.ignoreRules };
     this.#tryAtMs = earlier(deferred.setNextTry(), holding.rejudgeAtMs);
     if (this.#isResting || hasRescans || room.retryAtMs !== undefined) {

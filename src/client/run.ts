@@ -61,7 +61,7 @@ export async function runClient(
         if (told !== message) observer.emit({ event: "error", code, message });
         told = message;
         await clock.sleep(delayMs, signal);
-        if (signal.aborted) return { end: "stopped", conflicts: 0, problems: 0 };
+        if (signal.aborted) return { end: "stopped", conflicts: 0, problems: 0, left: 0 };
         delayMs = Math.min(2 * delayMs, RETRY_DELAY_MS_MAX);
       }
     }
@@ -88,7 +88,8 @@ async function runOnce(
     return await runJoined({ world, options, session, status, waking }, signal);
   } catch (cause) {
     if (!signal.aborted || !isAbort(cause)) throw cause;
-    return { end: "stopped", conflicts: 0, problems: session.ports.store.problems().length };
+    const problems = session.ports.store.problems().length;
+    return { end: "stopped", conflicts: 0, problems, left: 0 };
   } finally {
     signal.removeEventListener("abort", wake);
     session.connection.close();
@@ -122,7 +123,7 @@ async function runJoined(parts: LoopParts, signal: AbortSignal): Promise<RunOutc
   }
   if (!(await session.firstContact(signal))) {
     const end = signal.aborted ? "stopped" : "unreachable";
-    return { end, conflicts: 0, problems: store.problems().length };
+    return { end, conflicts: 0, problems: store.problems().length, left: 0 };
   }
   // After the state was lost, only the server can tell whose the bytes in staging are. Otherwise
   // this removes what the first contact itself has left there.

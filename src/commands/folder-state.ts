@@ -84,6 +84,7 @@ export interface Remembered {
   readonly deviceName?: string | undefined;
   readonly guard?: string | undefined;
   readonly trustApprovals?: string | undefined;
+  readonly direction?: string | undefined;
 }
 
 /**

@@ -38,6 +38,8 @@ export interface FolderStatus {
   readonly held: { readonly id: string; readonly reason: string; readonly count: number } | null;
   /** In the form that `sync --guard` takes. */
   readonly guard: string;
+  /** In the form that `sync --direction` takes. */
+  readonly direction: string;
   readonly lastSyncTime: string | null;
 }
 
@@ -52,8 +54,10 @@ export const command = defineCommand({
     try {
       const pending = countPending(store);
       const kept = readStatus(store, isFolderLocked(path));
-      const guard = rememberedBinding(path)?.guard ?? guardSettingText(DEFAULT_GUARD);
-      const status = { ...frozen(kept, path), pending, guard };
+      const remembered = rememberedBinding(path);
+      const guard = remembered?.guard ?? guardSettingText(DEFAULT_GUARD);
+      const direction = remembered?.direction ?? "both";
+      const status = { ...frozen(kept, path), pending, guard, direction };
       if (args.json) process.stdout.write(`${JSON.stringify(status)}\n`);
       else describe(status, createOutput(args), args.path);
       // A listed path that is left alone does not keep the folder from being in sync, but this disk
@@ -66,7 +70,7 @@ export const command = defineCommand({
   },
 });
 
-type KeptStatus = Omit<FolderStatus, "pending" | "guard">;
+type KeptStatus = Omit<FolderStatus, "pending" | "guard" | "direction">;
 
 /** Everything that needs no count of nodes, so that it is cheap enough for a scraper. */
 export function readStatus(store: StateStore, running: boolean): KeptStatus {
@@ -160,6 +164,7 @@ function describe(status: FolderStatus, output: Output, folder: string): void {
   if (status.lastSyncTime !== null) lines.push(`Last in sync ${status.lastSyncTime}`);
   const { up, down } = status.pending;
   if (up + down > 0) lines.push(`Waiting: ${up} to send, ${down} to receive`);
+  if (status.direction !== "both") lines.push(`Direction: ${status.direction}`);
   if (status.guard !== guardSettingText(DEFAULT_GUARD)) lines.push(`Guard: ${status.guard}`);
   output.say(lines.join("\n"));
   for (const { path, of } of status.conflicts) {
@@ -174,6 +179,7 @@ function describe(status: FolderStatus, output: Output, folder: string): void {
 function headline(status: FolderStatus): string {
   switch (status.state) {
     case "in_sync":
+      if (status.reason !== null) return `In sync, except for ${status.reason}`;
       return status.pending.down > 0
         ? "In sync, except for the paths that are left alone"
         : "In sync";

@@ -11,6 +11,7 @@ import { widenThreadPool } from "../adapters/runtime/native-calls.ts";
 import { planDryRun } from "../client/dry-run.ts";
 import type { ClientOptions, ClientWorld, RunOutcome } from "../client/folder/options.ts";
 import { runClient } from "../client/run.ts";
+import { DIRECTIONS, type Direction, parseDirection } from "../core/direction.ts";
 import { SyncedError } from "../core/error.ts";
 import { EXIT } from "../core/exit-code.ts";
 import { DEFAULT_GUARD, type GuardSetting, parseGuardSetting } from "../core/guard-setting.ts";
@@ -58,6 +59,11 @@ const args = {
     "trust-approvals",
     "on|off",
     "Let held changes through that were approved on another device; remembered; off at first",
+  ),
+  direction: textFlag(
+    "direction",
+    "both|pull|push",
+    "pull only receives, push only sends; remembered; both at first",
   ),
   "dry-run": switchFlag("dry-run", "Only say what would be done"),
   poll: switchFlag("poll", "Watch by polling, for network file systems"),
@@ -143,6 +149,7 @@ interface OptionFlags {
   readonly "token-file"?: string | undefined;
   readonly guard?: string | undefined;
   readonly "trust-approvals"?: string | undefined;
+  readonly direction?: string | undefined;
   readonly once: boolean;
   readonly interval: string;
 }
@@ -162,6 +169,7 @@ function readOptions(flags: OptionFlags, known: Remembered | undefined): ClientO
     ...(token === undefined ? {} : { token }),
     guard: parseGuard(flags.guard) ?? parseGuardSetting(known?.guard ?? "") ?? DEFAULT_GUARD,
     trustsApprovals: (parseSwitch(flags) ?? known?.trustApprovals) === "on",
+    direction: readDirection(flags.direction) ?? parseDirection(known?.direction ?? "") ?? "both",
     once: flags.once,
     fullScanIntervalMs: parseNumberFlag("interval", flags.interval, bounds) * 1_000,
   };
@@ -191,6 +199,13 @@ function parseSwitch({ "trust-approvals": text }: OptionFlags): string | undefin
   throw new SyncedError("usage", `Cannot use --trust-approvals "${text}": expected on or off`);
 }
 
+function readDirection(text: string | undefined): Direction | undefined {
+  const direction = text === undefined ? undefined : parseDirection(text);
+  if (text === undefined || direction !== undefined) return direction;
+  const known = DIRECTIONS.join(", ");
+  throw new SyncedError("usage", `Cannot use --direction "${text}": expected one of ${known}`);
+}
+
 function ownDeviceName(): string {
   const name = hostname().replace(ILLEGAL_IN_DEVICE_NAME, "").slice(0, DEVICE_NAME_LENGTH_MAX);
   return name === "" ? "device" : name;
@@ -204,7 +219,7 @@ function exitCodeOf(outcome: RunOutcome): number {
       return EXIT.unreachable;
     case "in_sync":
     case "stopped":
-      return outcome.conflicts + outcome.problems > 0 ? EXIT.problems : EXIT.done;
+      return outcome.conflicts + outcome.problems + outcome.left > 0 ? EXIT.problems : EXIT.done;
   }
 }
 
@@ -217,6 +232,11 @@ function sayOutcome(output: Output, outcome: RunOutcome, folder: string): void {
   if (outcome.conflicts > 0) {
     output.warn(
       `${count(outcome.conflicts, "conflict")} in this run: see synced status ${quoted(folder)}`,
+    );
+  }
+  if (outcome.left > 0) {
+    output.warn(
+      `${count(outcome.left, "change")} left on one side by --direction: see synced status ${quoted(folder)}`,
     );
   }
   if (outcome.problems > 0) {

@@ -28,7 +28,16 @@ test("where nothing fits any more the rest is not planned as a whole [Y10, I42]"
     attempt: (work: () => Promise<void>) => work(),
     connection: { isOnline: true, tookAll: () => {} },
   };
-  const parts = { ports, session, log, scanner, holding, device, deviceName: DEVICE };
+  const parts = {
+    ports,
+    session,
+    log,
+    scanner,
+    holding,
+    device,
+    direction: "both" as const,
+    deviceName: DEVICE,
+  };
   await new Cycle(parts).run(async () => false, new AbortController().signal);
   const told = world.events.filter(({ event }) => event === "problem").length;
   expect(told).toBeGreaterThan(0);

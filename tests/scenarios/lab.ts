@@ -28,6 +28,8 @@ export interface FolderStatus {
   readonly conflicts: readonly { readonly path: string; readonly of: string }[];
   readonly held: { readonly id: string; readonly reason: string; readonly count: number } | null;
   readonly guard: string;
+  readonly direction: string;
+  readonly reason: string | null;
 }
 
 /** @throws {Error} naming `what` when it does not become true in time. */

@@ -162,7 +162,8 @@ export async function bind(
   const root = rootIdentity(world);
   const guard = guardSettingText(options.guard ?? DEFAULT_GUARD);
   const trustApprovals = options.trustsApprovals === true ? "on" : "off";
-  const said = { serverUrl, deviceName, guard, trustApprovals };
+  const direction = options.direction ?? "both";
+  const said = { serverUrl, deviceName, guard, trustApprovals, direction };
   const marker: Marker = { version: 1, server, folder, device, root, ...said, run };
   if (before !== undefined) {
     await writeMarker(world, { ...marker, run: before, nextRun: run });

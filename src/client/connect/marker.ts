@@ -33,11 +33,18 @@ export interface Marker {
   readonly guard?: string;
   /** "on" or "off", as `sync --trust-approvals` takes it; absent if nobody set it. */
   readonly trustApprovals?: string;
+  /** As `sync --direction` takes it; absent if nobody set it. */
+  readonly direction?: string;
   /** Equal to the run id in the state database if that is the one that the last run left. */
   readonly run: string;
   /** The next run id while it is being written to the database. Until then either id is valid. */
   readonly nextRun?: string;
 }
+
+type Optional = Extract<
+  keyof Marker,
+  "serverUrl" | "deviceName" | "guard" | "trustApprovals" | "direction" | "nextRun"
+>;
 
 /** A marker has a few hundred bytes. A longer file is none. */
 const MARKER_BYTES_MAX = 4096;
@@ -82,14 +89,14 @@ export function parseMarker(text: string): Marker {
       root: field("root"),
       run: field("run"),
     };
-    const optional = (name: "serverUrl" | "deviceName" | "guard" | "trustApprovals" | "nextRun") =>
-      record.has(name) ? { [name]: field(name) } : {};
+    const optional = (name: Optional) => (record.has(name) ? { [name]: field(name) } : {});
     return {
       ...marker,
       ...optional("serverUrl"),
       ...optional("deviceName"),
       ...optional("guard"),
       ...optional("trustApprovals"),
+      ...optional("direction"),
       ...optional("nextRun"),
     };
   } catch (cause) {

@@ -1,4 +1,5 @@
 /** The arguments of `runClient` (run.ts), and its answer. */
+import type { Direction } from "../../core/direction.ts";
 import type { GuardSetting } from "../../core/guard-setting.ts";
 import type { FolderName } from "../../core/identifier.ts";
 import type { Clock } from "../../ports/clock.ts";
@@ -34,6 +35,8 @@ export interface ClientOptions {
   readonly guard?: GuardSetting;
   /** True if approvals that were given on other devices count here (G4). @default false */
   readonly trustsApprovals?: boolean;
+  /** @default "both" */
+  readonly direction?: Direction;
   /** True to end when in sync. */
   readonly once: boolean;
   /** Milliseconds between full scans. @default FULL_SCAN_INTERVAL_MS */
@@ -47,6 +50,8 @@ export interface RunOutcome {
   readonly conflicts: number;
   /** The number of problems that are open at the end. */
   readonly problems: number;
+  /** The number of changes that stay on their side (R21). */
+  readonly left: number;
 }
 
 // run.ts: runClient(world: ClientWorld, options: ClientOptions, signal: AbortSignal):
