@@ -76,7 +76,7 @@ describe("stageContents()", () => {
     const world = newWorld();
     const large = world.content(bytesOf(3, 20_000));
     const wants = [want(1, world.content("small")), want(2, large), want(3, world.content("too"))];
-    world.onCall = (name) => (name === "writer.sync" ? "io" : undefined);
+    world.onCall = (name) => (name === "sync" ? "io" : undefined);
     const remove = world.fs.removeFile.bind(world.fs);
     // A power cut comes first.
     world.fs.removeFile = () => "absent";
@@ -309,7 +309,7 @@ describe("stageContents()", () => {
   test("a failed fsync fails its own file, which is not reported as staged [I41, F25]", async () => {
     const world = newWorld();
     let syncs = 0;
-    world.onCall = (name) => (name === "writer.sync" && ++syncs === 2 ? "io" : undefined);
+    world.onCall = (name) => (name === "sync" && ++syncs === 2 ? "io" : undefined);
     const wants = [1, 2, 3].map((number) => want(number, world.content(`text ${number}`)));
     const report = await stage(world, wants);
     expect(report.failed).toMatchObject([{ id: nodeId(2), code: "file_unwritable" }]);
@@ -320,8 +320,9 @@ describe("stageContents()", () => {
   test("an aborted signal ends the work and keeps what is complete [Y3]", async () => {
     const world = newWorld();
     const controller = new AbortController();
-    world.onCall = (name, path) => {
-      if (name === "writer.sync" && path !== "") controller.abort();
+    let files = 0;
+    world.onCall = (name) => {
+      if (name === "createFile" && ++files === 2) controller.abort();
       return undefined;
     };
     const wants = [1, 2].map((number) => want(number, world.content(`text ${number}`)));

@@ -282,6 +282,12 @@ function makingContract({ fs, user }: Context): void {
     expect(await fs().sync([])).toEqual([]);
   });
 
+  test("sync() takes very many files, which may be done in one call [I15]", async () => {
+    const paths = Array.from({ length: 1_000 }, (_, index) => `f${index}`);
+    for (const path of paths) user().writeFile(path, "x");
+    expect(await fs().sync([...paths, "none"])).toEqual([]);
+  });
+
   test("syncDirectories() skips what a user put in a directory's place [D2]", async () => {
     fs().makeDirectory("d");
     user().writeFile("file", "x");

@@ -58,6 +58,11 @@ export interface DiskCalls {
   closeDirectory(directory: Directory): void;
   /** The directory must have been opened to list. */
   syncDirectory(directory: Directory): Promise<void>;
+  /**
+   * Makes all that was written below the root durable, in one call.
+   * @returns false if it cannot, or does not say whether it did. Then each entry has to be synced.
+   */
+  syncAll(): Promise<boolean>;
   stat(directory: Directory, name: string): Stat;
   /** The directory must have been opened to list. An entry that vanishes meanwhile is left out. */
   list(directory: Directory): Listing;

@@ -38,6 +38,7 @@ import { createNativeDiskCalls } from "./native-calls.ts";
 import { createNodeDiskCalls } from "./node-calls.ts";
 import { openSyncsMax } from "./open-files.ts";
 import { illegalName, isBelow, isLegalPath, isLegalText } from "./path.ts";
+import { SYNC_ALL_ENTRIES_MIN } from "./sync-all.ts";
 
 export interface DiskFileSystemOptions {
   /** Makes every call that would change the disk fail with `denied`. @default false */
@@ -386,7 +387,9 @@ class AnchoredFileSystem implements DiskFileSystem {
 
   async sync(paths: Iterable<string>): Promise<readonly FileSystemError[]> {
     const failures: FileSystemError[] = [];
-    const queue = new Set(paths).values();
+    const entries = new Set(paths);
+    if (entries.size >= SYNC_ALL_ENTRIES_MIN && (await this.#calls.syncAll())) return failures;
+    const queue = entries.values();
     const worker = async () => {
       for (const path of queue) {
         try {
@@ -468,11 +471,8 @@ class AnchoredFileSystem implements DiskFileSystem {
 
   #mayWrite(path: string): void {
     if (!this.#readOnly) return;
-    throw new FileSystemError(
-      "denied",
-      path,
-      `Cannot change ${JSON.stringify(path)}: opened to read only`,
-    );
+    const message = `Cannot change ${JSON.stringify(path)}: opened to read only`;
+    throw new FileSystemError("denied", path, message);
   }
 
   #must<Result>(action: string, path: string, work: () => Result): Result {

@@ -19,6 +19,7 @@ import {
 } from "./calls.ts";
 import { roomBytesAt } from "./room.ts";
 import { STATX_MASK, StatxReader } from "./statx-reader.ts";
+import { coversAll, SYNC_ALL_MS_MAX, soonerOf } from "./sync-all.ts";
 
 const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } =
   constants;
@@ -182,6 +183,12 @@ class NativeDiskCalls implements DiskCalls {
 
   async syncDirectory(directory: Directory): Promise<void> {
     this.#check("fsync", await this.#native.sync(descriptor(directory)));
+  }
+
+  async syncAll(): Promise<boolean> {
+    if (!coversAll(this.#rootPath)) return false;
+    const work = this.#native.syncFileSystem(this.#root);
+    return (await soonerOf(work, SYNC_ALL_MS_MAX)) === 0;
   }
 
   stat(directory: Directory, name: string): Stat {

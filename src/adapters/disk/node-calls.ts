@@ -85,6 +85,10 @@ class NodeDiskCalls implements DiskCalls {
     if (typeof directory === "number" && directory !== this.#root) fs.closeSync(directory);
   }
 
+  async syncAll(): Promise<boolean> {
+    return false;
+  }
+
   async syncDirectory(directory: Directory): Promise<void> {
     if (typeof directory === "number") await syncDescriptor(directory);
     // Windows has no such call. macOS would need F_FULLFSYNC, which `node:fs` sends for files only.

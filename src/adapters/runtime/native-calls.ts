@@ -93,6 +93,8 @@ export interface NativeCalls {
   address(bytes: Uint8Array): number;
   /** Resolves to 0, or the negated error number; waits on another thread. */
   sync(fd: number): Promise<number>;
+  /** `syncfs` on another thread. Resolves to 0, or a negated error number. */
+  syncFileSystem(fd: number): Promise<number>;
 }
 
 /** One runtime's way to the C library. */
@@ -106,11 +108,14 @@ interface Bridge {
   readonly errno: () => number;
   readonly address: (bytes: Uint8Array) => number;
   readonly sync: (fd: number) => Promise<number>;
+  readonly syncFileSystem: (fd: number) => Promise<number>;
 }
 
 /** glibc's name, then musl's. */
 const C_LIBRARIES = ["libc.so.6", "libc.so"] as const;
 const EIO = 5;
+const EAGAIN = 11;
+const ENOSYS = 38;
 
 let found: NativeCalls | undefined | "not_tried" = "not_tried";
 
@@ -141,6 +146,7 @@ function findNativeCalls(): NativeCalls | undefined {
     },
     address: bridge.address,
     sync: bridge.sync,
+    syncFileSystem: bridge.syncFileSystem,
   };
 }
 
@@ -156,13 +162,19 @@ function openBridge(): Bridge | undefined {
   return undefined;
 }
 
+interface BunFunction {
+  (...values: number[]): number;
+  /** Where its machine code is. */
+  readonly ptr: number;
+}
+
 /** The parts of `bun:ffi` that are used. Its own types exist only under Bun. */
 interface BunFfi {
   dlopen(
     library: string,
     symbols: Record<string, { args: readonly string[]; returns: string }>,
-  ): { symbols: Record<string, (...values: number[]) => number> };
-  ptr(bytes: Uint8Array): number;
+  ): { symbols: Record<string, BunFunction> };
+  ptr(bytes: NodeJS.TypedArray): number;
   readonly read: { i32(address: number, offset: number): number };
 }
 
@@ -183,6 +195,9 @@ function openBunBridge(library: string): Bridge | undefined {
     syscall: { args: INTEGERS, returns: "i32" },
     __errno_location: { args: [], returns: "ptr" },
     setenv: { args: ["ptr", "ptr", "i32"], returns: "i32" },
+    syncfs: { args: ["i32"], returns: "i32" },
+    pthread_create: { args: ["ptr", "ptr", "ptr", "i64"], returns: "i32" },
+    pthread_tryjoin_np: { args: ["i64", "ptr"], returns: "i32" },
   });
   const { syscall, __errno_location: errnoLocation, setenv } = symbols;
   if (syscall === undefined || errnoLocation === undefined) return undefined;
@@ -200,7 +215,29 @@ function openBunBridge(library: string): Bridge | undefined {
       new Promise((resolve) => {
         fsync(fd, (error) => resolve(error === null ? 0 : (error.errno ?? -EIO)));
       }),
+    syncFileSystem: (fd) => syncOnThread(ffi, symbols, fd),
   };
+}
+
+const JOIN_INTERVAL_MS = 2;
+
+/**
+ * Runs `syncfs` as the whole work of a thread, because it may take seconds and Bun has no call for
+ * it: its argument and result are one number each, as a thread's are.
+ */
+async function syncOnThread(
+  ffi: BunFfi,
+  { syncfs, pthread_create: create, pthread_tryjoin_np: tryJoin }: Record<string, BunFunction>,
+  fd: number,
+): Promise<number> {
+  if (syncfs === undefined || create === undefined || tryJoin === undefined) return -ENOSYS;
+  const thread = new BigUint64Array(1);
+  const result = new BigInt64Array(1);
+  if (create(ffi.ptr(thread), 0, syncfs.ptr, fd) !== 0) return -EAGAIN;
+  while (tryJoin(Number(thread[0]), ffi.ptr(result)) !== 0) {
+    await new Promise((resolve) => setTimeout(resolve, JOIN_INTERVAL_MS));
+  }
+  return BigInt.asIntN(32, result[0] ?? -1n) === 0n ? 0 : -EIO;
 }
 
 /** The parts of `Deno` that are used. */
@@ -225,9 +262,10 @@ function openDenoBridge(library: string): Bridge | undefined {
   const { symbols } = ffi.dlopen(library, {
     syscall: { parameters: INTEGERS, result: "i32" },
     fsync: { parameters: ["i32"], result: "i32", nonblocking: true },
+    syncfs: { parameters: ["i32"], result: "i32", nonblocking: true },
     __errno_location: { parameters: [], result: "pointer" },
   });
-  const { syscall, fsync: fsyncElsewhere, __errno_location: errnoLocation } = symbols;
+  const { syscall, fsync: fsyncElsewhere, syncfs, __errno_location: errnoLocation } = symbols;
   if (syscall === undefined || fsyncElsewhere === undefined || errnoLocation === undefined) {
     return undefined;
   }
@@ -241,5 +279,6 @@ function openDenoBridge(library: string): Bridge | undefined {
     // The error number stays in the other thread. It is not needed, because a failed sync is final
     // (I41).
     sync: async (fd) => ((await fsyncElsewhere(fd)) === 0 ? 0 : -EIO),
+    syncFileSystem: async (fd) => ((await syncfs?.(fd)) === 0 ? 0 : -EIO),
   };
 }

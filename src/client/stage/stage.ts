@@ -110,6 +110,20 @@ interface OpenFile {
   readonly hash: Sha256;
 }
 
+/** A whole file, verified, with its metadata, whose bytes may still be in memory only. */
+interface WrittenFile {
+  readonly want: StageWant;
+  readonly path: string;
+  readonly stat: Stat;
+}
+
+/**
+ * Files become durable in groups, because a disk makes many durable at the price of a few. The next
+ * group is written meanwhile.
+ */
+const GROUP_FILES_MAX = 1_024;
+const GROUP_BYTES_MAX = 64 * 1024 * 1024;
+
 class Stage {
   readonly staged = new Map<NodeId, StagedFile>();
   readonly failed: StageFailure[] = [];
@@ -117,8 +131,11 @@ class Stage {
   readonly #ports: StagePorts;
   readonly #options: StageOptions;
   readonly #known: ReadonlyMap<Digest, Uint8Array>;
-  #syncing = 0;
-  #onSynced: () => void = () => {};
+  /** Whole files that are not durable yet. */
+  #written: WrittenFile[] = [];
+  #writtenBytes = 0;
+  /** The group before, on its way to the disk. Never rejects. */
+  #syncing: Promise<void> = Promise.resolve();
   readonly #readers = new Map<string, FileReader>();
   readonly #pace: Pace;
   readonly #progress: ProgressReport;
@@ -162,7 +179,8 @@ class Stage {
     }
     this.#closeReaders();
     this.#abandon(true);
-    await this.#untilSyncing(0);
+    await this.#syncGroup();
+    await this.#syncing;
     this.#progress.end();
     if (this.stop instanceof FileSystemError) this.#failRest(wants, this.stop);
   }
@@ -279,52 +297,57 @@ class Stage {
     }
     const { executable, mtimeNs } = want.content;
     writer.setMetadata({ executable, mtimeNs });
+    const { path } = file;
+    const stat = writer.stat();
+    writer.close();
     this.#open = undefined;
     this.#closeReaders();
-    await this.#untilSyncing(this.#ports.fs.syncsMax - 1);
-    this.#syncing += 1;
-    void this.#sync(file).finally(() => {
-      this.#syncing -= 1;
-      this.#onSynced();
-    });
+    this.#written.push({ want, path, stat });
+    this.#writtenBytes += stat.size;
+    const isGroup =
+      this.#written.length >= GROUP_FILES_MAX || this.#writtenBytes >= GROUP_BYTES_MAX;
+    if (isGroup) await this.#syncGroup();
   }
 
-  /** Waits until at most so many fsyncs are under way. */
-  async #untilSyncing(max: number): Promise<void> {
-    while (this.#syncing > max) {
-      await new Promise<void>((resolve) => {
-        this.#onSynced = resolve;
-      });
-    }
+  /** Sends what was written to the disk, once the group before is there. */
+  async #syncGroup(): Promise<void> {
+    const group = this.#written;
+    this.#written = [];
+    this.#writtenBytes = 0;
+    await this.#syncing;
+    if (group.length > 0) this.#syncing = this.#makeDurable(group);
   }
 
-  /**
-   * Never rejects, because nobody may be awaiting it. An error that is not about this file ends the
-   * work.
-   */
-  async #sync(file: OpenFile): Promise<void> {
+  /** An error that is not about one file ends the work. */
+  async #makeDurable(group: readonly WrittenFile[]): Promise<void> {
+    const { fs } = this.#ports;
+    let failures: ReadonlyMap<string, FileSystemError>;
     try {
-      await this.#makeDurable(file);
+      const errors = await fs.sync(group.map(({ path }) => path));
+      failures = new Map(errors.map((error) => [error.path, error]));
     } catch (error) {
-      if (troubleOf(error) === undefined) this.stop ??= error;
-      else this.#fail(file.want, error);
+      this.stop ??= error;
+      for (const { path } of group) this.#remove(path);
+      return;
+    }
+    for (const file of group) {
+      try {
+        const failure = failures.get(file.path);
+        if (failure !== undefined) throw failure;
+        this.#finish(file);
+      } catch (error) {
+        this.#remove(file.path);
+        if (troubleOf(error) === undefined) this.stop ??= error;
+        else this.#fail(file.want, error);
+      }
     }
   }
 
-  async #makeDurable({ want, path, writer }: OpenFile): Promise<void> {
+  #finish({ want, path, stat }: WrittenFile): void {
     const { fs, random } = this.#ports;
-    let isDurable = false;
-    try {
-      await writer.sync();
-      const stat = writer.stat();
-      isDurable = true;
-      this.staged.set(want.id, { ...this.#named(path, random.id()), stat });
-      if (want.content.depth > 0) fs.removeFile(formerPartialPath(want.content));
-      this.#progress.done();
-    } finally {
-      writer.close();
-      if (!isDurable) this.#remove(path);
-    }
+    this.staged.set(want.id, { ...this.#named(path, random.id()), stat });
+    if (want.content.depth > 0) fs.removeFile(formerPartialPath(want.content));
+    this.#progress.done();
   }
 
   /** Only a whole and durable file gets an id as its name, as displaced files have (D14). */
