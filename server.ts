@@ -31,6 +31,7 @@ import { type FilesLogNotice, startFilesLog } from "./src/server/files-log-follo
 import { createHistory } from "./src/server/history.ts";
 import { createReadings } from "./src/server/readings.ts";
 import { createSequencer } from "./src/server/sequencer.ts";
+import { Tickets } from "./src/server/tickets.ts";
 import { Tokens } from "./src/server/tokens.ts";
 import { startUpkeep, type UpkeepPace } from "./src/server/upkeep.ts";
 
@@ -272,6 +273,7 @@ async function openBackend(options: ServerOptions, loopbackOnly: boolean): Promi
     instruments,
     metrics,
     page: (await loadPageFiles()) ?? "not built",
+    tickets: new Tickets(systemClock, systemSecret()),
     tokens: new Tokens({ store: directory.tokens, clock: systemClock, secret: systemSecret }),
     ...(options.token === undefined ? undefined : { token: options.token }),
   });

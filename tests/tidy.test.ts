@@ -86,6 +86,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   "@preact/signals": ["src/web", "src/web/model", "src/web/parts", "src/web/views"],
   chokidar: ["src/adapters/watch"],
   citty: ["cli.ts", "src/commands"],
+  "client-zip": ["src/http"],
   consola: ["src/commands"],
   diff: ["src/web/parts"],
   hono: ["src/adapters/metrics", "src/adapters/network", "src/http"],

@@ -1,5 +1,5 @@
 /** SHA-256 digests, which name chunks and manifests. No other core file may import node:crypto. */
-import { createHash } from "node:crypto";
+import { createHash, createHmac } from "node:crypto";
 import type { Brand } from "./brand.ts";
 import { assert, SyncedError } from "./error.ts";
 
@@ -36,6 +36,11 @@ export function digestFromBytes(bytes: Uint8Array): Digest {
 
 export function sha256(bytes: Uint8Array | string): Digest {
   return createHash("sha256").update(bytes).digest("hex") as Digest;
+}
+
+/** @param key hex */
+export function hmacSha256(key: string, text: string): Digest {
+  return createHmac("sha256", Uint8Array.fromHex(key)).update(text).digest("hex") as Digest;
 }
 
 /**

@@ -232,3 +232,7 @@ export const PLAN_STEPS_PER_PAGE = 500;
 export const PLAN_IDS_MAX = 10_000;
 /** A plan's request with so many ids. */
 export const PLAN_BODY_BYTES_MAX = 512 * KIB;
+/** Entries of a zip: beyond 65,535 its format needs fields that some tools do not read. */
+export const ARCHIVE_ENTRIES_MAX = 65_000;
+/** A ticket stands in addresses, and so in logs of proxies: long enough to begin a download. */
+export const TICKET_LIFE_MS = 600_000;

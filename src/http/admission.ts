@@ -8,6 +8,7 @@ import { equalDigests, sha256 } from "../core/digest.ts";
 import { assert, SyncedError } from "../core/error.ts";
 import { PROTOCOL_VERSION } from "../protocol/messages.ts";
 import { parseToken } from "../protocol/token.ts";
+import type { Tickets } from "../server/tickets.ts";
 import { type Tokens, wrongToken } from "../server/tokens.ts";
 import type { Caller, Need, Route } from "./endpoint.ts";
 import { isLoopbackHost, requestHost } from "./target.ts";
@@ -19,6 +20,7 @@ export interface AdmissionOptions {
   readonly token?: string;
   readonly insideToken?: string;
   readonly tokens?: Tokens;
+  readonly tickets?: Tickets;
   readonly loopbackOnly: boolean;
 }
 
@@ -31,7 +33,7 @@ const ANYBODY: Caller = { grant: EVERYTHING };
  * @throws {SyncedError} `invalid_token` for options with a token that is not legal
  * @returns a function that checks one request and its raw path, and returns who sends it. It throws
  * `invalid_host`, `misdirected_request`, `csrf`, `unauthenticated`, `token_revoked`,
- * `token_expired` or `upgrade_required`.
+ * `token_expired`, `ticket_expired` or `upgrade_required`.
  */
 export function createAdmission(
   options: AdmissionOptions,
@@ -52,10 +54,37 @@ export function createAdmission(
       );
     }
     if (!documentPaths.has(path) || !isNavigation(request)) checkOrigin(request, host);
-    const caller = openPaths.has(path) ? NOBODY : callerOf(request.headers.get("authorization"));
+    const caller = openPaths.has(path)
+      ? NOBODY
+      : (ticketHolder(options, request, path) ?? callerOf(request.headers.get("authorization")));
     checkProtocol(request.headers.get("synced-protocol"));
     return caller;
   };
+}
+
+/** The bytes of a folder; a ticket opens nothing else. */
+const WITH_TICKET = /^\/v1\/folders\/[^/]+\/(?:files|archive|contents\/[^/]+)$/;
+
+/**
+ * Whoever shows a ticket and no token, where a ticket is good for something.
+ *
+ * @throws {SyncedError} `ticket_expired`, `token_revoked`, `token_expired`
+ */
+function ticketHolder(
+  { tickets, tokens }: AdmissionOptions,
+  request: Request,
+  path: string,
+): Caller | undefined {
+  const { method, headers, url } = request;
+  const isRead = method === "GET" || method === "HEAD";
+  if (!isRead || headers.has("authorization") || !WITH_TICKET.test(path)) return undefined;
+  const text = /[?&]ticket=([^&#]*)/.exec(url)?.[1];
+  if (tickets === undefined || text === undefined) return undefined;
+  const { folder, token } = tickets.check(text);
+  const grant = { access: "read", folders: new Set([folder]) } as const;
+  if (token === undefined) return { grant };
+  tokens?.confirm(token);
+  return { grant, token };
 }
 
 /** True if nobody needs a token there. */

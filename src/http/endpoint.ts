@@ -13,6 +13,7 @@ import type { Random } from "../ports/random.ts";
 import type { TokenId } from "../ports/token-store.ts";
 import type { History } from "../server/history.ts";
 import type { Sequencer } from "../server/sequencer.ts";
+import type { Tickets } from "../server/tickets.ts";
 import type { Tokens } from "../server/tokens.ts";
 
 /** Everything that the router needs. */
@@ -29,6 +30,8 @@ export interface RouterOptions {
   readonly insideToken?: string;
   /** Once one of them was made, a token is wanted, too. @default there are none */
   readonly tokens?: Tokens;
+  /** @default there is no route to get one */
+  readonly tickets?: Tickets;
   /** True if the server listens on loopback; then Host must be a loopback name [H3]. */
   readonly loopbackOnly: boolean;
   /** By the names that folders once had, the present ones. @default none were renamed */

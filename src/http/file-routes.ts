@@ -9,7 +9,7 @@ import type { FolderName } from "../core/identifier.ts";
 import { CHUNK_SIZE_BYTES_MAX } from "../core/limits.ts";
 import type { FileContent } from "../core/node.ts";
 import { baseName, parsePath } from "../core/path.ts";
-import { parseSequenceText } from "../protocol/parse-request.ts";
+import { parseChoice, parseSequenceText } from "../protocol/parse-request.ts";
 import { HTTP_DEVICE } from "../server/device-names.ts";
 import { bytesAnswer, emptyAnswer, jsonAnswer, streamOf } from "./answer.ts";
 import { readStream } from "./body.ts";
@@ -22,6 +22,7 @@ import {
   segment,
 } from "./endpoint.ts";
 import { folderOf } from "./json-routes.ts";
+import { VIEW_HEAD_BYTES, viewTypeOf } from "./view-type.ts";
 
 /**
  * Up to one chunk is read before it is sent. Bun gives a stream no Content-Length; and damage found
@@ -39,7 +40,7 @@ function filesRoute(options: RouterOptions): Route {
     methods: {
       GET: {
         needs: "read",
-        parameters: ["path", "seq"],
+        parameters: ["path", "seq", "as", "ticket"],
         answers: "bytes",
         head: true,
         handle: (call) => getFile(options, call),
@@ -65,6 +66,7 @@ function contentsRoute(options: RouterOptions): Route {
     methods: {
       GET: {
         needs: "read",
+        parameters: ["as", "ticket"],
         answers: "bytes",
         head: true,
         async handle(call) {
@@ -129,6 +131,7 @@ async function sendContent(
     "content-length": String(end - start),
     "content-type": "application/octet-stream",
     etag,
+    ...(await viewHeaders(sequencer, call, file)),
   };
   if (range !== undefined) {
     answerHeaders["content-range"] = `bytes ${start}-${end - 1}/${content.size}`;
@@ -141,6 +144,33 @@ async function sendContent(
   }
   const body = streamOf(whileAdmitted(call, bytes), (error) => onError(error, call.requestId));
   return bytesAnswer(body, answerHeaders, status);
+}
+
+/** Headers for a browser that shows the file; none for one that saves it. */
+async function viewHeaders(
+  sequencer: RouterOptions["sequencer"],
+  call: Call,
+  {
+    folder,
+    content,
+    disposition,
+  }: {
+    readonly folder: FolderName;
+    readonly content: FileContent;
+    readonly disposition: string;
+  },
+): Promise<Readonly<Record<string, string>>> {
+  const as = call.query.get("as");
+  if (as === undefined) return {};
+  parseChoice(as, "as", ["view"]);
+  const length = Math.min(content.size, VIEW_HEAD_BYTES);
+  const head = await sequencer.readContent(folder, content, { start: 0, end: length });
+  const { type, policy } = viewTypeOf(await collect(head, length));
+  return {
+    "content-disposition": disposition.replace(/^attachment/, "inline"),
+    "content-security-policy": policy,
+    "content-type": type,
+  };
 }
 
 /** A long download breaks off when its token is revoked. */
@@ -216,7 +246,7 @@ function ifMatchOf(call: Call): { readonly ifMatch?: readonly Digest[] | "*" } {
 }
 
 /** RFC 6266 with RFC 8187. The raw name never stands in a header (B69). */
-function attachment(name: string): string {
+export function attachment(name: string): string {
   const encoded = encodeURIComponent(name).replace(/['()*]/g, (character) => {
     return `%${character.charCodeAt(0).toString(16).toUpperCase()}`;
   });

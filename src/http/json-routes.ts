@@ -62,6 +62,7 @@ export function jsonRoutes(options: RouterOptions): readonly Route[] {
     opsRoute(options),
     treeRoute(options),
     indexRoute(options),
+    ...ticketRoutes(options),
   ];
 }
 
@@ -291,4 +292,22 @@ function indexEntry({ path, node }: PathNode): Readonly<Record<string, unknown>>
     case "directory":
       return entry;
   }
+}
+
+function ticketRoutes({ tickets }: RouterOptions): readonly Route[] {
+  if (tickets === undefined) return [];
+  return [
+    {
+      pattern: `${FOLDER}/tickets`,
+      methods: {
+        POST: {
+          needs: "read",
+          handle(call) {
+            const { token } = call.caller;
+            return jsonAnswer(tickets.make({ folder: folderOf(call), token }));
+          },
+        },
+      },
+    },
+  ];
 }

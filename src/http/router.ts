@@ -10,6 +10,7 @@ import { type FolderName, parseFolderName } from "../core/identifier.ts";
 import { PACK_MEDIA_TYPE } from "../protocol/pack.ts";
 import { authorise, createAdmission } from "./admission.ts";
 import { problemAnswer } from "./answer.ts";
+import { archiveRoutes } from "./archive-routes.ts";
 import { checkBodyHeaders } from "./body.ts";
 import {
   type Call,
@@ -42,6 +43,7 @@ export function allRoutes(options: RouterOptions): readonly Route[] {
     ...fileRoutes(options),
     ...timeRoutes(options),
     ...planRoutes(options),
+    ...archiveRoutes(options),
     ...metricsRoutes(options.metrics),
     ...pageRoutes(options.page),
   ];

@@ -95,6 +95,14 @@ export interface DeviceInfo extends DeviceReport {
   readonly seenTime: string;
 }
 
+/** POST tickets */
+export interface TicketAnswer {
+  /** For the parameter `ticket` of GET files, contents and archive. */
+  readonly ticket: string;
+  /** RFC 3339. */
+  readonly expires: string;
+}
+
 /** One object of a pack: a data chunk (depth 0) or a manifest object (depth 1 to 3). */
 export interface PackObject {
   readonly depth: number;

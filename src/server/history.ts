@@ -20,6 +20,7 @@ import type {
   SpansAnswer,
 } from "../protocol/time-answers.ts";
 import { type ActivityRequest, readActivity } from "./activity.ts";
+import { type Archive, type ArchiveRequest, readArchive } from "./archive.ts";
 import { Differences, type DiffRequest } from "./diff.ts";
 import { DirectoryHistories } from "./directory-histories.ts";
 import { type ListRequest, readList, readSpans, type SpansRequest } from "./directory-past.ts";
@@ -49,6 +50,8 @@ export interface History {
   log(folder: FolderName, request: LogRequest): Promise<LogAnswer>;
   activity(folder: FolderName, request: ActivityRequest): Promise<ActivityAnswer>;
   search(folder: FolderName, request: SearchRequest): Promise<SearchAnswer>;
+  /** @throws {SyncedError} `not_found`; `archive_too_large` */
+  archive(folder: FolderName, request: ArchiveRequest): Promise<Archive>;
   /**
    * Makes a plan as of now. Nothing is done.
    *
@@ -86,6 +89,7 @@ export function createHistory(ports: HistoryPorts): History {
     log: (folder, request) => readLog(sources, folder, request),
     activity: (folder, request) => readActivity(sources, folder, request),
     search: (folder, request) => readSearch(sources, folder, request),
+    archive: (folder, request) => readArchive(sources, folder, request),
     showPlan: (folder, request) => showPlan(sources, folder, request),
     applyPlan: (folder, request) => applyPlan(sources, folder, request),
     stop: () => follower.stop(),

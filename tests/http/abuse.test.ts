@@ -70,6 +70,8 @@ const ROUTES = [
   { path: `${BASE}/log`, methods: ["GET"] },
   { path: `${BASE}/activity`, methods: ["GET"] },
   { path: `${BASE}/search`, methods: ["GET"] },
+  { path: `${BASE}/archive`, methods: ["GET"] },
+  { path: `${BASE}/tickets`, methods: ["POST"] },
   { path: `${BASE}/plans`, methods: ["POST"] },
   { path: `${BASE}/plans/${id("plan")}`, methods: ["PUT"] },
 ];

@@ -38,6 +38,8 @@ const NEEDS: Readonly<Record<string, Need>> = {
   [`GET ${F}/log`]: "read",
   [`GET ${F}/activity`]: "read",
   [`GET ${F}/search`]: "read",
+  [`GET ${F}/archive`]: "read",
+  [`POST ${F}/tickets`]: "read",
   [`POST ${F}/plans`]: "read",
   [`PUT ${F}/plans/:plan`]: "write",
   "GET /metrics": "read",

@@ -11,6 +11,7 @@ import { createRouter, type RouterOptions } from "../../src/http/router.ts";
 import type { Clock } from "../../src/ports/clock.ts";
 import { createHistory } from "../../src/server/history.ts";
 import { createSequencer, type Sequencer } from "../../src/server/sequencer.ts";
+import { Tickets } from "../../src/server/tickets.ts";
 import { Tokens } from "../../src/server/tokens.ts";
 
 export const TOKEN = "0123456789abcdef-token";
@@ -92,6 +93,7 @@ export async function openFixture(
   const clock = new HandClock();
   const sequencer = createSequencer({ metadata, objects, clock, random: systemRandom });
   const tokens = new Tokens({ store: directory.tokens, clock, secret: systemSecret });
+  const tickets = new Tickets(clock, systemSecret());
   const errors: unknown[] = [];
   const history = createHistory({
     sequencer,
@@ -105,6 +107,7 @@ export async function openFixture(
   const options: RouterOptions = {
     sequencer,
     tokens,
+    tickets,
     history,
     clock,
     random: systemRandom,
