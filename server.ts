@@ -26,14 +26,15 @@ import type { EventSink } from "./src/ports/event-sink.ts";
 import type { MetricsPage } from "./src/ports/instruments.ts";
 import type { TokenRecord, TokenStore } from "./src/ports/token-store.ts";
 import { parseToken } from "./src/protocol/token.ts";
-import { type Collected, finishCollection } from "./src/server/collect-garbage.ts";
+import { finishCollection } from "./src/server/collect-garbage.ts";
 import { type FilesLogNotice, startFilesLog } from "./src/server/files-log-follower.ts";
 import { createHistory } from "./src/server/history.ts";
 import { createReadings } from "./src/server/readings.ts";
+import type { Retention } from "./src/server/retention.ts";
 import { createSequencer } from "./src/server/sequencer.ts";
 import { Tickets } from "./src/server/tickets.ts";
 import { Tokens } from "./src/server/tokens.ts";
-import { startUpkeep, type UpkeepPace } from "./src/server/upkeep.ts";
+import { startUpkeep, type UpkeepOptions, type UpkeepPace } from "./src/server/upkeep.ts";
 
 export interface ServerOptions {
   /** The data directory. It is made if it does not exist. */
@@ -58,8 +59,10 @@ export interface ServerOptions {
   readonly onFilesLog?: (notice: FilesLogNotice) => void;
   /** When garbage is collected. */
   readonly upkeep?: UpkeepPace;
+  /** @default all versions are kept for ever */
+  readonly retention?: Retention;
   /** Called after each collection of garbage. @default silent */
-  readonly onCollected?: (collected: Collected) => void;
+  readonly onCollected?: UpkeepOptions["onCollected"];
   /** Called if one failed. @default silent */
   readonly onUpkeepFailure?: (error: unknown) => void;
   /** Called for answers with a status of 500 and above. @default silent */
@@ -234,6 +237,7 @@ async function openBackend(options: ServerOptions, loopbackOnly: boolean): Promi
   const upkeep = startUpkeep({
     ports,
     pace: options.upkeep ?? {},
+    retention: options.retention ?? { keepMs: undefined, byFolder: new Map() },
     onCollected: options.onCollected ?? (() => undefined),
     onFailure: options.onUpkeepFailure ?? (() => undefined),
   });

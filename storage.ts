@@ -21,6 +21,7 @@ import {
   type CollectOptions,
   collectGarbage,
 } from "./src/server/collect-garbage.ts";
+import { pruneFolders, type Retention } from "./src/server/retention.ts";
 import { type Finding, verifyData } from "./src/server/verify.ts";
 
 /**
@@ -42,11 +43,13 @@ export async function* verifyDataDirectory(path: string): AsyncGenerator<Finding
 /** @throws {SyncedError} as `verifyDataDirectory` does */
 export async function collectDataDirectory(
   path: string,
-  options: CollectOptions,
-): Promise<Collected> {
+  options: CollectOptions & { readonly retention: Retention },
+): Promise<Collected & { readonly versions: number }> {
   const directory = openExisting(path, "collect garbage in");
   try {
-    return await collectGarbage({ ...directory, clock: systemClock }, options);
+    const ports = { ...directory, clock: systemClock };
+    const versions = await pruneFolders(ports, options.retention);
+    return { ...(await collectGarbage(ports, options)), versions };
   } finally {
     await directory.close();
   }

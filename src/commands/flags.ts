@@ -11,6 +11,7 @@ import { parseArgs } from "node:util";
 import type { ArgsDef } from "citty";
 import { reasonOf } from "../adapters/disk/system-error.ts";
 import { SyncedError } from "../core/error.ts";
+import { type FolderName, parseFolderName } from "../core/identifier.ts";
 import { parseToken } from "../protocol/token.ts";
 
 const DECIMAL = /^(0|[1-9][0-9]{0,15})$/;
@@ -166,6 +167,26 @@ export function parseDurationFlag(name: string, value: string): number {
     "usage",
     `Cannot use --${name} "${value}": expected a number of minutes, hours or days: 10m, 12h, 30d`,
   );
+}
+
+/**
+ * Reads `90d`, or `90d,photos=30d,archive=forever`: one time span for all folders, others by name.
+ *
+ * @throws {SyncedError} `usage`, `invalid_folder_name`
+ */
+export function parseKeepFlag(value: string): {
+  readonly keepMs: number | undefined;
+  readonly byFolder: ReadonlyMap<FolderName, number | undefined>;
+} {
+  const byFolder = new Map<FolderName, number | undefined>();
+  let keepMs: number | undefined;
+  for (const part of value.split(",")) {
+    const [name, span] = part.includes("=") ? part.split("=", 2) : [undefined, part];
+    const ms = span === "forever" ? undefined : parseDurationFlag("keep", span ?? "");
+    if (name === undefined) keepMs = ms;
+    else byFolder.set(parseFolderName(name), ms);
+  }
+  return { keepMs, byFolder };
 }
 
 /** Reads a time span that may be 0. @returns milliseconds @throws {SyncedError} `usage` */

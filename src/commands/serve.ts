@@ -9,7 +9,15 @@ import { requireOpenFiles } from "../adapters/disk/open-files.ts";
 import { widenThreadPool } from "../adapters/runtime/native-calls.ts";
 import { SyncedError } from "../core/error.ts";
 import { EXIT } from "../core/exit-code.ts";
-import { commonFlags, parsePortFlag, readToken, switchFlag, textFlag, tokenFlag } from "./flags.ts";
+import {
+  commonFlags,
+  parseKeepFlag,
+  parsePortFlag,
+  readToken,
+  switchFlag,
+  textFlag,
+  tokenFlag,
+} from "./flags.ts";
 import { type Interruption, onInterruption } from "./interruption.ts";
 import { startMirror } from "./mirror.ts";
 import { createOutput, type Output } from "./output.ts";
@@ -29,6 +37,10 @@ const args = {
     "N",
     "Port for /metrics alone, without a token; it is on the main port too",
   ),
+  keep: {
+    ...textFlag("keep", "TIME", "How long to keep old versions: 90d, or 90d,FOLDER=30d"),
+    default: "forever",
+  },
   mirror: textFlag("mirror", "DIR", "Keep a plain copy of each folder as DIR/FOLDER"),
   "database-url": textFlag(
     "database-url",
@@ -61,8 +73,9 @@ export const command = defineCommand({
         ? undefined
         : { metricsPort: parsePortFlag("metrics-port", metricsPort) }),
       ...(databaseUrl === undefined ? undefined : { databaseUrl }),
-      onCollected: ({ objects, bytes, skipped }) => {
-        output.event("collected", { objects, bytes, skipped });
+      retention: parseKeepFlag(flags.keep),
+      onCollected: ({ versions, objects, bytes, skipped }) => {
+        output.event("collected", { versions, objects, bytes, skipped });
         for (const message of skipped) output.warn(message);
         output.detail(`Deleted ${objects} objects that no version needs, ${formatBytes(bytes)}`);
       },

@@ -43,6 +43,8 @@ export interface ServedEvent extends Event {
   readonly path: string;
   /** The full path before a move. */
   readonly from?: string;
+  /** True if the bytes of this version are not kept any more (U7). */
+  readonly gone?: boolean;
   /**
    * A small file's bytes in base64, sent only if asked for; the receiver checks them against
    * `content.sha256`.

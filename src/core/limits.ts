@@ -180,6 +180,8 @@ export const UNNAMED_AGE_MS_MIN = 86_400_000;
 export const TOUCH_INTERVAL_MS = UNNAMED_AGE_MS_MIN / 2;
 /** How often a running server collects garbage: what it finds is at least a day old. */
 export const COLLECT_INTERVAL_MS = 86_400_000;
+/** Also with a short retention. */
+export const COLLECT_INTERVAL_MS_MIN = 30_000;
 /** The first time after a start, when the clients that were waiting have met the server. */
 export const COLLECT_DELAY_MS = 600_000;
 /** Objects that are forgotten, or deleted, in one transaction: a few milliseconds. */

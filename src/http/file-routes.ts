@@ -72,10 +72,11 @@ function contentsRoute(options: RouterOptions): Route {
         async handle(call) {
           const folder = folderOf(call);
           const sha256 = parseDigest(segment(call, 5));
-          const content = await options.sequencer.contentBySha256(folder, sha256);
-          if (content === undefined) {
+          const found = await options.sequencer.contentBySha256(folder, sha256);
+          if (found === undefined) {
             throw new SyncedError("not_found", `Cannot get ${sha256}: the folder never had it`);
           }
+          const { content } = found;
           return sendContent(options, call, { folder, content, disposition: "attachment" });
         },
       },
@@ -113,6 +114,7 @@ async function sendContent(
 ): Promise<Response> {
   const { headers } = call.request;
   const { content } = file;
+  await sequencer.requireKept(file.folder, content);
   const etag = etagOf(content.sha256);
   const ifMatch = parseMatch(headers.get("if-match"), "If-Match");
   if (ifMatch !== undefined && ifMatch !== "*" && !ifMatch.strong.includes(content.sha256)) {

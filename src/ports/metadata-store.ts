@@ -115,6 +115,25 @@ export function newRoots(events: readonly EventRecord[]): readonly ObjectPlace[]
   });
 }
 
+export interface FoundContent {
+  readonly content: FileContent;
+  /** True if all versions with these bytes are gone (U7). */
+  readonly gone: boolean;
+}
+
+export interface PruneRequest {
+  /** RFC 3339, in UTC, as in events. */
+  readonly before: string;
+  /** How many events it looks at. */
+  readonly limit: number;
+}
+
+export interface Pruned {
+  readonly versions: number;
+  /** True if the next event, if any, is younger. */
+  readonly isDone: boolean;
+}
+
 export interface EventSlice {
   readonly head: Cursor;
   readonly events: readonly ServedEvent[];
@@ -226,8 +245,13 @@ export interface MetadataStore {
    * away, whichever node it was; newest first.
    */
   placeHistory(folder: FolderName, page: PlaceHistoryRequest): Promise<readonly ServedEvent[]>;
-  /** The newest content of the folder with that SHA-256, current or not. */
-  contentBySha256(folder: FolderName, sha256: Digest): Promise<FileContent | undefined>;
+  /** The newest content of the folder with that SHA-256, current or not; kept before gone. */
+  contentBySha256(folder: FolderName, sha256: Digest): Promise<FoundContent | undefined>;
+  /**
+   * Marks as gone the versions that were replaced or deleted before a time; the log stays. Looks at
+   * a few events that it has not looked at yet. Durable when the next `append` or `condemn` is.
+   */
+  prune(folder: FolderName, request: PruneRequest): Promise<Pruned>;
 
   /** Every depth at which the folder knows one of these. */
   knownObjects(folder: FolderName, digests: readonly Digest[]): Promise<readonly KnownObject[]>;

@@ -197,7 +197,9 @@ export function parseHistoryPart(value: unknown, before: number, limit: number):
     const fields = readFields(value, "the page", ANY_FIELDS, "tolerant");
     const digests = new Set<Digest>();
     for (const version of readList(fields["versions"], "versions", limit)) {
-      const { sha256 } = readFields(version, "a version", ANY_FIELDS, "tolerant");
+      const { sha256, gone } = readFields(version, "a version", ANY_FIELDS, "tolerant");
+      // The server could not give these bytes back.
+      if (gone === true) continue;
       if (sha256 !== undefined) digests.add(readDigest(sha256, "sha256"));
     }
     if (fields["next"] === undefined) return { digests };

@@ -6,7 +6,7 @@
  */
 
 import type { Digest } from "../core/digest.ts";
-import { SyncedError } from "../core/error.ts";
+import { type ErrorCode, SyncedError } from "../core/error.ts";
 import type { FolderName } from "../core/identifier.ts";
 import {
   EVENTS_PER_PAGE_MAX,
@@ -46,6 +46,9 @@ export interface ServerApiOptions {
   readonly token?: string | (() => string);
   readonly instruments?: Pick<ClientInstruments, "bytesMoved">;
 }
+
+/** Bytes that the server does not give back are nowhere but here. */
+const ABSENT: ReadonlySet<ErrorCode> = new Set<ErrorCode>(["not_found", "version_gone"]);
 
 const IDLE_MS = 60_000;
 /** Short, because the greeting decides whether there is a server at all. */
@@ -195,7 +198,7 @@ export function createServerApi(options: ServerApiOptions): ServerApi {
         for await (const piece of answer.pieces()) void piece;
         return true;
       } catch (error) {
-        if (error instanceof SyncedError && error.code === "not_found") return false;
+        if (error instanceof SyncedError && ABSENT.has(error.code)) return false;
         throw error;
       }
     },

@@ -228,6 +228,8 @@ export const versionSchema = z.object({
   sha256: z.string().optional(),
   mtimeNs: z.string().optional(),
   executable: z.boolean().optional(),
+  /** True if its bytes are not kept any more (U7). */
+  gone: z.boolean().optional(),
 });
 export type Version = z.infer<typeof versionSchema>;
 

@@ -154,5 +154,6 @@ function toVersion({ event, touch, hasLeft }: Touched & { readonly hasLeft: bool
   const { kind, node: id, path, from, content } = event;
   const version = { ...touch, kind, id, path, ...(from === undefined ? {} : { from }) };
   if (content.kind !== "file" || kind === "delete" || hasLeft) return version;
-  return { ...version, ...shownContent(content) };
+  const gone = event.gone === true ? { gone: true } : {};
+  return { ...version, ...shownContent(content), ...gone };
 }

@@ -20,7 +20,12 @@ import type { ByteRange } from "../core/manifest-walk.ts";
 import type { FileContent, RemoteNode, Sequence } from "../core/node.ts";
 import { type Batch, type BatchResult, setsContent } from "../core/op.ts";
 import { formatTime } from "../core/time.ts";
-import type { FolderHead, FolderUsage, MetadataStore } from "../ports/metadata-store.ts";
+import type {
+  FolderHead,
+  FolderUsage,
+  FoundContent,
+  MetadataStore,
+} from "../ports/metadata-store.ts";
 import type { ObjectMemory, ObjectStore } from "../ports/object-store.ts";
 import type {
   DeviceInfo,
@@ -128,12 +133,17 @@ export interface Sequencer {
   /** The live node at a path now, or as of event `seq`. "" and illegal paths have none. */
   nodeAt(folder: FolderName, path: string, seq?: Sequence): Promise<RemoteNode | undefined>;
   /** Any current or historical content of this folder with that SHA-256. */
-  contentBySha256(folder: FolderName, sha256: Digest): Promise<FileContent | undefined>;
+  contentBySha256(folder: FolderName, sha256: Digest): Promise<FoundContent | undefined>;
+  /**
+   * @throws {SyncedError} `version_gone` if the bytes belong to no version that is kept, also while
+   * they still lie there
+   */
+  requireKept(folder: FolderName, content: FileContent): Promise<void>;
   /**
    * A content's bytes. The first chunk is read before the iterable is returned, so that damage
    * there becomes an error and not a broken body.
    *
-   * @throws {SyncedError} `chunk_missing`, `chunk_corrupt`
+   * @throws {SyncedError} `version_gone`, `chunk_missing`, `chunk_corrupt`
    */
   readContent(
     folder: FolderName,
@@ -201,7 +211,11 @@ export function createSequencer(ports: SequencerPorts): Sequencer {
     nodeAt: (folder, path, seq) =>
       nodeAt(metadata, folder, seq === undefined ? { path } : { path, seq }),
     contentBySha256: (folder, digest) => metadata.contentBySha256(folder, digest),
-    readContent: (_folder, content, range) => supply.readContent(content, range),
+    requireKept: (folder, content) => requireKept(metadata, folder, content),
+    readContent: async (folder, content, range) => {
+      await requireKept(metadata, folder, content);
+      return await supply.readContent(content, range);
+    },
     putFile: (folder, request) => files.put(folder, request),
     deleteFile: (folder, request) => files.delete(folder, request),
 
@@ -213,6 +227,18 @@ export function createSequencer(ports: SequencerPorts): Sequencer {
     devices: (folder, page) => metadata.devices(folder, page),
     close: () => logs.close(),
   };
+}
+
+async function requireKept(
+  metadata: MetadataStore,
+  folder: FolderName,
+  { sha256, size }: FileContent,
+): Promise<void> {
+  if (size === 0) return;
+  const found = await metadata.contentBySha256(folder, sha256);
+  if (found?.gone !== true) return;
+  const claim = "it was replaced or deleted longer ago than the server keeps versions";
+  throw new SyncedError("version_gone", `Cannot get ${sha256}: ${claim}`);
 }
 
 /** One queue for each folder, made when it is first needed. */

@@ -1,9 +1,16 @@
 /**
- * Upkeep: a running server collects its garbage, soon after its start and once a day. Rules: U4.
+ * Upkeep: a running server prunes old versions and collects its garbage, soon after its start and
+ * once a day. Rules: U4, U7.
  */
-import { COLLECT_DELAY_MS, COLLECT_INTERVAL_MS, UNNAMED_AGE_MS_MIN } from "../core/limits.ts";
+import {
+  COLLECT_DELAY_MS,
+  COLLECT_INTERVAL_MS,
+  COLLECT_INTERVAL_MS_MIN,
+  UNNAMED_AGE_MS_MIN,
+} from "../core/limits.ts";
 import { type Collected, collectGarbage } from "./collect-garbage.ts";
 import type { SequencerPorts } from "./ports.ts";
+import { pruneFolders, type Retention } from "./retention.ts";
 
 /** When it is done; tests have less time. */
 export interface UpkeepPace {
@@ -18,7 +25,9 @@ export interface UpkeepPace {
 export interface UpkeepOptions {
   readonly ports: SequencerPorts;
   readonly pace: UpkeepPace;
-  readonly onCollected: (collected: Collected) => void;
+  readonly retention: Retention;
+  /** @param versions the number of those that are gone since the last time */
+  readonly onCollected: (collected: Collected & { readonly versions: number }) => void;
   /** A run failed as a whole; the next one begins anew. */
   readonly onFailure: (error: unknown) => void;
 }
@@ -40,17 +49,32 @@ export function startUpkeep(options: UpkeepOptions): Upkeep {
 }
 
 async function run(options: UpkeepOptions, signal: AbortSignal): Promise<void> {
-  const { ports, pace, onCollected, onFailure } = options;
-  const ageMsMin = pace.ageMsMin ?? UNNAMED_AGE_MS_MIN;
-  await ports.clock.sleep(pace.delayMs ?? COLLECT_DELAY_MS, signal);
+  const { ports, retention, onCollected, onFailure } = options;
+  const { delayMs, intervalMs, ageMsMin } = paceOf(options);
+  await ports.clock.sleep(delayMs, signal);
   while (!signal.aborted) {
     try {
+      const versions = await pruneFolders(ports, retention, signal);
       const collected = await collectGarbage(ports, { ageMsMin, signal });
       ports.instruments?.objectsDeleted({ count: collected.objects, bytes: collected.bytes });
-      onCollected(collected);
+      onCollected({ ...collected, versions });
     } catch (error) {
       onFailure(error);
     }
-    await ports.clock.sleep(pace.intervalMs ?? COLLECT_INTERVAL_MS, signal);
+    await ports.clock.sleep(intervalMs, signal);
   }
+}
+
+/** Who keeps versions for an hour wants them gone within the next minutes, not the next day. */
+function paceOf({ pace, retention }: UpkeepOptions): Required<UpkeepPace> {
+  let shortestMs = retention.keepMs ?? Number.POSITIVE_INFINITY;
+  for (const ageMs of retention.byFolder.values()) {
+    shortestMs = Math.min(shortestMs, ageMs ?? Number.POSITIVE_INFINITY);
+  }
+  const keptMs = Math.max(COLLECT_INTERVAL_MS_MIN, shortestMs / 10);
+  return {
+    delayMs: pace.delayMs ?? Math.min(COLLECT_DELAY_MS, keptMs),
+    intervalMs: pace.intervalMs ?? Math.min(COLLECT_INTERVAL_MS, keptMs),
+    ageMsMin: pace.ageMsMin ?? UNNAMED_AGE_MS_MIN,
+  };
 }

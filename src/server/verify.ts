@@ -189,7 +189,7 @@ function* verifyEvent(
     yield { where, code: "chain_broken", message };
   }
   const { content } = event;
-  if (content.kind !== "file" || content.size === 0) return;
+  if (content.kind !== "file" || content.size === 0 || event.gone === true) return;
   if (context.known.get(`${content.manifest}/${content.depth}`)?.size === content.size) return;
   const message = `Its content ${content.manifest} is not known to the folder`;
   yield { where, code: "object_missing", message };

@@ -108,6 +108,7 @@ export function metadataStoreContract(name: string, make: () => MetadataStore): 
     usage();
     describe("and reads the past", pastReads);
     objectRecords();
+    describe("and prunes", pruning);
     deviceRecords();
   });
 }
@@ -443,10 +444,50 @@ function pastReads(): void {
   });
 
   test("contents of the past are still found [H7]", async () => {
-    expect(await store.contentBySha256(FOLDER, sha256("one"))).toEqual(
-      fileOf("one") as Awaited<ReturnType<MetadataStore["contentBySha256"]>>,
-    );
+    const found = await store.contentBySha256(FOLDER, sha256("one"));
+    expect(found).toMatchObject({ content: fileOf("one"), gone: false });
     expect(await store.contentBySha256(FOLDER, sha256("three"))).toBeUndefined();
+  });
+}
+
+function pruning(): void {
+  const LATER = "2026-01-02T03:04:05.007Z";
+
+  async function goneSeqs(): Promise<readonly number[]> {
+    const { events } = await store.events(FOLDER, { after: 0, limit: 100 });
+    return events.filter(({ gone }) => gone === true).map(({ seq }) => seq);
+  }
+
+  test("replaced and deleted versions go, current ones and the log stay [U7]", async () => {
+    await append([create(A, "a", fileOf("one"))], [create(B, "b", fileOf("one"))]);
+    await append([modify(A, fileOf("two"), 1)], [remove(B, 2)]);
+    await append([move(A, "c", 1)], [create(D, "d", DIRECTORY)]);
+    const before = await store.events(FOLDER, { after: 0, limit: 100 });
+    expect(await store.prune(FOLDER, { before: LATER, limit: 100 })).toEqual({
+      versions: 2,
+      isDone: true,
+    });
+    expect(await goneSeqs()).toEqual([1, 2, 4]);
+    const after = await store.events(FOLDER, { after: 0, limit: 100 });
+    expect(after.events.map(({ gone: _, ...event }) => event)).toEqual(
+      before.events.map((event) => ({ ...event })),
+    );
+    expect(await store.contentBySha256(FOLDER, sha256("one"))).toMatchObject({ gone: true });
+    expect(await store.contentBySha256(FOLDER, sha256("two"))).toMatchObject({ gone: false });
+    const objects = KNOWN.filter(({ digest }) => digest === sha256("one"));
+    const request = { objects: KNOWN, untilMs: 1, turn: 0 };
+    expect(await store.objectRecords.unnamed(FOLDER, request)).toEqual(objects);
+  });
+
+  test("what was replaced since then is kept, and was looked at once [U7]", async () => {
+    await append([create(A, "a", fileOf("one"))], [modify(A, fileOf("two"), 1)]);
+    const young = { before: "2026-01-02T03:04:05.006Z", limit: 100 };
+    expect(await store.prune(FOLDER, young)).toEqual({ versions: 0, isDone: true });
+    expect(await store.prune(FOLDER, { before: LATER, limit: 1 })).toMatchObject({ isDone: false });
+    expect(await store.prune(FOLDER, { before: LATER, limit: 1 })).toMatchObject({ versions: 1 });
+    expect(await goneSeqs()).toEqual([1]);
+    await append([create(C, "c", fileOf("one"))]);
+    expect(await store.contentBySha256(FOLDER, sha256("one"))).toMatchObject({ gone: false });
   });
 }
 

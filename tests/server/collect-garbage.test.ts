@@ -15,6 +15,7 @@ import {
   collectGarbage,
   finishCollection,
 } from "../../src/server/collect-garbage.ts";
+import { pruneFolders, type Retention } from "../../src/server/retention.ts";
 import { createSequencer, type Sequencer } from "../../src/server/sequencer.ts";
 import { verifyData } from "../../src/server/verify.ts";
 import { noise } from "../generate/contents.ts";
@@ -191,6 +192,66 @@ describe("collectGarbage()", () => {
     expect([objects, skipped.length]).toEqual([0, 1]);
     expect(await stored()).toEqual(all);
   });
+});
+
+describe("retention", () => {
+  const FOREVER = { keepMs: undefined, byFolder: new Map() };
+
+  async function prune(retention: Retention, aheadMs: number): Promise<number> {
+    const clock = { ...systemClock, now: () => Date.now() + aheadMs };
+    return await pruneFolders({ ...data, clock }, retention);
+  }
+
+  async function read(path: string, seq?: number): Promise<string> {
+    const node = await sequencer.nodeAt(FOLDER, path, seq);
+    if (node?.content.kind !== "file") throw new Error(`No file at ${path}`);
+    const pieces = await sequencer.readContent(FOLDER, node.content);
+    let text = "";
+    for await (const piece of pieces) text += new TextDecoder().decode(piece);
+    return text;
+  }
+
+  test("old versions go with their bytes, and are told apart from what never was [U7, U8]", async () => {
+    const old = noise(1, 700_000);
+    await put("f", old);
+    await put("f", new TextEncoder().encode("newer"));
+    await put("copy", new TextEncoder().encode("kept by another file"));
+    await put("f", new TextEncoder().encode("kept by another file"));
+    await put("f", new TextEncoder().encode("newest"));
+    await put("gone", new TextEncoder().encode("deleted"));
+    await sequencer.deleteFile(FOLDER, { path: "gone", device: DEVICE });
+    const before = await sequencer.index(FOLDER, { limit: 100, seq: 2 });
+    expect(await prune({ ...FOREVER, keepMs: 60_000 }, 30_000)).toBe(0);
+    expect(await prune(FOREVER, 90_000)).toBe(0);
+    const byFolder = new Map([[FOLDER, 60_000]]);
+    expect(await prune({ keepMs: undefined, byFolder }, 90_000)).toBe(4);
+    await expect(read("f", 1)).rejects.toMatchObject({ code: "version_gone" });
+    await expect(read("f", 2)).rejects.toMatchObject({ code: "version_gone" });
+    await expect(read("gone", 6)).rejects.toMatchObject({ code: "version_gone" });
+    expect((await collect()).bytes).toBeGreaterThan(700_000);
+    await expect(read("f", 1)).rejects.toMatchObject({ code: "version_gone" });
+    expect(await read("f", 4)).toBe("kept by another file");
+    expect(await read("f")).toBe("newest");
+    expect(await findings()).toEqual([]);
+    expect(await sequencer.index(FOLDER, { limit: 100, seq: 2 })).toEqual(before);
+    const { versions } = await sequencer.history(FOLDER, { of: { path: "f" }, limit: 10 });
+    expect(versions.map(({ gone }) => gone === true)).toEqual([false, true, true, true]);
+    expect(await put("f", old)).toMatchObject({ outcome: "replaced" });
+    expect(await read("f", 1)).toHaveLength(new TextDecoder().decode(old).length);
+    expect(await findings()).toEqual([]);
+  });
+
+  test("a server keeps its size, however much is written, once versions go [U7, U1]", async () => {
+    const sizes: number[] = [];
+    for (let day = 0; day < 12; day += 1) {
+      for (let n = 0; n < 6; n += 1) await put(`f${n}`, noise(day * 10 + n + 1, 90_000 * n + 500));
+      await prune({ ...FOREVER, keepMs: 60_000 }, 90_000);
+      await collect();
+      sizes.push((await data.objects.usage()).bytes);
+    }
+    expect(Math.max(...sizes.slice(2))).toBeLessThan(1.25 * (sizes[1] ?? 0));
+    expect(await findings()).toEqual([]);
+  }, 60_000);
 });
 
 test("an upload beside the deletion of the same bytes waits for it [U3]", async () => {

@@ -351,7 +351,7 @@ describe("whole files", () => {
     await put("a", "one");
     await put("a", "two");
     const found = await world.sequencer.contentBySha256(FOLDER, sha256("one"));
-    expect(found).toMatchObject({ size: 3 });
+    expect(found).toMatchObject({ content: { size: 3 }, gone: false });
     expect(await world.sequencer.contentBySha256(FOLDER, sha256("three"))).toBeUndefined();
   });
 });

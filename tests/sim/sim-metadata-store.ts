@@ -14,10 +14,13 @@ import type {
   FolderHead,
   FolderRecord,
   FolderUsage,
+  FoundContent,
   Loaded,
   LoadRequest,
   MetadataStore,
   NodePage,
+  Pruned,
+  PruneRequest,
   SubtreeExtent,
 } from "../../src/ports/metadata-store.ts";
 import type { KnownObject } from "../../src/ports/object-records.ts";
@@ -154,7 +157,7 @@ export class SimMetadataStore implements MetadataStore {
     let end = Math.min(page.after + page.limit, log.events.length);
     while (end > page.after && end < log.events.length && !log.events[end - 1]?.event.groupEnd)
       end++;
-    const events = log.events.slice(page.after, end).map(({ event }) => event);
+    const events = log.events.slice(page.after, end).map(({ event }) => log.served(event));
     return { head: log.head, events };
   }
 
@@ -243,12 +246,32 @@ export class SimMetadataStore implements MetadataStore {
       .slice(0, page.limit);
   }
 
-  async contentBySha256(folder: FolderName, sha256: string) {
+  async contentBySha256(folder: FolderName, sha256: string): Promise<FoundContent | undefined> {
     const log = await this.#read(folder);
+    let found: FoundContent | undefined;
     for (const { event } of [...log.events].reverse()) {
-      if (event.content.kind === "file" && event.content.sha256 === sha256) return event.content;
+      if (event.content.kind !== "file" || event.content.sha256 !== sha256) continue;
+      const gone = log.gone.has(event.seq);
+      if (!gone) return { content: event.content, gone };
+      found ??= { content: event.content, gone };
     }
-    return undefined;
+    return found;
+  }
+
+  async prune(folder: FolderName, { before, limit }: PruneRequest): Promise<Pruned> {
+    await this.#latency("write");
+    const log = this.#log(folder);
+    let versions = 0;
+    const events = log.events.slice(log.pruned, log.pruned + limit).map(({ event }) => event);
+    const end = events.findIndex(({ time }) => time >= before);
+    const old = end === -1 ? events : events.slice(0, end);
+    for (const { seq, kind, node, baseContent } of old) {
+      if (kind === "move" || baseContent === 0) continue;
+      const range = { node, from: baseContent, end: kind === "delete" ? seq : seq - 1 };
+      if (log.goes(range)) versions += 1;
+    }
+    log.pruned += old.length;
+    return { versions, isDone: old.length < limit };
   }
 
   async knownObjects(

@@ -141,7 +141,7 @@ export class SimObjectRecords implements ObjectRecords {
   #unnamed(log: SimLog, { objects, untilMs }: Forgetting): readonly KnownObject[] {
     const named = new Set<string>();
     for (const { event } of log.events) {
-      if (event.content.kind !== "file") continue;
+      if (event.content.kind !== "file" || log.gone.has(event.seq)) continue;
       named.add(event.content.manifest).add(event.content.sha256);
     }
     return objects.filter((object) => {

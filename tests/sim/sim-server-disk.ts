@@ -27,6 +27,9 @@ export class SimLog {
   readonly touched = new Map<string, number>();
   /** In which call each object was recorded, over all folders. */
   readonly turns = new Map<string, number>();
+  /** Events whose versions are gone (U7), and the last event that was judged for that. */
+  readonly gone = new Set<Sequence>();
+  pruned: Sequence = 0;
   readonly devices = new Map<string, DeviceRecord>();
   /** Recorded since the last append, call by call: a crash may forget the last of these. */
   volatileObjects: (readonly string[])[] = [];
@@ -41,6 +44,20 @@ export class SimLog {
     return last === undefined
       ? { epoch, seq: 0, hash: genesis }
       : { epoch, seq: last.seq, hash: last.hash };
+  }
+
+  /** A node's events go that have bytes. @returns true if there were any */
+  goes({ node, from, end }: { node: NodeId; from: Sequence; end: Sequence }): boolean {
+    const known = this.gone.size;
+    for (const { event } of this.events.slice(from - 1, end)) {
+      const { content, seq } = event;
+      if (event.node === node && content.kind === "file" && content.size > 0) this.gone.add(seq);
+    }
+    return this.gone.size > known;
+  }
+
+  served(event: EventRecord["event"]): EventRecord["event"] {
+    return this.gone.has(event.seq) ? { ...event, gone: true } : event;
   }
 
   /** False if a root that these events need was forgotten meanwhile (U3). */

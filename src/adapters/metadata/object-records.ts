@@ -43,10 +43,10 @@ SELECT 1 FROM folder_objects WHERE folder = ? AND digest = ? AND depth = ? AND t
 /** A root of depth 0 is named by its SHA-256; the folder may know it as a manifest, too. */
 const NAMED_CHUNK = `
 SELECT 1 FROM events INDEXED BY events_by_sha256
-WHERE folder = ? AND sha256 = ? AND sha256 IS NOT NULL LIMIT 1`;
+WHERE folder = ? AND sha256 = ? AND sha256 IS NOT NULL AND gone = 0 LIMIT 1`;
 const NAMED_MANIFEST = `
 SELECT 1 FROM events INDEXED BY events_by_manifest
-WHERE folder = ? AND manifest = ? AND manifest IS NOT NULL LIMIT 1`;
+WHERE folder = ? AND manifest = ? AND manifest IS NOT NULL AND gone = 0 LIMIT 1`;
 const FORGET = "DELETE FROM folder_objects WHERE folder = ? AND digest = ? AND depth = ?";
 const KNOWN_BETWEEN = `
 SELECT DISTINCT digest FROM folder_objects WHERE folder = ? AND digest BETWEEN ? AND ?`;

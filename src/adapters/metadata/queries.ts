@@ -52,7 +52,7 @@ ${EVENT_AFTER_ITS_PREVIOUS} INDEXED BY events_by_node
 WHERE folder = ? AND node = ? AND seq > ? ORDER BY seq LIMIT 1`;
 export const CONTENT_BY_SHA256 = `
 SELECT * FROM events INDEXED BY events_by_sha256
-WHERE folder = ? AND sha256 = ? ORDER BY seq DESC LIMIT 1`;
+WHERE folder = ? AND sha256 = ? AND gone = ? ORDER BY seq DESC LIMIT 1`;
 export const DELETE_NODE = "DELETE FROM nodes WHERE folder = ? AND id = ?";
 export const OBJECTS_AFTER = `
 SELECT * FROM folder_objects WHERE folder = ? AND (digest, depth) > (?, ?)

@@ -34,6 +34,10 @@ export function text<Text extends string>(row: SqlRow, column: string): Text {
   return row[column] as Text;
 }
 
+export function blob(row: SqlRow, column: string): Uint8Array {
+  return row[column] as Uint8Array;
+}
+
 export function integer(row: SqlRow, column: string): number {
   return row[column] as number;
 }
@@ -140,7 +144,7 @@ export function nodeValues(folder: number, node: RemoteNode): SQLInputValue[] {
   ];
 }
 
-export const INSERT_EVENT = `INSERT INTO events VALUES (${Array(28).fill("?").join(", ")})`;
+export const INSERT_EVENT = `INSERT INTO events VALUES (${Array(28).fill("?").join(", ")}, 0)`;
 
 export function eventValues(folder: number, { event, body }: EventRecord): SQLInputValue[] {
   const { conflictOf } = event;
@@ -172,7 +176,8 @@ export function eventValues(folder: number, { event, body }: EventRecord): SQLIn
 /** @param previousHash the hash of the event before, or the genesis hash */
 export function toServedEvent(row: SqlRow, previousHash: Digest): ServedEvent {
   const from = row["from_path"];
-  const event = { ...toEvent(row, previousHash), path: text(row, "path") };
+  const gone = integer(row, "gone") === 1 ? { gone: true } : {};
+  const event = { ...toEvent(row, previousHash), path: text(row, "path"), ...gone };
   return from === null ? event : { ...event, from: text(row, "from_path") };
 }
 

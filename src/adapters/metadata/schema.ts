@@ -97,11 +97,7 @@ CREATE TABLE devices (
 ) STRICT, WITHOUT ROWID;
 `;
 
-/**
- * Objects can be forgotten, and the bytes of a version can be gone. Rows of before count as touched
- * long ago. The indexes of contents name only what is kept, so that they answer "does any event
- * name it?".
- */
+/** Objects can be forgotten. Rows of before count as touched long ago. */
 const VERSION_2 = `
 ALTER TABLE server ADD COLUMN objects_version INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE server ADD COLUMN objects_turn INTEGER NOT NULL DEFAULT 0;
@@ -123,5 +119,18 @@ CREATE TABLE former_names (
 ) STRICT, WITHOUT ROWID;
 `;
 
+/**
+ * The bytes of an event's version may be gone. The indexes of contents have that first, so that
+ * "does a kept event name it?" is one look.
+ */
+const VERSION_4 = `
+ALTER TABLE events ADD COLUMN gone INTEGER NOT NULL DEFAULT 0;
+DROP INDEX events_by_sha256;
+CREATE INDEX events_by_sha256 ON events (folder, sha256, gone, seq) WHERE sha256 IS NOT NULL;
+DROP INDEX events_by_manifest;
+CREATE INDEX events_by_manifest ON events (folder, manifest, gone) WHERE manifest IS NOT NULL;
+ALTER TABLE folders ADD COLUMN pruned INTEGER NOT NULL DEFAULT 0;
+`;
+
 /** Entry n brings a database from version n to n + 1. Released entries are never edited. */
-export const METADATA_MIGRATIONS: readonly string[] = [VERSION_1, VERSION_2, VERSION_3];
+export const METADATA_MIGRATIONS: readonly string[] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4];

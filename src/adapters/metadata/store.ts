@@ -36,6 +36,8 @@ import {
   newRoots,
   type OpRecord,
   type PlaceHistoryRequest,
+  type Pruned,
+  type PruneRequest,
 } from "../../ports/metadata-store.ts";
 import type { KnownObject, ObjectRecords } from "../../ports/object-records.ts";
 import type { Page } from "../../ports/page.ts";
@@ -66,6 +68,7 @@ import {
   TIME_AT,
   USAGE,
 } from "./queries.ts";
+import { prune } from "./retention.ts";
 import {
   eventValues,
   hex,
@@ -311,9 +314,15 @@ class SqliteMetadataStore implements MetadataStore {
     name: FolderName,
     sha256: Digest,
   ): ReturnType<MetadataStore["contentBySha256"]> {
-    const row = this.#db.row(CONTENT_BY_SHA256, this.#folder(name).row, toBlob(sha256));
+    const values = [this.#folder(name).row, toBlob(sha256)] as const;
+    const kept = this.#db.row(CONTENT_BY_SHA256, ...values, 0);
+    const row = kept ?? this.#db.row(CONTENT_BY_SHA256, ...values, 1);
     const content = row === undefined ? undefined : toContent(row);
-    return content?.kind === "file" ? content : undefined;
+    return content?.kind === "file" ? { content, gone: kept === undefined } : undefined;
+  }
+
+  async prune(name: FolderName, request: PruneRequest): Promise<Pruned> {
+    return prune(this.#db, this.#folder(name).row, request);
   }
 
   async knownObjects(name: FolderName, digests: readonly Digest[]): Promise<KnownObject[]> {
