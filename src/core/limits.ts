@@ -39,6 +39,8 @@ export const OBJECTS_PER_REQUEST_MAX = 10_000;
 export const EVENTS_PER_PAGE_DEFAULT = 500;
 export const EVENTS_PER_PAGE_MAX = 1000;
 export const TREE_NODES_PER_PAGE_MAX = 5000;
+/** A page ends early at about this size: names, paths and targets may be 4 KiB long. */
+export const PAGE_BYTES_MAX = 4 * MIB;
 /** Files up to this size travel beside their event if the reader asks for that. */
 export const INLINE_BYTES_MAX = 8 * KIB;
 /** Deeper JSON is an attack, because the deepest message nests 7 levels. */
@@ -60,8 +62,11 @@ export const HEARTBEAT_INTERVAL_MS = 15_000;
 export const HEARTBEAT_TIMEOUT_MS = 45_000;
 /** How many directories of one path, one after the other, are searched for its history. */
 export const HISTORY_DIRECTORIES_MAX = 1000;
-/** Unread bytes of a stream before the server drops its reader, which resumes from its cursor. */
-export const STREAM_BUFFER_BYTES_MAX = 1 * MIB;
+/**
+ * A piece of an event stream ends with the event that reaches this length. One piece waits for each
+ * reader, and there may be a thousand readers that take nothing.
+ */
+export const STREAM_PIECE_BYTES = 32 * KIB;
 export const DEVICE_NAME_LENGTH_MAX = 64;
 /** A younger stamp may hide a later write that leaves it equal (the racy rule). */
 export const RACY_WINDOW_MS = 2_000;
@@ -158,6 +163,17 @@ export const COMMIT_OPS_MAX = OPS_PER_BATCH_MAX;
  * "later".
  */
 export const COMMIT_QUEUE_MAX = 4_096;
+/**
+ * Memory that requests and answers under way may hold together. With it a server under attack stays
+ * below 512 MB (I42).
+ */
+export const MEMORY_BYTES_MAX = 128 * MIB;
+/** Left for requests of up to 1 MiB, so that large ones never keep small ones out. */
+export const MEMORY_RESERVE_BYTES = 32 * MIB;
+/** How long a request waits for memory; then it is told to come again. */
+export const MEMORY_WAIT_MS_MAX = 5_000;
+/** How many requests wait for memory. */
+export const MEMORY_WAITERS_MAX = 256;
 /** How often a commit, a PUT or a DELETE starts again because another one came first. */
 export const COMMIT_ATTEMPTS_MAX = 32;
 /** Objects read ahead for one download: hides the disk's latency and holds a few MiB. */

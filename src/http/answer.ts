@@ -1,8 +1,14 @@
 /**
- * Makes answers: JSON, problems and byte streams, each with the security headers. Rules: H1, B70,
- * B74.
+ * Makes answers: JSON, problems and byte streams, each with the security headers. Rules: H1, H21,
+ * B70, B74.
  */
 import { type ErrorCode, SyncedError } from "../core/error.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { CallMemory } from "./memory-budget.ts";
+
+/** A reader that takes nothing for so long is left, the latter while others wait for memory. */
+const STALLED_MS = 60_000;
+const STALLED_SCARCE_MS = 5_000;
 
 /**
  * A browser may not run, frame, sniff or cache an answer, nor tell other sites where it came from.
@@ -29,6 +35,7 @@ const CLOSING_CODES: ReadonlySet<ErrorCode> = new Set([
   "request_timeout",
   "unsupported_encoding",
   "unsupported_media_type",
+  "temporarily_unavailable",
 ]);
 
 export function jsonAnswer(
@@ -36,7 +43,16 @@ export function jsonAnswer(
   status = 200,
   headers?: Readonly<Record<string, string>>,
 ): Response {
-  return new Response(JSON.stringify(value), {
+  return jsonTextAnswer(JSON.stringify(value), status, headers);
+}
+
+/** @param text is JSON */
+export function jsonTextAnswer(
+  text: string,
+  status = 200,
+  headers?: Readonly<Record<string, string>>,
+): Response {
+  return new Response(text, {
     status,
     headers: { ...SECURITY_HEADERS, "content-type": "application/json", ...headers },
   });
@@ -88,35 +104,72 @@ export function problemAnswer(error: unknown, requestId: string): Response {
   return new Response(JSON.stringify(problem), { status: httpStatus, headers });
 }
 
+export interface StreamOptions {
+  /** Called if the iterable throws. The reader then sees a broken body, never a short one. */
+  readonly onError: (error: unknown) => void;
+  /** Called once, when the body was sent, has failed, or is wanted no more. */
+  readonly onEnd?: () => void;
+  readonly clock: Clock;
+  readonly memory: CallMemory;
+}
+
 /**
  * A body from an iterable, one item for each pull. If the reader leaves, the iterable ends, and
- * that is no error.
- *
- * @param onError called if the iterable throws. The reader then sees a broken body, never a short
- * one.
+ * that is no error. A reader that takes nothing for a minute, or for five seconds while others wait
+ * for memory, is left.
  */
 export function streamOf(
   bytes: AsyncIterable<Uint8Array>,
-  onError: (error: unknown) => void,
+  { onError, onEnd, clock, memory }: StreamOptions,
 ): ReadableStream<Uint8Array> {
   const iterator = bytes[Symbol.asyncIterator]();
-  let isLeft = false;
+  let isOver = false;
+  let moved = new AbortController();
+  const end = () => {
+    moved.abort();
+    if (isOver) return;
+    isOver = true;
+    onEnd?.();
+  };
+  async function watchStalled(controller: ReadableStreamDefaultController<Uint8Array>) {
+    moved = new AbortController();
+    const { signal } = moved;
+    const sinceMs = clock.monotonic();
+    do {
+      await clock.sleep(STALLED_SCARCE_MS, signal);
+      if (signal.aborted) return;
+    } while (!memory.isScarce && clock.monotonic() - sinceMs < STALLED_MS);
+    end();
+    controller.error(new SyncedError("request_timeout", "The reader takes nothing any more"));
+    await iterator.return?.();
+  }
   return new ReadableStream<Uint8Array>(
     {
+      start(controller) {
+        void watchStalled(controller);
+      },
       async pull(controller) {
+        moved.abort();
         try {
           const { done, value } = await iterator.next();
           // RACE: the reader left while the item was read, so its stream takes nothing any more.
-          if (isLeft) return;
-          if (done === true) controller.close();
-          else controller.enqueue(value);
+          if (isOver) return;
+          if (done === true) {
+            end();
+            controller.close();
+            return;
+          }
+          controller.enqueue(value);
+          void watchStalled(controller);
         } catch (error) {
           onError(error);
-          if (!isLeft) controller.error(error);
+          const wasOver = isOver;
+          end();
+          if (!wasOver) controller.error(error);
         }
       },
       async cancel() {
-        isLeft = true;
+        end();
         await iterator.return?.();
       },
     },

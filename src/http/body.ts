@@ -1,20 +1,26 @@
 /**
- * Reads bodies and bounds their media type, encoding, size and pace. Rules: H4, H8. Sizes are
- * checked against Content-Length first and again while reading. A body that trickles in ends with
- * `request_timeout`.
+ * Reads bodies and bounds their media type, encoding, size, pace and memory. Rules: H4, H8, H21.
+ * Sizes are checked against Content-Length first and again while reading. A body that trickles in
+ * ends with `request_timeout`.
  */
 import { SyncedError } from "../core/error.ts";
 import type { Clock } from "../ports/clock.ts";
 import { parseJson } from "../protocol/json.ts";
 import { PACK_MEDIA_TYPE } from "../protocol/pack.ts";
 import type { Call, Endpoint } from "./endpoint.ts";
+import type { CallMemory } from "./memory-budget.ts";
 
-/** A body may take this long, and in addition as long as its bytes take at the slowest pace. */
-const PATIENCE_MS = 10_000;
-/** A longer silence ends the body, however much came before. */
-const SILENCE_MS_MAX = 30_000;
+/** Bytes that may be missing at the slowest pace: ten seconds at the start, half a minute later. */
+const CREDIT_BYTES_FIRST = 10 * 1024;
+const CREDIT_BYTES_MAX = 30 * 1024;
 /** 1 KiB/s, which is slower than any modem (B50). */
-const MS_PER_BYTE = 1000 / 1024;
+const PACE_BYTES_PER_MS = 1024 / 1000;
+/** While others wait for the memory that this body holds. */
+const SCARCE_PACE_BYTES_PER_MS = 16 * PACE_BYTES_PER_MS;
+/** So often a waiting body looks whether memory has become scarce. */
+const LOOK_MS = 2_000;
+/** A parsed body stands in memory as bytes, as text and as values. */
+const JSON_COPIES = 3;
 
 const JSON_TYPE = /^application\/json(?:\s*;\s*charset=(?:utf-8|"utf-8"))?$/i;
 const CONTENT_LENGTH = /^[0-9]{1,16}$/;
@@ -66,43 +72,59 @@ function isFramed(headers: Headers): boolean {
   return (length !== null && length !== "0") || headers.has("transfer-encoding");
 }
 
-/** Bodies up to this size are read at once. */
-const SINGLE_READ_BYTES_MAX = 1024 * 1024;
+/** Bodies up to this size are read at once, and their pace is that of the whole. */
+const SINGLE_READ_BYTES_MAX = 256 * 1024;
 
 /** A body may take long to come. When it is there, the requester must still be admitted (K4). */
-export type BodyCall = Pick<Call, "request" | "confirm">;
+export type BodyCall = Pick<Call, "request" | "confirm" | "memory">;
 
 /** Reads a whole JSON body; undefined if there is none. */
 export async function readJson(call: BodyCall, options: BodyOptions): Promise<unknown> {
-  const bytes = await readBody(call, options);
+  await call.memory.hold(JSON_COPIES * boundOf(call.request, options));
+  const bytes = await readBytes(call, options);
   return bytes.length === 0 ? undefined : parseJson(bytes);
 }
 
 export interface BodyOptions {
   readonly bytesMax: number;
   readonly clock: Clock;
-  /** Gives memory for a body of that length. @default fresh memory */
-  readonly memory?: (lengthBytes: number) => Uint8Array;
+  /** Gives a buffer for a body of that length. @default fresh memory */
+  readonly buffer?: (lengthBytes: number) => Uint8Array;
 }
 
-/** @throws {SyncedError} `body_too_large`, `request_timeout`, and as `Call.confirm` does */
+/**
+ * @throws {SyncedError} `body_too_large`, `request_timeout`, `temporarily_unavailable`, and as
+ * `Call.confirm` does
+ */
 export async function readBody(call: BodyCall, options: BodyOptions): Promise<Uint8Array> {
-  const { request } = call;
-  const { bytesMax, clock, memory } = options;
+  await call.memory.hold(boundOf(call.request, options));
+  return await readBytes(call, options);
+}
+
+/** @returns the most bytes that the body can have */
+function boundOf(request: Request, { bytesMax }: BodyOptions): number {
+  if (!isFramed(request.headers)) return 0;
   const declared = declaredLength(request);
   if (declared !== undefined && declared > bytesMax) throw tooLarge(bytesMax);
+  return declared ?? bytesMax;
+}
+
+async function readBytes(call: BodyCall, options: BodyOptions): Promise<Uint8Array> {
+  const { request, memory } = call;
+  const { bytesMax, clock, buffer } = options;
+  const declared = declaredLength(request);
   if (declared !== undefined && declared <= SINGLE_READ_BYTES_MAX) {
     // HTTP's framing bounds this body. One read without a stream is several times faster.
-    const alarm = new Alarm(clock);
+    const pace = new Pace(clock, memory, CREDIT_BYTES_FIRST + declared);
     try {
-      const bytes = new Uint8Array(await alarm.bound(request.arrayBuffer(), patience(declared)));
+      const bytes = new Uint8Array(await pace.bound(request.arrayBuffer()));
       call.confirm();
       return bytes;
     } finally {
-      alarm.close();
+      pace.close();
     }
   }
-  const whole = declared === undefined ? undefined : memory?.(declared);
+  const whole = declared === undefined ? undefined : buffer?.(declared);
   const pieces: Uint8Array[] = [];
   let total = 0;
   for await (const piece of readStream(call, clock)) {
@@ -123,70 +145,80 @@ export async function readBody(call: BodyCall, options: BodyOptions): Promise<Ui
  * `Call.confirm` does
  */
 export async function* readStream(
-  { request, confirm }: BodyCall,
+  { request, confirm, memory }: BodyCall,
   clock: Clock,
 ): AsyncGenerator<Uint8Array> {
   if (request.body === null) return;
   const reader = request.body.getReader();
-  const alarm = new Alarm(clock);
-  let waitedMs = 0;
-  let total = 0;
+  const pace = new Pace(clock, memory, CREDIT_BYTES_FIRST);
   let ended = false;
   try {
     for (;;) {
-      const since = clock.monotonic();
-      const waitMs = Math.min(SILENCE_MS_MAX, patience(total) - waitedMs);
-      const { done, value } = await alarm.bound(reader.read(), waitMs);
-      // Only waiting time counts, because the time to store the pieces is not the sender's fault.
-      waitedMs += clock.monotonic() - since;
+      const { done, value } = await pace.bound(reader.read());
       if (done) {
         ended = true;
         confirm();
         return;
       }
-      total += value.length;
+      pace.came(value.length);
       yield value;
     }
   } finally {
-    alarm.close();
+    pace.close();
     if (!ended) reader.cancel().catch(() => undefined);
   }
 }
 
-function patience(byteCount: number): number {
-  return PATIENCE_MS + byteCount * MS_PER_BYTE;
-}
-
 /**
- * Bounds how long each step of a body takes. One timer serves many steps: a body has hundreds of
- * pieces, and most of them are there at once.
+ * Bounds how slowly a body comes. Bytes that came earn time at the slowest pace, but never more
+ * than half a minute of it: otherwise whoever sends 31 MiB at once may keep them here for hours.
+ * One timer serves many steps: a body has hundreds of pieces, and most of them are there at once.
  */
-class Alarm {
+class Pace {
   readonly #clock: Clock;
+  readonly #memory: CallMemory;
   readonly #ended = new AbortController();
+  #creditBytes: number;
   #rings: Promise<void> | undefined;
   #ringsAtMs = Number.POSITIVE_INFINITY;
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, memory: CallMemory, creditBytes: number) {
     this.#clock = clock;
+    this.#memory = memory;
+    this.#creditBytes = creditBytes;
   }
 
-  /** @throws {SyncedError} `request_timeout` if the step takes longer, or fails. */
-  async bound<Value>(step: Promise<Value>, waitMs: number): Promise<Value> {
-    const untilMs = this.#clock.monotonic() + Math.max(0, waitMs);
+  /** @throws {SyncedError} `request_timeout` if the step comes too slowly, or fails. */
+  async bound<Value>(step: Promise<Value>): Promise<Value> {
     const outcome = step.then(arrived, brokenOff);
-    for (;;) {
-      const winner = await Promise.race([outcome, this.#ringing(untilMs)]);
+    // Only waiting time counts, because the time to store the pieces is not the sender's fault.
+    for (let sinceMs = this.#clock.monotonic(); ; ) {
+      const leftMs = this.#creditBytes / this.#pace();
+      const winner = await Promise.race([
+        outcome,
+        this.#ringing(sinceMs + Math.min(leftMs, LOOK_MS)),
+      ]);
+      const now = this.#clock.monotonic();
+      this.#creditBytes -= (now - sinceMs) * this.#pace();
+      sinceMs = now;
       if (winner !== undefined) return winner.value;
       this.#rings = undefined;
-      if (this.#clock.monotonic() < untilMs) continue;
+      if (this.#creditBytes > 0) continue;
       outcome.catch(() => undefined);
       throw new SyncedError("request_timeout", "Cannot go on: the body comes too slowly");
     }
   }
 
+  came(byteCount: number): void {
+    this.#creditBytes = Math.min(CREDIT_BYTES_MAX, this.#creditBytes + byteCount);
+  }
+
   close(): void {
     this.#ended.abort();
+  }
+
+  #pace(): number {
+    return this.#memory.isScarce ? SCARCE_PACE_BYTES_PER_MS : PACE_BYTES_PER_MS;
   }
 
   /** Rings not later than that; it may ring earlier, set for an earlier step. */
@@ -208,7 +240,8 @@ function brokenOff(cause: unknown): never {
   throw new SyncedError("request_timeout", "Cannot go on: the body broke off", { cause });
 }
 
-function declaredLength(request: Request): number | undefined {
+/** The body's length in bytes, if the request says it. */
+export function declaredLength(request: Request): number | undefined {
   const text = request.headers.get("content-length");
   if (text === null || !CONTENT_LENGTH.test(text)) return undefined;
   return Number(text);

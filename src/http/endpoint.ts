@@ -15,6 +15,7 @@ import type { History } from "../server/history.ts";
 import type { Sequencer } from "../server/sequencer.ts";
 import type { Tickets } from "../server/tickets.ts";
 import type { Tokens } from "../server/tokens.ts";
+import type { CallMemory } from "./memory-budget.ts";
 
 /** Everything that the router needs. */
 export interface RouterOptions {
@@ -38,7 +39,10 @@ export interface RouterOptions {
   readonly formerNames?: ReadonlyMap<string, FolderName | undefined>;
   /** Aborts when the server stops. Open event streams then end. */
   readonly signal: AbortSignal;
-  /** Called for every answer with a status of 500 or above. It must not throw. */
+  /**
+   * Called for every answer with a status of 500 or above, except "temporarily unavailable". It
+   * must not throw.
+   */
   readonly onError: (error: unknown, requestId: string) => void;
   /** @default nothing is counted */
   readonly instruments?: ServerInstruments;
@@ -68,6 +72,7 @@ export interface Call {
    * requester, or sends for long, asks before it goes on.
    */
   confirm(): void;
+  readonly memory: CallMemory;
 }
 
 /** Whoever sends a request, as admission found it. */
@@ -125,4 +130,9 @@ export function requiredParameter(call: Call, name: string): string {
 /** The raw segment at `index`. The route's pattern guarantees that it exists. */
 export function segment(call: Call, index: number): string {
   return call.segments[index] ?? "";
+}
+
+/** As the bodies that outlast their handler want it. */
+export function sendingOf({ clock, onError }: RouterOptions, { memory, requestId }: Call) {
+  return { clock, memory, onError: (error: unknown) => onError(error, requestId) };
 }

@@ -6,30 +6,33 @@
 
 import { parseDigest } from "../core/digest.ts";
 import { SyncedError } from "../core/error.ts";
+import type { ServedEvent } from "../core/event.ts";
 import { type DeviceId, type Epoch, type FolderName, parseId } from "../core/identifier.ts";
-import {
-  EVENTS_PER_PAGE_MAX,
-  HEARTBEAT_INTERVAL_MS,
-  STREAM_BUFFER_BYTES_MAX,
-} from "../core/limits.ts";
+import { EVENTS_PER_PAGE_MAX, HEARTBEAT_INTERVAL_MS } from "../core/limits.ts";
 import { parseSequenceText } from "../protocol/parse-request.ts";
 import type { EventsRequest } from "../server/requests.ts";
-import { bytesAnswer, jsonAnswer } from "./answer.ts";
+import { bytesAnswer } from "./answer.ts";
 import {
   type Call,
   EVENT_STREAM_TYPE,
   type Route,
   type RouterOptions,
   requiredParameter,
+  sendingOf,
 } from "./endpoint.ts";
-import { FolderTail } from "./folder-tail.ts";
+import { FolderTail, TailLimits } from "./folder-tail.ts";
 import { folderOf, limitOf } from "./json-routes.ts";
+import { type ListReader, listAnswer, readPage } from "./list-page.ts";
 import { RevocationWatch } from "./revocation-watch.ts";
+import { Turns } from "./turns.ts";
 
 /** Live streams of one server: far more than one person's devices open, far fewer than hurt it. */
 const STREAMS_MAX = 1000;
-/** Events that a stream reads at once, so that a piece stays well below the buffer's bound. */
+/** Events that a stream reads at once, at most and at least. */
 const STREAM_PAGE_EVENTS = 100;
+const STREAM_PAGE_EVENTS_MIN = 8;
+/** Pages that are read at the same time. */
+const PAGES_READ_MAX = 4;
 
 const encoder = new TextEncoder();
 const HEARTBEAT = encoder.encode(": heartbeat\n\n");
@@ -40,6 +43,7 @@ export function eventRoutes(options: RouterOptions): readonly Route[] {
   let streamCount = 0;
   const tails = new FolderTails(options);
   const revocations = new RevocationWatch(options);
+  const turns = new Turns(options.clock, PAGES_READ_MAX);
   return [
     {
       pattern: "/v1/folders/:folder/events",
@@ -55,11 +59,11 @@ export function eventRoutes(options: RouterOptions): readonly Route[] {
             if (isLive && streamCount >= STREAMS_MAX) {
               throw new SyncedError("too_many_streams", "Cannot open another event stream");
             }
+            if (!isLive) return await answerPage(options, call, { folder, request, turns });
             // Read before the stream begins. So a cursor that is not on this log gives an error
             // instead of a broken stream.
-            const look = isLive ? { ...request, limit: 1, inline: false } : request;
+            const look = { ...request, limit: 1, inline: false, splitsGroups: true };
             const page = await options.sequencer.events(folder, look);
-            if (!isLive) return jsonAnswer(page);
             streamCount++;
             options.instruments?.streamOpened();
             const tail = tails.open(folder);
@@ -108,18 +112,55 @@ function isInline(text: string | undefined): boolean {
   throw new SyncedError("invalid_parameter", 'Cannot use inline: expected "0" or "1"');
 }
 
+/** A page as JSON. */
+async function answerPage(
+  options: RouterOptions,
+  call: Call,
+  { folder, request, turns }: Pick<StreamStart, "folder" | "request"> & { readonly turns: Turns },
+): Promise<Response> {
+  const { limit } = request;
+  const reader = eventReader(options, folder, request);
+  const page = await readPage(reader, { limit, turns, memory: call.memory });
+  const rest = { ...page.head, next: page.last?.seq ?? request.after };
+  return listAnswer({ ...page, name: "events" }, rest, sendingOf(options, call));
+}
+
+function eventReader(
+  { sequencer }: RouterOptions,
+  folder: FolderName,
+  request: EventsRequest,
+): ListReader<ServedEvent, object> {
+  // The hash is that of the event before the page.
+  const { hash: _first, ...further } = request;
+  return {
+    async read(last, limit) {
+      const start = last === undefined ? request : { ...further, after: last.seq };
+      const wanted = { ...start, limit, splitsGroups: true };
+      const { events, epoch, head } = await sequencer.events(folder, wanted);
+      return { head: { epoch, head }, items: events, isEnd: events.length < limit };
+    },
+    shown: (event) => event,
+    mayEnd: ({ groupEnd }) => groupEnd,
+  };
+}
+
 /** One tail for each folder that has a reader. */
 class FolderTails {
   readonly #options: RouterOptions;
+  readonly #limits: TailLimits;
   readonly #tails = new Map<FolderName, { readonly tail: FolderTail; readers: number }>();
 
   constructor(options: RouterOptions) {
     this.#options = options;
+    this.#limits = new TailLimits(options.clock);
   }
 
   open(folder: FolderName): FolderTail {
     const known = this.#tails.get(folder);
-    const entry = known ?? { tail: new FolderTail(this.#options, folder), readers: 0 };
+    const entry = known ?? {
+      tail: new FolderTail(this.#options, folder, this.#limits),
+      readers: 0,
+    };
     entry.readers++;
     this.#tails.set(folder, entry);
     return entry.tail;
@@ -143,7 +184,7 @@ interface StreamStart {
   readonly watch: (end: () => void) => () => void;
 }
 
-/** The buffer is the stream's own queue. It is full when 1 MiB waits for the reader. */
+/** One piece at most waits in the stream's queue. */
 function openStream(options: RouterOptions, start: StreamStart): Response {
   const ended = new AbortController();
   const pieces = livePieces(options, start, ended.signal);
@@ -160,8 +201,7 @@ function openStream(options: RouterOptions, start: StreamStart): Response {
   options.signal.addEventListener("abort", end, { once: true });
 
   /**
-   * Drops a reader that takes nothing for a heartbeat's time while its buffer is full. The reader
-   * resumes from its cursor.
+   * Drops a reader that leaves a piece for a heartbeat's time. The reader resumes from its cursor.
    */
   async function watchStalled(controller: ReadableStreamDefaultController<Uint8Array>) {
     const { signal } = moved;
@@ -195,20 +235,20 @@ function openStream(options: RouterOptions, start: StreamStart): Response {
         await pieces.return(undefined);
       },
     },
-    new ByteLengthQueuingStrategy({ highWaterMark: STREAM_BUFFER_BYTES_MAX }),
+    new ByteLengthQueuingStrategy({ highWaterMark: 1 }),
   );
   // Keeps nginx from collecting events before it passes them on.
   return bytesAnswer(body, { "content-type": EVENT_STREAM_TYPE, "x-accel-buffering": "no" });
 }
 
-/** Yields pieces of the stream: whole groups, or a heartbeat. Ends when the signal aborts. */
+/** Yields pieces of the stream: some events, or a heartbeat. Ends when the signal aborts. */
 async function* livePieces(
   { sequencer, clock }: RouterOptions,
   { folder, request, tail, epoch }: StreamStart,
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  const { device, limit, inline = false } = request;
-  let { after } = request;
+  const { device, inline = false } = request;
+  let { after, limit } = request;
   let news = new AbortController();
   const wake = () => news.abort();
   const unsubscribe = sequencer.subscribe(folder, wake);
@@ -216,9 +256,12 @@ async function* livePieces(
   try {
     yield GREETING;
     while (!signal.aborted) {
-      const page = await tail.read({ after, limit, inline, epoch });
-      if (!page.isEmpty) yield await page.pieceFor(device);
-      after = page.next;
+      const piece = await tail.read({ after, limit, inline, epoch, device });
+      if (piece.bytes.length > 0) yield piece.bytes;
+      // Where paths are long, few events make a piece, and the rest would be read again.
+      const fitting = Math.max(STREAM_PAGE_EVENTS_MIN, 2 * (piece.next - after));
+      limit = Math.min(request.limit, fitting);
+      after = piece.next;
       // Renewed before the head is read, so that a commit in between ends the wait at once.
       if (news.signal.aborted) news = new AbortController();
       if (after < tail.head || signal.aborted) continue;

@@ -6,13 +6,13 @@
 import { type Digest, parseDigest } from "../core/digest.ts";
 import { assert, SyncedError } from "../core/error.ts";
 import type { FolderName } from "../core/identifier.ts";
-import { CHUNK_SIZE_BYTES_MAX } from "../core/limits.ts";
+import { CHUNK_SIZE_BYTES_MAX, READ_AHEAD_OBJECTS, UPLOAD_STEP_BYTES } from "../core/limits.ts";
 import type { FileContent } from "../core/node.ts";
 import { baseName, parsePath } from "../core/path.ts";
 import { parseChoice, parseSequenceText } from "../protocol/parse-request.ts";
 import { HTTP_DEVICE } from "../server/device-names.ts";
 import { bytesAnswer, emptyAnswer, jsonAnswer, streamOf } from "./answer.ts";
-import { readStream } from "./body.ts";
+import { declaredLength, readStream } from "./body.ts";
 import { etagOf, parseMatch, parseRange, wantsRange } from "./conditional.ts";
 import {
   type Call,
@@ -20,6 +20,7 @@ import {
   type RouterOptions,
   requiredParameter,
   segment,
+  sendingOf,
 } from "./endpoint.ts";
 import { folderOf } from "./json-routes.ts";
 import { VIEW_HEAD_BYTES, viewTypeOf } from "./view-type.ts";
@@ -29,6 +30,10 @@ import { VIEW_HEAD_BYTES, viewTypeOf } from "./view-type.ts";
  * before the answer is an error, not a broken body.
  */
 const WHOLE_BYTES_MAX = CHUNK_SIZE_BYTES_MAX;
+/** A download holds the chunks that are read ahead, and the one on its way. */
+const DOWNLOAD_BYTES = (READ_AHEAD_OBJECTS + 2) * CHUNK_SIZE_BYTES_MAX;
+/** An upload holds what is stored in one step, and a piece that is being cut. */
+const UPLOAD_BYTES = UPLOAD_STEP_BYTES + 4 * CHUNK_SIZE_BYTES_MAX;
 
 export function fileRoutes(options: RouterOptions): readonly Route[] {
   return [filesRoute(options), contentsRoute(options)];
@@ -104,7 +109,7 @@ async function getFile(options: RouterOptions, call: Call): Promise<Response> {
 }
 
 async function sendContent(
-  { sequencer, onError }: RouterOptions,
+  options: RouterOptions,
   call: Call,
   file: {
     readonly folder: FolderName;
@@ -112,6 +117,7 @@ async function sendContent(
     readonly disposition: string;
   },
 ): Promise<Response> {
+  const { sequencer } = options;
   const { headers } = call.request;
   const { content } = file;
   await sequencer.requireKept(file.folder, content);
@@ -140,12 +146,21 @@ async function sendContent(
   }
   const status = range === undefined ? 200 : 206;
   if (call.request.method === "HEAD") return bytesAnswer(null, answerHeaders, status);
-  const bytes = await sequencer.readContent(file.folder, content, range);
+  const { memory } = call;
   if (end - start <= WHOLE_BYTES_MAX) {
+    await memory.hold(end - start);
+    const bytes = await sequencer.readContent(file.folder, content, range);
     return bytesAnswer(await collect(bytes, end - start), answerHeaders, status);
   }
-  const body = streamOf(whileAdmitted(call, bytes), (error) => onError(error, call.requestId));
-  return bytesAnswer(body, answerHeaders, status);
+  const onEnd = await memory.keep(DOWNLOAD_BYTES);
+  try {
+    const bytes = await sequencer.readContent(file.folder, content, range);
+    const body = streamOf(whileAdmitted(call, bytes), { ...sendingOf(options, call), onEnd });
+    return bytesAnswer(body, answerHeaders, status);
+  } catch (error) {
+    onEnd();
+    throw error;
+  }
 }
 
 /** Headers for a browser that shows the file; none for one that saves it. */
@@ -212,6 +227,8 @@ async function putFile({ sequencer, clock }: RouterOptions, call: Call): Promise
   if (ifNoneMatch !== undefined && ifNoneMatch !== "*") {
     throw new SyncedError("invalid_parameter", 'Cannot use If-None-Match: expected "*" with PUT');
   }
+  const { request, memory } = call;
+  await memory.hold(Math.min(declaredLength(request) ?? UPLOAD_BYTES, UPLOAD_BYTES));
   const { outcome, node, content, seq } = await sequencer.putFile(folder, {
     path,
     body: readStream(call, clock),

@@ -25,6 +25,7 @@ import {
   PATH_BYTES_MAX,
   TREE_NODES_PER_PAGE_MAX,
 } from "../core/limits.ts";
+import type { RemoteNode, Sequence } from "../core/node.ts";
 import { parsePath } from "../core/path.ts";
 import { type FolderInfo, type Hello, PROTOCOL_VERSION } from "../protocol/messages.ts";
 import {
@@ -38,7 +39,12 @@ import type { PathNode } from "../server/requests.ts";
 import type { Sequencer } from "../server/sequencer.ts";
 import { emptyAnswer, jsonAnswer } from "./answer.ts";
 import { readJson } from "./body.ts";
-import { type Call, type Route, type RouterOptions, segment } from "./endpoint.ts";
+import { type Call, type Route, type RouterOptions, segment, sendingOf } from "./endpoint.ts";
+import { type ListReader, listAnswer, readPage } from "./list-page.ts";
+import { Turns } from "./turns.ts";
+
+/** Pages of nodes that are read at the same time. */
+const PAGES_READ_MAX = 2;
 
 /** A device's report and a folder's creation need a few hundred bytes. */
 const SMALL_BODY_BYTES_MAX = 16 * 1024;
@@ -46,6 +52,7 @@ const SMALL_BODY_BYTES_MAX = 16 * 1024;
 const FOLDER = "/v1/folders/:folder";
 
 export function jsonRoutes(options: RouterOptions): readonly Route[] {
+  const turns = new Turns(options.clock, PAGES_READ_MAX);
   return [
     {
       pattern: "/healthz",
@@ -60,8 +67,8 @@ export function jsonRoutes(options: RouterOptions): readonly Route[] {
     ...folderRoutes(options),
     ...deviceRoutes(options),
     opsRoute(options),
-    treeRoute(options),
-    indexRoute(options),
+    treeRoute(options, turns),
+    indexRoute(options, turns),
     ...ticketRoutes(options),
   ];
 }
@@ -187,7 +194,8 @@ function opsRoute({ sequencer, clock }: RouterOptions): Route {
   };
 }
 
-function treeRoute({ sequencer }: RouterOptions): Route {
+function treeRoute(options: RouterOptions, turns: Turns): Route {
+  const { sequencer } = options;
   return {
     pattern: `${FOLDER}/tree`,
     methods: {
@@ -196,13 +204,36 @@ function treeRoute({ sequencer }: RouterOptions): Route {
         parameters: ["after", "limit"],
         async handle(call) {
           const folder = folderOf(call);
+          const text = call.query.get("after");
+          const after = text === undefined ? undefined : parseId<NodeId>(text);
           const limit = limitOf(call, TREE_NODES_PER_PAGE_MAX);
-          const after = call.query.get("after");
-          const page = after === undefined ? { limit } : { after: parseId<NodeId>(after), limit };
-          return jsonAnswer(await sequencer.tree(folder, page));
+          const page = await readPage(treeReader(sequencer, folder, after), {
+            limit,
+            turns,
+            memory: call.memory,
+          });
+          const rest = { ...page.head, next: page.isEnd ? undefined : page.last?.id };
+          return listAnswer({ ...page, name: "nodes" }, rest, sendingOf(options, call));
         },
       },
     },
+  };
+}
+
+function treeReader(
+  sequencer: Sequencer,
+  folder: FolderName,
+  after: NodeId | undefined,
+): ListReader<RemoteNode, object> {
+  return {
+    async read(last, limit) {
+      const start = last?.id ?? after;
+      const wanted = start === undefined ? { limit } : { after: start, limit };
+      const { nodes, next, ...head } = await sequencer.tree(folder, wanted);
+      return { head, items: nodes, isEnd: next === undefined };
+    },
+    shown: (node) => node,
+    mayEnd: () => true,
   };
 }
 
@@ -251,7 +282,8 @@ function deviceRoutes({ sequencer, clock, tokens }: RouterOptions): readonly Rou
   ];
 }
 
-function indexRoute({ sequencer }: RouterOptions): Route {
+function indexRoute(options: RouterOptions, turns: Turns): Route {
+  const { sequencer } = options;
   return {
     pattern: `${FOLDER}/index`,
     methods: {
@@ -260,17 +292,45 @@ function indexRoute({ sequencer }: RouterOptions): Route {
         parameters: ["seq", "after", "limit"],
         async handle(call) {
           const folder = folderOf(call);
-          const seq = call.query.get("seq");
-          const after = call.query.get("after");
-          const page = await sequencer.index(folder, {
-            limit: limitOf(call, TREE_NODES_PER_PAGE_MAX),
-            ...(seq === undefined ? undefined : { seq: parseSequenceText(seq, "seq") }),
-            ...(after === undefined ? undefined : { after: parsePath(after).join("/") }),
+          const text = call.query.get("seq");
+          const path = call.query.get("after");
+          const after = path === undefined ? undefined : parsePath(path).join("/");
+          const seq = text === undefined ? undefined : parseSequenceText(text, "seq");
+          const limit = limitOf(call, TREE_NODES_PER_PAGE_MAX);
+          const page = await readPage(indexReader(sequencer, folder, { seq, after }), {
+            limit,
+            turns,
+            memory: call.memory,
           });
-          return jsonAnswer({ ...page, entries: page.entries.map(indexEntry) });
+          const rest = { ...page.head, next: page.isEnd ? undefined : page.last?.path };
+          return listAnswer({ ...page, name: "entries" }, rest, sendingOf(options, call));
         },
       },
     },
+  };
+}
+
+function indexReader(
+  sequencer: Sequencer,
+  folder: FolderName,
+  { seq, after }: { readonly seq: Sequence | undefined; readonly after: string | undefined },
+): ListReader<PathNode, object> {
+  let first = seq;
+  return {
+    async read(last, limit) {
+      const start = last?.path ?? after;
+      const wanted = start === undefined ? { limit } : { after: start, limit };
+      const at = (moment: Sequence | undefined) =>
+        sequencer.index(folder, moment === undefined ? wanted : { ...wanted, seq: moment });
+      // The present is quicker to read than the past, but all steps must be of one moment.
+      let page = await at(seq);
+      first ??= page.seq;
+      if (page.seq !== first) page = await at(first);
+      const { entries, next, ...head } = page;
+      return { head, items: entries, isEnd: next === undefined };
+    },
+    shown: indexEntry,
+    mayEnd: () => true,
   };
 }
 

@@ -10,7 +10,7 @@ import { decodePack, PACK_MEDIA_TYPE, PackWriter } from "../protocol/pack.ts";
 import { parseDigests } from "../protocol/parse-request.ts";
 import { bytesAnswer, jsonAnswer, streamOf } from "./answer.ts";
 import { readBody, readJson } from "./body.ts";
-import type { Route, RouterOptions } from "./endpoint.ts";
+import { type Route, type RouterOptions, sendingOf } from "./endpoint.ts";
 import { folderOf } from "./json-routes.ts";
 import { PackMemory } from "./pack-memory.ts";
 
@@ -18,8 +18,8 @@ import { PackMemory } from "./pack-memory.ts";
 const DIGESTS_BODY_BYTES_MAX = OBJECTS_PER_REQUEST_MAX * 80;
 
 export function objectRoutes(options: RouterOptions): readonly Route[] {
-  const memory = new PackMemory();
-  return [missingRoute(options), uploadRoute(options, memory), fetchRoute(options, memory)];
+  const buffers = new PackMemory();
+  return [missingRoute(options), uploadRoute(options, buffers), fetchRoute(options, buffers)];
 }
 
 function missingRoute({ sequencer, clock }: RouterOptions): Route {
@@ -40,7 +40,7 @@ function missingRoute({ sequencer, clock }: RouterOptions): Route {
   };
 }
 
-function uploadRoute({ sequencer, clock }: RouterOptions, memory: PackMemory): Route {
+function uploadRoute({ sequencer, clock }: RouterOptions, buffers: PackMemory): Route {
   return {
     pattern: "/v1/folders/:folder/chunks",
     methods: {
@@ -51,16 +51,16 @@ function uploadRoute({ sequencer, clock }: RouterOptions, memory: PackMemory): R
           const folder = folderOf(call);
           // Refuses an unknown folder before it reads 32 MiB.
           await sequencer.folder(folder);
-          let buffer: Uint8Array<ArrayBuffer> | undefined;
-          const take = (lengthBytes: number) => {
-            buffer = memory.take(lengthBytes);
-            return buffer;
+          let taken: Uint8Array<ArrayBuffer> | undefined;
+          const buffer = (lengthBytes: number) => {
+            taken = buffers.take(lengthBytes);
+            return taken;
           };
-          const bounds = { bytesMax: PACK_BYTES_MAX, clock, memory: take };
+          const bounds = { bytesMax: PACK_BYTES_MAX, clock, buffer };
           const objects = decodePack(await readBody(call, bounds));
           await sequencer.putObjects(folder, objects);
           // After trouble something may still be written from it.
-          if (buffer !== undefined) memory.giveBack(buffer);
+          if (taken !== undefined) buffers.giveBack(taken);
           return jsonAnswer({ stored: objects.length });
         },
       },
@@ -68,7 +68,8 @@ function uploadRoute({ sequencer, clock }: RouterOptions, memory: PackMemory): R
   };
 }
 
-function fetchRoute({ sequencer, clock, onError }: RouterOptions, memory: PackMemory): Route {
+function fetchRoute(options: RouterOptions, buffers: PackMemory): Route {
+  const { sequencer, clock } = options;
   return {
     pattern: "/v1/folders/:folder/chunks/fetch",
     methods: {
@@ -85,9 +86,17 @@ function fetchRoute({ sequencer, clock, onError }: RouterOptions, memory: PackMe
           }
           // The first block decides between an error and a body, because a body that has begun can
           // only break.
-          const blocks = packBlocks(sequencer, { folder, digests, memory });
-          const first = await blocks.next();
-          const body = streamOf(continued(first, blocks), (e) => onError(e, call.requestId));
+          const release = await call.memory.keep(2 * BLOCK_BYTES);
+          const blocks = packBlocks(sequencer, { folder, digests, buffers });
+          const onEnd = () => {
+            release();
+            void blocks.return();
+          };
+          const first = await blocks.next().catch((error) => {
+            release();
+            throw error;
+          });
+          const body = streamOf(continued(first, blocks), { ...sendingOf(options, call), onEnd });
           return bytesAnswer(body, { "content-type": PACK_MEDIA_TYPE });
         },
       },
@@ -101,7 +110,7 @@ const BLOCK_BYTES = 1024 * 1024;
 interface PackRequest {
   readonly folder: FolderName;
   readonly digests: readonly Digest[];
-  readonly memory: PackMemory;
+  readonly buffers: PackMemory;
 }
 
 /**
@@ -110,31 +119,29 @@ interface PackRequest {
  */
 async function* packBlocks(
   sequencer: RouterOptions["sequencer"],
-  { folder, digests, memory }: PackRequest,
+  { folder, digests, buffers }: PackRequest,
 ): AsyncGenerator<Uint8Array, void> {
-  const buffer = memory.take(2 * BLOCK_BYTES);
+  const buffer = buffers.take(2 * BLOCK_BYTES);
   let pack = new PackWriter(buffer);
   const room = (lengthBytes: number) => pack.room(lengthBytes);
-  try {
-    for await (const { depth, digest, bytes } of sequencer.readObjects(folder, digests, room)) {
-      let place = pack.room(bytes.length);
-      if (place === undefined) {
-        yield pack.bytes;
-        pack = new PackWriter(buffer);
-        place = pack.room(bytes.length);
-        assert(place !== undefined, "an object fits into an empty block");
-      }
-      if (place.byteOffset !== bytes.byteOffset || place.buffer !== bytes.buffer) place.set(bytes);
-      pack.add({ depth, digest, lengthBytes: bytes.length });
-      if (pack.bytes.length < BLOCK_BYTES) continue;
+  for await (const { depth, digest, bytes } of sequencer.readObjects(folder, digests, room)) {
+    let place = pack.room(bytes.length);
+    if (place === undefined) {
       yield pack.bytes;
       pack = new PackWriter(buffer);
+      place = pack.room(bytes.length);
+      assert(place !== undefined, "an object fits into an empty block");
     }
-    // Short ones may be kept by a runtime until the connection takes them.
-    if (pack.bytes.length > 0) yield pack.bytes.slice();
-  } finally {
-    memory.giveBack(buffer);
+    if (place.byteOffset !== bytes.byteOffset || place.buffer !== bytes.buffer) place.set(bytes);
+    pack.add({ depth, digest, lengthBytes: bytes.length });
+    if (pack.bytes.length < BLOCK_BYTES) continue;
+    yield pack.bytes;
+    pack = new PackWriter(buffer);
   }
+  // Short ones may be kept by a runtime until the connection takes them.
+  if (pack.bytes.length > 0) yield pack.bytes.slice();
+  // Only now: when a reader leaves, a block may still be on its way.
+  buffers.giveBack(buffer);
 }
 
 async function* continued(

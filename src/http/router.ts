@@ -25,6 +25,7 @@ import {
 import { eventRoutes } from "./event-routes.ts";
 import { fileRoutes } from "./file-routes.ts";
 import { jsonRoutes } from "./json-routes.ts";
+import { CallMemory, MemoryBudget } from "./memory-budget.ts";
 import { countRequest, metricsRoutes } from "./metrics.ts";
 import { objectRoutes } from "./object-routes.ts";
 import { pageRoutes } from "./page-routes.ts";
@@ -52,6 +53,7 @@ export function allRoutes(options: RouterOptions): readonly Route[] {
 export function createRouter(options: RouterOptions): Hono {
   const all = allRoutes(options);
   const admit = createAdmission(options, all);
+  const budget = new MemoryBudget(options.clock);
   const app = new Hono({ getPath: rawPath });
   const requestIds = new WeakMap<Request, string>();
   const routes = new WeakMap<Request, string>();
@@ -77,7 +79,8 @@ export function createRouter(options: RouterOptions): Hono {
       const confirm = () => {
         if (caller.token !== undefined) options.tokens?.confirm(caller.token);
       };
-      return answer(route, context, { requestId, caller, confirm }, options.formerNames);
+      const memory = new CallMemory(budget);
+      return answer(route, context, { requestId, caller, confirm, memory }, options.formerNames);
     });
   }
   app.notFound(() => {
@@ -87,19 +90,22 @@ export function createRouter(options: RouterOptions): Hono {
   app.onError((error, context) => {
     const requestId = requestIds.get(context.req.raw) ?? options.random.id();
     const response = problemAnswer(error, requestId);
-    options.instruments?.problem(error instanceof SyncedError ? error.code : "internal");
-    if (response.status >= 500) options.onError(error, requestId);
+    const code = error instanceof SyncedError ? error.code : "internal";
+    options.instruments?.problem(code);
+    // A crowd is no fault, and a line for each of its requests would fill the log.
+    const isFault = response.status >= 500 && code !== "temporarily_unavailable";
+    if (isFault) options.onError(error, requestId);
     return response;
   });
   return app;
 }
 
-function answer(
+async function answer(
   route: Route,
   context: Context,
-  admitted: Pick<Call, "requestId" | "caller" | "confirm">,
+  admitted: Pick<Call, "requestId" | "caller" | "confirm" | "memory">,
   formerNames: RouterOptions["formerNames"],
-): Promise<Response> | Response {
+): Promise<Response> {
   const request = context.req.raw;
   const segments = context.req.path.split("/");
   const endpoint = endpointOf(route, request.method);
@@ -109,14 +115,15 @@ function answer(
   const isRenamed = asked !== undefined && present !== undefined;
   checkBodyHeaders(request, endpoint.takes);
   checkAccept(request, endpoint.answers);
-  return endpoint.handle({
-    ...admitted,
-    request,
-    ...(isRenamed
-      ? { formerName: parseFolderName(asked), segments: withFolder(route, segments, present) }
-      : { segments }),
-    query: parseQuery(request, endpoint.parameters ?? []),
-  });
+  const query = parseQuery(request, endpoint.parameters ?? []);
+  const named = isRenamed
+    ? { formerName: parseFolderName(asked), segments: withFolder(route, segments, present) }
+    : { segments };
+  try {
+    return await endpoint.handle({ ...admitted, request, ...named, query });
+  } finally {
+    admitted.memory.release();
+  }
 }
 
 /** The raw segment that stands for the folder in the route's pattern, if one does. */

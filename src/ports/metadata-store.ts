@@ -163,6 +163,8 @@ export interface DeviceRecord {
 
 export interface EventPageRequest extends Page<Sequence> {
   readonly after: Sequence;
+  /** True if the page may end inside a group. @default false */
+  readonly splitsGroups?: boolean;
 }
 
 export interface NodePageRequest extends Page<NodeId> {
@@ -217,7 +219,8 @@ export interface MetadataStore {
   append(folder: FolderName, append: Append): Promise<"appended" | "head_moved" | "objects_moved">;
 
   /**
-   * At least `limit` events after `after`, if there are so many. The last group is always whole.
+   * At least `limit` events after `after`, if there are so many. The last group is whole unless the
+   * request says otherwise; then there are at most `limit`.
    */
   events(folder: FolderName, page: EventPageRequest): Promise<EventSlice>;
   /** The events of these seqs, in this order; those beyond the head are left out. */

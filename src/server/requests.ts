@@ -78,6 +78,8 @@ export interface EventsRequest {
   readonly epoch?: Cursor["epoch"];
   readonly hash?: Digest;
   readonly limit: number;
+  /** True if the page may end inside a group. @default false */
+  readonly splitsGroups?: boolean;
   /** True if small files' bytes are to come beside their events. */
   readonly inline?: boolean;
   /** The reader. The bytes of its own files are not sent back to it. */

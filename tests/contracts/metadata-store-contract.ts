@@ -301,6 +301,17 @@ function logReads(): void {
     expect(await store.hashAt(FOLDER, 5)).toBeUndefined();
   });
 
+  test("a page of events splits a group only where that is asked for [H5]", async () => {
+    await append([create(A, "a", DIRECTORY), create(B, "b", DIRECTORY), create(C, "c", DIRECTORY)]);
+    const seqs = async (after: number, splitsGroups: boolean) => {
+      const { events } = await store.events(FOLDER, { after, limit: 2, splitsGroups });
+      return events.map(({ seq }) => seq);
+    };
+    expect(await seqs(0, true)).toEqual([1, 2]);
+    expect(await seqs(2, true)).toEqual([3]);
+    expect(await seqs(0, false)).toEqual([1, 2, 3]);
+  });
+
   test("a page of events never splits a group [H5]", async () => {
     const group = [10, 11, 12].map((n) => create(nodeId(n), `f${n}`, fileOf("one")));
     await append([create(A, "a", fileOf("one"))], group, [create(B, "b", fileOf("one"))]);

@@ -1,6 +1,9 @@
-/** Bodies from iterables, read by somebody who may go away. Rules: H6. */
+/** Bodies from iterables, read by somebody who may go away. Rules: H6, H21. */
 import { expect, test } from "bun:test";
+import { MEMORY_BYTES_MAX } from "../../src/core/limits.ts";
 import { streamOf } from "../../src/http/answer.ts";
+import { CallMemory, MemoryBudget } from "../../src/http/memory-budget.ts";
+import { HandClock } from "./fixture.ts";
 
 /** Gives an item when it is let go, and tells whether it was ended. */
 class Source {
@@ -9,14 +12,24 @@ class Source {
   /** Resolves when somebody waits for an item. */
   readonly asked = this.#asked.promise;
   isEnded = false;
+  endCount = 0;
   errors: unknown[] = [];
+  readonly clock = new HandClock();
+  readonly budget = new MemoryBudget(this.clock);
 
   release(): void {
     this.#gate.resolve();
   }
 
   stream(trouble?: Error): ReadableStream<Uint8Array> {
-    return streamOf(this.#items(trouble), (error) => this.errors.push(error));
+    return streamOf(this.#items(trouble), {
+      onError: (error) => this.errors.push(error),
+      onEnd: () => {
+        this.endCount += 1;
+      },
+      clock: this.clock,
+      memory: new CallMemory(this.budget),
+    });
   }
 
   async *#items(trouble: Error | undefined): AsyncGenerator<Uint8Array, void, undefined> {
@@ -43,6 +56,33 @@ test("a reader that goes away while an item is read is no error, and ends the so
   await cancelled;
   expect(source.errors).toEqual([]);
   expect(source.isEnded).toBe(true);
+  expect(source.endCount).toBe(1);
+});
+
+test.each([
+  ["a minute", 0, 60_000],
+  ["five seconds while memory is scarce", MEMORY_BYTES_MAX * 0.6, 5_000],
+])("a reader that takes nothing for %s is left [H21]", async (_name, takenBytes, patienceMs) => {
+  const source = new Source();
+  const release = await source.budget.take(takenBytes);
+  source.release();
+  const reader = source.stream().getReader();
+  await reader.read();
+  for (let ms = 0; ms < patienceMs - 5_000; ms += 5_000) await source.clock.advance(5_000);
+  expect(source.endCount).toBe(0);
+  await source.clock.advance(5_000);
+  expect(source.endCount).toBe(1);
+  await expect(reader.read()).rejects.toMatchObject({ code: "request_timeout" });
+  expect(source.isEnded).toBe(true);
+  expect(source.errors).toEqual([]);
+  release();
+});
+
+test("a reader that never begins to read is left, too [H21]", async () => {
+  const source = new Source();
+  source.stream();
+  for (let ms = 0; ms < 60_000; ms += 5_000) await source.clock.advance(5_000);
+  expect(source.endCount).toBe(1);
 });
 
 test("trouble of the source is told, also when nobody reads any more [H6]", async () => {

@@ -145,13 +145,17 @@ describe("GET events as a stream", () => {
     await reader.cancel();
   });
 
-  test("sends a group in one piece [H5]", async () => {
+  test("sends a large group in pieces, so that no reader makes it hold much [H6]", async () => {
     const reader = await openStream();
     await readUntil(reader, ": synced\n\n");
     await commit(150);
-    const { value } = await reader.read();
-    expect(idsOf(new TextDecoder().decode(value))).toHaveLength(150);
-    await reader.cancel();
+    const seqs: number[] = [];
+    while (seqs.length < 150) {
+      const { value } = await reader.read();
+      expect(value?.length).toBeLessThan(64 * 1024);
+      seqs.push(...idsOf(new TextDecoder().decode(value)));
+    }
+    expect(seqs).toEqual(Array.from({ length: 150 }, (_, index) => index + 1));
   });
 
   test("streams that share a look at the log each get what is theirs [H13, H9]", async () => {
@@ -241,7 +245,7 @@ describe("GET events as a stream", () => {
     expect(fixture.clock.sleepCount).toBe(0);
   });
 
-  test("drops a reader that has over 1 MiB unread and takes nothing for 15 s [H6]", async () => {
+  test("drops a reader that leaves a piece for 15 s [H6]", async () => {
     const reader = await openStream();
     await readUntil(reader, ": synced\n\n");
     for (let batch = 0; batch < 6; batch++) {

@@ -10,6 +10,7 @@ import { type Place, type RemoteNode, type Sequence, samePlace } from "../../src
 import type {
   Append,
   DeviceRecord,
+  EventPageRequest,
   EventSlice,
   FolderHead,
   FolderRecord,
@@ -152,10 +153,16 @@ export class SimMetadataStore implements MetadataStore {
     return "appended";
   }
 
-  async events(folder: FolderName, page: { after: Sequence; limit: number }): Promise<EventSlice> {
+  async events(folder: FolderName, page: EventPageRequest): Promise<EventSlice> {
     const log = await this.#read(folder);
     let end = Math.min(page.after + page.limit, log.events.length);
-    while (end > page.after && end < log.events.length && !log.events[end - 1]?.event.groupEnd)
+    const isWhole = page.splitsGroups !== true;
+    while (
+      isWhole &&
+      end > page.after &&
+      end < log.events.length &&
+      !log.events[end - 1]?.event.groupEnd
+    )
       end++;
     const events = log.events.slice(page.after, end).map(({ event }) => log.served(event));
     return { head: log.head, events };

@@ -226,8 +226,7 @@ class SqliteMetadataStore implements MetadataStore {
     const { head } = this.#head(folder);
     let previous = this.#hashAt(folder, page.after);
     if (previous === undefined) return { head, events: [] };
-    const end = this.#db.row(GROUP_END, folder.row, page.after + page.limit);
-    const last = end === undefined ? head.seq : integer(end, "seq");
+    const last = this.#lastOfPage(folder, page);
     const events: ServedEvent[] = [];
     for (const row of this.#db.rows(EVENTS_BETWEEN, folder.row, page.after, last)) {
       const event = toServedEvent(row, previous);
@@ -421,6 +420,12 @@ class SqliteMetadataStore implements MetadataStore {
     if (seq === 0) return record.genesis;
     const row = this.#db.row("SELECT hash FROM events WHERE folder = ? AND seq = ?", folder, seq);
     return row === undefined ? undefined : hex(row, "hash");
+  }
+
+  #lastOfPage(folder: Folder, { after, limit, splitsGroups }: EventPageRequest): Sequence {
+    if (splitsGroups === true) return after + limit;
+    const end = this.#db.row(GROUP_END, folder.row, after + limit);
+    return end === undefined ? this.#head(folder).head.seq : integer(end, "seq");
   }
 
   #nodeNow(folder: Folder, id: NodeId): RemoteNode | undefined {
