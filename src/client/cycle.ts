@@ -127,16 +127,40 @@ export class Cycle {
     // One content is enough to find out whether the server's disk is still full, however much
     // waits.
     if (this.retry.awaitsRoomOnly && !(await this.#posting.hasRoom(signal))) return undefined;
+    const isBeside = this.retry.hasNewsBesideHeld;
     this.retry.ask();
     this.#rescan = new Set();
     this.deferred.takeUpAgain();
     this.#planning.lookAgainAtIgnored();
     room.begin();
-    await this.#goRound(signal);
+    const isDone = isBeside && (await this.#goBesideHeld(signal));
+    if (!isDone && this.#rescan.size === 0) await this.#goRound(signal);
     this.deferred.forgetSolved();
     if (this.#rescan.size === 0) room.end();
-    this.retry.rest(this.#rescan.size > 0);
+    if (isDone) this.retry.restAgain();
+    else this.retry.rest(this.#rescan.size > 0);
     return this.#rescan;
+  }
+
+  /**
+   * Plans news without what is held, so that their cost does not grow with that.
+   *
+   * @returns true if all that is dirty now is held.
+   */
+  async #goBesideHeld(signal: AbortSignal): Promise<boolean> {
+    const { holding } = this.#parts;
+    const held = new Set<NodeId>(holding.held?.nodes);
+    let hasMoved = true;
+    for (let round = 0; round < ROUNDS_MAX; round += 1) {
+      signal.throwIfAborted();
+      const news = await this.#planning.nextBeside(held, signal);
+      if (news === "nothing") return true;
+      const plan = news === "bound" || !hasMoved ? undefined : holding.judgeBeside(news);
+      if (plan === undefined) return false;
+      hasMoved = await this.#carryOut(this.deferred.takenOut(plan), signal);
+      if (this.#rescan.size > 0) return false;
+    }
+    return false;
   }
 
   async #goRound(signal: AbortSignal): Promise<void> {

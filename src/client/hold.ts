@@ -99,23 +99,13 @@ export class Holding {
     const now = clock.monotonic();
     this.#window = this.#window.filter(({ atMs }) => now - atMs < GUARD_WINDOW_MS);
     this.#earlierDown.forgetOld(now);
-    const { trustsApprovals } = this.#options;
-    const isApproved = (id: NodeId): boolean =>
-      this.#approval?.nodes.has(id) === true || (trustsApprovals && this.#approvedThere.has(id));
-    const verdictAfter = (window: readonly WindowEntry[]): Verdict =>
-      verdictOn(this.#ports, plan, {
-        ...this.#options,
-        recentUp: () => together(window.map(({ up }) => up)),
-        recentDown: () => together(window.map(({ down }) => down)),
-        earlierDown: this.#earlierDown,
-        isApproved,
-        isEmptied: isEmptiedIn(this.#held),
-      });
-    let verdict = verdictAfter(this.#window);
-    if (this.#approveRest(verdict.held, now)) verdict = verdictAfter(this.#window);
+    let verdict = this.#verdictAfter(plan, this.#window);
+    if (this.#approveRest(verdict.held, now)) verdict = this.#verdictAfter(plan, this.#window);
     const { up, down, held } = verdict;
     this.#mayPass =
-      held !== undefined && this.#window.length > 0 && verdictAfter([]).held?.id !== held.id;
+      held !== undefined &&
+      this.#window.length > 0 &&
+      this.#verdictAfter(plan, []).held?.id !== held.id;
     if (isSome(up) || isSome(down)) this.#window.push({ atMs: now, up, down });
     this.#earlierDown.add(down);
     this.#tell(held === undefined ? undefined : this.#withOthersWord(held));
@@ -127,6 +117,38 @@ export class Holding {
     const isApproved = held.nodes.every((id) => this.#approvedThere.has(id));
     if (held.direction === "up" || !isApproved) return held;
     return { ...held, reason: `${held.reason} (it was approved on the device that did it)` };
+  }
+
+  /**
+   * Lets a plan through that has nothing to do with what is held.
+   *
+   * @returns undefined if all has to be judged together, because what is held may be more by it.
+   */
+  judgeBeside(plan: Plan): Plan | undefined {
+    const atMs = this.#ports.clock.monotonic();
+    this.#window = this.#window.filter((entry) => atMs - entry.atMs < GUARD_WINDOW_MS);
+    this.#earlierDown.forgetOld(atMs);
+    const verdict = this.#verdictAfter(plan, this.#window);
+    const { up, down } = verdict;
+    const { held } = this;
+    if (held === undefined || verdict.held !== undefined) return undefined;
+    if (mayJoin(up, held) || mayJoin(down, held)) return undefined;
+    if (isSome(up) || isSome(down)) this.#window.push({ atMs, up, down });
+    this.#earlierDown.add(down);
+    return verdict.plan;
+  }
+
+  #verdictAfter(plan: Plan, window: readonly WindowEntry[]): Verdict {
+    const { trustsApprovals } = this.#options;
+    return verdictOn(this.#ports, plan, {
+      ...this.#options,
+      recentUp: () => together(window.map(({ up }) => up)),
+      recentDown: () => together(window.map(({ down }) => down)),
+      earlierDown: this.#earlierDown,
+      isApproved: (id) =>
+        this.#approval?.nodes.has(id) === true || (trustsApprovals && this.#approvedThere.has(id)),
+      isEmptied: isEmptiedIn(this.#held),
+    });
   }
 
   /** Nothing is dirty, so every approved change has been made. */
@@ -260,6 +282,12 @@ function together(changes: readonly Changes[]): Changes {
     truncations: new Set(changes.flatMap(({ truncations }) => [...truncations])),
     renames: new Map(changes.flatMap(({ renames }) => [...renames])),
   };
+}
+
+/** True if it may be more of what is held. */
+function mayJoin({ deletes, overwrites, truncations, renames }: Changes, held: HeldChange) {
+  if (deletes.size + truncations.size + renames.size > 0) return true;
+  return overwrites.size > 0 && held.kinds?.includes("overwriting") !== false;
 }
 
 function isSome({ deletes, overwrites, renames }: Changes): boolean {

@@ -49,6 +49,13 @@ export class Retry {
     this.#planned = undefined;
   }
 
+  /** All that is dirty is what was dirty when it rested last. */
+  restAgain(): void {
+    const { ports, scanner, holding } = this.#parts;
+    this.#planned = { dirtyVersion: ports.store.dirtyVersion(), rules: scanner.ignoreRules };
+    this.#tryAtMs = holding.rejudgeAtMs;
+  }
+
   /** Nothing more can be done now. Decides when the next try comes. */
   rest(hasRescans: boolean): void {
     const { ports, scanner, holding, deferred, room, left } = this.#parts;
@@ -76,6 +83,14 @@ export class Retry {
   /** True if a plan may achieve something, and the time of the waiting nodes has come. */
   get isDue(): boolean {
     return this.#hasNews || this.#isPast(this.atMs);
+  }
+
+  /** True if all that was dirty is held, and nothing but news makes a plan due. */
+  get hasNewsBesideHeld(): boolean {
+    const { scanner, holding, deferred, room } = this.#parts;
+    if (holding.held === undefined || !this.#isResting || this.#planned === undefined) return false;
+    if (deferred.size > 0 || room.retryAtMs !== undefined || this.#isPast(this.atMs)) return false;
+    return this.#planned.rules === scanner.ignoreRules;
   }
 
   /** True if all dirty nodes wait for a later try or for a person. */

@@ -214,6 +214,13 @@ export interface StateStore {
    * has and `newMax` that only remote has, oldest rows first.
    */
   dirtySome(newMax: number): readonly NodeId[];
+  /** All nodes that are dirty now are in a plan that is being made. */
+  noteAllPlanned(): void;
+  /**
+   * The nodes that became dirty since then, in this process; undefined if they are many, a node
+   * that was dirty has changed, or nothing was noted.
+   */
+  dirtySincePlanned(): readonly NodeId[] | undefined;
   markAllDirty(): void;
   /** Nodes that have a row of their own in local or remote and are not dirty. */
   overlaid(): readonly NodeId[];

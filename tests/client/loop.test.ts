@@ -60,6 +60,32 @@ describe("a turn that did nothing is followed by a sleep", () => {
     await world.stop();
   });
 
+  test("news beside what is held are planned without that [Y5, G2]", async () => {
+    const world = await joined(...files(100), "other", "e/f");
+    world.remove("d");
+    await world.pass(2 * MINUTE_MS);
+    expect(world.status.state).toBe("held");
+    world.make("news", "g/more");
+    await world.remote("theirs", "theirs");
+    await world.remote("other", "edited");
+    const beside = await world.pass(20_000);
+    expect(beside.plans).toBeGreaterThan(0);
+    expect(beside.planned).toBe(0);
+    expect(world.store.baseFileCount()).toBe(105);
+    expect(world.store.dirtyCount()).toBe(101);
+    // In a directory that is to go, a file that is, and more of the same.
+    await world.remote("d/theirs", "new");
+    await world.pass(20_000);
+    expect(world.store.dirtyCount()).toBe(100);
+    await world.remote("d/f7", "edited");
+    await world.pass(20_000);
+    expect(world.store.dirtyCount()).toBe(99);
+    world.remove("e/f");
+    expect((await world.pass(20_000)).planned).toBe(100);
+    expect(world.status.state).toBe("held");
+    await world.stop();
+  });
+
   test("offline, with much to send [Y3, Y5]", async () => {
     const world = await joined("a");
     world.server.crash();

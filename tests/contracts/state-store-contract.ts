@@ -543,6 +543,30 @@ export function stateStoreContract(name: string, open: () => StateStore): void {
         expect(grows(() => store.markAllDirty())).toBe(false);
       });
 
+      test("dirtySincePlanned() tells what became dirty, unless what was dirty changed [Y5, Y11]", () => {
+        for (const number of [1, 2, 3]) putSettled(store, number, `f${number}`, a);
+        const rename = (number: number, name: string) => store.putLocal(localNode(number, name, a));
+        rename(1, "held");
+        expect(store.dirtySincePlanned()).toBeUndefined();
+        store.noteAllPlanned();
+        expect(store.dirtySincePlanned()).toEqual([]);
+        rename(2, "news");
+        rename(3, "other");
+        rename(3, "f3");
+        expect(store.dirtySincePlanned()).toEqual([nodeId(2)]);
+        store.markUnmaterialisedDirty();
+        rename(2, "f2");
+        expect(store.dirtySincePlanned()).toEqual([]);
+        for (const name of ["again", "f1"]) {
+          store.noteAllPlanned();
+          rename(1, name);
+          expect(store.dirtySincePlanned()).toBeUndefined();
+        }
+        store.noteAllPlanned();
+        store.markAllDirty();
+        expect(store.dirtySincePlanned()).toBeUndefined();
+      });
+
       test("transaction() rolls all back when its work throws, and does not nest", () => {
         putSettled(store, 1, "a", a);
         const broken = () =>

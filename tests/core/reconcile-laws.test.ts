@@ -1,8 +1,10 @@
 /** The laws of reconcile, over random perturbations of one tree on two sides. */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
+import { isBesideHeld } from "../../src/client/plan/beside-held.ts";
 import { type NodeId, ROOT_ID } from "../../src/core/identifier.ts";
 import type { NodeState } from "../../src/core/node.ts";
+import { nodeOf, type Transition } from "../../src/core/transition.ts";
 import type { MemoryTree } from "../../src/core/tree.ts";
 import { checkLaws, worthOf } from "./planner-laws.ts";
 import { checkTree, directory, file, PlannerWorld, paths } from "./planner-world.ts";
@@ -205,3 +207,30 @@ test("reconcile() undoes nothing that only one side changed, aspect by aspect [R
     { numRuns: RUNS, includeErrorInReport: true },
   );
 });
+
+test("what has nothing to do with the rest is planned alone as with all of it [Y11]", () => {
+  let alone = 0;
+  const law = fc.property(story, fc.nat(), (input, mask) => {
+    const world = build({ ...input, hasBase: true });
+    const dirty = world.dirty();
+    const news = dirty.filter((_, index) => ((mask >> (index % 30)) & 1) === 1);
+    const held = new Set(dirty.filter((id) => !news.includes(id)));
+    if (news.length === 0 || held.size === 0 || !isBesideHeld(world, news, held)) return;
+    const [plan, whole] = [world.plan(news), world.plan(dirty)];
+    if (plan.adoptions.length + whole.adoptions.length > 0) return;
+    alone += 1;
+    const ofNews = (some: readonly NodeId[]) => some.filter((id) => !held.has(id)).sort();
+    const steps = whole.transitions.filter((step) => !held.has(nodeOf(step)));
+    expect(inOrder(plan.transitions)).toEqual(inOrder(steps));
+    expect(ofNews([...plan.ops.keys()])).toEqual(ofNews([...whole.ops.keys()]));
+    for (const [id, ops] of plan.ops) expect(ops).toEqual([...(whole.ops.get(id) ?? [])]);
+    for (const part of ["settled", "agreed", "skipped"] as const)
+      expect(ofNews(plan[part])).toEqual(ofNews(whole[part]));
+  });
+  fc.assert(law, { numRuns: RUNS, includeErrorInReport: true });
+  expect(alone).toBeGreaterThan(RUNS / 40);
+});
+
+function inOrder(steps: readonly Transition[]): readonly Transition[] {
+  return steps.toSorted((a, b) => (nodeOf(a) + a.kind < nodeOf(b) + b.kind ? -1 : 1));
+}

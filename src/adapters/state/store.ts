@@ -76,6 +76,8 @@ function createStore(db: StateDatabase): StateStore {
     },
     dirtyCount: () => dirty.count(),
     dirtyVersion: () => dirty.version,
+    noteAllPlanned: () => dirty.noteAllPlanned(),
+    dirtySincePlanned: () => dirty.since(),
     dirtySome: (newMax) => dirty.some(newMax),
     markAllDirty: () => dirty.markAll(),
     markUnmaterialisedDirty: (directories) => dirty.markUnmaterialised(directories),

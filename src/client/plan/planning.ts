@@ -1,11 +1,14 @@
 /**
  * Planning: makes the next plan for a part or all of the dirty nodes. Adoptions come first, and the
- * plan uses the history's answers about the nodes. Rules: R9, R15-R17, Y10.
+ * plan uses the history's answers about the nodes. Rules: R9, R15-R17, Y5, Y10.
  */
+import type { NodeId } from "../../core/identifier.ts";
 import type { IgnoreRules } from "../../core/ignore.ts";
 import { NEW_NODES_PER_PLAN_MAX } from "../../core/limits.ts";
+import type { Plan } from "../../core/transition.ts";
 import type { ClientPorts } from "../folder/ports.ts";
 import type { Scanner } from "../scan/scanner.ts";
+import { isBesideHeld } from "./beside-held.ts";
 import type { DeferredNodes } from "./deferred.ts";
 import { sliceOfDirty } from "./dirty-slice.ts";
 import { EarlierVersions } from "./earlier-versions.ts";
@@ -45,22 +48,49 @@ export class Planning {
    * @throws {SyncedError} if the history cannot be asked now
    */
   async next(isWhole: boolean, signal: AbortSignal): Promise<PlannedPart | undefined> {
-    const { ports, scanner, deferred, deviceName } = this.#parts;
+    const { ports, deferred } = this.#parts;
     const { store } = ports;
     for (;;) {
       const dirty = isWhole
         ? { ids: store.dirty(), isWhole }
         : sliceOfDirty(store, NEW_NODES_PER_PLAN_MAX + deferred.size);
+      if (dirty.isWhole) store.noteAllPlanned();
       if (dirty.ids.length === 0) return undefined;
-      const parts = { scanner, device: deviceName, earlier: this.#earlier };
-      const plan = planOfState(store, dirty.ids, parts);
-      if (plan.adoptions.length === 0) {
-        if (await this.#earlier.learn(plan, signal)) continue;
-        return { plan, isWhole: dirty.isWhole };
-      }
-      store.transaction(() => {
-        for (const { local, remote } of plan.adoptions) store.adopt(local, remote);
-      });
+      const plan = await this.#plan(dirty.ids, signal);
+      if (plan !== undefined) return { plan, isWhole: dirty.isWhole };
     }
+  }
+
+  /**
+   * Plans what became dirty since all was planned, while the rest is held.
+   *
+   * @returns `bound` if it has to be planned together with that.
+   */
+  async nextBeside(
+    held: ReadonlySet<NodeId>,
+    signal: AbortSignal,
+  ): Promise<Plan | "nothing" | "bound"> {
+    const { store } = this.#parts.ports;
+    for (;;) {
+      const news = store.dirtySincePlanned();
+      if (news === undefined || !isBesideHeld(store, news, held)) return "bound";
+      if (news.length === 0) return "nothing";
+      const plan = await this.#plan(news, signal);
+      if (plan !== undefined) return plan;
+    }
+  }
+
+  /** @returns undefined if the nodes are others by now, or more is known of them. */
+  async #plan(ids: readonly NodeId[], signal: AbortSignal): Promise<Plan | undefined> {
+    const { ports, scanner, deviceName } = this.#parts;
+    const { store } = ports;
+    const plan = planOfState(store, ids, { scanner, device: deviceName, earlier: this.#earlier });
+    if (plan.adoptions.length === 0) {
+      return (await this.#earlier.learn(plan, signal)) ? undefined : plan;
+    }
+    store.transaction(() => {
+      for (const { local, remote } of plan.adoptions) store.adopt(local, remote);
+    });
+    return undefined;
   }
 }
