@@ -2,7 +2,7 @@
  * Accidents: in a quiet world a folder is emptied, cut to nothing, or loses most of its files. The
  * law: what a guard holds reaches nobody, and all else flows, until a person approves it or brings
  * the files back. Then all devices have what that person wanted, without conflict copies, and
- * nobody else was asked. Rules: A9, G2-G4, G9, I18.
+ * nobody else was asked who trusts approvals. Rules: A9, G2-G4, G9, I18.
  */
 import { snapshotDisk, snapshotLog } from "./sim-checks.ts";
 import type { SimClient } from "./sim-client.ts";
@@ -21,6 +21,8 @@ export const UNASKED_MAX = 5;
 export interface AccidentWorld {
   /** The first has the accident. */
   readonly clients: readonly SimClient[];
+  /** Devices take each other's approvals for their own. */
+  readonly isTrusting: boolean;
   readonly random: SimRandom;
   readonly ledger: SimLedger;
   readonly trace: SimTrace;
@@ -74,7 +76,8 @@ export function liveThrough(accident: Accident, world: AccidentWorld): void {
   if (undone.length > 0) fail(`G4: a person wanted ${undone.join("; ")}`);
   const back = isWanted ? [...before].filter(([path]) => now.has(path) && !wanted.has(path)) : [];
   if (back.length > 0) fail(`G4: a person wanted ${back.join("; ")} to be gone`);
-  if (countHolds(unasked) > holds) fail("G4: somebody was asked about what was approved");
+  if (world.isTrusting && countHolds(unasked) > holds)
+    fail("G4: somebody was asked about what was approved");
   if (countConflicts(clients) > conflicts) fail("R4: an accident made conflict copies");
 }
 

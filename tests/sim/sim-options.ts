@@ -18,6 +18,8 @@ export interface SwarmOptions {
   readonly duels: boolean;
   /** What a guard has to hold, in peace. Then a guard also lets few deletions go in the trouble. */
   readonly accident: Accident | undefined;
+  /** What one person approved, no other device asks about. */
+  readonly trustsApprovals: boolean;
   readonly rest: boolean;
   readonly troubleMs: number;
   readonly editEveryMs: number;
@@ -151,6 +153,7 @@ function drawLongLife(seed: number): SwarmOptions {
     calm: true,
     duels: true,
     accident: drawAccident(seed, ACCIDENT_SHARE),
+    trustsApprovals: new SimRandom(seed, "trust").chance(0.5),
     rest: true,
     troubleMs: random.pick([5_000, 15_000, 40_000]),
     editEveryMs: random.pick([300, 1_000, 3_000, 8_000]),

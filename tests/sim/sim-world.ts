@@ -495,6 +495,7 @@ class SimWorld {
     this.#drainQuarantine();
     this.#checkBytes();
     liveThrough(accident, {
+      isTrusting: this.swarm.trustsApprovals,
       clients: this.#clients,
       random: this.#random,
       ledger: this.#ledger,
@@ -634,11 +635,13 @@ class SimWorld {
 }
 
 /** The first client has the accident. */
-function guardOf({ accident }: SwarmOptions, index: number): Pick<ClientOptions, "guard"> {
+function guardOf({ accident, trustsApprovals }: SwarmOptions, index: number): GuardOptions {
   if (accident === undefined) return {};
   if (accident === "deletion there" && index === 0) return { guard: { kind: "off" } };
-  return { guard: { kind: "count", count: UNASKED_MAX } };
+  return { guard: { kind: "count", count: UNASKED_MAX }, trustsApprovals };
 }
+
+type GuardOptions = Pick<ClientOptions, "guard" | "trustsApprovals">;
 
 /** A file's line ends with its mtime. */
 function withoutTime(line: string): string {
