@@ -6,6 +6,7 @@ import { loadDevices } from "./model/devices.ts";
 import { listen } from "./model/keys.ts";
 import { watchRoute } from "./model/listing.ts";
 import { folder, open } from "./model/live.ts";
+import { watchTime } from "./model/moment.ts";
 import { route, settle } from "./model/route.ts";
 import { jumpTo } from "./model/selection.ts";
 import { folders, start } from "./model/session.ts";
@@ -13,6 +14,7 @@ import { folders, start } from "./model/session.ts";
 export function begin(): void {
   listen(bindings, jumpTo);
   watchRoute();
+  watchTime();
   let opened: string | undefined;
   effect(() => {
     const { folder: named } = route.value;

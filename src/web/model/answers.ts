@@ -68,4 +68,7 @@ export const problemSchema = z.object({
   detail: z.string().optional(),
   title: z.string().optional(),
   request_id: z.string().optional(),
+  /** How much of the history can be looked at, while it is being made. */
+  indexed: z.number().optional(),
+  head: z.number().optional(),
 });

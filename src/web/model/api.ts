@@ -21,12 +21,20 @@ export class Problem extends Error {
   readonly status: number;
   readonly code: string;
   readonly requestId: string | undefined;
+  /** Of `history_pending`: how much of the history is there, from 0 to 1. */
+  readonly progress: number | undefined;
 
-  constructor(status: number, code: string, detail: string, requestId?: string) {
+  constructor(
+    status: number,
+    code: string,
+    detail: string,
+    more: { readonly requestId?: string | undefined; readonly progress?: number | undefined } = {},
+  ) {
     super(detail);
     this.status = status;
     this.code = code;
-    this.requestId = requestId;
+    this.requestId = more.requestId;
+    this.progress = more.progress;
   }
 }
 
@@ -76,11 +84,11 @@ async function readProblem(response: Response): Promise<Problem> {
   const { status } = response;
   const body: unknown = await response.json().catch(() => undefined);
   const parsed = problemSchema.safeParse(body);
-  const { code, detail, title, request_id } = parsed.success
-    ? parsed.data
-    : { code: "unknown", detail: undefined, title: `Status ${status}`, request_id: undefined };
   if (status === 401) isSignedOut.value = true;
-  return new Problem(status, code, detail ?? title ?? code, request_id);
+  if (!parsed.success) return new Problem(status, "unknown", `The server answers ${status}`);
+  const { code, detail, title, request_id: requestId, indexed, head } = parsed.data;
+  const progress = indexed === undefined || head === undefined ? undefined : indexed / head;
+  return new Problem(status, code, detail ?? title ?? code, { requestId, progress });
 }
 
 /** @throws {Problem} */

@@ -2,6 +2,7 @@
 import { askDelete, goUp, openEntry, startRename } from "./actions.ts";
 import type { Binding } from "./keys.ts";
 import { filter, rows } from "./listing.ts";
+import { closeTime, isTimeOpen, step, stepDays, toNow } from "./moment.ts";
 import { at, go, route, type View } from "./route.ts";
 import { dialog, isNarrow, pane } from "./screen.ts";
 import {
@@ -30,7 +31,7 @@ function pageRows(): number {
   return Math.max(1, Math.floor(height / (isNarrow.value ? 60 : 36)) - 1);
 }
 
-function step(by: number, isExtending = false): () => void {
+function stepRows(by: number, isExtending = false): () => void {
   return () => moveFocus(indexOfFocus() + by, isExtending);
 }
 
@@ -40,6 +41,10 @@ function move(key: string, does: string, run: () => void): Binding {
 
 function file(key: string, does: string, run: () => void, when = isPresent): Binding {
   return { key, does, group: "Files", when, run };
+}
+
+function time(key: string, does: string, run: () => void): Binding {
+  return { key, does, group: "Time", when: isFiles, run };
 }
 
 function view(letter: string, name: string, target: View): Binding {
@@ -52,14 +57,14 @@ function press(id: string): () => void {
 }
 
 export const bindings: readonly Binding[] = [
-  move("ArrowDown", "Next row", step(1)),
-  move("ArrowUp", "Row before", step(-1)),
+  move("ArrowDown", "Next row", stepRows(1)),
+  move("ArrowUp", "Row before", stepRows(-1)),
   move("Home", "First row", () => moveFocus(0)),
   move("End", "Last row", () => moveFocus(FAR)),
   move("PageDown", "A page down", () => moveFocus(indexOfFocus() + pageRows())),
   move("PageUp", "A page up", () => moveFocus(indexOfFocus() - pageRows())),
-  move("Shift+ArrowDown", "Select down to the next row", step(1, true)),
-  move("Shift+ArrowUp", "Select up to the row before", step(-1, true)),
+  move("Shift+ArrowDown", "Select down to the next row", stepRows(1, true)),
+  move("Shift+ArrowUp", "Select up to the row before", stepRows(-1, true)),
   move("Space", "Select or leave out", () => {
     const row = rows.value[indexOfFocus()];
     if (row !== undefined) toggle(row.id);
@@ -84,7 +89,29 @@ export const bindings: readonly Binding[] = [
     if (entries.length > 0) dialog.value = { kind: "move", entries };
   }),
   file("Delete", "Delete", askDelete),
+  {
+    key: "Ctrl+k",
+    does: "Search names, now or ever",
+    group: "Everywhere",
+    run: () => {
+      dialog.value = { kind: "search" };
+    },
+  },
+  time("t", "Open or leave time", () => {
+    if (isTimeOpen.value) closeTime();
+    else isTimeOpen.value = true;
+  }),
+  time("[", "The change before", () => void step(-1)),
+  time("]", "The change after", () => void step(1)),
+  time("{", "A day before", () => void stepDays(-1)),
+  time("}", "A day after", () => void stepDays(1)),
+  time("0", "Now", toNow),
+  time("c", "Compare with now", () => {
+    if (at.value !== undefined) go({ from: at.value, at: undefined });
+  }),
   view("f", "Files", "files"),
+  view("a", "Activity", "activity"),
+  view("d", "Devices", "devices"),
   {
     key: "?",
     does: "This help",

@@ -1,5 +1,6 @@
 /** Bytes of a file at a moment: for previews, and for downloads. */
-import { folderRoute, query, request } from "./api.ts";
+import { folderRoute, problemOf, query, request } from "./api.ts";
+import { tellProblem } from "./toast.ts";
 
 /** Text is shown up to here; a browser scrolls it, and nobody reads further. */
 const TEXT_BYTES_MAX = 256 * 1024;
@@ -78,8 +79,12 @@ export async function readText(file: FileAt, signal: AbortSignal) {
   }
 }
 
-/** Hands the file to the browser, which stores it where downloads go. @throws {Problem} */
-export async function download(file: FileAt): Promise<void> {
+/** Hands the file to the browser, which stores it where downloads go. */
+export function save(file: FileAt): void {
+  download(file).catch((error: unknown) => tellProblem(problemOf(error).message));
+}
+
+async function download(file: FileAt): Promise<void> {
   const response = await request(address(file));
   const url = URL.createObjectURL(await response.blob());
   const link = document.createElement("a");

@@ -15,6 +15,8 @@ import { folder, onEvent } from "./live.ts";
 import { route, settle } from "./route.ts";
 
 const FOLD_DELAY_MS = 30;
+/** How soon a server that is still indexing is asked again. */
+const PENDING_MS = 1_000;
 const FIRST_ROWS = 200;
 const ROWS_PER_REQUEST = 1000;
 /** Beyond this a list is no use to a person, and a browser cannot scroll it. */
@@ -24,6 +26,8 @@ export type ListingState =
   | { readonly kind: "loading" }
   | { readonly kind: "loaded" }
   | { readonly kind: "gone" }
+  /** The server is still making its history, and has this part of it. */
+  | { readonly kind: "pending"; readonly progress: number }
   | { readonly kind: "failed"; readonly problem: Problem };
 
 export const SORTS = ["name", "size", "changed"] as const;
@@ -41,13 +45,15 @@ export const directory = signal("");
 /** How many entries there are, known before all of them are. */
 export const total = signal(0);
 const entries = signal<ReadonlyMap<string, Entry>>(new Map());
+/** Rows that stand in for the list while the slider of time moves. */
+export const override = signal<ReadonlyMap<string, Entry> | undefined>(undefined);
 
 const collator = new Intl.Collator(undefined, { numeric: true, sensitivity: "base" });
 
 export const rows = computed<readonly Entry[]>(() => {
   const wanted = filter.value.trim().toLowerCase();
   const { by, isDescending } = sort.value;
-  const found = [...entries.value.values()].filter(
+  const found = [...(override.value ?? entries.value).values()].filter(
     ({ name, deleted }) =>
       (deleted === undefined || showsDeleted.value) && name.toLowerCase().includes(wanted),
   );
@@ -79,10 +85,11 @@ let loading = new AbortController();
 /** Loads what the address names whenever that changes. */
 export function watchRoute(): void {
   effect(() => {
-    const { view, path, at } = route.value;
+    const { view, path, at, from } = route.value;
     const open = folder.value;
     const withDeleted = showsDeleted.value;
     if (open === undefined || view !== "files") return;
+    if (from !== undefined) return;
     untracked(() => void load({ folder: open.name, path, at, withDeleted }));
   });
   onEvent((event) => {
@@ -128,10 +135,19 @@ async function load(wanted: Wanted): Promise<void> {
   missed.length = 0;
   try {
     await loadPages(wanted, mine.signal);
-    if (!mine.signal.aborted) listingState.value = { kind: "loaded" };
+    if (mine.signal.aborted) return;
+    override.value = undefined;
+    listingState.value = { kind: "loaded" };
   } catch (error) {
     if (mine.signal.aborted) return;
     const problem = problemOf(error);
+    if (problem.progress !== undefined) {
+      listingState.value = { kind: "pending", progress: problem.progress };
+      setTimeout(() => {
+        if (!mine.signal.aborted) void load(wanted);
+      }, PENDING_MS);
+      return;
+    }
     const isGone = problem.status === 404 && wanted.path !== "";
     listingState.value = isGone ? { kind: "gone" } : { kind: "failed", problem };
   }

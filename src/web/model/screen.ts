@@ -12,6 +12,7 @@ export const renaming = signal<string | undefined>(undefined);
 
 export type Dialog =
   | { readonly kind: "help" }
+  | { readonly kind: "search" }
   | { readonly kind: "new-directory" }
   | { readonly kind: "move"; readonly entries: readonly Entry[] }
   | { readonly kind: "delete"; readonly doomed: Doomed };

@@ -1,5 +1,5 @@
 /** Which row the keyboard is at, and which rows are chosen. Both go by id, so that rows may move. */
-import { computed, signal } from "@preact/signals";
+import { computed, effect, signal } from "@preact/signals";
 import type { ListEntry as Entry } from "../../protocol/time-answers.ts";
 import { directory, rows } from "./listing.ts";
 
@@ -85,10 +85,20 @@ export function jumpTo(prefix: string): void {
   }
 }
 
+/** A row to go to as soon as its directory is there. */
+export const wanted = signal<string | undefined>(undefined);
+
 let directoryBefore = "";
 directory.subscribe((id) => {
   if (id === directoryBefore) return;
   directoryBefore = id;
   clearSelection();
   focused.value = undefined;
+});
+
+effect(() => {
+  const { value: id } = wanted;
+  if (id === undefined || !rows.value.some((entry) => entry.id === id)) return;
+  focused.value = id;
+  wanted.value = undefined;
 });

@@ -56,6 +56,14 @@ export function timeText(time: string | number, nowMs = Date.now()): string {
   return DAY_OF_YEAR.format(date);
 }
 
+/** A time below a chart that spans a range: only what tells its ticks apart. */
+export function tickText(time: number, [from, to]: readonly [number, number]): string {
+  if (to - from < 10 * 60_000) return SECONDS.format(time);
+  if (to - from < DAY_MS) return CLOCK.format(time);
+  if (to - from < 14 * DAY_MS) return `${DAY.format(time)} ${CLOCK.format(time)}`;
+  return to - from < 365 * DAY_MS ? DAY.format(time) : DAY_OF_YEAR.format(time);
+}
+
 /** "Fri, 27 Nov 2026, 18:04:05" */
 export function exactTimeText(time: string | number): string {
   const date = new Date(time);

@@ -35,7 +35,7 @@ interface GridProps {
   readonly onRename: (entry: ListEntry, name: string) => void;
   readonly onDrop: ((entries: readonly ListEntry[], into: ListEntry) => void) | undefined;
   /** How this row differs from today, in the past: one sign and its meaning. */
-  readonly mark?: (entry: ListEntry) => readonly [string, string] | undefined;
+  readonly mark: ((entry: ListEntry) => readonly [string, string] | undefined) | undefined;
   /** Buttons of a row that was deleted. */
   readonly ghostAction?: (entry: ListEntry) => ComponentChildren;
 }
@@ -81,9 +81,8 @@ export function Grid(props: GridProps) {
       <Header />
       <div
         class="rows"
-        role="presentation"
+        role="rowgroup"
         ref={scroller}
-        tabIndex={-1}
         onScroll={(event) => setTop(event.currentTarget.scrollTop)}
       >
         <div class="all-rows" role="presentation" style={{ height: `${all.length * pixels}px` }}>
@@ -197,8 +196,12 @@ function Row({ entry, index, grid }: RowProps) {
       <span class="size" role="gridcell">
         {entry.size === undefined ? "" : sizeText(entry.size)}
       </span>
-      <span class="changed" role="gridcell" title={exactTimeText((deleted ?? entry.last).time)}>
-        {timeText((deleted ?? entry.last).time)}
+      <span
+        class="changed"
+        role="gridcell"
+        title={whenOf(entry) === "" ? "" : exactTimeText((deleted ?? entry.last).time)}
+      >
+        {whenOf(entry)}
       </span>
       <span class="by" role="gridcell">
         {grid.ghostAction !== undefined && deleted !== undefined
@@ -210,7 +213,13 @@ function Row({ entry, index, grid }: RowProps) {
 }
 
 function whose({ last }: ListEntry): string {
-  return deviceName(last.device, last.deviceName);
+  return last.device === "" ? "" : deviceName(last.device, last.deviceName);
+}
+
+/** A row of the past says when it was changed once the list has come. */
+function whenOf({ deleted, last }: ListEntry): string {
+  const { time } = deleted ?? last;
+  return time === "" ? "" : timeText(time);
 }
 
 function NameCell({
@@ -223,9 +232,11 @@ function NameCell({
   const icon = kind === "directory" ? Folder : kind === "symlink" ? Link2 : File;
   return (
     <span class="name-cell" role="rowheader">
-      <span class="mark" title={mark?.[1]}>
-        {mark?.[0] ?? ""}
-      </span>
+      {grid.mark === undefined ? null : (
+        <span class="mark" title={mark?.[1]}>
+          {mark?.[0] ?? ""}
+        </span>
+      )}
       <Icon of={icon} size={18} />
       <span class="hidden">{says} </span>
       {renaming.value === id ? (
@@ -252,7 +263,7 @@ function NameCell({
       )}
       <span class="second">
         {entry.size === undefined ? "" : `${sizeText(entry.size)} · `}
-        {timeText((deleted ?? entry.last).time)} · {whose(entry)}
+        {whenOf(entry)} · {whose(entry)}
       </span>
     </span>
   );

@@ -10,6 +10,7 @@ import { Dialog } from "../parts/Dialog.tsx";
 import { Name } from "../parts/Name.tsx";
 import { Help } from "./Help.tsx";
 import { PickDirectory } from "./PickDirectory.tsx";
+import { Search } from "./Search.tsx";
 
 const NAMES_SHOWN = 12;
 
@@ -23,6 +24,8 @@ export function Dialogs({ folder }: { readonly folder: string }) {
   switch (open.kind) {
     case "help":
       return <Help onClose={close} />;
+    case "search":
+      return <Search folder={folder} onClose={close} />;
     case "new-directory":
       return <NewDirectory />;
     case "move":
@@ -90,7 +93,7 @@ function Delete({ doomed }: { readonly doomed: Doomed }) {
     <Dialog title={`Delete ${countText(files, "file")}?`} onClose={close}>
       <p>
         {countText(files, "file")}, {sizeText(bytes)}, on every device of this folder. The history
-        keeps them: they can be brought back at any time.
+        keeps all of it.
       </p>
       <ul class="names">
         {entries.slice(-NAMES_SHOWN).map((entry) => (

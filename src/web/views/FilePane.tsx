@@ -1,11 +1,9 @@
 /** The pane beside the list: one file's bytes, its versions, and what is known of it. */
 import { Download, X } from "lucide";
 import type { ListEntry } from "../../protocol/time-answers.ts";
-import { problemOf } from "../model/api.ts";
-import { download, type FileAt } from "../model/content.ts";
+import { type FileAt, save } from "../model/content.ts";
 import { deviceName } from "../model/devices.ts";
 import { pane, type Tab } from "../model/screen.ts";
-import { tellProblem } from "../model/toast.ts";
 import { exactTimeText, numberText, sizeText } from "../model/words.ts";
 import { Icon } from "../parts/Icon.tsx";
 import { Name, Path } from "../parts/Name.tsx";
@@ -88,10 +86,6 @@ export function FilePane({ folder, path, at, entry }: FilePaneProps) {
       </div>
     </aside>
   );
-}
-
-function save(file: FileAt): void {
-  download(file).catch((error: unknown) => tellProblem(problemOf(error).message));
 }
 
 function About({ entry, path }: { readonly entry: ListEntry; readonly path: string }) {

@@ -1,5 +1,5 @@
 /** Files: the directory that the address names, at the moment that it names, and what can be done. */
-import { FolderPlus, PanelRight, Search, Upload as UploadIcon } from "lucide";
+import { FolderPlus, History, PanelRight, Search, TextSearch, Upload as UploadIcon } from "lucide";
 import { useRef, useState } from "preact/hooks";
 import { joinPath, parentPath } from "../../core/path.ts";
 import type { ListEntry } from "../../protocol/time-answers.ts";
@@ -10,12 +10,14 @@ import {
   filter,
   isComplete,
   listingState,
+  override,
   reload,
   rows,
   showsDeleted,
   total,
 } from "../model/listing.ts";
 import { connection } from "../model/live.ts";
+import { closeTime, isTimeOpen, markOf } from "../model/moment.ts";
 import { at, go, hrefOf, route } from "../model/route.ts";
 import { dialog, pane } from "../model/screen.ts";
 import { clearSelection, focused, selected } from "../model/selection.ts";
@@ -24,13 +26,15 @@ import { countText, numberText, sizeText } from "../model/words.ts";
 import { Grid } from "../parts/Grid.tsx";
 import { Icon } from "../parts/Icon.tsx";
 import { Name } from "../parts/Name.tsx";
+import { Compare } from "./Compare.tsx";
 import { EmptyFolder } from "./EmptyFolder.tsx";
 import { FilePane } from "./FilePane.tsx";
+import { TimeBar } from "./TimeBar.tsx";
 import { Uploads } from "./Uploads.tsx";
 
 export function Files({ folder }: { readonly folder: string }) {
   const [isOver, setOver] = useState(false);
-  const { path } = route.value;
+  const { path, from } = route.value;
   const isPast = at.value !== undefined;
   const canWrite = !isPast && connection.value.kind !== "cut";
   const shown = rows.value.find(({ id }) => id === focused.value);
@@ -55,8 +59,13 @@ export function Files({ folder }: { readonly folder: string }) {
         }}
       >
         <Toolbar folder={folder} canWrite={canWrite} />
-        <Body folder={folder} canWrite={canWrite} />
-        <StatusLine />
+        {isTimeOpen.value ? <TimeBar /> : null}
+        {from === undefined ? (
+          <Body folder={folder} canWrite={canWrite} />
+        ) : (
+          <Compare folder={folder} from={from} />
+        )}
+        {from === undefined ? <StatusLine /> : null}
         <Uploads />
       </section>
       {pane.value === undefined || shown === undefined ? null : (
@@ -97,6 +106,29 @@ function Toolbar({ folder, canWrite }: PartProps) {
         />
       </label>
       <span class="buttons">
+        <button
+          type="button"
+          class="icon-only"
+          aria-label="Search everywhere"
+          title="Search everywhere (Ctrl+K)"
+          onClick={() => {
+            dialog.value = { kind: "search" };
+          }}
+        >
+          <Icon of={TextSearch} />
+        </button>
+        <button
+          id="time"
+          type="button"
+          aria-pressed={isTimeOpen.value}
+          title="Time (t)"
+          onClick={() => {
+            if (isTimeOpen.value) closeTime();
+            else isTimeOpen.value = true;
+          }}
+        >
+          <Icon of={History} /> <span class="wide-only">Time</span>
+        </button>
         <button
           type="button"
           disabled={!canWrite}
@@ -213,6 +245,14 @@ function Body({ folder, canWrite }: PartProps) {
       </div>
     );
   }
+  if (state.kind === "pending") {
+    return (
+      <div class="empty" role="status">
+        <p>The server is indexing this folder's history: {Math.floor(100 * state.progress)} %</p>
+        <progress max={1} value={state.progress} aria-label="Indexed" />
+      </div>
+    );
+  }
   if (state.kind === "gone") {
     return (
       <div class="empty">
@@ -251,6 +291,7 @@ function Body({ folder, canWrite }: PartProps) {
       label={`${folder}/${path}`}
       onOpen={openEntry}
       onRename={(entry, name) => void renameEntry(entry, directory.value, name)}
+      mark={at.value === undefined && override.value === undefined ? undefined : markOf}
       onDrop={canWrite ? (entries, into) => void moveEntries(entries, into.id) : undefined}
     />
   );

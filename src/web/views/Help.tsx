@@ -29,7 +29,7 @@ export function Help({ onClose }: { readonly onClose: () => void }) {
                 .filter((binding) => binding.group === group)
                 .map(({ key, does }) => (
                   <div key={key}>
-                    <dt>
+                    <dt data-key={key}>
                       <Key name={key} />
                     </dt>
                     <dd>{does}</dd>

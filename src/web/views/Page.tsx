@@ -1,5 +1,5 @@
 /** The frame: which folder, which view, whether the server is there. */
-import { Files as FilesIcon, HelpCircle, LogOut, X } from "lucide";
+import { Files as FilesIcon, HelpCircle, History, LogOut, MonitorSmartphone, X } from "lucide";
 import { isSignedOut, token } from "../model/api.ts";
 import { connection, folder, head } from "../model/live.ts";
 import { hrefOf, route, type View } from "../model/route.ts";
@@ -8,6 +8,8 @@ import { folders, signOut, start, startProblem } from "../model/session.ts";
 import { numberText, timeText } from "../model/words.ts";
 import { Icon } from "../parts/Icon.tsx";
 import { Toast } from "../parts/Toast.tsx";
+import { Activity } from "./Activity.tsx";
+import { Devices } from "./Devices.tsx";
 import { Dialogs } from "./Dialogs.tsx";
 import { Files } from "./Files.tsx";
 import { SignIn } from "./SignIn.tsx";
@@ -31,7 +33,14 @@ export function Page() {
 }
 
 function Shown({ name }: { readonly name: string }) {
-  return <Files folder={name} />;
+  switch (route.value.view) {
+    case "files":
+      return <Files folder={name} />;
+    case "activity":
+      return <Activity folder={name} />;
+    case "devices":
+      return <Devices folder={name} />;
+  }
 }
 
 function Starting() {
@@ -86,6 +95,8 @@ function ChooseFolder() {
 
 const VIEWS: readonly (readonly [View, string, typeof FilesIcon])[] = [
   ["files", "Files", FilesIcon],
+  ["activity", "Activity", History],
+  ["devices", "Devices", MonitorSmartphone],
 ];
 
 function Rail({ name }: { readonly name: string }) {

@@ -2,8 +2,10 @@
 import { useEffect, useState } from "preact/hooks";
 import { historyAnswerSchema, type ListEntry, type Version } from "../../protocol/time-answers.ts";
 import { ask, folderRoute, type Problem, problemOf, query } from "../model/api.ts";
-import { deviceName } from "../model/devices.ts";
+import { save } from "../model/content.ts";
+import { verbOf, whoOf } from "../model/sayings.ts";
 import { numberText, sizeText, timeText } from "../model/words.ts";
+import { DiffText } from "../parts/DiffText.tsx";
 import { Path } from "../parts/Name.tsx";
 import { Preview } from "../parts/Preview.tsx";
 
@@ -13,18 +15,6 @@ interface VersionsProps {
   readonly entry: ListEntry;
   readonly at: number | undefined;
 }
-
-const VERBS: Readonly<Record<Version["action"], string>> = {
-  upload: "made",
-  update: "changed",
-  rename: "renamed",
-  delete: "deleted",
-  restore: "brought back",
-  mkdir: "made",
-  rmdir: "deleted",
-  symlink: "made",
-  metadata: "marked",
-};
 
 export function Versions({ folder, path, entry }: VersionsProps) {
   const [versions, setVersions] = useState<readonly Version[] | undefined>(undefined);
@@ -53,7 +43,7 @@ export function Versions({ folder, path, entry }: VersionsProps) {
   return (
     <div class="versions">
       <ol>
-        {versions.map((each) => (
+        {versions.map((each, index) => (
           <li key={each.seq} class={open === each.seq ? "version open" : "version"}>
             <button
               type="button"
@@ -63,7 +53,7 @@ export function Versions({ folder, path, entry }: VersionsProps) {
             >
               <span class="when">{timeText(each.time)}</span>
               <span class="who">
-                {VERBS[each.action]} by {deviceName(each.device, each.deviceName)}
+                {verbOf(each.action)} by {whoOf(each)}
               </span>
               <span class="bar">
                 <span style={{ width: `${(100 * (each.size ?? 0)) / largest}%` }} />
@@ -77,13 +67,7 @@ export function Versions({ folder, path, entry }: VersionsProps) {
               )}
             </button>
             {open === each.seq && each.size !== undefined ? (
-              <Preview
-                folder={folder}
-                path={each.path}
-                seq={each.seq}
-                size={each.size}
-                version={each.seq}
-              />
+              <Opened folder={folder} version={each} before={before(versions, index)} />
             ) : null}
           </li>
         ))}
@@ -96,6 +80,47 @@ export function Versions({ folder, path, entry }: VersionsProps) {
       <p class="faint">
         {path === "" ? "" : "Versions follow the file through every new name and folder."}
       </p>
+    </div>
+  );
+}
+
+/** The version before it that had bytes. */
+function before(versions: readonly Version[], index: number): Version | undefined {
+  return versions.slice(index + 1).find(({ size }) => size !== undefined);
+}
+
+interface OpenedProps {
+  readonly folder: string;
+  readonly version: Version;
+  readonly before: Version | undefined;
+}
+
+function Opened({ folder, version, before: older }: OpenedProps) {
+  const [isDiff, setDiff] = useState(false);
+  const file = { folder, path: version.path, seq: version.seq, size: version.size ?? 0 };
+  return (
+    <div class="opened">
+      <span class="buttons">
+        <button
+          type="button"
+          aria-pressed={isDiff}
+          disabled={older === undefined}
+          onClick={() => setDiff(!isDiff)}
+        >
+          What changed
+        </button>
+        <button type="button" onClick={() => save(file)}>
+          Download
+        </button>
+      </span>
+      {isDiff && older !== undefined ? (
+        <DiffText
+          before={{ folder, path: older.path, seq: older.seq, size: older.size ?? 0 }}
+          after={file}
+        />
+      ) : (
+        <Preview {...file} version={version.seq} />
+      )}
     </div>
   );
 }
