@@ -13,8 +13,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { openDiskObjectStore } from "../../src/adapters/objects/store.ts";
+import { sha256 } from "../../src/core/digest.ts";
 import type { StoredObject } from "../../src/ports/object-store.ts";
 import { objectOf, objectStoreContract } from "../contracts/object-store-contract.ts";
+
+const ZERO = sha256(new Uint8Array());
 
 const directories: string[] = [];
 afterAll(() => {
@@ -83,6 +86,24 @@ test("the large objects of one upload are one file, each at its place [O6]", asy
   const { path } = placeOf(directory, objectOf(7, 100_000).digest);
   expect(statSync(path).size).toBe(270_000);
   expect(readdirSync(join(directory, "objects", "segments", "0"))).toEqual(["1"]);
+  await store.close();
+});
+
+test("the small objects of a large upload are one file too, and go with it [O6, U4]", async () => {
+  const directory = scratch();
+  const store = openDiskObjectStore({ directory });
+  const objects = Array.from({ length: 60 }, (_, index) => objectOf(index, 5_000 + index));
+  await store.put(objects);
+  const [segment = ""] = readdirSync(join(directory, "objects/segments/0"));
+  const path = join(directory, "objects/segments/0", segment);
+  expect(statSync(path).size).toBe(objects.reduce((sum, { bytes }) => sum + bytes.length, 0));
+  for (const { digest, bytes } of objects) expect(await store.get(digest)).toEqual(bytes);
+  await store.put(objects.slice(0, 3));
+  await store.put(objects);
+  expect(readdirSync(join(directory, "objects/segments/0"))).toEqual([segment]);
+  await store.delete(objects.map(({ digest }) => digest));
+  expect(readdirSync(join(directory, "objects/segments/0"))).toEqual([]);
+  expect(await store.get(objects[0]?.digest ?? ZERO)).toBeUndefined();
   await store.close();
 });
 

@@ -1,9 +1,9 @@
 /**
- * Segments: files that hold the large objects of one upload one after the other, so that these
- * share one barrier. Rules: O7, U4, I41. The caller knows which object is where. A crash may leave
- * a segment that no row names.
+ * Segments: files that hold the objects of one upload one after the other, so that these share one
+ * barrier. Rules: O7, U4, I41. The caller knows which object is where. A crash may leave a segment
+ * that no row names.
  */
-import { mkdirSync, readdirSync, rmSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, readdirSync, readSync, rmSync } from "node:fs";
 import { mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Digest } from "../../core/digest.ts";
@@ -36,6 +36,10 @@ export interface ObjectSegmentsOptions {
 
 /** Directories with millions of names are slow to search. */
 const SEGMENTS_PER_DIRECTORY = 1000;
+/** Objects up to this size are read at once. */
+const SMALL_READ_BYTES_MAX = 64 * 1024;
+/** One upload's objects are mostly asked for together. */
+const OPEN_SEGMENTS_MAX = 8;
 const NUMBER = /^[0-9]{1,15}$/;
 
 export class ObjectSegments {
@@ -44,6 +48,8 @@ export class ObjectSegments {
   readonly #durable = new Set<string>();
   /** The last number of earlier processes. Nobody is writing a segment up to here. */
   readonly #lastBefore: number;
+  /** Descriptors of segments that were read lately, the latest last. */
+  readonly #open = new Map<number, number>();
   #last: number;
 
   constructor(options: ObjectSegmentsOptions) {
@@ -114,11 +120,14 @@ export class ObjectSegments {
 
   /** Removes a segment that no row names. */
   async remove(segment: number): Promise<void> {
+    this.#close(segment);
     await rm(this.#path(segment), { force: true });
   }
 
   /** @returns fewer bytes than the place has if the file is too short. */
-  async read({ segment, offset, size }: SegmentPlace, memory?: ObjectMemory): Promise<Uint8Array> {
+  async read(place: SegmentPlace, memory?: ObjectMemory): Promise<Uint8Array> {
+    const { segment, offset, size } = place;
+    if (size <= SMALL_READ_BYTES_MAX) return this.#readSmall(place);
     const file = await open(this.#path(segment), "r");
     try {
       const bytes = memory?.(size) ?? new Uint8Array(size);
@@ -132,6 +141,38 @@ export class ObjectSegments {
     } finally {
       await file.close();
     }
+  }
+
+  /** Opening the file, and waiting for another thread, would take longer than the read itself. */
+  #readSmall({ segment, offset, size }: SegmentPlace): Uint8Array {
+    const bytes = new Uint8Array(size);
+    const file = this.#openToRead(segment);
+    let done = 0;
+    while (done < size) {
+      const count = readSync(file, bytes, done, size - done, offset + done);
+      if (count === 0) break;
+      done += count;
+    }
+    return bytes.subarray(0, done);
+  }
+
+  #openToRead(segment: number): number {
+    const file = this.#open.get(segment) ?? openSync(this.#path(segment), "r");
+    this.#open.delete(segment);
+    this.#open.set(segment, file);
+    const [oldest] = this.#open.keys();
+    if (this.#open.size > OPEN_SEGMENTS_MAX && oldest !== undefined) this.#close(oldest);
+    return file;
+  }
+
+  #close(segment: number): void {
+    const file = this.#open.get(segment);
+    this.#open.delete(segment);
+    if (file !== undefined) closeSync(file);
+  }
+
+  close(): void {
+    for (const segment of [...this.#open.keys()]) this.#close(segment);
   }
 
   /** @returns false if the file is lost or too short. */

@@ -1,11 +1,12 @@
 /**
- * ObjectStore on a disk: SQLite holds small objects and the places of large ones, which are in
- * segments. Rules: O6, O7, I37 (verified on every read), I41 (a failed barrier ends it).
+ * ObjectStore on a disk: SQLite holds the objects of small uploads and the places of the others,
+ * which are in segments. Rules: O6, O7, I37 (verified on every read), I41 (a failed barrier ends
+ * it).
  *
- * A small object as a file costs a block and two barriers. A large object in SQLite is written
- * twice. Objects that wait for SQLite go in one transaction, so many small uploads share one
- * barrier. Earlier versions kept each large object in a file of its own, `objects/ab/<digest>`.
- * These are still read.
+ * A small object as a file costs a block and two barriers. An object in SQLite is written twice,
+ * and nothing else runs while its bytes become durable. Objects that wait for SQLite go in one
+ * transaction, so many small uploads share one barrier. Earlier versions kept each large object in
+ * a file of its own, `objects/ab/<digest>`. These are still read.
  */
 
 import { readdirSync } from "node:fs";
@@ -21,8 +22,10 @@ import { ObjectRemoval } from "./removal.ts";
 import { StorageReserve } from "./reserve.ts";
 import { ObjectSegments, type SegmentPlace, type WrittenSegment } from "./segments.ts";
 
-/** Up to this size an object lives in SQLite. */
+/** Up to this size an object lives in SQLite, if it did not come with many others. */
 const SMALL_BYTES_MAX = 64 * 1024;
+/** An upload of this size gets a segment, however small its objects are. */
+const SEGMENT_BYTES_MIN = 256 * 1024;
 
 /** Below `objects/`. */
 const SEGMENTS = "segments";
@@ -110,9 +113,10 @@ class DiskObjectStore implements ObjectStore {
 
   async put(objects: readonly StoredObject[]): Promise<void> {
     this.#refuseFailed();
-    const small = objects.filter(({ bytes }) => bytes.length <= SMALL_BYTES_MAX);
-    const large = objects.filter(({ bytes }) => bytes.length > SMALL_BYTES_MAX);
     const bytes = objects.reduce((sum, object) => sum + object.bytes.length, 0);
+    const smallMax = bytes < SEGMENT_BYTES_MIN ? SMALL_BYTES_MAX : -1;
+    const small = objects.filter((object) => object.bytes.length <= smallMax);
+    const large = objects.filter((object) => object.bytes.length > smallMax);
     await this.#reserve.taking(bytes, async () => {
       // Waits for both, so that nothing of this call still runs when it rejects.
       const outcomes = await Promise.allSettled([this.#putSmall(small), this.#putLarge(large)]);
@@ -202,6 +206,7 @@ class DiskObjectStore implements ObjectStore {
   async close(): Promise<void> {
     await Promise.allSettled(this.#writing.values());
     await this.#flushing;
+    this.#segments.close();
     this.#db.close();
   }
 
@@ -290,8 +295,9 @@ class DiskObjectStore implements ObjectStore {
 
   /** A file of its own does not count, because nobody knows whether its name was made durable. */
   async #isPlaced({ digest }: StoredObject): Promise<boolean> {
-    const place = this.#damaged.has(digest) ? undefined : this.#placeOf(digest);
-    return place !== undefined && this.#segments.reaches(place);
+    if (this.#damaged.has(digest)) return false;
+    const place = this.#placeOf(digest);
+    return place === undefined ? this.#hasSmall(digest) : await this.#segments.reaches(place);
   }
 
   #recount(): void {
