@@ -26,6 +26,7 @@ EXPOSE 8080
 VOLUME /data
 ENTRYPOINT ["/usr/local/bin/synced"]
 CMD ["serve", "--data", "/data", "--host", "0.0.0.0"]
-# A client sets SYNCED_URL to where its metrics are.
+# The server has a key of its own here. A client sets SYNCED_URL to where its metrics are.
+ENV SYNCED_URL=https://127.0.0.1:8080
 HEALTHCHECK --interval=5s --timeout=6s --start-period=60s --retries=3 \
   CMD ["/usr/local/bin/synced", "healthcheck"]

@@ -35,13 +35,14 @@ const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   ],
   serve: [
     "synced serve                                     # this machine only, data in ./storage",
-    "synced serve --host 0.0.0.0 --token-file token   # other machines too, with a token",
+    "synced serve --host 0.0.0.0                      # other machines too: https, with a token",
+    "synced serve --host 0.0.0.0 --tls-cert fullchain.pem --tls-key privkey.pem",
     "synced serve --mirror ./plain                    # a plain copy of each folder beside it",
   ],
   sync: [
-    "synced sync ~/notes --server http://SERVER:8080 --token-file token",
+    "synced sync ~/notes --server https://SERVER:8080 --fingerprint sha256:... --token-file token",
     "synced sync ~/notes --token-file token           # from then on: the server is remembered",
-    "synced sync ~/photos --server http://SERVER:8080 --folder photos --token-file token",
+    "synced sync ~/photos --server https://SERVER:8080 --folder photos --token-file token",
     "synced sync ~/notes --dry-run                    # what would be done?",
     "synced sync ~/notes --once                       # end when in sync, for scripts",
   ],

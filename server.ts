@@ -5,7 +5,7 @@
  * first request, and reads its configuration from the environment twins of `synced serve`'s flags.
  * Rules: H2, H3.
  */
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import packageJson from "./package.json" with { type: "json" };
 import {
@@ -19,8 +19,17 @@ import { type Listener, listen } from "./src/adapters/network/listen.ts";
 import { systemClock } from "./src/adapters/runtime/clock.ts";
 import { loadPageFiles } from "./src/adapters/runtime/page-files.ts";
 import { systemRandom, systemSecret } from "./src/adapters/runtime/random.ts";
+import {
+  ownTlsFiles,
+  readTlsFiles,
+  type ServerTls,
+  type TlsFiles,
+  watchTlsFiles,
+} from "./src/adapters/tls/files.ts";
 import { SyncedError } from "./src/core/error.ts";
+import type { Fingerprint } from "./src/core/fingerprint.ts";
 import type { DeviceId, FolderName, ServerId } from "./src/core/identifier.ts";
+import type { Refusal } from "./src/http/endpoint.ts";
 import { createRouter } from "./src/http/router.ts";
 import type { EventSink } from "./src/ports/event-sink.ts";
 import type { MetricsPage } from "./src/ports/instruments.ts";
@@ -45,11 +54,20 @@ export interface ServerOptions {
   readonly port?: number;
   readonly token?: string;
   /**
-   * Without this, a server without a token refuses to listen on an address that others can reach.
+   * Without this, a server that others can reach makes an admin's token at its first start, if it
+   * has none.
    */
   readonly isOpenToAll?: boolean;
+  /** @default a key of its own where others can reach it, else none */
+  readonly tls?: TlsFiles;
+  /** Without this, a server that others can reach speaks https only. */
+  readonly isInTheClear?: boolean;
+  /** The address of a proxy at which TLS ends. Nobody else is answered then. @default none */
+  readonly behindProxy?: string;
   /** The port of a second `/metrics`, open to everybody who reaches it. @default none */
   readonly metricsPort?: number;
+  /** @default "127.0.0.1" */
+  readonly metricsHost?: string;
   /**
    * `postgres://...`: the server also writes every event to the table `files_log` there. @default
    * none
@@ -65,11 +83,27 @@ export interface ServerOptions {
   readonly onCollected?: UpkeepOptions["onCollected"];
   /** Called if one failed. @default silent */
   readonly onUpkeepFailure?: (error: unknown) => void;
+  /** Called for wrong tokens, not too often. @default silent */
+  readonly onRefusal?: (refusal: Refusal) => void;
+  /** Called when a new certificate is in use, or cannot be used. @default silent */
+  readonly onCertificate?: (news: CertificateNews) => void;
   /** Called for answers with a status of 500 and above. @default silent */
   readonly onError?: (error: unknown, requestId: string) => void;
 }
 
+/** `error` is set if the former certificate stays in use because of it. */
+export interface CertificateNews {
+  readonly fingerprint: Fingerprint;
+  readonly error?: SyncedError;
+}
+
 export interface Server {
+  /** Of its key, as clients pin it. Absent in the clear. */
+  readonly fingerprint?: Fingerprint;
+  /** True if it wants a token from everybody. */
+  readonly wantsToken: boolean;
+  /** The file with an admin's token, which was made at this start. */
+  readonly newTokenFile?: string;
   readonly url: string;
   readonly port: number;
   readonly metricsUrl: string | undefined;
@@ -110,11 +144,13 @@ export interface OpenedTokens {
 export type { Tokens };
 
 interface Backend {
+  readonly tokens: Tokens;
   readonly insideToken: string;
   readonly serverId: ServerId;
   readonly failure: Promise<unknown>;
   readonly metrics: MetricsPage;
-  handle(request: Request): Response | Promise<Response>;
+  /** @param peer the address at the other end of the connection; absent in this process */
+  handle(request: Request, peer?: string): Response | Promise<Response>;
   folders(): Promise<readonly FolderName[]>;
   /** Ends live streams; other requests are still answered. */
   endStreams(): void;
@@ -125,16 +161,19 @@ interface Backend {
  * Starts a server.
  *
  * @throws {SyncedError} `data_in_use`, `data_not_writable`, `data_newer`, `damage_found`,
- * `port_in_use`, `token_required`
+ * `port_in_use`; `usage` if the files for TLS cannot be used
  */
 export async function createServer(options: ServerOptions): Promise<Server> {
   const host = options.host ?? DEFAULT_HOST;
-  requireToken(options, host);
-  const backend = await openBackend(options, isLoopback(host));
+  // Whoever comes by way of a proxy may come from anywhere.
+  const isExposed = !isLoopback(host) || options.behindProxy !== undefined;
+  const backend = await openBackend(options, !isExposed);
   const listeners: Listener[] = [];
+  let endWatch: () => void = () => undefined;
   let closed: Promise<void> | undefined;
   const close = () => {
     closed ??= (async () => {
+      endWatch();
       backend.endStreams();
       await Promise.all(listeners.map((listener) => listener.stop()));
       await backend.close();
@@ -142,26 +181,35 @@ export async function createServer(options: ServerOptions): Promise<Server> {
     return closed;
   };
   try {
-    const main = await listen({ host, port: options.port ?? 0, handle: backend.handle });
+    const newToken = isExposed ? makeFirstToken(options, backend.tokens) : undefined;
+    const files = tlsFilesOf(options, isExposed);
+    const tls = files === undefined ? undefined : readTlsFiles(files);
+    const { handle, metrics } = backend;
+    const secured = tls === undefined ? undefined : { tls };
+    const main = await listen({ host, port: options.port ?? 0, handle, ...secured });
     listeners.push(main);
-    const { metricsPort } = options;
+    if (files !== undefined && tls !== undefined)
+      endWatch = renewing(options, main, { files, tls });
+    const { metricsPort, metricsHost = DEFAULT_HOST } = options;
     const scraped =
       metricsPort === undefined
         ? undefined
-        : await listenForScraper({ host, port: metricsPort, page: backend.metrics });
+        : await listenForScraper({ host: metricsHost, port: metricsPort, page: metrics });
     if (scraped !== undefined) listeners.push(scraped);
     // Counts now, so that the first scrape need not. If this fails, the scrape reports the error.
-    backend.metrics.expose().catch(() => undefined);
-    const { serverId, failure, insideToken, handle, folders } = backend;
-    const metricsUrl = scraped === undefined ? undefined : `${scraped.url}/metrics`;
+    metrics.expose().catch(() => undefined);
+    const { serverId, failure, insideToken, folders } = backend;
     return {
       url: main.url,
       port: main.port,
-      metricsUrl,
+      ...(tls === undefined ? undefined : { fingerprint: tls.fingerprint }),
+      wantsToken: options.token !== undefined || !backend.tokens.isEmpty,
+      ...(newToken === undefined ? undefined : { newTokenFile: newToken }),
+      metricsUrl: scraped === undefined ? undefined : `${scraped.url}/metrics`,
       serverId,
       failure,
       insideToken,
-      handle,
+      handle: (request) => handle(request),
       folders,
       close,
     };
@@ -169,6 +217,44 @@ export async function createServer(options: ServerOptions): Promise<Server> {
     await close();
     throw error;
   }
+}
+
+function tlsFilesOf(
+  { data, tls, isInTheClear, behindProxy }: ServerOptions,
+  isExposed: boolean,
+): TlsFiles | undefined {
+  if (tls !== undefined || !isExposed) return tls;
+  if (isInTheClear === true || behindProxy !== undefined) return undefined;
+  return ownTlsFiles(data);
+}
+
+/** @returns the file with the token; undefined if one is wanted already, or none shall be */
+function makeFirstToken(
+  { data, token, isOpenToAll }: ServerOptions,
+  tokens: Tokens,
+): string | undefined {
+  if (token !== undefined || isOpenToAll === true || !tokens.isEmpty) return undefined;
+  const { text } = tokens.make({ label: "first start", access: "admin", folders: "all" });
+  const file = join(data, "admin.token");
+  writeFileSync(file, `${text}\n`, { mode: 0o600, flush: true });
+  return file;
+}
+
+/** Takes a renewed certificate into use. @returns a function that ends it */
+function renewing(
+  { onCertificate = () => undefined }: ServerOptions,
+  listener: Listener,
+  { files, tls }: { readonly files: TlsFiles; readonly tls: ServerTls },
+): () => void {
+  let { fingerprint } = tls;
+  return watchTlsFiles(files, tls, {
+    onChange(renewed) {
+      listener.renew(renewed);
+      ({ fingerprint } = renewed);
+      onCertificate({ fingerprint });
+    },
+    onTrouble: (error) => onCertificate({ fingerprint, error }),
+  });
 }
 
 /**
@@ -214,15 +300,6 @@ function isLoopback(host: string): boolean {
   return LOOPBACK.test(host);
 }
 
-function requireToken({ token, isOpenToAll }: ServerOptions, host: string): void {
-  if (token !== undefined || isOpenToAll === true || isLoopback(host)) return;
-  throw new SyncedError(
-    "token_required",
-    `Cannot listen on ${host} without a token: all who reach it could read and change all ` +
-      "files. Use --token-file, or --insecure-no-auth if you want that",
-  );
-}
-
 async function openBackend(options: ServerOptions, loopbackOnly: boolean): Promise<Backend> {
   const eventSink = await createEventSink(options);
   const directory = openDataDirectory(options.data);
@@ -263,6 +340,7 @@ async function openBackend(options: ServerOptions, loopbackOnly: boolean): Promi
   const sources = { sequencer, objects, clock: systemClock };
   const metrics = page(createReadings(filesLog === undefined ? sources : { ...sources, filesLog }));
   const stopping = new AbortController();
+  const tokens = new Tokens({ store: directory.tokens, clock: systemClock, secret: systemSecret });
   const insideToken = systemSecret();
   const router = createRouter({
     formerNames: metadata.formerNames,
@@ -278,15 +356,18 @@ async function openBackend(options: ServerOptions, loopbackOnly: boolean): Promi
     metrics,
     page: (await loadPageFiles()) ?? "not built",
     tickets: new Tickets(systemClock, systemSecret()),
-    tokens: new Tokens({ store: directory.tokens, clock: systemClock, secret: systemSecret }),
+    tokens,
+    ...(options.behindProxy === undefined ? undefined : { behindProxy: options.behindProxy }),
+    ...(options.onRefusal === undefined ? undefined : { onRefusal: options.onRefusal }),
     ...(options.token === undefined ? undefined : { token: options.token }),
   });
   return {
     serverId: sequencer.serverId,
     failure: sequencer.failure,
+    tokens,
     insideToken,
     metrics,
-    handle: (request) => router.fetch(request),
+    handle: (request, peer) => router.fetch(request, { peer }),
     folders: async () => (await sequencer.folders({ limit: 1000 })).map(({ name }) => name),
     endStreams: () => stopping.abort(),
     async close() {
@@ -339,6 +420,11 @@ function tokenFromEnvironment(): string | undefined {
   return token === undefined ? undefined : parseToken(token, "SYNCED_TOKEN");
 }
 
+interface Connected {
+  readonly requestIP?: (request: Request) => { readonly address: string } | null;
+  readonly remoteAddr?: { readonly hostname?: string };
+}
+
 /** The export that `bun server.ts` and `deno serve server.ts` look for. */
 export default {
   hostname: DEFAULT_HOST,
@@ -348,8 +434,11 @@ export default {
   maxRequestBodySize: Number.MAX_SAFE_INTEGER,
   development: false,
   reusePort: false,
-  async fetch(request: Request): Promise<Response> {
+  /** @param from Bun's server, or Deno's word on the connection */
+  async fetch(request: Request, from?: Connected): Promise<Response> {
     const backend = await openLazily();
-    return await backend.handle(request);
+    // A runtime may listen on all addresses although `hostname` says another.
+    const peer = from?.requestIP?.(request)?.address ?? from?.remoteAddr?.hostname ?? "unknown";
+    return await backend.handle(request, peer);
   },
 };

@@ -12,7 +12,15 @@ import { KEPT, readKept, type TextPair } from "../client/folder/kept-values.ts";
 import { SyncedError } from "../core/error.ts";
 import { EXIT } from "../core/exit-code.ts";
 import { parseFolderName } from "../core/identifier.ts";
-import { commonFlags, readToken, switchFlag, textFlag, tokenFlag } from "./flags.ts";
+import {
+  commonFlags,
+  fingerprintFlag,
+  readToken,
+  readTrust,
+  switchFlag,
+  textFlag,
+  tokenFlag,
+} from "./flags.ts";
 import { openFolderState, rememberedBinding, resolveFolder } from "./folder-state.ts";
 import { onInterruption } from "./interruption.ts";
 import { createOutput } from "./output.ts";
@@ -25,6 +33,7 @@ export const command = defineCommand({
     path: { type: "positional", description: "The folder's path", required: true },
     server: textFlag("server", "URL", "Address of the server, if not the remembered one"),
     "read-data": switchFlag("read-data", "Compare every file's bytes, not only size and time"),
+    ...fingerprintFlag,
     ...tokenFlag,
     ...commonFlags,
   },
@@ -49,7 +58,8 @@ export const command = defineCommand({
     };
     const interruption = onInterruption(output.say);
     const { fs } = openFolder(path, { readOnly: true });
-    const world = { fs, clock: systemClock, transport: createFetchTransport() };
+    const trust = readTrust(args.fingerprint, known.fingerprint);
+    const world = { fs, clock: systemClock, transport: createFetchTransport(trust) };
     let differences = 0;
     try {
       const tell = (difference: { readonly path: string; readonly what: string }): void => {

@@ -4,7 +4,7 @@
  */
 
 import { acquireFolderLock } from "../adapters/disk/folder-lock.ts";
-import { createFetchTransport } from "../adapters/network/fetch-transport.ts";
+import { createFetchTransport, type Trust } from "../adapters/network/fetch-transport.ts";
 import { openFolder } from "../adapters/open-folder.ts";
 import { systemClock } from "../adapters/runtime/clock.ts";
 import { createIdleMemory } from "../adapters/runtime/idle-memory.ts";
@@ -25,6 +25,8 @@ export interface ClientWorldOptions {
   readonly observer: Observer;
   /** True to watch by polling from the start. */
   readonly poll: boolean;
+  /** @default the authorities */
+  readonly trust?: Trust;
   /** True to take no lock and write nothing. */
   readonly isDryRun: boolean;
 }
@@ -65,7 +67,7 @@ export function openClientWorld(options: ClientWorldOptions): OpenedClientWorld 
       },
     },
     stores: createStateStoreHome(stateDirectoryOf(folder.path)),
-    transport: createFetchTransport(),
+    transport: createFetchTransport(options.trust),
   };
   return {
     world,

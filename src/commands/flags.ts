@@ -10,7 +10,9 @@ import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import type { ArgsDef } from "citty";
 import { reasonOf } from "../adapters/disk/system-error.ts";
+import type { Trust } from "../adapters/network/fetch-transport.ts";
 import { SyncedError } from "../core/error.ts";
+import { type Fingerprint, parseFingerprint } from "../core/fingerprint.ts";
 import { type FolderName, parseFolderName } from "../core/identifier.ts";
 import { parseToken } from "../protocol/token.ts";
 
@@ -49,6 +51,28 @@ export const commonFlags = {
 export const tokenFlag = {
   "token-file": textFlag("token-file", "FILE", "File that holds the token; or set SYNCED_TOKEN"),
 } as const;
+
+export const fingerprintFlag = {
+  fingerprint: textFlag(
+    "fingerprint",
+    "sha256:...",
+    "The server's key, as it prints it; remembered",
+  ),
+} as const;
+
+/**
+ * By what an https server is known: by the key that a flag names, else by the remembered one, else
+ * by authorities.
+ *
+ * @throws {SyncedError} `usage`
+ */
+export function readTrust(
+  flag: string | undefined,
+  remembered: Fingerprint | undefined,
+): Exclude<Trust, { readonly kind: "anybody" }> {
+  const fingerprint = flag === undefined ? remembered : parseFingerprint(flag);
+  return fingerprint === undefined ? { kind: "authorities" } : { kind: "key", fingerprint };
+}
 
 /**
  * The twins that are set, as command line arguments. An empty value counts as not set.

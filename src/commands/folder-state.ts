@@ -10,6 +10,7 @@ import { openStateStoreReadOnly } from "../adapters/state/store.ts";
 import { parseMarker } from "../client/connect/marker.ts";
 import { KEPT, readKept } from "../client/folder/kept-values.ts";
 import { SyncedError } from "../core/error.ts";
+import type { Fingerprint } from "../core/fingerprint.ts";
 import type { FolderName } from "../core/identifier.ts";
 import { MARKER_FILE, STATE_DIRECTORY } from "../core/state-directory.ts";
 import type { HeldChange, StateStore } from "../ports/state-store.ts";
@@ -85,6 +86,7 @@ export interface Remembered {
   readonly guard?: string | undefined;
   readonly trustApprovals?: string | undefined;
   readonly direction?: string | undefined;
+  readonly fingerprint?: Fingerprint | undefined;
 }
 
 /**

@@ -41,7 +41,8 @@ export const command = defineCommand({
 async function findTrouble(url: string): Promise<string | undefined> {
   try {
     const request = new Request(`${url}/healthz`, { signal: AbortSignal.timeout(TIMEOUT_MS) });
-    const response = await createFetchTransport()(request);
+    // It sends nothing that is worth something to somebody else.
+    const response = await createFetchTransport({ kind: "anybody" })(request);
     if (response.status !== 200) return `it answered ${response.status}`;
     return isWell(await response.text()) ? undefined : "it is no synced server";
   } catch (error) {

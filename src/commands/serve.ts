@@ -1,8 +1,11 @@
 /**
- * `synced serve`: runs the server until it is interrupted or its storage fails. Rules: H2, H3, I41.
+ * `synced serve`: runs the server until it is interrupted or its storage fails. Rules: H2, H3,
+ * K8-K11, I41.
  */
 
-import { resolve } from "node:path";
+import { isIP } from "node:net";
+import { hostname, networkInterfaces } from "node:os";
+import { basename, resolve } from "node:path";
 import { defineCommand } from "citty";
 import { createServer, type Server } from "../../server.ts";
 import { requireOpenFiles } from "../adapters/disk/open-files.ts";
@@ -21,6 +24,7 @@ import {
 import { type Interruption, onInterruption } from "./interruption.ts";
 import { startMirror } from "./mirror.ts";
 import { createOutput, type Output } from "./output.ts";
+import { count } from "./progress.ts";
 import { formatBytes } from "./progress-bar.ts";
 
 const args = {
@@ -32,6 +36,14 @@ const args = {
     "insecure-no-auth",
     "Listen on an address that others can reach without a token",
   ),
+  "tls-cert": textFlag("tls-cert", "FILE", "Certificate chain (PEM); read again when it changes"),
+  "tls-key": textFlag("tls-key", "FILE", "Its key (PEM)"),
+  "insecure-http": switchFlag("insecure-http", "Speak http where others can reach it"),
+  "behind-proxy": textFlag(
+    "behind-proxy",
+    "ADDRESS",
+    "Speak http to the proxy at that address, where TLS ends, and to nobody else",
+  ),
   "metrics-port": textFlag(
     "metrics-port",
     "N",
@@ -40,6 +52,10 @@ const args = {
   keep: {
     ...textFlag("keep", "TIME", "How long to keep old versions: 90d, or 90d,FOLDER=30d"),
     default: "forever",
+  },
+  "metrics-host": {
+    ...textFlag("metrics-host", "ADDRESS", "Address for that port to listen on"),
+    default: "127.0.0.1",
   },
   mirror: textFlag("mirror", "DIR", "Keep a plain copy of each folder as DIR/FOLDER"),
   "database-url": textFlag(
@@ -58,6 +74,7 @@ export const command = defineCommand({
     requireOpenFiles();
     const output = createOutput(flags);
     const token = readToken(flags["token-file"], process.env);
+    const tls = tlsOptions(flags);
     const port = parsePortFlag("port", flags.port);
     const metricsPort = flags["metrics-port"];
     const databaseUrl = flags["database-url"];
@@ -67,6 +84,18 @@ export const command = defineCommand({
       host: flags.host,
       port,
       isOpenToAll: flags["insecure-no-auth"],
+      isInTheClear: flags["insecure-http"],
+      ...tls,
+      metricsHost: flags["metrics-host"],
+      onRefusal: ({ address, count: number }) => {
+        output.event("refused", { address, count: number });
+        output.warn(`Refused ${count(number, "wrong token")} from ${address}`);
+      },
+      onCertificate: ({ fingerprint, error }) => {
+        output.event("certificate", { fingerprint, message: error?.message });
+        if (error === undefined) output.say(`A new certificate is in use, key ${fingerprint}`);
+        else output.error(`${error.message}; the former one stays in use`);
+      },
       onError: (error, requestId) => output.error(`Request ${requestId} failed: ${textOf(error)}`),
       ...(token === undefined ? undefined : { token }),
       ...(metricsPort === undefined
@@ -86,7 +115,7 @@ export const command = defineCommand({
         else output.warn(message);
       },
     });
-    announce(output, server, token !== undefined, flags.data);
+    announce(output, server, flags);
     const mirror =
       flags.mirror === undefined
         ? undefined
@@ -102,19 +131,72 @@ export const command = defineCommand({
   },
 });
 
-function announce(output: Output, server: Server, hasToken: boolean, data: string): void {
-  const { url, serverId, metricsUrl } = server;
-  const metrics = metricsUrl === undefined ? undefined : { metricsUrl };
-  output.event("listening", { url, serverId, ...metrics });
-  output.say(`Listening on ${url}, data in "${data}"`);
+interface TlsFlags {
+  readonly "tls-cert"?: string | undefined;
+  readonly "tls-key"?: string | undefined;
+  readonly "insecure-http": boolean;
+  readonly "behind-proxy"?: string | undefined;
+}
+
+/** @throws {SyncedError} `usage` for flags that contradict each other */
+function tlsOptions(flags: TlsFlags) {
+  const { "tls-cert": certFile, "tls-key": keyFile, "behind-proxy": behindProxy } = flags;
+  if ((certFile === undefined) !== (keyFile === undefined)) {
+    throw new SyncedError("usage", "Cannot use one of --tls-cert and --tls-key: name both");
+  }
+  if (flags["insecure-http"] && (certFile !== undefined || behindProxy !== undefined)) {
+    throw new SyncedError("usage", "Cannot use --insecure-http with --tls-cert or --behind-proxy");
+  }
+  if (behindProxy !== undefined && isIP(behindProxy) === 0) {
+    throw new SyncedError(
+      "usage",
+      `Cannot use --behind-proxy "${behindProxy}": expected the address that the proxy comes from`,
+    );
+  }
+  return {
+    ...(certFile === undefined || keyFile === undefined
+      ? undefined
+      : { tls: { certFile, keyFile } }),
+    ...(behindProxy === undefined ? undefined : { behindProxy }),
+  };
+}
+
+function announce(
+  output: Output,
+  server: Server,
+  flags: { readonly data: string; readonly "token-file"?: string | undefined },
+): void {
+  const { url, serverId, metricsUrl, fingerprint, newTokenFile, wantsToken } = server;
+  output.event("listening", { url, serverId, metricsUrl, fingerprint, tokenFile: newTokenFile });
+  output.say(`Listening on ${url}, data in "${flags.data}"`);
   if (metricsUrl !== undefined) output.say(`Metrics on ${metricsUrl}`);
-  const tokenFlagText = hasToken ? " --token-file FILE" : "";
-  output.say(`Try next: synced sync FOLDER --server ${reachable(url)}${tokenFlagText}`);
+  if (fingerprint !== undefined) output.say(`The key's fingerprint is ${fingerprint}`);
+  if (newTokenFile !== undefined) {
+    output.say(
+      `Made an admin's token: it is in "${newTokenFile}", and nowhere else. Copy it to the first ` +
+        "client, and make one for each other device with synced token create",
+    );
+  }
+  if (!wantsToken && !url.includes("//127.")) {
+    output.warn("No token is wanted: all who reach this server can read and change all files");
+  }
+  const pin = fingerprint === undefined ? "" : ` --fingerprint ${fingerprint}`;
+  const token = wantsToken
+    ? ` --token-file ${newTokenFile === undefined ? "FILE" : basename(newTokenFile)}`
+    : "";
+  output.say(`Try next: synced sync FOLDER --server ${reachable(url)}${pin}${token}`);
 }
 
 /** Replaces an address that means "all of mine", because no client can be pointed at it. */
 function reachable(url: string): string {
-  return url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:");
+  return url.replace(/\/\/(?:0\.0\.0\.0|\[::\]):/, `//${outsideAddress()}:`);
+}
+
+/** The first address of this machine that others may reach, else its name. */
+function outsideAddress(): string {
+  const addresses = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
+  const found = addresses.find(({ internal, family }) => !internal && family === "IPv4");
+  return found?.address ?? hostname();
 }
 
 /** Resolves when it is interrupted. @throws the error with which storage failed */

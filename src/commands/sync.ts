@@ -25,8 +25,10 @@ import {
 import { openClientWorld } from "./client-world.ts";
 import {
   commonFlags,
+  fingerprintFlag,
   parseNumberFlag,
   parsePortFlag,
+  readTrust,
   switchFlag,
   textFlag,
   tokenFlag,
@@ -48,6 +50,7 @@ const args = {
   server: textFlag("server", "URL", "Address of the server; remembered after the first run"),
   folder: textFlag("folder", "NAME", 'Name on the server; remembered; "default" at first'),
   device: textFlag("device", "NAME", "Name of this device; the host's name at first"),
+  ...fingerprintFlag,
   ...tokenFlag,
   once: switchFlag("once", "End when in sync, or after 30 s without the server"),
   guard: textFlag(
@@ -87,7 +90,9 @@ export const command = defineCommand({
     requireOpenFiles();
     const output = createOutput(flags);
     const path = resolve(flags.path);
-    const options = readOptions(flags, rememberedBinding(path));
+    const known = rememberedBinding(path);
+    const trust = readTrust(flags.fingerprint, known?.fingerprint);
+    const options = { ...readOptions(flags, known), ...pinOf(trust) };
     if (isExposed(options.serverUrl)) {
       output.warn(
         `${options.serverUrl} is not encrypted: others on the network can read the files` +
@@ -105,6 +110,7 @@ export const command = defineCommand({
       folderPath: path,
       observer: metrics?.observer ?? progress,
       poll: flags.poll,
+      trust,
       isDryRun: flags["dry-run"],
     });
     try {
@@ -173,6 +179,10 @@ function readOptions(flags: OptionFlags, known: Remembered | undefined): ClientO
     once: flags.once,
     fullScanIntervalMs: parseNumberFlag("interval", flags.interval, bounds) * 1_000,
   };
+}
+
+function pinOf(trust: ReturnType<typeof readTrust>): Pick<ClientOptions, "fingerprint"> {
+  return trust.kind === "key" ? { fingerprint: trust.fingerprint } : {};
 }
 
 function parseDeviceName(name: string | undefined): string | undefined {

@@ -101,6 +101,7 @@ export const ERROR_KINDS = {
   halted: kind("Folder is halted for a person", 409, EXIT.held),
   server_unreachable: kind("Server is unreachable", 503, EXIT.unreachable, true),
   not_a_synced_server: kind("Not a synced server", 502, EXIT.wrongServer),
+  untrusted_server: kind("Server's certificate is not trusted", 502, EXIT.wrongServer),
   body_refused: kind("Body was refused on its way", 502, EXIT.problems, true),
   server_changed: kind("Another server than before", 409, EXIT.wrongServer),
   data_in_use: kind("Data directory is in use by another server", 409, EXIT.unusable),

@@ -55,6 +55,11 @@ export const TOKEN_LENGTH_MAX = 256;
 export const TOKENS_MAX = 10_000;
 /** A token is one device's; whoever makes up more of them is not listed any more. */
 export const DEVICES_PER_TOKEN_MAX = 100;
+/** Wrong tokens from one address in a minute; a client with a stale one shows six. */
+export const REFUSED_TOKENS_MAX = 20;
+export const REFUSED_TOKENS_WINDOW_MS = 60_000;
+/** Addresses whose wrong tokens are counted: a megabyte. */
+export const REFUSED_ADDRESSES_MAX = 10_000;
 /** So often the tokens behind open streams and uploads are looked at again. */
 export const TOKEN_CHECK_INTERVAL_MS = 2_000;
 /** An idle event stream sends a heartbeat this often; a reader gives up after three. */

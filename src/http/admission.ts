@@ -3,48 +3,38 @@
  * then by what the endpoint needs.
  * Rules: H2, H3, K1. Every request passes through here, and nothing else decides it.
  */
-import { EVERYTHING, type Grant, includesAccess, NOTHING, reachesFolder } from "../core/access.ts";
-import { equalDigests, sha256 } from "../core/digest.ts";
+import { type Grant, includesAccess, NOTHING, reachesFolder } from "../core/access.ts";
 import { assert, SyncedError } from "../core/error.ts";
 import { PROTOCOL_VERSION } from "../protocol/messages.ts";
-import { parseToken } from "../protocol/token.ts";
-import type { Tickets } from "../server/tickets.ts";
-import { type Tokens, wrongToken } from "../server/tokens.ts";
-import type { Caller, Need, Route } from "./endpoint.ts";
-import { isLoopbackHost, requestHost } from "./target.ts";
+import type { Caller, Need, Route, RouterOptions } from "./endpoint.ts";
+import { isLoopbackAddress, isLoopbackHost, requestHost } from "./target.ts";
+import { createTokenCheck, type TokenCheckOptions } from "./token-check.ts";
 
-/** Two joined Authorization headers contain a comma and a space, so they do not match (B47). */
-const BEARER = /^bearer ([A-Za-z0-9._~+/-]+=*)$/i;
-
-export interface AdmissionOptions {
-  readonly token?: string;
-  readonly insideToken?: string;
-  readonly tokens?: Tokens;
-  readonly tickets?: Tickets;
-  readonly loopbackOnly: boolean;
-}
+export type AdmissionOptions = TokenCheckOptions &
+  Pick<RouterOptions, "loopbackOnly" | "behindProxy" | "tickets">;
 
 const NOBODY: Caller = { grant: NOTHING };
-const ANYBODY: Caller = { grant: EVERYTHING };
 
 /**
  * @param routes those of which all endpoints need nothing are open. All other paths want a token,
  * known or not.
  * @throws {SyncedError} `invalid_token` for options with a token that is not legal
- * @returns a function that checks one request and its raw path, and returns who sends it. It throws
- * `invalid_host`, `misdirected_request`, `csrf`, `unauthenticated`, `token_revoked`,
- * `token_expired`, `ticket_expired` or `upgrade_required`.
+ * @returns a function that checks one request, its raw path and the address at the other end (which
+ * callers in this process do not have), and returns who sends it. It throws `invalid_host`,
+ * `misdirected_request`, `csrf`, `unauthenticated`, `token_revoked`, `token_expired`,
+ * `ticket_expired`, `rate_limited` or `upgrade_required`.
  */
 export function createAdmission(
   options: AdmissionOptions,
   routes: readonly Route[],
-): (request: Request, path: string) => Caller {
+): (request: Request, path: string, peer: string | undefined) => Caller {
   const callerOf = createTokenCheck(options);
   const openPaths = new Set(routes.filter(isOpen).map(({ pattern }) => pattern));
   const documents = routes.filter(({ isDocument }) => isDocument === true);
   const documentPaths = new Set(documents.map(({ pattern }) => pattern));
-  return (request, path) => {
+  return (request, path, peer) => {
     const host = requestHost(request);
+    checkPeer(options, peer);
     if (options.loopbackOnly && !isLoopbackHost(host)) {
       // Stops DNS rebinding: a page of another name that now resolves to 127.0.0.1 (B72).
       throw new SyncedError(
@@ -56,7 +46,8 @@ export function createAdmission(
     if (!documentPaths.has(path) || !isNavigation(request)) checkOrigin(request, host);
     const caller = openPaths.has(path)
       ? NOBODY
-      : (ticketHolder(options, request, path) ?? callerOf(request.headers.get("authorization")));
+      : (ticketHolder(options, request, path) ??
+        callerOf(request.headers.get("authorization"), addressOf(request, peer, options)));
     checkProtocol(request.headers.get("synced-protocol"));
     return caller;
   };
@@ -85,6 +76,42 @@ function ticketHolder(
   if (token === undefined) return { grant };
   tokens?.confirm(token);
   return { grant, token };
+}
+
+/**
+ * Refuses whoever speaks to this server past what keeps others away: a runtime that listens on all
+ * addresses although nobody asked for it, or a way around the proxy at which TLS ends.
+ */
+function checkPeer(
+  { loopbackOnly, behindProxy }: AdmissionOptions,
+  peer: string | undefined,
+): void {
+  if (peer === undefined || isLoopbackAddress(peer)) return;
+  if (loopbackOnly) {
+    throw new SyncedError(
+      "misdirected_request",
+      "Cannot answer: this server is for programs on its own machine; start it with --host",
+    );
+  }
+  if (behindProxy !== undefined && plainAddress(peer) !== behindProxy) {
+    throw new SyncedError("misdirected_request", "Cannot answer: ask this server's proxy");
+  }
+}
+
+/** Whose tokens are counted. Only the proxy's word is taken for another address (B78). */
+function addressOf(
+  { headers }: Request,
+  peer: string | undefined,
+  { behindProxy }: AdmissionOptions,
+): string | undefined {
+  if (peer === undefined || behindProxy !== plainAddress(peer)) return peer;
+  // The proxy appends the address that it sees itself. All before that is hearsay.
+  return headers.get("x-forwarded-for")?.split(",").at(-1)?.trim().slice(0, 45) ?? peer;
+}
+
+/** An IPv4 address may come dressed as an IPv6 one. */
+function plainAddress(address: string): string {
+  return address.replace(/^::ffff:/i, "");
 }
 
 /** True if nobody needs a token there. */
@@ -137,30 +164,6 @@ function checkOrigin(request: Request, host: string): void {
   if (!sameOrigin || !sameSite) {
     throw new SyncedError("csrf", "Cannot answer: the request comes from another site's page");
   }
-}
-
-/** @returns a function that finds who shows an Authorization header */
-function createTokenCheck({
-  token,
-  insideToken,
-  tokens,
-}: AdmissionOptions): (header: string | null) => Caller {
-  const own = [token, insideToken].flatMap((text) =>
-    text === undefined ? [] : [sha256(parseToken(text, "the options"))],
-  );
-  return (header) => {
-    if (token === undefined && (tokens === undefined || tokens.isEmpty)) return ANYBODY;
-    // An illegal token is compared as the empty one, which equals no legal token.
-    const shown = BEARER.exec(header ?? "")?.[1] ?? "";
-    const shownDigest = sha256(shown);
-    if (own.some((digest) => equalDigests(shownDigest, digest))) return ANYBODY;
-    if (tokens === undefined) throw wrongToken();
-    const { id, access, folders } = tokens.check(shown);
-    return {
-      grant: { access, folders: folders === "all" ? folders : new Set(folders) },
-      token: id,
-    };
-  };
 }
 
 function checkProtocol(header: string | null): void {

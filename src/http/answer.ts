@@ -21,6 +21,9 @@ const SECURITY_HEADERS: Readonly<Record<string, string>> = {
   "x-content-type-options": "nosniff",
 };
 
+/** Most of what passes by itself has passed in a second. */
+const RETRY_AFTER_MS = 1_000;
+
 /**
  * After these codes, unread bytes of the request may still come, so the connection is not used
  * again.
@@ -30,6 +33,7 @@ const CLOSING_CODES: ReadonlySet<ErrorCode> = new Set([
   "token_expired",
   "token_revoked",
   "forbidden",
+  "rate_limited",
   "unexpected_body",
   "body_too_large",
   "request_timeout",
@@ -88,7 +92,10 @@ export function problemAnswer(error: unknown, requestId: string): Response {
   if (known.code === "range_not_satisfiable") {
     headers["content-range"] = `bytes */${String(known.extensions["size"])}`;
   }
-  if (retriable && httpStatus >= 429) headers["retry-after"] = "1";
+  if (retriable && httpStatus >= 429) {
+    const waitMs = known.retryAfterMs ?? RETRY_AFTER_MS;
+    headers["retry-after"] = String(Math.ceil(waitMs / 1000));
+  }
   if (CLOSING_CODES.has(known.code)) headers["connection"] = "close";
   const problem = {
     ...known.extensions,

@@ -37,6 +37,15 @@ export interface RouterOptions {
   readonly loopbackOnly: boolean;
   /** By the names that folders once had, the present ones. @default none were renamed */
   readonly formerNames?: ReadonlyMap<string, FolderName | undefined>;
+  /**
+   * The address of a proxy, where TLS ends there. Then nobody else is answered, except programs on
+   * this machine, and `X-Forwarded-For` is believed.
+   *
+   * @default there is none
+   */
+  readonly behindProxy?: string;
+  /** Told of refused tokens, not too often. It must not throw. @default nobody */
+  readonly onRefusal?: (refusal: Refusal) => void;
   /** Aborts when the server stops. Open event streams then end. */
   readonly signal: AbortSignal;
   /**
@@ -50,6 +59,13 @@ export interface RouterOptions {
   readonly metrics?: MetricsPage;
   /** @default there is no `/` */
   readonly page?: PageFiles | "not built";
+}
+
+/** Wrong, revoked or expired tokens from one address. */
+export interface Refusal {
+  readonly address: string;
+  /** How many since this was told last. */
+  readonly count: number;
 }
 
 /** One request that has passed the checks which its endpoint declares. */

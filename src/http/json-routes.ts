@@ -172,7 +172,8 @@ async function foldersWithin(
 }
 
 function undefinedIfMissing(error: unknown): undefined {
-  if (error instanceof SyncedError && error.code === "folder_not_found") return undefined;
+  if (!(error instanceof SyncedError)) throw error;
+  if (error.code === "folder_not_found" || error.code === "folder_gone") return undefined;
   throw error;
 }
 

@@ -50,11 +50,20 @@ export function allRoutes(options: RouterOptions): readonly Route[] {
   ];
 }
 
-export function createRouter(options: RouterOptions): Hono {
+export interface Router {
+  /** @param from the address at the other end; callers in this process have none */
+  readonly fetch: (request: Request, from?: Origin) => Response | Promise<Response>;
+}
+
+interface Origin {
+  readonly peer?: string | undefined;
+}
+
+export function createRouter(options: RouterOptions): Router {
   const all = allRoutes(options);
   const admit = createAdmission(options, all);
   const budget = new MemoryBudget(options.clock);
-  const app = new Hono({ getPath: rawPath });
+  const app = new Hono<{ Bindings: Origin }>({ getPath: rawPath });
   const requestIds = new WeakMap<Request, string>();
   const routes = new WeakMap<Request, string>();
   const callers = new WeakMap<Request, Caller>();
@@ -67,7 +76,8 @@ export function createRouter(options: RouterOptions): Hono {
     countRequest(options, { method, route: routes.get(raw) }, { status, startMs });
   });
   app.use(async (context, next) => {
-    callers.set(context.req.raw, admit(context.req.raw, context.req.path));
+    const { raw, path } = context.req;
+    callers.set(raw, admit(raw, path, context.env.peer));
     await next();
   });
   for (const route of all) {
@@ -97,7 +107,7 @@ export function createRouter(options: RouterOptions): Hono {
     if (isFault) options.onError(error, requestId);
     return response;
   });
-  return app;
+  return { fetch: (request, from = {}) => app.fetch(request, from) };
 }
 
 async function answer(

@@ -40,6 +40,13 @@ export function isLoopbackHost(host: string): boolean {
   return LOOPBACK.test(host.replace(/:[0-9]+$/, ""));
 }
 
+const LOOPBACK_ADDRESS = /^(?:(?:::ffff:)?127(?:\.[0-9]{1,3}){3}|::1)$/i;
+
+/** True for the address of a program on this machine. */
+export function isLoopbackAddress(address: string): boolean {
+  return LOOPBACK_ADDRESS.test(address);
+}
+
 /**
  * Parses the query parameters.
  *

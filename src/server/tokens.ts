@@ -140,6 +140,11 @@ function parseTokenId(text: string): TokenId {
   throw new SyncedError("invalid_id", `Cannot use "${shown}" as a token's id: see the list`);
 }
 
+/** True for a text in the form of a made token; its secret may be wrong. */
+export function looksMade(text: string): boolean {
+  return TOKEN.test(text);
+}
+
 /** Equals no token's digest, because no token is empty. */
 const NO_TOKEN: Digest = sha256("");
 

@@ -6,7 +6,7 @@ import { parseFolderName } from "../../src/core/identifier.ts";
 import { authorise, createAdmission } from "../../src/http/admission.ts";
 import type { Need, Route } from "../../src/http/endpoint.ts";
 import { allRoutes } from "../../src/http/router.ts";
-import { openFixture, TOKEN } from "./fixture.ts";
+import { HandClock, openFixture, TOKEN } from "./fixture.ts";
 
 const F = "/v1/folders/:folder";
 
@@ -69,9 +69,10 @@ function routeOf(pattern: string, ...needs: Need[]): Route {
 
 describe("a route is open only if it says so [H2]", () => {
   const admitTo = (route: Route) => () =>
-    createAdmission({ token: TOKEN, loopbackOnly: true }, [route])(
+    createAdmission({ token: TOKEN, loopbackOnly: true, clock: new HandClock() }, [route])(
       new Request("http://localhost/a"),
       "/a",
+      undefined,
     );
 
   test("if all its endpoints need nothing", () => {

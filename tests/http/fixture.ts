@@ -3,11 +3,10 @@ import { expect } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Hono } from "hono";
 import { openDataDirectory } from "../../src/adapters/data-directory.ts";
 import { systemRandom, systemSecret } from "../../src/adapters/runtime/random.ts";
 import { parseFolderName } from "../../src/core/identifier.ts";
-import { createRouter, type RouterOptions } from "../../src/http/router.ts";
+import { createRouter, type Router, type RouterOptions } from "../../src/http/router.ts";
 import type { Clock } from "../../src/ports/clock.ts";
 import { createHistory } from "../../src/server/history.ts";
 import { createSequencer, type Sequencer } from "../../src/server/sequencer.ts";
@@ -70,7 +69,7 @@ export interface CallOptions {
 }
 
 export interface Fixture {
-  readonly router: Hono;
+  readonly router: Router;
   readonly sequencer: Sequencer;
   /** While none is made, the router goes by its options alone. */
   readonly tokens: Tokens;

@@ -1,6 +1,6 @@
 /** The real listener, spoken to byte by byte: what no HTTP client would send (B24, B75-B80). */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -201,9 +201,18 @@ describe("listen()", () => {
     rmSync(other, { recursive: true });
   });
 
-  test("refuses an open address without a token [H2]", async () => {
-    const second = createServer({ data: join(path, "never"), host: "0.0.0.0" });
-    await expect(second).rejects.toMatchObject({ code: "token_required" });
+  test("where others reach it, wants a token and speaks https [K8, K9]", async () => {
+    const second = await createServer({ data: join(path, "exposed"), host: "0.0.0.0" });
+    const { url, wantsToken, fingerprint, newTokenFile = "" } = second;
+    expect([new URL(url).protocol, wantsToken]).toEqual(["https:", true]);
+    expect(fingerprint).toMatch(/^sha256:/);
+    expect(statSync(newTokenFile).mode & 0o777).toBe(0o600);
+    const place = `https://127.0.0.1:${second.port}/v1/folders`;
+    const tls = { rejectUnauthorized: false };
+    expect((await fetch(place, { tls })).status).toBe(401);
+    const authorization = `Bearer ${readFileSync(newTokenFile, "utf8").trim()}`;
+    expect((await fetch(place, { tls, headers: { authorization } })).status).toBe(200);
+    await second.close();
   });
 
   test("stops within two seconds, with a live stream and a half request open [H6]", async () => {

@@ -234,11 +234,15 @@ describe("tokens", () => {
     });
   }
 
-  test("a server on other addresses than loopback wants a token [B43]", async () => {
-    const args = ["serve", "--data", scratch.join("no-data"), "--port", "0", "--host", "0.0.0.0"];
+  test.each<[string[], string]>([
+    [["--tls-cert", "cert.pem"], "name both"],
+    [["--tls-cert", "none", "--tls-key", "none"], 'Cannot read "none" for TLS'],
+    [["--insecure-http", "--behind-proxy", "10.0.0.1"], "Cannot use --insecure-http with"],
+    [["--behind-proxy", "proxy.example"], "expected the address that the proxy comes from"],
+  ])("serve %j is refused before it serves [K9]", async (flags, words) => {
+    const args = ["serve", "--data", scratch.join("tls-data"), "--port", "0", ...flags];
     const { exitCode, stderr } = await runSynced(args);
-    expect(exitCode).toBe(2);
-    expect(stderr).toContain("--token-file");
+    expect([exitCode, stderr]).toEqual([2, expect.stringContaining(words)]);
   });
 
   test("a token that is refused while it runs is told once, and status says why [Y3]", async () => {

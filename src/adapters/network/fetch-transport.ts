@@ -1,9 +1,12 @@
 /**
- * Transport over the runtime's fetch: no redirects, no inflating, kept-alive connections, and
- * proxies from the environment. Rules: H10, B63, B64.
+ * Transport over the runtime's fetch: no redirects, no inflating, kept-alive connections, proxies
+ * from the environment, and servers that are known by their key. Rules: H10, K9, B63, B64.
  */
 import { SyncedError } from "../../core/error.ts";
+import type { Fingerprint } from "../../core/fingerprint.ts";
 import type { Transport } from "../../ports/transport.ts";
+import { probeCertificate, type SeenCertificate } from "../tls/probe.ts";
+import { createPinnedOptions } from "./pinned-options.ts";
 import {
   type HttpProxy,
   type ProxySettings,
@@ -18,7 +21,18 @@ interface ExchangeOptions extends RequestInit {
   readonly decompress: boolean;
   readonly proxy?: string;
   readonly client?: unknown;
+  readonly session?: unknown;
+  readonly tls?: { readonly rejectUnauthorized: boolean };
 }
+
+/** By what a client knows that an https server is the right one. */
+export type Trust =
+  /** By the word of the authorities that this machine trusts. */
+  | { readonly kind: "authorities" }
+  /** By its key alone, whoever vouches for it. */
+  | { readonly kind: "key"; readonly fingerprint: Fingerprint }
+  /** Anybody's answer will do. Nothing secret may be sent then. */
+  | { readonly kind: "anybody" };
 
 /** Bun would inflate 300 KB to 300 MB unasked. Other runtimes do not know the option. */
 const EXCHANGE_OPTIONS: ExchangeOptions = {
@@ -55,12 +69,32 @@ const REASONS: readonly (readonly [pattern: RegExp, reason: string])[] = [
   [/ECONNRESET|ConnectionClosed|EPIPE|connection.*(closed|reset)/i, "the connection broke"],
   [/ETIMEDOUT|Timeout|timed out/i, "the connection timed out"],
   [/ENETUNREACH|EHOSTUNREACH|unreachable/i, "there is no way to it from this network"],
-  [/CERT|certificate|SELF_SIGNED/i, "its certificate is not accepted"],
+];
+
+/** Certificates that no authority vouches for, or not for that host or time. */
+const UNTRUSTED: readonly (readonly [pattern: RegExp, reason: string])[] = [
+  [/EXPIRED|has expired/i, "its certificate has expired"],
+  [
+    /NOT_YET_VALID|not yet valid/i,
+    "its certificate is not valid yet, or this machine's clock is wrong",
+  ],
+  [
+    /ALTNAME|HOSTNAME_MISMATCH|not valid for (?:name|the)|NotValidForName/i,
+    "its certificate is for another host",
+  ],
+  [
+    /SELF_SIGNED|self.signed|UnknownIssuer|unable to (?:get|verify)/i,
+    "its certificate is self-signed, or by an authority that this machine does not know",
+  ],
+  [/CERT|certificate/i, "its certificate is not accepted"],
 ];
 
 /** Errors that mean that something answers there, but does not speak the URL's protocol. */
 const STRANGERS: readonly (readonly [pattern: RegExp, reason: string])[] = [
-  [/EPROTO|handshake failed|corrupt message|WRONG_VERSION/i, "it does not speak https there"],
+  [
+    /EPROTO|handshake failed|corrupt message|WRONG_VERSION/i,
+    "it does not speak https there, or an outdated TLS",
+  ],
   [/Malformed_HTTP|invalid HTTP|InvalidHTTP/i, "it does not speak http there"],
 ];
 
@@ -70,26 +104,39 @@ const STRANGERS: readonly (readonly [pattern: RegExp, reason: string])[] = [
  * @returns a transport that rejects with `server_unreachable` for network trouble, and with
  * `not_a_synced_server` if something other than HTTP answers. An abort passes through.
  */
-export function createFetchTransport(): Transport {
+export function createFetchTransport(trust: Trust = { kind: "authorities" }): Transport {
   settings ??= takeProxySettings(process.env);
+  // Runtimes would obey it without a word, and trust anybody.
+  delete process.env["NODE_TLS_REJECT_UNAUTHORIZED"];
   const proxies = settings;
   const optionsFor = createProxyOptions();
+  const pinned = trust.kind === "key" ? createPinnedOptions(trust.fingerprint) : undefined;
   const describe = (url: string): string => placeOf(url, proxyFor(proxies, new URL(url)));
   const exchange = async (request: Request): Promise<Response> => {
-    const proxy = proxyFor(proxies, new URL(request.url));
+    const url = new URL(request.url);
+    const proxy = proxyFor(proxies, url);
     const options = proxy === undefined ? EXCHANGE_OPTIONS : optionsFor(proxy);
+    const place = placeOf(request.url, proxy);
     let response: Response;
     try {
-      response = await fetch(request, options);
+      if (url.protocol !== "https:") response = await fetch(request, options);
+      else if (trust.kind === "anybody")
+        response = await fetch(request, { ...options, ...ANYBODY });
+      else if (pinned === undefined) response = await fetch(request, options);
+      else response = await fetch(request, { ...options, ...(await pinned.for(request, proxy)) });
     } catch (cause) {
-      if (request.signal.aborted) throw cause;
-      throw failure(placeOf(request.url, proxy), cause);
+      if (request.signal.aborted || cause instanceof SyncedError) throw cause;
+      pinned?.forget();
+      if (isUntrusted(cause)) throw await untrusted(place, url, { cause, proxy });
+      throw failure(place, cause);
     }
     if (proxy === undefined || response.status !== PROXY_WANTS_CREDENTIALS) return response;
-    throw failure(placeOf(request.url, proxy), "proxy authentication required");
+    throw failure(place, "proxy authentication required");
   };
   return Object.assign(exchange, { describe });
 }
+
+const ANYBODY = { tls: { rejectUnauthorized: false } };
 
 /** RFC 9110, section 15.5.8. */
 const PROXY_WANTS_CREDENTIALS = 407;
@@ -121,6 +168,38 @@ function denoProxy({ origin, username, password }: URL) {
     password: decodeURIComponent(password),
   };
   return { url: origin, basicAuth };
+}
+
+function isUntrusted(cause: unknown): boolean {
+  const text = describe(cause);
+  return UNTRUSTED.some(([pattern]) => pattern.test(text));
+}
+
+/** Says why, and what a person can do: compare the key, and name it. */
+async function untrusted(
+  place: string,
+  url: URL,
+  { cause, proxy }: { readonly cause: unknown; readonly proxy: HttpProxy | undefined },
+): Promise<SyncedError> {
+  const text = describe(cause);
+  const reason = UNTRUSTED.find(([pattern]) => pattern.test(text))?.[1] ?? text;
+  const seen = proxy === undefined ? await look(url) : undefined;
+  const advice =
+    seen === undefined
+      ? ""
+      : `. Its key has the fingerprint ${seen.fingerprint}: if that is what the server printed ` +
+        "when it started, add --fingerprint with it";
+  const message = `Cannot trust ${place}: ${reason}${advice}`;
+  return new SyncedError("untrusted_server", message, { cause });
+}
+
+async function look(url: URL): Promise<SeenCertificate | undefined> {
+  try {
+    return await probeCertificate(url, new AbortController().signal);
+  } catch {
+    // It was there a moment ago. The reason says enough.
+    return undefined;
+  }
 }
 
 function failure(place: string, cause: unknown): SyncedError {

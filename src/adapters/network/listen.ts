@@ -1,9 +1,10 @@
 /**
  * Listens on TCP and hands requests to a handler, with Bun.serve, or with Node's server elsewhere
- * (Deno).
- * Rules: H2, H6. It knows nothing of routes.
+ * (Deno), in the clear or under TLS 1.3.
+ * Rules: H2, H6, K10. It knows nothing of routes.
  */
 import { createServer, type Server } from "node:http";
+import { createServer as createTlsServer, Server as TlsServer } from "node:https";
 import { getRequestListener } from "@hono/node-server";
 import { SyncedError } from "../../core/error.ts";
 import { errorCode } from "../disk/calls.ts";
@@ -15,12 +16,23 @@ export interface ListenOptions {
   readonly host: string;
   /** 0 for any free one. */
   readonly port: number;
-  readonly handle: (request: Request) => Response | Promise<Response>;
+  /** @param peer the address at the other end of the connection */
+  readonly handle: (request: Request, peer: string | undefined) => Response | Promise<Response>;
+  /** @default in the clear */
+  readonly tls?: KeyAndCertificate;
+}
+
+/** As PEM. */
+export interface KeyAndCertificate {
+  readonly key: string;
+  readonly cert: string;
 }
 
 export interface Listener {
   readonly url: string;
   readonly port: number;
+  /** New connections get this certificate. Those that are there go on. */
+  renew(tls: KeyAndCertificate): void;
   /**
    * Accepts no more connections, gives requests under way a moment, and closes the rest. Resolves
    * within two seconds; idempotent. The caller first ends its live streams.
@@ -35,6 +47,8 @@ const GRACE_MS = 1_000;
  * 255.
  */
 const IDLE_SECONDS = 60;
+/** RFC 9852: new protocols use TLS 1.3 at least (B82). Bun takes the number, and no text. */
+const TLS_VERSION = { minVersion: 0x0304 };
 /** Bun answers ENOENT for a name that does not resolve. */
 const NO_SUCH_ADDRESS: ReadonlySet<string> = new Set(["EADDRNOTAVAIL", "ENOTFOUND", "ENOENT"]);
 const EVENT_STREAM_TYPE = "text/event-stream";
@@ -44,8 +58,9 @@ export async function listen(options: ListenOptions): Promise<Listener> {
   return typeof Bun === "undefined" ? await listenWithNode(options) : listenWithBun(options);
 }
 
-function listenWithBun(options: ListenOptions): Listener {
-  const { host, port } = options;
+function listenWithBun(first: ListenOptions): Listener {
+  const { port } = first;
+  let options = first;
   const memory = createIdleMemory();
   let server = serveWithBun(options, port, memory);
   const boundPort = server.port ?? port;
@@ -62,8 +77,15 @@ function listenWithBun(options: ListenOptions): Listener {
   });
   let stopped: Promise<void> | undefined;
   return {
-    url: urlOf(host, boundPort),
+    url: urlOf(options, boundPort),
     port: boundPort,
+    renew(tls) {
+      options = { ...options, tls };
+      // Bun's reload() takes no certificate. Both steps are one to whoever connects meanwhile.
+      former.push(server);
+      void server.stop(false);
+      server = serveWithBun(options, boundPort, memory);
+    },
     stop() {
       memory.close();
       files.close();
@@ -78,7 +100,7 @@ function listenWithBun(options: ListenOptions): Listener {
 }
 
 function serveWithBun(
-  { host, handle }: ListenOptions,
+  { host, handle, tls }: ListenOptions,
   port: number,
   memory: ReturnType<typeof createIdleMemory>,
 ): ReturnType<typeof Bun.serve> {
@@ -94,9 +116,10 @@ function serveWithBun(
       // Without it `development: false` lets a second server share the port (measured, Bun 1.4.5 on
       // Linux).
       reusePort: false,
+      ...(tls === undefined ? undefined : { tls: { ...TLS_VERSION, ...tls } }),
       async fetch(request, self) {
         memory.touch();
-        const response = await handle(request);
+        const response = await handle(request, self.requestIP(request)?.address);
         // A stream is idle between two heartbeats, and Bun would take it for dead (after 12 s by
         // default).
         if (response.headers.get("content-type") === EVENT_STREAM_TYPE) self.timeout(request, 0);
@@ -109,8 +132,16 @@ function serveWithBun(
   }
 }
 
-async function listenWithNode({ host, port, handle }: ListenOptions): Promise<Listener> {
-  const server = createServer(getRequestListener(handle, { overrideGlobalObjects: false }));
+async function listenWithNode(options: ListenOptions): Promise<Listener> {
+  const { host, port, handle, tls } = options;
+  const answer = getRequestListener(
+    (request, { incoming }) => handle(request, incoming.socket?.remoteAddress),
+    { overrideGlobalObjects: false },
+  );
+  const server =
+    tls === undefined
+      ? createServer(answer)
+      : createTlsServer({ ...tls, minVersion: "TLSv1.3" }, answer);
   server.keepAliveTimeout = IDLE_SECONDS * 1000;
   // Otherwise it would bound a whole request, however steadily a large file comes.
   server.requestTimeout = 0;
@@ -121,8 +152,11 @@ async function listenWithNode({ host, port, handle }: ListenOptions): Promise<Li
   const boundPort = portOf(server, port);
   let stopped: Promise<void> | undefined;
   return {
-    url: urlOf(host, boundPort),
+    url: urlOf(options, boundPort),
     port: boundPort,
+    renew(renewed) {
+      if (server instanceof TlsServer) server.setSecureContext(renewed);
+    },
     stop() {
       stopped ??= stopWithin(closeServer(server), () => server.closeAllConnections());
       return stopped;
@@ -130,14 +164,14 @@ async function listenWithNode({ host, port, handle }: ListenOptions): Promise<Li
   };
 }
 
-function closeServer(server: Server): Promise<void> {
+function closeServer(server: Server | TlsServer): Promise<void> {
   return new Promise((resolve) => {
     server.close(() => resolve());
     server.closeIdleConnections();
   });
 }
 
-function portOf(server: Server, port: number): number {
+function portOf(server: Server | TlsServer, port: number): number {
   const address = server.address();
   return typeof address === "object" && address !== null ? address.port : port;
 }
@@ -156,8 +190,9 @@ async function stopWithin(gentle: Promise<void>, force: () => unknown): Promise<
   ]);
 }
 
-function urlOf(host: string, port: number): string {
-  return `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
+function urlOf({ host, tls }: ListenOptions, port: number): string {
+  const scheme = tls === undefined ? "http" : "https";
+  return `${scheme}://${host.includes(":") ? `[${host}]` : host}:${port}`;
 }
 
 function listenFailure(

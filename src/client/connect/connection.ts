@@ -201,6 +201,7 @@ export function isPassing(cause: unknown): cause is SyncedError {
  */
 const LATER_UNREACHABLE: ReadonlySet<ErrorCode> = new Set([
   "not_a_synced_server",
+  "untrusted_server",
   "protocol_violation",
   "unauthenticated",
   "token_revoked",

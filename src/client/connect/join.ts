@@ -156,14 +156,15 @@ export async function bind(
   },
 ): Promise<Marker> {
   const { options, server, device } = binding;
-  const { folder, serverUrl, deviceName } = options;
+  const { folder, serverUrl, deviceName, fingerprint } = options;
   const run = world.random.id();
   const before = readKept(store, KEPT.run);
   const root = rootIdentity(world);
   const guard = guardSettingText(options.guard ?? DEFAULT_GUARD);
   const trustApprovals = options.trustsApprovals === true ? "on" : "off";
   const direction = options.direction ?? "both";
-  const said = { serverUrl, deviceName, guard, trustApprovals, direction };
+  const pin = fingerprint === undefined ? undefined : { fingerprint };
+  const said = { serverUrl, deviceName, guard, trustApprovals, direction, ...pin };
   const marker: Marker = { version: 1, server, folder, device, root, ...said, run };
   if (before !== undefined) {
     await writeMarker(world, { ...marker, run: before, nextRun: run });

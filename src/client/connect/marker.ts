@@ -4,6 +4,7 @@
  */
 
 import { SyncedError } from "../../core/error.ts";
+import { type Fingerprint, parseFingerprint } from "../../core/fingerprint.ts";
 import {
   type DeviceId,
   type FolderName,
@@ -29,6 +30,8 @@ export interface Marker {
    */
   readonly serverUrl?: string;
   readonly deviceName?: string;
+  /** The server's key, if it is known by that. */
+  readonly fingerprint?: Fingerprint;
   /** In the form of `sync --guard`; absent if nobody set it. */
   readonly guard?: string;
   /** "on" or "off", as `sync --trust-approvals` takes it; absent if nobody set it. */
@@ -94,6 +97,9 @@ export function parseMarker(text: string): Marker {
       ...marker,
       ...optional("serverUrl"),
       ...optional("deviceName"),
+      ...(record.has("fingerprint")
+        ? { fingerprint: parseFingerprint(field("fingerprint")) }
+        : undefined),
       ...optional("guard"),
       ...optional("trustApprovals"),
       ...optional("direction"),

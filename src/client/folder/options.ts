@@ -1,5 +1,6 @@
 /** The arguments of `runClient` (run.ts), and its answer. */
 import type { Direction } from "../../core/direction.ts";
+import type { Fingerprint } from "../../core/fingerprint.ts";
 import type { GuardSetting } from "../../core/guard-setting.ts";
 import type { FolderName } from "../../core/identifier.ts";
 import type { Clock } from "../../ports/clock.ts";
@@ -31,6 +32,8 @@ export interface ClientOptions {
   readonly deviceName: string;
   /** A function is asked for it at each contact, so that a new one needs no restart. */
   readonly token?: string | (() => string);
+  /** The key by which the transport knows the server; remembered. */
+  readonly fingerprint?: Fingerprint;
   /** How many deletions pass unasked. @default DEFAULT_GUARD */
   readonly guard?: GuardSetting;
   /** True if approvals that were given on other devices count here (G4). @default false */
