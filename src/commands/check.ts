@@ -8,6 +8,7 @@ import { createFetchTransport } from "../adapters/network/fetch-transport.ts";
 import { openFolder } from "../adapters/open-folder.ts";
 import { systemClock } from "../adapters/runtime/clock.ts";
 import { checkFolder } from "../client/check.ts";
+import { requireGivenServer } from "../client/connect/join.ts";
 import { KEPT, readKept, type TextPair } from "../client/folder/kept-values.ts";
 import { SyncedError } from "../core/error.ts";
 import { EXIT } from "../core/exit-code.ts";
@@ -58,6 +59,7 @@ export const command = defineCommand({
     };
     const interruption = onInterruption(output.say);
     const { fs } = openFolder(path, { readOnly: true });
+    requireGivenServer(fs, { ...options, isServerRemembered: args.server === undefined });
     const trust = readTrust(args.fingerprint, known.fingerprint);
     const world = { fs, clock: systemClock, transport: createFetchTransport(trust) };
     let differences = 0;

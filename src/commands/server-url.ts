@@ -5,7 +5,8 @@ const LOOPBACK_HOST = /^(localhost|127(\.[0-9]{1,3}){3}|\[::1\])$/;
 
 /**
  * @returns the URL's origin: scheme, host and port.
- * @throws {SyncedError} `usage` unless it is an http or https URL without user, path and query.
+ * @throws {SyncedError} `usage` unless it is an http or https URL without user, path and query, and
+ * certificates are checked.
  */
 export function parseServerUrl(text: string, flag: "server" | "url" = "server"): string {
   const url = URL.parse(text);
@@ -19,7 +20,21 @@ export function parseServerUrl(text: string, flag: "server" | "url" = "server"):
       `Cannot use --${flag} "${url.origin}" with a path, query or password: expected http://HOST:PORT`,
     );
   }
+  if (url.protocol === "https:") refuseUncheckedTls(process.env);
   return url.origin;
+}
+
+/**
+ * A forgotten variable must not turn the check of certificates off for the token and all files.
+ *
+ * @throws {SyncedError} `usage`
+ */
+function refuseUncheckedTls(environment: Readonly<Record<string, string | undefined>>): void {
+  if (environment["NODE_TLS_REJECT_UNAUTHORIZED"] !== "0") return;
+  throw new SyncedError(
+    "usage",
+    "NODE_TLS_REJECT_UNAUTHORIZED=0 is set: with it anybody could pass for the server; unset it",
+  );
 }
 
 /** True if others can read and change everything that is sent, the token included. */

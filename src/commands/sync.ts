@@ -170,6 +170,7 @@ function readOptions(flags: OptionFlags, known: Remembered | undefined): ClientO
   const bounds = { min: 1, max: DAY_SECONDS };
   return {
     serverUrl: parseServerUrl(server),
+    isServerRemembered: flags.server === undefined,
     folder: parseFolderName(flags.folder ?? known?.folder ?? DEFAULT_FOLDER),
     deviceName: parseDeviceName(flags.device) ?? known?.deviceName ?? ownDeviceName(),
     ...(token === undefined ? {} : { token }),

@@ -39,6 +39,9 @@ export interface Outgoing {
 
 /** A problem's body needs little: a detail and a few numbers. */
 const PROBLEM_BYTES_MAX = 1024 * 1024;
+/** A body that is slower than this over such a time is not meant to arrive. */
+const DRIP_WINDOW_MS = 20_000;
+const DRIP_BYTES_PER_SECOND_MIN = 256;
 
 /** An answer whose head was checked. Its body is read through `pieces`. */
 export interface Answer {
@@ -63,7 +66,8 @@ export async function send(
   const { transport, clock, serverUrl } = options;
   if (outgoing.signal.aborted) throw givenUp();
   const ended = new AbortController();
-  const idle = new IdleGuard(clock, outgoing.idleMs, ended);
+  const isStream = contentType === "text/event-stream";
+  const idle = new IdleGuard(clock, outgoing.idleMs, ended, isStream);
   const stop = () => idle.giveUp();
   outgoing.signal.addEventListener("abort", stop, { once: true });
   const close = () => {
@@ -136,12 +140,34 @@ class IdleGuard {
   /** When the current step began, and how to make it fail. */
   #step: { readonly sinceMs: number; readonly fail: (reason: Error) => void } | undefined;
   #reason: Error | undefined;
+  readonly #hasFloor: boolean;
+  #floor: { readonly sinceMs: number; bytes: number } | undefined;
 
-  constructor(clock: Clock, idleMs: number, ended: AbortController) {
+  /** @param isStream a body that lasts, and has no floor of speed */
+  constructor(clock: Clock, idleMs: number, ended: AbortController, isStream: boolean) {
     this.#clock = clock;
     this.#idleMs = idleMs;
+    this.#hasFloor = !isStream;
     this.#ended = ended;
     void this.#watch();
+  }
+
+  /**
+   * Tells of so many bytes that have come. A body that drips keeps each step short and never ends.
+   */
+  took(bytes: number): void {
+    if (!this.#hasFloor) return;
+    const now = this.#clock.monotonic();
+    this.#floor ??= { sinceMs: now, bytes: 0 };
+    this.#floor.bytes += bytes;
+    const tookMs = now - this.#floor.sinceMs;
+    if (tookMs < DRIP_WINDOW_MS) return;
+    if (this.#floor.bytes < (DRIP_BYTES_PER_SECOND_MIN * tookMs) / 1_000) {
+      const floor = `${DRIP_BYTES_PER_SECOND_MIN} bytes a second`;
+      const message = `The server's answer comes slower than ${floor}`;
+      this.#end(new SyncedError("server_unreachable", message));
+    }
+    this.#floor = { sinceMs: now, bytes: 0 };
   }
 
   giveUp(): void {
@@ -324,6 +350,7 @@ async function* readPieces(
     while (reader !== undefined) {
       const { done, value } = await idle.wait(reader.read());
       if (done) return;
+      idle.took(value.length);
       instruments?.bytesMoved("down", value.length);
       yield value;
     }

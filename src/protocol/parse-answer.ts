@@ -290,7 +290,12 @@ export function parseProblem(value: unknown): SyncedError | undefined {
   if (!result.success) return undefined;
   const code = Object.keys(ERROR_KINDS).find((known) => known === result.data.code);
   if (!isErrorCode(code)) return undefined;
-  return new SyncedError(code, result.data.detail ?? ERROR_KINDS[code].title);
+  return new SyncedError(code, oneLine(result.data.detail ?? ERROR_KINDS[code].title));
+}
+
+/** A server's words go into logs of one line each, and must not begin a line of their own. */
+function oneLine(text: string): string {
+  return text.replaceAll(/[\p{Cc}\u2028\u2029]+/gu, " ");
 }
 
 function isErrorCode(code: string | undefined): code is keyof typeof ERROR_KINDS {
@@ -406,7 +411,7 @@ function readGroupResult(value: unknown, opCount: number): GroupResult {
   const result = {
     status: "refused" as const,
     code,
-    detail: readText(fields["detail"], "detail").slice(0, 4096),
+    detail: oneLine(readText(fields["detail"], "detail").slice(0, 4096)),
     op: readCount(fields["op"], "op", "invalid_parameter", opCount - 1),
   };
   const current = fields["current"];

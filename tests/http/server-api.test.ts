@@ -476,6 +476,30 @@ describe("a server that lies (B60-B68)", () => {
     expect(clock.sleepCount).toBe(0);
   });
 
+  test("an answer that drips is given up after 20 s, and one that only pauses is not [H19]", async () => {
+    const clock = new HandClock();
+    const headers = { "content-type": "application/json" };
+    const drip = new TransformStream<Uint8Array, Uint8Array>();
+    const drops = drip.writable.getWriter();
+    const hello = apiOver(async () => new Response(drip.readable, { headers }), clock).hello(
+      signal,
+    );
+    hello.catch(() => undefined);
+    for (let second = 0; second < 22; second += 1) {
+      drops.write(new TextEncoder().encode("[")).catch(() => undefined);
+      await clock.advance(1_000);
+    }
+    await expect(hello).rejects.toMatchObject({ code: "server_unreachable" });
+    expect(clock.sleepCount).toBe(0);
+  });
+
+  test("a server's words become one line [H19, B69]", async () => {
+    const problem = { code: "forbidden", detail: "no\nFORGED\r\n\u2028FORGED", status: 403 };
+    const headers = { "content-type": "application/problem+json" };
+    const liar = apiOver(async () => json(problem, { status: 403, headers }));
+    await expect(liar.hello(signal)).rejects.toMatchObject({ message: "no FORGED FORGED" });
+  });
+
   test("a stream that is silent for 45 s is given up [H6]", async () => {
     const clock = new HandClock();
     const silent = apiOver(

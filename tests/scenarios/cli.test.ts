@@ -106,6 +106,14 @@ describe("usage", () => {
     });
   }
 
+  test("certificates that would go unchecked are refused before anything is sent [G15]", async () => {
+    const env = { NODE_TLS_REJECT_UNAUTHORIZED: "0" };
+    const args = ["sync", ".", "--server", "https://127.0.0.1:9", "--once"];
+    const { exitCode, stderr } = await runSynced(args, { env });
+    expect(exitCode).toBe(2);
+    expect(stderr).toContain("anybody could pass for the server");
+  });
+
   const illegal: readonly (readonly [string, readonly string[], string])[] = [
     ["no server at the first run", [], "--server"],
     ["a server without a scheme", ["--server", "example.org:8080"], "http://"],

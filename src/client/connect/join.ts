@@ -41,6 +41,7 @@ export function openState(world: ClientWorld, options: ClientOptions): OpenedSta
     );
   }
   const isCopy = marker !== undefined && marker.root !== rootIdentity(world);
+  requireGivenServer(fs, options);
   const existed = world.stores.exists();
   const wrong = existed ? wrongState(world, marker, isCopy) : undefined;
   if (wrong !== undefined) {
@@ -65,6 +66,27 @@ export function openState(world: ClientWorld, options: ClientOptions): OpenedSta
     union: marker !== undefined && (wrong !== undefined || !existed),
   };
 }
+
+/**
+ * A folder that came from elsewhere (an archive, another disk) says where it belongs, and whoever
+ * made it may have written that. The token goes only where a person of this device said.
+ *
+ * @throws {SyncedError} `usage`
+ */
+export function requireGivenServer(
+  fs: ClientWorld["fs"],
+  { isServerRemembered, token, serverUrl }: Pick<ClientOptions, "serverUrl"> & TokenOptions,
+): void {
+  if (isServerRemembered !== true || token === undefined) return;
+  if (readMarker(fs)?.root === fs.stat("")?.identity) return;
+  throw new SyncedError(
+    "usage",
+    `Cannot send the token to ${serverUrl}: only this folder's .synced says so, and the folder was ` +
+      "copied or moved here; if it is the right server, add --server URL once",
+  );
+}
+
+type TokenOptions = Pick<ClientOptions, "isServerRemembered" | "token">;
 
 /** @returns why the database is not the one that the last run left; undefined if it is. */
 function wrongState(

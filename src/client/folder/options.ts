@@ -28,6 +28,8 @@ export interface ClientWorld {
 export interface ClientOptions {
   /** Base URL of the server, without a path. */
   readonly serverUrl: string;
+  /** True if nobody gave the address in this run, and the folder itself says it. */
+  readonly isServerRemembered?: boolean;
   readonly folder: FolderName;
   readonly deviceName: string;
   /** A function is asked for it at each contact, so that a new one needs no restart. */
