@@ -9,6 +9,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import packageJson from "./package.json" with { type: "json" };
 import {
+  holdCollection,
   isDataDirectory,
   openDataDirectory,
   openTokenStore,
@@ -314,6 +315,7 @@ async function openBackend(options: ServerOptions, loopbackOnly: boolean): Promi
   const upkeep = startUpkeep({
     ports,
     pace: options.upkeep ?? {},
+    hold: () => holdCollection(options.data),
     retention: options.retention ?? { keepMs: undefined, byFolder: new Map() },
     onCollected: options.onCollected ?? (() => undefined),
     onFailure: options.onUpkeepFailure ?? (() => undefined),

@@ -3,9 +3,16 @@
  * deletes folders. Rules: U4-U6, I25, I27, I37. Functions take the directory's lock, and throw
  * `data_in_use` while a server has it, unless they say otherwise.
  */
-import { existsSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, realpathSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { type DataDirectory, openDataDirectory } from "./src/adapters/data-directory.ts";
+import { type BackupReport, backUp } from "./src/adapters/backup.ts";
+import {
+  type DataDirectory,
+  holdCollection,
+  openDataDirectory,
+  openDataReader,
+} from "./src/adapters/data-directory.ts";
+import { createDiskFileSystem } from "./src/adapters/disk/filesystem.ts";
 import {
   deleteFolder,
   type ListedFolder,
@@ -13,15 +20,20 @@ import {
   renameFolder,
 } from "./src/adapters/metadata/folder-names.ts";
 import { systemClock } from "./src/adapters/runtime/clock.ts";
+import { systemRandom } from "./src/adapters/runtime/random.ts";
 import { SyncedError } from "./src/core/error.ts";
 import type { FolderName } from "./src/core/identifier.ts";
 import { UNNAMED_AGE_MS_MIN } from "./src/core/limits.ts";
+import type { Sequence } from "./src/core/node.ts";
 import {
   type Collected,
   type CollectOptions,
   collectGarbage,
 } from "./src/server/collect-garbage.ts";
+import { type Exported, exportTree } from "./src/server/export.ts";
+import { seqAtTime } from "./src/server/moment.ts";
 import { pruneFolders, type Retention } from "./src/server/retention.ts";
+import { createSequencer } from "./src/server/sequencer.ts";
 import { type Finding, verifyData } from "./src/server/verify.ts";
 
 /**
@@ -46,11 +58,14 @@ export async function collectDataDirectory(
   options: CollectOptions & { readonly retention: Retention },
 ): Promise<Collected & { readonly versions: number }> {
   const directory = openExisting(path, "collect garbage in");
+  let release: (() => void) | undefined;
   try {
+    release = holdCollection(path);
     const ports = { ...directory, clock: systemClock };
     const versions = await pruneFolders(ports, options.retention);
     return { ...(await collectGarbage(ports, options)), versions };
   } finally {
+    release?.();
     await directory.close();
   }
 }
@@ -82,12 +97,69 @@ export async function renameFolderIn(
  */
 export async function deleteFolderIn(path: string, name: FolderName): Promise<Collected> {
   const directory = openExisting(path, "delete a folder in");
+  let release: (() => void) | undefined;
   try {
+    release = holdCollection(path);
     deleteFolder(join(path, "metadata.db"), name);
     const options = { ageMsMin: UNNAMED_AGE_MS_MIN };
     return await collectGarbage({ ...directory, clock: systemClock }, options);
   } finally {
+    release?.();
     await directory.close();
+  }
+}
+
+/**
+ * Makes a copy, or brings one up to date, also beside a running server.
+ *
+ * @throws {SyncedError} `usage` if there is no data directory, or the target is something else;
+ * `data_in_use` if garbage is being collected, or somebody uses the target
+ */
+export async function backUpDataDirectory(path: string, target: string): Promise<BackupReport> {
+  requireExisting(path, "back up");
+  return await backUp(path, target);
+}
+
+/**
+ * Writes a folder as plain files, also beside a running server.
+ *
+ * @param at the head if absent
+ * @throws {SyncedError} `usage` if there is no data directory, or the target is not empty;
+ * `folder_not_found`, `folder_gone`, `cursor_ahead`
+ */
+export async function exportFolder(
+  path: string,
+  request: {
+    readonly folder: FolderName;
+    readonly at: { readonly seq: Sequence } | { readonly timeMs: number } | undefined;
+    readonly target: string;
+  },
+): Promise<Exported & { readonly seq: Sequence }> {
+  requireExisting(path, "export from");
+  const { folder, at, target } = request;
+  const reader = openDataReader(path);
+  try {
+    const sequencer = createSequencer({ ...reader, clock: systemClock, random: systemRandom });
+    const { head } = await sequencer.folder(folder);
+    const seq =
+      at === undefined
+        ? head
+        : "seq" in at
+          ? at.seq
+          : await seqAtTime(reader.metadata, folder, { timeMs: at.timeMs, head });
+    mkdirSync(target, { recursive: true });
+    if (readdirSync(target).length > 0) {
+      throw new SyncedError("usage", `Cannot export to "${target}": it is not empty`);
+    }
+    const fs = createDiskFileSystem(realpathSync(target));
+    const discard = (name: string) => rmSync(join(target, name), { force: true });
+    try {
+      return { ...(await exportTree({ sequencer, fs, discard }, { folder, seq })), seq };
+    } finally {
+      fs.close();
+    }
+  } finally {
+    await reader.close();
   }
 }
 

@@ -57,7 +57,7 @@ export function openDataDirectory(path: string): DataDirectory {
   } catch (error) {
     throw notWritable(path, error);
   }
-  const unlock = lock(path);
+  const unlock = lockData(path);
   let metadata: MetadataStore | undefined;
   let tokens: TokenStore | undefined;
   let history: HistoryStore | undefined;
@@ -72,7 +72,7 @@ export function openDataDirectory(path: string): DataDirectory {
     history = derived;
     const objects = openDiskObjectStore({ directory: path });
     // Makes the new files' names durable before anybody is told that data is in them.
-    syncDirectory(path);
+    syncPath(path);
     const close = async () => {
       await objects.close();
       await derived.close();
@@ -90,6 +90,31 @@ export function openDataDirectory(path: string): DataDirectory {
     unlock();
     throw error;
   }
+}
+
+export interface DataReader {
+  readonly metadata: MetadataStore;
+  readonly objects: ObjectStore;
+  close(): Promise<void>;
+}
+
+/**
+ * Opens a data directory to read from it, also beside the server that runs on it. Nothing may be
+ * written through it.
+ *
+ * @throws {SyncedError} `data_newer`; `data_older` if a server of this version has not run on it
+ */
+export function openDataReader(path: string): DataReader {
+  checkFormat(path);
+  const newServerId = systemRandom.id<ServerId>();
+  const file = join(path, "metadata.db");
+  const metadata = openSqliteMetadataStore({ path: file, newServerId, isReader: true });
+  const objects = openDiskObjectStore({ directory: path, isReader: true });
+  const close = async () => {
+    await objects.close();
+    await metadata.close();
+  };
+  return { metadata, objects, close };
 }
 
 /** The tokens of a data directory, also of one on which a server runs now. */
@@ -130,7 +155,7 @@ function checkFormat(path: string): boolean {
 }
 
 /** Written under the lock and before any database, so that every later file is of this format. */
-function writeFormat(path: string): void {
+export function writeFormat(path: string): void {
   const temporary = join(path, "format.new");
   try {
     const file = openSync(temporary, "w", 0o600);
@@ -141,13 +166,14 @@ function writeFormat(path: string): void {
       closeSync(file);
     }
     renameSync(temporary, join(path, "format"));
-    syncDirectory(path);
+    syncPath(path);
   } catch (error) {
     throw notWritable(path, error);
   }
 }
 
-function syncDirectory(path: string): void {
+/** Makes a file's bytes, or a directory's names, durable. */
+export function syncPath(path: string): void {
   const directory = openSync(path, "r");
   try {
     fsyncSync(directory);
@@ -156,18 +182,33 @@ function syncDirectory(path: string): void {
   }
 }
 
-function lock(path: string): () => void {
+/** @throws {SyncedError} `data_in_use`, `data_not_writable` */
+export function lockData(path: string): () => void {
+  return lock(path, "lock", "another server uses it; stop that one, or name another");
+}
+
+/**
+ * While this is held, nobody else deletes objects. Who collects garbage holds it, and who relies on
+ * objects that nobody else knows he needs.
+ *
+ * @throws {SyncedError} `data_in_use` if somebody else holds it; `data_not_writable`
+ */
+export function holdCollection(path: string): () => void {
+  return lock(path, "collecting", "garbage is collected there, or it is backed up; wait for that");
+}
+
+/** The kernel releases it when the process ends, however it ends. */
+function lock(path: string, name: string, claim: string): () => void {
   let database: DatabaseSync | undefined;
   try {
-    database = new DatabaseSync(join(path, "lock"));
+    database = new DatabaseSync(join(path, name));
     database.exec("PRAGMA busy_timeout = 0; BEGIN EXCLUSIVE");
     const held = database;
     return () => held.close();
   } catch (error) {
     database?.close();
     if (error instanceof Error && /database is locked/.test(error.message)) {
-      const message = `Cannot use "${path}": another server uses it; stop that one, or name another`;
-      throw new SyncedError("data_in_use", message, { cause: error });
+      throw new SyncedError("data_in_use", `Cannot use "${path}": ${claim}`, { cause: error });
     }
     throw notWritable(path, error);
   }

@@ -107,6 +107,7 @@ export const ERROR_KINDS = {
   data_in_use: kind("Data directory is in use by another server", 409, EXIT.unusable),
   data_not_writable: kind("Data directory is not writable", 500, EXIT.unusable),
   data_newer: kind("Data was written by a newer version", 500, EXIT.unusable),
+  data_older: kind("Data was written by an older version", 500, EXIT.unusable),
   port_in_use: kind("Port is in use", 409, EXIT.unusable),
   token_required: kind("A token is required", 400, EXIT.usage),
   invalid_token: kind("Token is not legal", 400, EXIT.usage),

@@ -2,6 +2,7 @@
  * Upkeep: a running server prunes old versions and collects its garbage, soon after its start and
  * once a day. Rules: U4, U7.
  */
+import { SyncedError } from "../core/error.ts";
 import {
   COLLECT_DELAY_MS,
   COLLECT_INTERVAL_MS,
@@ -26,6 +27,8 @@ export interface UpkeepOptions {
   readonly ports: SequencerPorts;
   readonly pace: UpkeepPace;
   readonly retention: Retention;
+  /** Keeps others from deleting objects. @throws {SyncedError} `data_in_use` if others keep us */
+  readonly hold: () => () => void;
   /** @param versions the number of those that are gone since the last time */
   readonly onCollected: (collected: Collected & { readonly versions: number }) => void;
   /** A run failed as a whole; the next one begins anew. */
@@ -53,15 +56,22 @@ async function run(options: UpkeepOptions, signal: AbortSignal): Promise<void> {
   const { delayMs, intervalMs, ageMsMin } = paceOf(options);
   await ports.clock.sleep(delayMs, signal);
   while (!signal.aborted) {
+    let isHeld = false;
+    let release: (() => void) | undefined;
     try {
+      release = options.hold();
       const versions = await pruneFolders(ports, retention, signal);
       const collected = await collectGarbage(ports, { ageMsMin, signal });
       ports.instruments?.objectsDeleted({ count: collected.objects, bytes: collected.bytes });
       onCollected({ ...collected, versions });
     } catch (error) {
-      onFailure(error);
+      // A backup is being made. The garbage can wait.
+      isHeld = error instanceof SyncedError && error.code === "data_in_use";
+      if (!isHeld) onFailure(error);
+    } finally {
+      release?.();
     }
-    await ports.clock.sleep(intervalMs, signal);
+    await ports.clock.sleep(isHeld ? COLLECT_INTERVAL_MS_MIN : intervalMs, signal);
   }
 }
 

@@ -95,11 +95,14 @@ export interface SqliteMetadataOptions {
   readonly path: string;
   /** Becomes the server's id if the file is new. */
   readonly newServerId: ServerId;
+  /** True to read beside the process that writes. @default false */
+  readonly isReader?: boolean;
 }
 
 /** @throws {SyncedError} `data_newer` (nothing was written), `damage_found`, `data_not_writable` */
 export function openSqliteMetadataStore(options: SqliteMetadataOptions): MetadataStore {
-  const database = new SqliteDatabase(options.path, METADATA_MIGRATIONS);
+  const { path, isReader = false } = options;
+  const database = new SqliteDatabase(path, METADATA_MIGRATIONS, { isReader });
   return new SqliteMetadataStore(database, serverIdOf(database, options.newServerId));
 }
 

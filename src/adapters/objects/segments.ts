@@ -30,6 +30,8 @@ export interface ObjectSegmentsOptions {
   readonly temporary: string;
   /** The highest number that the caller knows; 0 if none. */
   readonly last: number;
+  /** True if another process writes: then nothing is made or emptied. */
+  readonly isReader: boolean;
   /** Runs an fsync, and handles its failure. */
   readonly barrier: (sync: () => Promise<void>) => Promise<void>;
 }
@@ -54,12 +56,7 @@ export class ObjectSegments {
 
   constructor(options: ObjectSegmentsOptions) {
     this.#options = options;
-    for (const directory of [options.directory, options.temporary]) {
-      mkdirSync(directory, { recursive: true, mode: 0o700 });
-    }
-    // A crash left these half-written, so nobody was told that they exist.
-    for (const name of readdirSync(options.temporary)) rmSync(join(options.temporary, name));
-    this.#lastBefore = lastNumber(options);
+    this.#lastBefore = options.isReader ? options.last : prepare(options);
     this.#last = this.#lastBefore;
   }
 
@@ -208,6 +205,16 @@ export class ObjectSegments {
 
 function groupOf(segment: number): number {
   return Math.floor(segment / SEGMENTS_PER_DIRECTORY);
+}
+
+/** @returns the last number that was ever used */
+function prepare(options: ObjectSegmentsOptions): number {
+  for (const directory of [options.directory, options.temporary]) {
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+  }
+  // A crash left these half-written, so nobody was told that they exist.
+  for (const name of readdirSync(options.temporary)) rmSync(join(options.temporary, name));
+  return lastNumber(options);
 }
 
 /** Numbers are never used again, even if the caller's rows are older than the disk. */

@@ -53,12 +53,15 @@ const MIGRATIONS = [
 export interface DiskObjectStoreOptions {
   /** Holds `objects.db` and `objects/`; it must exist. */
   readonly directory: string;
+  /** True to read beside the process that writes. @default false */
+  readonly isReader?: boolean;
 }
 
 /** @throws {SyncedError} `data_newer` (nothing was written), `damage_found`, `data_not_writable` */
-export function openDiskObjectStore({ directory }: DiskObjectStoreOptions): ObjectStore {
-  const database = new SqliteDatabase(join(directory, "objects.db"), MIGRATIONS);
-  return new DiskObjectStore(database, join(directory, "objects"));
+export function openDiskObjectStore(options: DiskObjectStoreOptions): ObjectStore {
+  const { directory, isReader = false } = options;
+  const database = new SqliteDatabase(join(directory, "objects.db"), MIGRATIONS, { isReader });
+  return new DiskObjectStore(database, join(directory, "objects"), isReader);
 }
 
 /** An insert that waits for SQLite's next transaction. */
@@ -87,7 +90,7 @@ class DiskObjectStore implements ObjectStore {
   #failed: SyncedError | undefined;
   #reportFailure: (error: unknown) => void = () => {};
 
-  constructor(database: SqliteDatabase, directory: string) {
+  constructor(database: SqliteDatabase, directory: string, isReader: boolean) {
     this.#db = database;
     this.#directory = directory;
     this.#reserve = new StorageReserve(directory);
@@ -101,6 +104,7 @@ class DiskObjectStore implements ObjectStore {
       directory: join(directory, SEGMENTS),
       temporary: join(directory, TEMPORARY),
       last: Number(row?.["last"] ?? 0),
+      isReader,
       barrier: (sync) => this.#barrier(sync),
     });
     this.#removal = new ObjectRemoval({

@@ -38,19 +38,26 @@ export class SqliteDatabase {
    * Opens or creates the file and brings its schema up to date.
    *
    * @param migrations SQL from version n to n + 1, never edited once released.
-   * @throws {SyncedError} `data_newer` (nothing was written), `damage_found`, `data_not_writable`
+   * @param isReader true to read beside the process that writes; the file must be there
+   * @throws {SyncedError} `data_newer` (nothing was written), `damage_found`, `data_not_writable`;
+   * for a reader `data_older`
    */
-  constructor(path: string, migrations: readonly string[]) {
+  constructor(
+    path: string,
+    migrations: readonly string[],
+    { isReader = false }: { readonly isReader?: boolean } = {},
+  ) {
     this.#path = path;
     refuseNewer(path, storedVersion(path), migrations.length);
     this.failure = new Promise((resolve) => {
       this.#reportFailure = resolve;
     });
     try {
-      this.#database = new DatabaseSync(path);
+      this.#database = new DatabaseSync(path, { readOnly: isReader });
       this.#reads = new ReadTurn(this.#database);
-      this.#database.exec(SETTINGS);
-      this.#migrate(migrations);
+      this.#database.exec(isReader ? READER_SETTINGS : SETTINGS);
+      if (isReader) refuseOlder(path, storedVersion(path), migrations.length);
+      else this.#migrate(migrations);
     } catch (error) {
       throw this.#translate(error, "open");
     }
@@ -215,6 +222,8 @@ const SETTINGS = `
   PRAGMA wal_autocheckpoint = 4000;
 `;
 
+const READER_SETTINGS = "PRAGMA busy_timeout = 5000";
+
 /** The big-endian user_version in a database file's header; 0 if there is no file. */
 function storedVersion(path: string): number {
   const header = new Uint8Array(64);
@@ -239,4 +248,10 @@ function refuseNewer(path: string, version: number, known: number): void {
     "data_newer",
     `Cannot use "${path}": its format ${version} is newer than ${known}; use a newer version`,
   );
+}
+
+function refuseOlder(path: string, version: number, known: number): void {
+  if (version >= known) return;
+  const claim = `its format ${version} is older than ${known}; start synced serve on it once`;
+  throw new SyncedError("data_older", `Cannot read "${path}": ${claim}`);
 }
