@@ -31,7 +31,7 @@ import { SyncedError } from "./src/core/error.ts";
 import type { Fingerprint } from "./src/core/fingerprint.ts";
 import type { DeviceId, FolderName, ServerId } from "./src/core/identifier.ts";
 import type { Refusal } from "./src/http/endpoint.ts";
-import { createRouter } from "./src/http/router.ts";
+import { createRouter, type RouterOptions } from "./src/http/router.ts";
 import type { EventSink } from "./src/ports/event-sink.ts";
 import type { MetricsPage } from "./src/ports/instruments.ts";
 import type { TokenRecord, TokenStore } from "./src/ports/token-store.ts";
@@ -113,7 +113,10 @@ export interface Server {
   readonly failure: Promise<unknown>;
   /** Lets callers in this process do everything. */
   readonly insideToken: string;
-  /** Answers as the listener does, for callers in this process. */
+  /**
+   * Answers as the listener does, for callers in this process. They have bounds of their own, so
+   * that neither they nor others take the last stream or the last memory.
+   */
   handle(request: Request): Response | Promise<Response>;
   /** The first thousand names, ascending. */
   folders(): Promise<readonly FolderName[]>;
@@ -150,8 +153,10 @@ interface Backend {
   readonly serverId: ServerId;
   readonly failure: Promise<unknown>;
   readonly metrics: MetricsPage;
-  /** @param peer the address at the other end of the connection; absent in this process */
+  /** @param peer the address at the other end of the connection */
   handle(request: Request, peer?: string): Response | Promise<Response>;
+  /** `Server.handle`. */
+  handleInside(request: Request): Response | Promise<Response>;
   folders(): Promise<readonly FolderName[]>;
   /** Ends live streams; other requests are still answered. */
   endStreams(): void;
@@ -199,7 +204,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
     if (scraped !== undefined) listeners.push(scraped);
     // Counts now, so that the first scrape need not. If this fails, the scrape reports the error.
     metrics.expose().catch(() => undefined);
-    const { serverId, failure, insideToken, folders } = backend;
+    const { serverId, failure, insideToken, handleInside, folders } = backend;
     return {
       url: main.url,
       port: main.port,
@@ -210,7 +215,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
       serverId,
       failure,
       insideToken,
-      handle: (request) => handle(request),
+      handle: handleInside,
       folders,
       close,
     };
@@ -344,7 +349,7 @@ async function openBackend(options: ServerOptions, loopbackOnly: boolean): Promi
   const stopping = new AbortController();
   const tokens = new Tokens({ store: directory.tokens, clock: systemClock, secret: systemSecret });
   const insideToken = systemSecret();
-  const router = createRouter({
+  const routing = {
     formerNames: metadata.formerNames,
     insideToken,
     sequencer,
@@ -362,7 +367,9 @@ async function openBackend(options: ServerOptions, loopbackOnly: boolean): Promi
     ...(options.behindProxy === undefined ? undefined : { behindProxy: options.behindProxy }),
     ...(options.onRefusal === undefined ? undefined : { onRefusal: options.onRefusal }),
     ...(options.token === undefined ? undefined : { token: options.token }),
-  });
+  } satisfies RouterOptions;
+  const router = createRouter(routing);
+  const inside = createRouter({ ...routing, streamsMax: Number.POSITIVE_INFINITY });
   return {
     serverId: sequencer.serverId,
     failure: sequencer.failure,
@@ -370,6 +377,7 @@ async function openBackend(options: ServerOptions, loopbackOnly: boolean): Promi
     insideToken,
     metrics,
     handle: (request, peer) => router.fetch(request, { peer }),
+    handleInside: (request) => inside.fetch(request),
     folders: async () => (await sequencer.folders({ limit: 1000 })).map(({ name }) => name),
     endStreams: () => stopping.abort(),
     async close() {

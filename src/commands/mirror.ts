@@ -1,6 +1,7 @@
 /**
- * `synced serve --mirror DIR`: a plain copy of each folder as DIR/FOLDER. Rules: V6. The ordinary
- * client keeps it, in this process and without a socket. So a file that is put there is synced too.
+ * `synced serve --mirror DIR`: a plain copy of each folder as DIR/FOLDER. Rules: V6, V7. The
+ * ordinary client keeps it, in this process and without a socket. So a file that is put there is
+ * synced too.
  */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
@@ -17,6 +18,9 @@ import { createProgress } from "./progress.ts";
 const DEVICE_NAME = "mirror";
 /** How often new folders are looked for. */
 const LOOK_INTERVAL_MS = 1_000;
+/** Each copy is a client of its own with a database, watches and some megabytes. */
+const MIRRORED_FOLDERS_MAX = 100;
+const START_PAUSE_MS = 100;
 /** Never resolved: requests go straight to the router, which needs a loopback name. */
 const SERVER_URL = "http://127.0.0.1";
 
@@ -45,13 +49,30 @@ export function startMirror(options: MirrorOptions): Mirror {
 
 async function followFolders(options: MirrorOptions, signal: AbortSignal): Promise<void> {
   const clients = new Map<FolderName, Promise<void>>();
+  let isFull = false;
   while (!signal.aborted) {
     for (const folder of await options.server.folders()) {
-      if (!clients.has(folder)) clients.set(folder, keepFolder(options, folder, signal));
+      if (signal.aborted || clients.has(folder)) continue;
+      if (clients.size >= MIRRORED_FOLDERS_MAX) {
+        if (!isFull) sayFull(options, folder);
+        isFull = true;
+        break;
+      }
+      clients.set(folder, keepFolder(options, folder, signal));
+      // To open a copy keeps the processor busy, and the server must answer meanwhile.
+      await systemClock.sleep(START_PAUSE_MS, signal);
     }
     await systemClock.sleep(LOOK_INTERVAL_MS, signal);
   }
   await Promise.all(clients.values());
+}
+
+function sayFull({ output, directory }: MirrorOptions, folder: FolderName): void {
+  output.error(
+    `Cannot keep a copy of folder "${folder}" in "${directory}": there are copies of ` +
+      `${MIRRORED_FOLDERS_MAX} folders, and more would take too much memory`,
+  );
+  output.event("error", { folder, code: "mirror_full", message: "too many folders" });
 }
 
 async function keepFolder(

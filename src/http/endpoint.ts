@@ -35,6 +35,8 @@ export interface RouterOptions {
   readonly tickets?: Tickets;
   /** True if the server listens on loopback; then Host must be a loopback name [H3]. */
   readonly loopbackOnly: boolean;
+  /** How many event streams may be open at once. @default 1,000 */
+  readonly streamsMax?: number;
   /** By the names that folders once had, the present ones. @default none were renamed */
   readonly formerNames?: ReadonlyMap<string, FolderName | undefined>;
   /**

@@ -56,7 +56,7 @@ export function eventRoutes(options: RouterOptions): readonly Route[] {
             const folder = folderOf(call);
             const isLive = wantsStream(call.request);
             const request = eventsRequest(call, isLive);
-            if (isLive && streamCount >= STREAMS_MAX) {
+            if (isLive && streamCount >= (options.streamsMax ?? STREAMS_MAX)) {
               throw new SyncedError("too_many_streams", "Cannot open another event stream");
             }
             if (!isLive) return await answerPage(options, call, { folder, request, turns });

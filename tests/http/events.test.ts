@@ -296,6 +296,18 @@ describe("GET events as a stream", () => {
     expect(await problemOf(response)).toMatchObject({ status: 409, code: "cursor_ahead" });
   });
 
+  test("callers of this process have streams of their own [V7, H13]", async () => {
+    const inside = createRouter({ ...fixture.options, streamsMax: 2 });
+    const stream = async () => {
+      const url = `http://localhost${BASE}/events?after=0`;
+      return await inside.fetch(new Request(url, { headers: STREAM }));
+    };
+    const open = [await stream(), await stream()];
+    expect((await stream()).status).toBe(429);
+    await (await openStream()).cancel();
+    for (const response of open) await response.body?.cancel();
+  });
+
   test("1,000 streams are served, the next is refused [H4]", async () => {
     const readers: ReadableStreamDefaultReader<Uint8Array>[] = [];
     for (let count = 0; count < 1000; count++) readers.push(await openStream());

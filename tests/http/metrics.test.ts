@@ -187,6 +187,19 @@ describe("/metrics of the server", () => {
     });
   });
 
+  test("its own port answers to loopback names only, on loopback (B72) [V1]", async () => {
+    await open({ metricsPort: 0 });
+    const { metricsUrl = "" } = server;
+    const statusOf = async (host: string) =>
+      (await fetch(metricsUrl, { headers: { host } })).status;
+    for (const host of ["evil.com", "localhost.evil.com", "192.168.1.1:9100", "a@b/c?d", "[::2]"]) {
+      expect([host, await statusOf(host)]).toEqual([host, 421]);
+    }
+    for (const host of ["localhost", "127.0.0.1:9100", "[::1]:9100"]) {
+      expect([host, await statusOf(host)]).toEqual([host, 200]);
+    }
+  });
+
   test.skipIf(!promtool)("promtool finds nothing wrong with it [V1]", async () => {
     await open();
     await createFolder();

@@ -1,6 +1,7 @@
 /** `synced serve --mirror DIR`: the real binary keeps plain copies of its folders. Rules: V6. */
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { bestOf, timeOf } from "../timing.ts";
 import { ensureBinary, type RunningSynced, Scratch, startServer } from "./binary.ts";
 
 const TOKEN = "0123456789abcdef-token";
@@ -61,6 +62,16 @@ describe("synced serve --mirror", () => {
     await until(() => mirrored("photos/p.txt") === "two");
     await call("DELETE", "default/files?path=notes/a.txt");
     await until(() => mirrored("default/notes/a.txt") === undefined);
+  });
+
+  test("many new folders at once keep nobody waiting, nor the end [V7]", async () => {
+    const names = Array.from({ length: 120 }, (_, index) => `f${index}`);
+    await Promise.all(names.map((name) => call("PUT", name, "{}")));
+    await until(() => existsSync(scratch.join("mirror/f0/.synced/marker.json")));
+    const waitedMs = await bestOf(20, 1_000, () => timeOf(() => call("GET", "f1")));
+    expect(waitedMs).toBeLessThan(1_000);
+    const stoppedMs = await timeOf(() => server.stop());
+    expect(stoppedMs).toBeLessThan(15_000);
   });
 
   test("what is put into the copy is synced, also while the server is down [V6]", async () => {

@@ -6,6 +6,7 @@ import { Hono } from "hono";
 import { SyncedError } from "../../core/error.ts";
 import type { MetricsPage } from "../../ports/instruments.ts";
 import { type Listener, listen } from "../network/listen.ts";
+import { isLoopback } from "../network/proxy-environment.ts";
 
 export interface MetricsListenerOptions {
   readonly host: string;
@@ -16,7 +17,17 @@ export interface MetricsListenerOptions {
 
 /** @throws {SyncedError} `port_in_use`; `usage` if the host cannot be bound */
 export async function listenForScraper(options: MetricsListenerOptions): Promise<Listener> {
+  const { host } = options;
+  const isLocal = isLoopback(host.includes(":") ? `[${host}]` : host);
   const app = new Hono();
+  app.use(async (context, next) => {
+    // A web page whose name leads to 127.0.0.1 by now could read the numbers otherwise (B72).
+    const name = URL.parse(`http://${context.req.header("host")}`)?.hostname ?? "";
+    if (isLocal && !isLoopback(name)) {
+      return context.text("Cannot answer: this port answers to loopback names only\n", 421);
+    }
+    return await next();
+  });
   app.get("/healthz", (context) => context.json({ ok: true }));
   app.get("/metrics", async (context) => {
     const { contentType, text } = await options.page.expose();
