@@ -12,6 +12,7 @@
 import ignore, { type Ignore } from "ignore";
 import { SyncedError } from "./error.ts";
 import {
+  IGNORE_CHAIN_PATTERNS_MAX,
   IGNORE_FILE_BYTES_MAX,
   IGNORE_GLOBSTARS_MAX,
   IGNORE_PATTERN_LENGTH_MAX,
@@ -77,12 +78,15 @@ export class IgnoreRules {
   withFiles(replacements: Iterable<IgnoreFile>): IgnoreRules {
     const files = new Map(this.#files);
     const matchers = new Map(this.#matchers);
+    let last = "";
     for (const { directory, text } of replacements) {
       const patterns = text === undefined ? [] : parsePatterns(rulesFileIn(directory), text);
       if (patterns.length === 0) files.delete(directory);
       else files.set(directory, patterns);
+      last = directory;
       for (const known of matchers.keys()) if (isWithin(known, directory)) matchers.delete(known);
     }
+    checkChains(files, last);
     return new IgnoreRules(files, this.#devicePatterns, matchers);
   }
 
@@ -139,6 +143,29 @@ export class IgnoreRules {
     let nearest = directory;
     while (nearest !== "" && !this.#files.has(nearest)) nearest = parentPath(nearest);
     return nearest;
+  }
+}
+
+/**
+ * Rules apply together with those of all directories above. Each of 61 nested files may have as
+ * many as one file may; together they would take minutes and a gigabyte to compile.
+ *
+ * @param changed the directory whose file is told of.
+ * @throws {SyncedError} `invalid_ignore_rules` if too many patterns apply in some directory
+ */
+function checkChains(files: ReadonlyMap<string, Patterns>, changed: string): void {
+  let total = 0;
+  for (const patterns of files.values()) total += patterns.length;
+  if (total <= IGNORE_CHAIN_PATTERNS_MAX) return;
+  for (const directory of files.keys()) {
+    let count = 0;
+    for (let above = directory; ; above = parentPath(above)) {
+      count += files.get(above)?.length ?? 0;
+      if (above === "") break;
+    }
+    if (count <= IGNORE_CHAIN_PATTERNS_MAX) continue;
+    const claim = `with those of other directories, more than ${IGNORE_CHAIN_PATTERNS_MAX}`;
+    throw unusable(rulesFileIn(changed), `${claim} patterns apply in ${JSON.stringify(directory)}`);
   }
 }
 

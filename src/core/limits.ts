@@ -155,6 +155,8 @@ export const ONCE_UNREACHABLE_MS = 30_000;
 /** `.syncedignore` comes from other devices. More patterns, or slower ones, would stall a scan. */
 export const IGNORE_FILE_BYTES_MAX = 64 * KIB;
 export const IGNORE_PATTERNS_MAX = 2_000;
+/** Of all rules files that apply in one directory. */
+export const IGNORE_CHAIN_PATTERNS_MAX = 4_000;
 /** A longer pattern matches no legal path. This also bounds its regular expression. */
 export const IGNORE_PATTERN_LENGTH_MAX = PATH_BYTES_MAX;
 /** Each `**` multiplies the number of ways to match by the path's depth. */

@@ -96,6 +96,18 @@ const PATHS = [
   "docs/\u{1f600}.png",
 ] as const;
 
+test("patterns that apply together have a bound, wherever they stand [A18]", () => {
+  const text = "a\n".repeat(2_000);
+  const two = IgnoreRules.none.withFile("", text).withFile("d/e", text);
+  expect(two.ignores("d/e/a", false)).toBe(true);
+  // Beside each other they do not add up.
+  expect(two.withFile("x", text).ignores("x/a", false)).toBe(true);
+  for (const directory of ["d", "d/e/f"]) {
+    const thrown = () => two.withFile(directory, "b\n");
+    expect(thrown).toThrow("more than 4000 patterns apply");
+  }
+});
+
 describe("IgnoreRules answers as git does", () => {
   const root: readonly string[] = [
     "",
