@@ -16,6 +16,12 @@ const COMMANDS: SubCommandsDef = {
   status: async () => (await import("./src/commands/status.ts")).command,
   check: async () => (await import("./src/commands/check.ts")).command,
   approve: async () => (await import("./src/commands/approve.ts")).command,
+  log: async () => (await import("./src/commands/log.ts")).command,
+  ls: async () => (await import("./src/commands/ls.ts")).command,
+  cat: async () => (await import("./src/commands/cat.ts")).command,
+  history: async () => (await import("./src/commands/history.ts")).command,
+  blame: async () => (await import("./src/commands/blame.ts")).command,
+  diff: async () => (await import("./src/commands/diff.ts")).command,
   token: async () => (await import("./src/commands/token.ts")).command,
   folder: async () => (await import("./src/commands/folder.ts")).command,
   backup: async () => (await import("./src/commands/backup.ts")).command,
@@ -53,6 +59,24 @@ const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   approve: [
     "synced status ~/notes                            # what is held?",
     "synced approve ~/notes",
+  ],
+  log: [
+    "synced log                                       # what happened here last?",
+    "synced log notes --since yesterday               # and who did it?",
+    "synced log --device NAS --action delete --since 2h",
+    "synced log --follow                              # as it happens",
+  ],
+  ls: [
+    "synced ls photos --at friday -l                  # as it was at the end of Friday",
+    "synced ls --deleted                              # with what was deleted, and by whom",
+    "synced ls --server http://SERVER:8080 --folder photos",
+  ],
+  cat: ['synced cat notes/plan.md --at "yesterday 18:00" > old.md'],
+  history: ["synced history notes/plan.md                     # across renames"],
+  blame: ["synced blame notes"],
+  diff: [
+    'synced diff "yesterday 18:00"                    # what changed since then?',
+    "synced diff 1000 1179 notes --text | less",
   ],
   token: [
     "synced token create --label LAPTOP > token       # all folders, read and write",

@@ -106,7 +106,7 @@ export function environmentArguments(
  * @throws {SyncedError} `usage`
  */
 export function checkArguments(args: ArgsDef, rawArgs: readonly string[]): void {
-  const options: Record<string, { type: "boolean" | "string" }> = {};
+  const options: Record<string, OptionType> = {};
   let required = 0;
   let allowed = 0;
   for (const [name, arg] of Object.entries(args)) {
@@ -114,7 +114,9 @@ export function checkArguments(args: ArgsDef, rawArgs: readonly string[]): void 
       allowed += 1;
       if (arg.required !== false && arg.default === undefined) required += 1;
     } else {
-      options[name] = { type: arg.type === "boolean" ? "boolean" : "string" };
+      const alias = "alias" in arg ? arg.alias : undefined;
+      const short = typeof alias === "string" ? { short: alias } : {};
+      options[name] = { type: arg.type === "boolean" ? "boolean" : "string", ...short };
     }
   }
   const { positionals, values } = parseStrictly(options, rawArgs);
@@ -134,8 +136,14 @@ export function checkArguments(args: ArgsDef, rawArgs: readonly string[]): void 
   if (empty !== undefined) throw new SyncedError("usage", `Cannot use --${empty} "": it is empty`);
 }
 
+interface OptionType {
+  type: "boolean" | "string";
+  /** One letter. */
+  short?: string;
+}
+
 function parseStrictly(
-  options: Record<string, { type: "boolean" | "string" }>,
+  options: Record<string, OptionType>,
   rawArgs: readonly string[],
 ): {
   readonly positionals: readonly string[];

@@ -1,4 +1,6 @@
-/** The output of commands: lines for people on stderr, lines for programs on stdout. */
+/**
+ * The output of commands: lines for people on stderr, lines for programs, and results, on stdout.
+ */
 import { type ConsolaInstance, createConsola, LogLevels } from "consola/core";
 import { printable } from "../core/printable.ts";
 
@@ -13,6 +15,11 @@ export interface Output {
   readonly isJson: boolean;
   /** For programs: one JSON object a line on stdout; nothing without `--json`. Adds `time`. */
   event(name: string, fields?: Readonly<Record<string, unknown>>): void;
+  /**
+   * One result of a question, on stdout whatever the flags say: the line for people, with `--json`
+   * the object alone for programs.
+   */
+  result(fields: Readonly<Record<string, unknown>>, line: string): void;
   /** For people: the ordinary course of things. Silent with `--quiet`. */
   say(text: string): void;
   /** For people: only with `--verbose`. */
@@ -32,11 +39,30 @@ export function createOutput(options: OutputOptions): Output {
       const line = { event: name, time: new Date().toISOString(), ...fields };
       process.stdout.write(`${JSON.stringify(line)}\n`);
     },
+    result(fields, line) {
+      process.stdout.write(`${options.json ? JSON.stringify(fields) : printable(line)}\n`);
+    },
     say: (text) => people.log(printable(text)),
     detail: (text) => people.debug(printable(text)),
     warn: (text) => people.warn(printable(text)),
     error: (text) => people.error(printable(text)),
   };
+}
+
+/**
+ * Waits until stdout has taken what was written. @returns false if nobody reads it any more, as
+ * behind `| head`.
+ */
+export async function isRead(bytes: Uint8Array = new Uint8Array()): Promise<boolean> {
+  const { stdout } = process;
+  return await new Promise((resolve) => {
+    const fail = () => resolve(false);
+    stdout.once("error", fail);
+    stdout.write(bytes, (error) => {
+      stdout.off("error", fail);
+      resolve(error == null && stdout.writable);
+    });
+  });
 }
 
 function createPeople({ quiet, verbose }: OutputOptions): ConsolaInstance {

@@ -13,6 +13,8 @@ export const EXIT = {
    */
   problems: 3,
   damage: 4,
+  /** There is no such path, version, device or moment. */
+  absent: 5,
   /** A person has to look at a held change or a halted folder. */
   held: 10,
   unreachable: 11,

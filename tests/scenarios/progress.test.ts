@@ -18,6 +18,7 @@ function recorder() {
     event: (event, fields) => {
       machines.push({ event, ...fields });
     },
+    result: (_fields, line) => keep(line),
     say: keep,
     detail: keep,
     warn: keep,

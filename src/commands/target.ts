@@ -1,0 +1,141 @@
+/**
+ * Which server, folder and path a question about the past is about: a path in a synced folder on
+ * this machine, found upwards by its marker, or `--server URL --folder NAME` and a path there.
+ * Rules: G5, S4.
+ */
+import { existsSync, readFileSync } from "node:fs";
+import { dirname, join, relative, resolve, sep } from "node:path";
+import { createFetchTransport } from "../adapters/network/fetch-transport.ts";
+import { systemClock } from "../adapters/runtime/clock.ts";
+import { parseMarker } from "../client/connect/marker.ts";
+import { SyncedError } from "../core/error.ts";
+import { type DeviceId, parseFolderName, parseId, type ServerId } from "../core/identifier.ts";
+import { parsePath } from "../core/path.ts";
+import { MARKER_FILE } from "../core/state-directory.ts";
+import { PROTOCOL_VERSION } from "../protocol/messages.ts";
+import { createPastApi, type PastApi } from "../protocol/past-api.ts";
+import { readToken, textFlag, tokenFlag } from "./flags.ts";
+import { rememberedBinding } from "./folder-state.ts";
+import { parseServerUrl } from "./server-url.ts";
+
+/** The flags of every command that asks about the past. */
+export const targetFlags = {
+  server: textFlag("server", "URL", "Ask this server; PATH is then a path in its folder"),
+  folder: textFlag("folder", "NAME", "The folder's name there; default: default"),
+  ...tokenFlag,
+} as const;
+
+export interface TargetArguments {
+  readonly server?: string | undefined;
+  readonly folder?: string | undefined;
+  readonly "token-file"?: string | undefined;
+}
+
+export interface Target {
+  readonly api: PastApi;
+  /** In the folder; "" is all of it. */
+  readonly path: string;
+  /** The synced folder on this machine, if that is how the target was found. */
+  readonly local?: { readonly root: string; readonly device: DeviceId };
+}
+
+/**
+ * Finds the target and asks who answers there, before anything else is sent.
+ *
+ * @param place a path as a person typed it; "" is this directory, or all of the server's folder.
+ * @throws {SyncedError} `usage`; `server_changed` if the folder belongs to another server
+ */
+export async function openTarget(args: TargetArguments, place: string): Promise<Target> {
+  const token = readToken(args["token-file"], process.env);
+  if (args.server !== undefined) {
+    const path = place.replace(/^\.?\/+|\/+$/g, "");
+    const serverUrl = parseServerUrl(args.server);
+    const api = await greet({ serverUrl, folder: args.folder ?? "default", token });
+    return { api, path: path === "" || path === "." ? "" : parsePath(path).join("/") };
+  }
+  const absolute = resolve(place);
+  const root = rootAbove(absolute);
+  const known = root === undefined ? undefined : rememberedBinding(root);
+  if (root === undefined || known?.serverUrl === undefined) {
+    throw new SyncedError(
+      "usage",
+      `Cannot tell which folder is meant: "${absolute}" is in no synced folder; go into one, ` +
+        "name a path in one, or use --server URL --folder NAME",
+    );
+  }
+  if (args.folder !== undefined && args.folder !== known.folder) {
+    throw new SyncedError(
+      "usage",
+      `Cannot use --folder "${args.folder}" here: this is the folder "${known.folder}"; ` +
+        "name the server too, with --server URL",
+    );
+  }
+  const { server, device } = parseMarker(readFileSync(join(root, MARKER_FILE), "utf8"));
+  const { serverUrl, folder } = known;
+  const api = await greet({ serverUrl, folder, token, server });
+  const path = relative(root, absolute).split(sep).join("/");
+  return {
+    api,
+    path: path === "" ? "" : parsePath(path).join("/"),
+    local: { root, device },
+  };
+}
+
+/** The path need not be there: it may be gone, which is why it is asked about. */
+export function rootAbove(absolute: string): string | undefined {
+  for (let directory = absolute; ; directory = dirname(directory)) {
+    if (existsSync(join(directory, MARKER_FILE))) return directory;
+    if (dirname(directory) === directory) return undefined;
+  }
+}
+
+async function greet(options: {
+  readonly serverUrl: string;
+  readonly folder: string;
+  readonly token: string | undefined;
+  readonly server?: ServerId;
+}): Promise<PastApi> {
+  const { serverUrl, token, server } = options;
+  const folder = parseFolderName(options.folder);
+  const world = { transport: createFetchTransport(), clock: systemClock };
+  const api = createPastApi({ ...world, serverUrl, folder, token });
+  const hello = await api.hello();
+  if (server !== undefined && hello.serverId !== server) {
+    throw new SyncedError(
+      "server_changed",
+      `Cannot ask ${serverUrl}: it is another server than this folder belongs to`,
+    );
+  }
+  if (hello.protocol !== PROTOCOL_VERSION) {
+    throw new SyncedError(
+      "upgrade_required",
+      `Cannot ask ${serverUrl}: it speaks protocol ${hello.protocol}, this synced speaks ` +
+        `${PROTOCOL_VERSION}; use versions that fit together`,
+    );
+  }
+  return api;
+}
+
+/** @throws {SyncedError} `not_found` unless exactly one device has that name or id. */
+export async function deviceNamed(api: PastApi, name: string): Promise<DeviceId> {
+  const devices = [...(await api.devices()), { device: "0".repeat(32), name: "http" }];
+  const exact = devices.filter((one) => one.device === name || one.name === name);
+  const found = exact.length > 0 ? exact : devices.filter((one) => sameName(one.name, name));
+  const [first, ...others] = found;
+  if (first === undefined) {
+    const names = [...new Set(devices.map((one) => `"${one.name}"`))].join(", ");
+    throw new SyncedError("not_found", `There is no device "${name}" here: these are ${names}`);
+  }
+  if (others.length > 0) {
+    const ids = found.map((one) => one.device).join(", ");
+    throw new SyncedError(
+      "usage",
+      `Several devices are called "${name}"; name one by its id: ${ids}`,
+    );
+  }
+  return parseId<DeviceId>(first.device);
+}
+
+function sameName(one: string, other: string): boolean {
+  return one.toLowerCase() === other.toLowerCase();
+}

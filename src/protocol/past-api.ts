@@ -1,0 +1,133 @@
+/**
+ * The typed client of the routes about the past, of files by path and content, and of plans, for
+ * commands. Each answer is checked before it is handed out. Rules: H1, H4, G5, E3-E11.
+ */
+import { z } from "zod";
+import type { Digest } from "../core/digest.ts";
+import { SyncedError } from "../core/error.ts";
+import type { FolderName } from "../core/identifier.ts";
+import { EVENTS_PER_PAGE_MAX } from "../core/limits.ts";
+import type { Sequence } from "../core/node.ts";
+import { type ExchangeOptions, type Outgoing, send, sendForJson } from "./exchange.ts";
+import type { Hello } from "./messages.ts";
+import { parseHello } from "./parse-answer.ts";
+import {
+  type PlanAnswer,
+  type PlanApplication,
+  type PlanRequest,
+  type PlanResult,
+  planAnswerSchema,
+  planResultSchema,
+} from "./plan-messages.ts";
+import {
+  type DiffAnswer,
+  diffAnswerSchema,
+  type HistoryAnswer,
+  historyAnswerSchema,
+  type ListAnswer,
+  type LogAnswer,
+  listAnswerSchema,
+  logAnswerSchema,
+  type MomentAnswer,
+  momentAnswerSchema,
+} from "./time-answers.ts";
+
+export interface PastApiOptions extends ExchangeOptions {
+  readonly folder: FolderName;
+  readonly token?: string | undefined;
+}
+
+/** Parameters of a GET; those that are undefined are left out. */
+export type Query = Readonly<Record<string, string | number | undefined>>;
+
+const deviceSchema = z.object({ device: z.string(), name: z.string(), seenTime: z.string() });
+export type SeenDevice = z.infer<typeof deviceSchema>;
+const devicesSchema = z.object({ devices: z.array(deviceSchema), next: z.string().optional() });
+const headSchema = z.object({ head: z.int().min(0) });
+
+export interface PastApi {
+  /** Sends no token. */
+  hello(): Promise<Hello>;
+  /** The seq of the last event. */
+  head(): Promise<Sequence>;
+  list(query: Query): Promise<ListAnswer>;
+  log(query: Query): Promise<LogAnswer>;
+  moment(query: Query): Promise<MomentAnswer>;
+  diff(query: Query): Promise<DiffAnswer>;
+  history(query: Query): Promise<HistoryAnswer>;
+  /** All that ever reported to the folder. */
+  devices(): Promise<readonly SeenDevice[]>;
+  /** The bytes as they come. The caller checks them against the digest. */
+  content(sha256: Digest): AsyncGenerator<Uint8Array, void, undefined>;
+  plan(request: PlanRequest, page: { readonly offset: number }): Promise<PlanAnswer>;
+  apply(id: string, application: PlanApplication): Promise<PlanResult>;
+}
+
+/** The server may index history, or compute a plan of 100,000 steps, before it answers. */
+const IDLE_MS = 300_000;
+/** A thousand rows with the longest paths. */
+const ANSWER_BYTES_MAX = 64 * 1024 * 1024;
+const JSON_TYPE = "application/json";
+const BYTES = "application/octet-stream";
+
+/** Makes no request. */
+export function createPastApi(options: PastApiOptions): PastApi {
+  const { folder, token } = options;
+  const base = `/v1/folders/${folder}`;
+  const { signal } = new AbortController();
+  const patience = { idleMs: IDLE_MS, signal };
+  const credentials = token === undefined ? {} : { token };
+
+  function get(path: string, query: Query = {}): Outgoing {
+    const parameters = new URLSearchParams();
+    for (const [name, value] of Object.entries(query)) {
+      if (value !== undefined) parameters.set(name, String(value));
+    }
+    const search = parameters.size === 0 ? "" : `?${parameters}`;
+    const place = `${base}${path}${search}`;
+    return { method: "GET", path: place, accept: JSON_TYPE, ...patience, ...credentials };
+  }
+  async function ask<Answer>(request: Outgoing, schema: z.ZodType<Answer>): Promise<Answer> {
+    const answer = await sendForJson(options, request, ANSWER_BYTES_MAX);
+    const parsed = schema.safeParse(answer);
+    if (parsed.success) return parsed.data;
+    const [issue] = parsed.error.issues;
+    const place = issue === undefined ? "" : `: ${issue.path.join(".")}: ${issue.message}`;
+    throw new SyncedError("protocol_violation", `Cannot use the server's answer${place}`);
+  }
+  function withBody(method: "POST" | "PUT", path: string, value: unknown): Outgoing {
+    const body = JSON.stringify(value);
+    return { ...get(path), method, contentType: JSON_TYPE, body };
+  }
+  return {
+    async hello() {
+      // Without the token, because the server's id is not known yet [G5].
+      const request = { method: "GET", path: "/v1/hello", accept: JSON_TYPE, ...patience } as const;
+      const answer = await sendForJson(options, request, ANSWER_BYTES_MAX);
+      return parseHello(answer, options.serverUrl);
+    },
+    head: async () => (await ask(get(""), headSchema)).head,
+    list: (query) => ask(get("/list", query), listAnswerSchema),
+    log: (query) => ask(get("/log", query), logAnswerSchema),
+    moment: (query) => ask(get("/moment", query), momentAnswerSchema),
+    diff: (query) => ask(get("/diff", query), diffAnswerSchema),
+    history: (query) => ask(get("/history", query), historyAnswerSchema),
+    async devices() {
+      const found: SeenDevice[] = [];
+      for (let after: string | undefined; ; ) {
+        const limit = EVENTS_PER_PAGE_MAX;
+        const page = await ask(get("/devices", { after, limit }), devicesSchema);
+        for (const device of page.devices) found.push(device);
+        if (page.next === undefined || page.devices.length === 0) return found;
+        after = page.next;
+      }
+    },
+    async *content(sha256) {
+      const request = { ...get(`/contents/${sha256}`), accept: BYTES };
+      yield* (await send(options, request, BYTES)).pieces();
+    },
+    plan: (request, { offset }) =>
+      ask(withBody("POST", `/plans?offset=${offset}`, request), planAnswerSchema),
+    apply: (id, application) => ask(withBody("PUT", `/plans/${id}`, application), planResultSchema),
+  };
+}
