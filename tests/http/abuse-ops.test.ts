@@ -1,7 +1,7 @@
 /**
  * The abuse catalogue, second part: ops and objects that are well-formed JSON or packs, and wrong.
  */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { sha256 } from "../../src/core/digest.ts";
 import {
   BASE,
@@ -11,15 +11,23 @@ import {
   FOLDER,
   id,
   openFixture,
+  stateOf,
 } from "./fixture.ts";
 
 let open: Fixture;
+let before: string;
 let cursor: { epoch: string; seq: number; hash: string };
 
 beforeAll(async () => {
   open = await openFixture();
   const { epoch, head, hash } = await open.sequencer.folder(FOLDER);
   cursor = { epoch, seq: head, hash };
+  before = await stateOf(open);
+});
+
+/** None of it may change anything. */
+afterEach(async () => {
+  expect(await stateOf(open)).toBe(before);
 });
 
 afterAll(async () => {

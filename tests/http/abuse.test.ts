@@ -1,7 +1,7 @@
 /**
  * The abuse catalogue against the router: each row says what a stranger sends and what comes back.
  */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { sha256 } from "../../src/core/digest.ts";
 import { allRoutes, createRouter } from "../../src/http/router.ts";
 import { inAscii } from "../generate/names.ts";
@@ -12,15 +12,23 @@ import {
   type Fixture,
   id,
   openFixture,
+  stateOf,
   TOKEN,
 } from "./fixture.ts";
 
 let open: Fixture;
 let guarded: Fixture;
+let before: string[];
 
 beforeAll(async () => {
   open = await openFixture();
   guarded = await openFixture({ token: TOKEN });
+  before = [await stateOf(open), await stateOf(guarded)];
+});
+
+/** None of it may change anything. */
+afterEach(async () => {
+  expect([await stateOf(open), await stateOf(guarded)]).toEqual(before);
 });
 
 afterAll(async () => {

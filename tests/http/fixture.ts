@@ -147,6 +147,13 @@ export async function openFixture(
   };
 }
 
+/** Head and tree of the folder: equal where nothing was done. */
+export async function stateOf({ sequencer }: Fixture): Promise<string> {
+  const { head, hash } = await sequencer.folder(FOLDER);
+  const { nodes } = await sequencer.tree(FOLDER, { limit: 5000 });
+  return JSON.stringify({ head, hash, nodes });
+}
+
 export interface Problem {
   readonly status: number;
   readonly code: string;
