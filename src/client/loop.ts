@@ -2,8 +2,10 @@
  * The loop of one client on one folder: waits for hints, events and times, then runs a cycle.
  * Watchers and streams only mark work; the loop decides when it is done. Rules: Y1-Y5, G1.
  */
+import type { HeldSummary } from "../core/device-state.ts";
 import { SyncedError } from "../core/error.ts";
 import { DEFAULT_GUARD } from "../core/guard-setting.ts";
+import type { HeldChange } from "../ports/state-store.ts";
 import { Agenda, type Reason } from "./agenda.ts";
 import { checkQuarantine, nextQuarantineCheckMs } from "./apply/quarantine.ts";
 import { DeviceReport } from "./connect/device-report.ts";
@@ -205,8 +207,10 @@ export class Loop {
     const { shortage } = this.#cycle;
     const reason = this.#haltReason;
     if (reason !== undefined) status.set({ state: "held", head, reason });
-    else if (this.#holding.held !== undefined) status.set({ state: "held", head });
-    else if (!connection.isOnline)
+    else if (this.#holding.held !== undefined) {
+      status.set({ state: "held", head });
+      if (this.#isQuiet()) this.#tell(false, due, signal);
+    } else if (!connection.isOnline)
       status.set({ state: "offline", head, reason: connection.offlineReason ?? null });
     else if (shortage !== undefined) status.set({ state: "syncing", head, reason: shortage });
     else if (this.#isQuiet() && this.#isProven()) {
@@ -216,11 +220,20 @@ export class Loop {
       const waits = this.#cycle.deferred.awaitsRetry || withheld !== undefined;
       const said = withheld ?? this.#leftReason() ?? null;
       status.set({ state: waits ? "syncing" : "in_sync", head, reason: said });
-      const reportAtMs = this.#deviceReport.tell(due.has("report"), signal);
-      if (reportAtMs === undefined) this.#agenda.done("report");
-      else this.#agenda.at("report", reportAtMs);
+      // A folder that only sends has not done what others changed (R21).
+      const isBehind = this.#parts.options.direction === "push" && this.#cycle.leftCount > 0;
+      this.#tell(!waits && !isBehind, due, signal);
       this.#prune();
     } else status.set({ state: "syncing", head });
+  }
+
+  /** @param settled true if nothing that the log says waits to be done here */
+  #tell(settled: boolean, due: ReadonlySet<Reason>, signal: AbortSignal): void {
+    const { held } = this.#holding;
+    const state = { settled, ...(held === undefined ? {} : { held: summaryOf(held) }) };
+    const reportAtMs = this.#deviceReport.tell(state, due.has("report"), signal);
+    if (reportAtMs === undefined) this.#agenda.done("report");
+    else this.#agenda.at("report", reportAtMs);
   }
 
   /** R21: changes that stay on their side are no news, but nobody may take them for synced. */
@@ -272,6 +285,10 @@ export class Loop {
     const problems = this.#ports.store.problems().length;
     return { end, conflicts: this.#conflicts, problems, left: this.#cycle.leftCount };
   }
+}
+
+function summaryOf({ id, direction, reason, count }: HeldChange): HeldSummary {
+  return { id, direction, reason, count };
 }
 
 /** How far the wall clock is ahead of the clock that never goes back. */

@@ -261,3 +261,11 @@ export const PLAN_BODY_BYTES_MAX = 512 * KIB;
 export const ARCHIVE_ENTRIES_MAX = 65_000;
 /** A ticket stands in addresses, and so in logs of proxies: long enough to begin a download. */
 export const TICKET_LIFE_MS = 600_000;
+/** A sentence on a held change, with a path in it. */
+export const HELD_REASON_LENGTH_MAX = 8 * KIB;
+/** A request waits so long at most for a device; runtimes close what is idle for a minute. */
+export const WAIT_SECONDS_MAX = 25;
+/** A device that was not seen for longer is not waited for with the others. */
+export const WAIT_SEEN_MS_MAX = 7 * 86_400_000;
+/** Events of conflict copies that one request looks at. */
+export const CONFLICTS_SCANNED_MAX = 5_000;

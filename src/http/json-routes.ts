@@ -24,10 +24,16 @@ import {
   PACK_BYTES_MAX,
   PATH_BYTES_MAX,
   TREE_NODES_PER_PAGE_MAX,
+  WAIT_SECONDS_MAX,
 } from "../core/limits.ts";
 import type { RemoteNode, Sequence } from "../core/node.ts";
 import { parsePath } from "../core/path.ts";
-import { type FolderInfo, type Hello, PROTOCOL_VERSION } from "../protocol/messages.ts";
+import {
+  type FolderInfo,
+  type Hello,
+  PROTOCOL_VERSION,
+  STATE_FEATURE,
+} from "../protocol/messages.ts";
 import {
   parseBatch,
   parseDeviceReport,
@@ -37,9 +43,17 @@ import {
 } from "../protocol/parse-request.ts";
 import type { PathNode } from "../server/requests.ts";
 import type { Sequencer } from "../server/sequencer.ts";
+import { waitForDevices } from "../server/waiting.ts";
 import { emptyAnswer, jsonAnswer } from "./answer.ts";
 import { readJson } from "./body.ts";
-import { type Call, type Route, type RouterOptions, segment, sendingOf } from "./endpoint.ts";
+import {
+  type Call,
+  type Route,
+  type RouterOptions,
+  requiredParameter,
+  segment,
+  sendingOf,
+} from "./endpoint.ts";
 import { type ListReader, listAnswer, readPage } from "./list-page.ts";
 import { Turns } from "./turns.ts";
 
@@ -69,6 +83,7 @@ export function jsonRoutes(options: RouterOptions): readonly Route[] {
     opsRoute(options),
     treeRoute(options, turns),
     indexRoute(options, turns),
+    waitRoute(options),
     ...ticketRoutes(options),
   ];
 }
@@ -92,7 +107,7 @@ function hello({ sequencer, history }: RouterOptions): Hello {
   return {
     serverId: sequencer.serverId,
     protocol: PROTOCOL_VERSION,
-    features: history === undefined ? ["inline"] : ["inline", "time", "plans"],
+    features: ["inline", STATE_FEATURE, ...(history === undefined ? [] : ["time", "plans"])],
     limits: {
       jsonDepth: JSON_DEPTH_MAX,
       opsPerBatch: OPS_PER_BATCH_MAX,
@@ -371,4 +386,30 @@ function ticketRoutes({ tickets }: RouterOptions): readonly Route[] {
       },
     },
   ];
+}
+
+function waitRoute({ sequencer, clock, signal }: RouterOptions): Route {
+  return {
+    pattern: `${FOLDER}/wait`,
+    methods: {
+      GET: {
+        needs: "read",
+        parameters: ["seq", "device", "within"],
+        async handle(call) {
+          const folder = folderOf(call);
+          const device = requiredParameter(call, "device");
+          const seq = call.query.get("seq");
+          const within = call.query.get("within");
+          const request = {
+            device: device === "all" ? ("all" as const) : parseId<DeviceId>(device),
+            seq: seq === undefined ? undefined : parseSequenceText(seq, "seq"),
+            withinMs: within === undefined ? 0 : parseLimitText(within, WAIT_SECONDS_MAX) * 1000,
+          };
+          const left = AbortSignal.any([signal, call.request.signal]);
+          const parts = { request, signal: left };
+          return jsonAnswer(await waitForDevices({ sequencer, clock }, folder, parts));
+        },
+      },
+    },
+  };
 }

@@ -42,6 +42,7 @@ export function timeRoutes(options: RouterOptions): readonly Route[] {
     logRoute(history),
     activityRoute(history),
     searchRoute(history),
+    conflictsRoute(history),
   ];
 }
 
@@ -161,6 +162,15 @@ function searchRoute(history: History): Route {
       after: call.query.get("after"),
     });
   });
+}
+
+function conflictsRoute(history: History): Route {
+  return route("conflicts", ["after", "limit"], (call) =>
+    history.conflicts(folderOf(call), {
+      after: sequenceOf(call, "after") ?? 0,
+      limit: limitOf(call, ROWS_MAX),
+    }),
+  );
 }
 
 function historyRoute({ sequencer }: RouterOptions): Route {

@@ -9,6 +9,7 @@
  * write (I41).
  */
 
+import type { DeviceState } from "../core/device-state.ts";
 import type { Digest } from "../core/digest.ts";
 import type { Cursor, ServedEvent } from "../core/event.ts";
 import type { DeviceId, Epoch, FolderName, NodeId, OpId, ServerId } from "../core/identifier.ts";
@@ -154,7 +155,7 @@ export interface FolderUsage {
   readonly bytes: number;
 }
 
-export interface DeviceRecord {
+export interface DeviceRecord extends DeviceState {
   readonly device: DeviceId;
   readonly name: string;
   readonly applied: Cursor;
@@ -230,6 +231,8 @@ export interface MetadataStore {
     folder: FolderName,
     page: { readonly before: Sequence; readonly limit: number },
   ): Promise<readonly ServedEvent[]>;
+  /** Events that made a conflict copy, after `after`, ascending. */
+  conflictEvents(folder: FolderName, page: Page<Sequence>): Promise<readonly ServedEvent[]>;
   /** The hash of that event; of seq 0 the genesis hash; undefined beyond the head. */
   hashAt(folder: FolderName, seq: Sequence): Promise<Digest | undefined>;
 

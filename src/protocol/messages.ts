@@ -3,6 +3,7 @@
  * client in `parse-answer.ts`. Rules: H1-H8.
  */
 import type { ChunkerProfile } from "../core/chunker.ts";
+import type { DeviceState } from "../core/device-state.ts";
 import type { Digest } from "../core/digest.ts";
 import type { Cursor, ServedEvent } from "../core/event.ts";
 import type { DeviceId, Epoch, FolderName, NodeId, ServerId } from "../core/identifier.ts";
@@ -83,16 +84,33 @@ export interface HistoryPart {
 }
 
 /** PUT devices/{id} */
-export interface DeviceReport {
+export interface DeviceReport extends DeviceState {
   readonly name: string;
   /** That device's disk has all events up to this cursor. */
   readonly applied: Cursor;
 }
 
+/** In `Hello.features` of a server that takes a device's state with its report. */
+export const STATE_FEATURE = "settled";
+
 /** GET devices */
 export interface DeviceInfo extends DeviceReport {
   readonly device: DeviceId;
   readonly seenTime: string;
+}
+
+/** GET wait */
+export interface WaitAnswer {
+  readonly seq: Sequence;
+  /** False also if there is no such device. */
+  readonly reached: boolean;
+  readonly devices: readonly {
+    readonly device: DeviceId;
+    readonly name: string;
+    readonly applied: Sequence;
+    readonly settled: boolean;
+    readonly seenTime: string;
+  }[];
 }
 
 /** POST tickets */

@@ -3,12 +3,14 @@
  * with a code.
  * Rules: H8, N1-N8, O1-O5. Nothing here looks at the log; `decide` does.
  */
+import { DEVICE_KINDS, type HeldSummary } from "../core/device-state.ts";
 import type { Digest } from "../core/digest.ts";
 import { SyncedError } from "../core/error.ts";
 import type { Cursor } from "../core/event.ts";
 import type { BatchId, DeviceId, Epoch, NodeId, OpId } from "../core/identifier.ts";
 import {
   DEVICE_NAME_LENGTH_MAX,
+  HELD_REASON_LENGTH_MAX,
   OBJECTS_PER_REQUEST_MAX,
   OPS_PER_BATCH_MAX,
   OPS_PER_GROUP_MAX,
@@ -26,6 +28,7 @@ import {
   readCount,
   readDigest,
   readFields,
+  readFlag,
   readId,
   readList,
   readText,
@@ -54,7 +57,15 @@ const MODIFY_FIELDS: ReadonlySet<string> = new Set([...OP_FIELDS, "content", "ba
 const MOVE_FIELDS: ReadonlySet<string> = new Set([...OP_FIELDS, "parent", "name", "basePlace"]);
 const DELETE_FIELDS: ReadonlySet<string> = new Set([...OP_FIELDS, "baseContent", "basePlace"]);
 const DIGESTS_FIELDS: ReadonlySet<string> = new Set(["digests"]);
-const REPORT_FIELDS: ReadonlySet<string> = new Set(["name", "applied"]);
+const REPORT_FIELDS: ReadonlySet<string> = new Set([
+  "name",
+  "applied",
+  "kind",
+  "settled",
+  "problems",
+  "held",
+]);
+const HELD_FIELDS: ReadonlySet<string> = new Set(["id", "direction", "reason", "count"]);
 
 const SEQUENCE = /^(0|[1-9][0-9]{0,15})$/;
 
@@ -176,9 +187,31 @@ export function parseDigests(value: unknown): readonly Digest[] {
 /** The body of PUT devices/{id}. */
 export function parseDeviceReport(value: unknown): DeviceReport {
   const fields = readFields(value, "the report", REPORT_FIELDS, "strict");
+  const { kind, settled, problems, held } = fields;
   return {
     name: parseDeviceName(fields["name"]),
     applied: parseCursor(fields["applied"]),
+    ...(kind === undefined
+      ? {}
+      : { kind: parseChoice(readText(kind, "kind"), "kind", DEVICE_KINDS) }),
+    ...(settled === undefined ? {} : { settled: readFlag(settled, "settled") }),
+    ...(problems === undefined ? {} : { problems: readCount(problems, "problems") }),
+    ...(held === undefined ? {} : { held: parseHeld(held) }),
+  };
+}
+
+function parseHeld(value: unknown): HeldSummary {
+  const fields = readFields(value, "held", HELD_FIELDS, "strict");
+  const reason = readText(fields["reason"], "held.reason");
+  if (reason.length > HELD_REASON_LENGTH_MAX || !reason.isWellFormed()) {
+    throw refuse("invalid_parameter", "held.reason", `up to ${HELD_REASON_LENGTH_MAX} characters`);
+  }
+  const direction = readText(fields["direction"], "held.direction");
+  return {
+    id: readApproval(fields["id"]),
+    direction: parseChoice(direction, "held.direction", ["up", "down"]),
+    reason,
+    count: readCount(fields["count"], "held.count"),
   };
 }
 

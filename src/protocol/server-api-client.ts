@@ -21,7 +21,7 @@ import type { Transport } from "../ports/transport.ts";
 import { sendBody } from "./body-refusal.ts";
 import { EventStreamDecoder } from "./event-stream.ts";
 import { type Answer, type Outgoing, parseAnsweredJson, send, sendForJson } from "./exchange.ts";
-import type { Hello, PackObject, StreamMessage } from "./messages.ts";
+import { type Hello, type PackObject, STATE_FEATURE, type StreamMessage } from "./messages.ts";
 import { encodePack, PACK_HEADER_BYTES, PACK_MEDIA_TYPE, PackDecoder } from "./pack.ts";
 import {
   parseBatchResult,
@@ -85,6 +85,9 @@ export function createServerApi(options: ServerApiOptions): ServerApi {
     return outgoing({ method: "POST", path: `${base}/${path}`, contentType, body, signal });
   }
 
+  /** As the server said when it was greeted last. */
+  let takesState = false;
+
   async function hello(signal: AbortSignal): Promise<Hello> {
     token = currentToken();
     // The token is not sent until the server's id is known to be the right one [G5].
@@ -96,7 +99,9 @@ export function createServerApi(options: ServerApiOptions): ServerApi {
       signal,
     };
     const answer = await sendForJson(exchange, request, SMALL_ANSWER_BYTES_MAX);
-    return parseHello(answer, exchange.serverUrl);
+    const greeting = parseHello(answer, exchange.serverUrl);
+    takesState = greeting.features.includes(STATE_FEATURE);
+    return greeting;
   }
   /** Throws an error that is about the server as a whole. */
   async function checkServer(signal: AbortSignal): Promise<void> {
@@ -235,7 +240,9 @@ export function createServerApi(options: ServerApiOptions): ServerApi {
       return parseIndexPage(await sendForJson(exchange, request, PAGE_BYTES_MAX), limit);
     },
 
-    async reportDevice(device, report, signal) {
+    async reportDevice(device, { name, applied, ...state }, signal) {
+      // An older server refuses what it does not know.
+      const report = takesState ? { name, applied, ...state } : { name, applied };
       const request = outgoing({
         method: "PUT",
         path: `${base}/devices/${device}`,

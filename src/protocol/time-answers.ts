@@ -194,6 +194,36 @@ export const activityAnswerSchema = z.object({
 });
 export type ActivityAnswer = z.infer<typeof activityAnswerSchema>;
 
+const conflictEntrySchema = z.object({
+  id: z.string(),
+  path: z.string(),
+  kind,
+  ...sideSchema.shape,
+  /** Who wrote what is in it now. */
+  last: touchSchema.optional(),
+});
+export type ConflictEntry = z.infer<typeof conflictEntrySchema>;
+
+const conflictSchema = z.object({
+  copy: conflictEntrySchema,
+  /** null if it is gone. */
+  original: conflictEntrySchema.nullable(),
+  /** Whose bytes the copy has, and when they came. */
+  device: z.string(),
+  deviceName: z.string(),
+  time: z.string(),
+});
+export type Conflict = z.infer<typeof conflictSchema>;
+
+/** GET conflicts: oldest first. */
+export const conflictsAnswerSchema = z.object({
+  seq: sequence,
+  conflicts: z.array(conflictSchema),
+  /** The `after` of the next request. A page may be short, even empty, and have one. */
+  next: sequence.optional(),
+});
+export type ConflictsAnswer = z.infer<typeof conflictsAnswerSchema>;
+
 export const searchHitSchema = z.object({
   id: z.string(),
   path: z.string(),

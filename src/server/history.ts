@@ -12,6 +12,7 @@ import type {
 } from "../protocol/plan-messages.ts";
 import type {
   ActivityAnswer,
+  ConflictsAnswer,
   DiffAnswer,
   ListAnswer,
   LogAnswer,
@@ -21,6 +22,7 @@ import type {
 } from "../protocol/time-answers.ts";
 import { type ActivityRequest, readActivity } from "./activity.ts";
 import { type Archive, type ArchiveRequest, readArchive } from "./archive.ts";
+import { type ConflictsRequest, readConflicts } from "./conflicts.ts";
 import { Differences, type DiffRequest } from "./diff.ts";
 import { DirectoryHistories } from "./directory-histories.ts";
 import { type ListRequest, readList, readSpans, type SpansRequest } from "./directory-past.ts";
@@ -50,6 +52,7 @@ export interface History {
   log(folder: FolderName, request: LogRequest): Promise<LogAnswer>;
   activity(folder: FolderName, request: ActivityRequest): Promise<ActivityAnswer>;
   search(folder: FolderName, request: SearchRequest): Promise<SearchAnswer>;
+  conflicts(folder: FolderName, request: ConflictsRequest): Promise<ConflictsAnswer>;
   /** @throws {SyncedError} `not_found`; `archive_too_large` */
   archive(folder: FolderName, request: ArchiveRequest): Promise<Archive>;
   /**
@@ -89,6 +92,7 @@ export function createHistory(ports: HistoryPorts): History {
     log: (folder, request) => readLog(sources, folder, request),
     activity: (folder, request) => readActivity(sources, folder, request),
     search: (folder, request) => readSearch(sources, folder, request),
+    conflicts: (folder, request) => readConflicts(sources, folder, request),
     archive: (folder, request) => readArchive(sources, folder, request),
     showPlan: (folder, request) => showPlan(sources, folder, request),
     applyPlan: (folder, request) => applyPlan(sources, folder, request),

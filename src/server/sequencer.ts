@@ -166,6 +166,8 @@ export interface Sequencer {
   deleteFile(folder: FolderName, request: DeleteFileRequest): Promise<{ readonly seq: Sequence }>;
 
   reportDevice(folder: FolderName, device: DeviceId, report: DeviceReport): Promise<void>;
+  /** Calls `listener` after each report of a device. @returns a function that ends it */
+  subscribeReports(folder: FolderName, listener: () => void): () => void;
   /** By ascending device id, after `after`. */
   devices(
     folder: FolderName,
@@ -182,6 +184,7 @@ export function createSequencer(ports: SequencerPorts): Sequencer {
   const supply = new ObjectSupply(ports);
   const logs = new FolderLogs(ports, supply);
   const files = new FileAccess(ports, supply, (folder, batch) => logs.commit(folder, batch));
+  const reportListeners = new Map<FolderName, Set<() => void>>();
   return {
     serverId: metadata.serverId,
     failure: Promise.race([metadata.failure, objects.failure]),
@@ -223,6 +226,16 @@ export function createSequencer(ports: SequencerPorts): Sequencer {
       const { head } = await requireFolder(metadata, folder);
       await requireCursor(metadata, folder, { cursor: report.applied, head });
       await metadata.putDevice(folder, { device, ...report, seenTime: formatTime(clock.now()) });
+      for (const listener of reportListeners.get(folder) ?? []) listener();
+    },
+    subscribeReports: (folder, listener) => {
+      const listeners = reportListeners.get(folder) ?? new Set();
+      reportListeners.set(folder, listeners);
+      listeners.add(listener);
+      return () => {
+        listeners.delete(listener);
+        if (listeners.size === 0) reportListeners.delete(folder);
+      };
     },
     devices: (folder, page) => metadata.devices(folder, page),
     close: () => logs.close(),

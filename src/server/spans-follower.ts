@@ -8,7 +8,7 @@
  */
 import { assert, SyncedError } from "../core/error.ts";
 import type { Cursor } from "../core/event.ts";
-import type { FolderName } from "../core/identifier.ts";
+import type { Epoch, FolderName } from "../core/identifier.ts";
 import {
   HISTORY_CATCH_UP_EVENTS_MAX,
   HISTORY_DELAY_MS,
@@ -67,8 +67,9 @@ export class SpansFollower {
    * are missing than a question waits for
    */
   async ready(folder: FolderName, at?: Sequence): Promise<Sequence> {
-    const { seq: head } = await headOf(this.#ports.metadata, folder, at);
+    const { seq: head, epoch } = await headOf(this.#ports.metadata, folder, at);
     const wanted = at ?? head;
+    this.#forgetOtherLog(folder, epoch);
     for (;;) {
       const { seq: indexed } = await this.#cursor(folder);
       if (indexed >= wanted) return wanted;
@@ -131,6 +132,8 @@ export class SpansFollower {
         await clock.sleep(busyMs / HISTORY_DUTY_SHARE - busyMs, signal);
       } catch (error) {
         if (signal.aborted) break;
+        // A folder that was deleted needs no history.
+        if (error instanceof SyncedError && error.code === "folder_not_found") continue;
         onError(error);
         this.#behind.add(folder);
         await clock.sleep(RETRY_DELAY_MS_MAX, signal);
@@ -149,6 +152,7 @@ export class SpansFollower {
 
   async #foldSlice(folder: FolderName): Promise<boolean> {
     const { metadata, history } = this.#ports;
+    this.#forgetOtherLog(folder, (await headOf(metadata, folder, undefined)).epoch);
     const cursor = await this.#cursor(folder);
     const page = { after: cursor.seq, limit: HISTORY_SLICE_EVENTS };
     const { head, events } = await metadata.events(folder, page);
@@ -159,6 +163,14 @@ export class SpansFollower {
     this.#cursors.set(folder, after);
     for (const listener of this.#listeners) listener(folder, folded);
     return last.seq < head.seq;
+  }
+
+  /** A folder may have been deleted or renamed, and another one have its name now. */
+  #forgetOtherLog(folder: FolderName, epoch: Epoch): void {
+    const known = this.#cursors.get(folder);
+    if (known === undefined || known.epoch === epoch) return;
+    this.#cursors.delete(folder);
+    this.#found.delete(folder);
   }
 
   /** The place in the log up to which it is folded. */
@@ -187,8 +199,8 @@ export class SpansFollower {
       const hash = await metadata.hashAt(folder, stored.seq);
       if (stored.epoch === epoch && stored.hash === hash) return stored;
       await history.forget(folder);
-      for (const listener of this.#listeners) listener(folder, undefined);
     }
+    for (const listener of this.#listeners) listener(folder, undefined);
     const genesis = await metadata.hashAt(folder, 0);
     assert(genesis !== undefined, "a log has a beginning");
     return { epoch, seq: 0, hash: genesis };

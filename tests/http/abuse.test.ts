@@ -79,6 +79,8 @@ const ROUTES = [
   { path: `${BASE}/activity`, methods: ["GET"] },
   { path: `${BASE}/search`, methods: ["GET"] },
   { path: `${BASE}/archive`, methods: ["GET"] },
+  { path: `${BASE}/conflicts`, methods: ["GET"] },
+  { path: `${BASE}/wait`, methods: ["GET"] },
   { path: `${BASE}/tickets`, methods: ["POST"] },
   { path: `${BASE}/plans`, methods: ["POST"] },
   { path: `${BASE}/plans/${id("plan")}`, methods: ["PUT"] },

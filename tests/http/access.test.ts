@@ -39,6 +39,8 @@ const NEEDS: Readonly<Record<string, Need>> = {
   [`GET ${F}/activity`]: "read",
   [`GET ${F}/search`]: "read",
   [`GET ${F}/archive`]: "read",
+  [`GET ${F}/conflicts`]: "read",
+  [`GET ${F}/wait`]: "read",
   [`POST ${F}/tickets`]: "read",
   [`POST ${F}/plans`]: "read",
   [`PUT ${F}/plans/:plan`]: "write",

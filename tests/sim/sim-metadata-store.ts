@@ -179,6 +179,14 @@ export class SimMetadataStore implements MetadataStore {
     return events.reverse().slice(0, page.limit);
   }
 
+  async conflictEvents(folder: FolderName, page: { after?: Sequence; limit: number }) {
+    const log = await this.#read(folder);
+    return log.events
+      .map(({ event }) => event)
+      .filter(({ seq, conflictOf }) => conflictOf !== undefined && seq > (page.after ?? 0))
+      .slice(0, page.limit);
+  }
+
   async hashAt(folder: FolderName, seq: Sequence): Promise<Loaded["head"]["hash"] | undefined> {
     const log = await this.#read(folder);
     return seq === 0 ? log.record.genesis : log.events[seq - 1]?.event.hash;

@@ -41,6 +41,9 @@ AS previous_hash FROM events AS e`;
 export const EVENT_AT = `${EVENT_AFTER_ITS_PREVIOUS} WHERE folder = ? AND seq = ?`;
 export const EVENTS_BEFORE = `
 ${EVENT_AFTER_ITS_PREVIOUS} WHERE folder = ? AND seq < ? ORDER BY seq DESC LIMIT ?`;
+export const CONFLICT_EVENTS = `
+${EVENT_AFTER_ITS_PREVIOUS} INDEXED BY events_by_conflict
+WHERE folder = ? AND conflict_node IS NOT NULL AND seq > ? ORDER BY seq LIMIT ?`;
 export const NODE_HISTORY = `
 ${EVENT_AFTER_ITS_PREVIOUS} INDEXED BY events_by_node
 WHERE folder = ? AND node = ? AND seq < ? ORDER BY seq DESC LIMIT ?`;

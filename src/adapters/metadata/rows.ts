@@ -3,6 +3,7 @@
  * are STRICT and only this file's writers fill them. `synced verify` checks the values by hash.
  */
 import type { SQLInputValue } from "node:sqlite";
+import type { DeviceState } from "../../core/device-state.ts";
 import type { Digest } from "../../core/digest.ts";
 import type { Event, EventKind, ServedEvent } from "../../core/event.ts";
 import { foldEvent } from "../../core/fold.ts";
@@ -238,5 +239,6 @@ export function toDevice(row: SqlRow): DeviceRecord {
     name: text(row, "name"),
     applied: { epoch: hex(row, "epoch"), seq: integer(row, "seq"), hash: hex(row, "hash") },
     seenTime: text(row, "seen_time"),
+    ...(JSON.parse(text(row, "state")) as DeviceState),
   };
 }

@@ -132,5 +132,17 @@ CREATE INDEX events_by_manifest ON events (folder, manifest, gone) WHERE manifes
 ALTER TABLE folders ADD COLUMN pruned INTEGER NOT NULL DEFAULT 0;
 `;
 
+/** How devices are, as JSON; and where the conflict copies are. */
+const VERSION_5 = `
+ALTER TABLE devices ADD COLUMN state TEXT NOT NULL DEFAULT '{}';
+CREATE INDEX events_by_conflict ON events (folder, seq) WHERE conflict_node IS NOT NULL;
+`;
+
 /** Entry n brings a database from version n to n + 1. Released entries are never edited. */
-export const METADATA_MIGRATIONS: readonly string[] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4];
+export const METADATA_MIGRATIONS: readonly string[] = [
+  VERSION_1,
+  VERSION_2,
+  VERSION_3,
+  VERSION_4,
+  VERSION_5,
+];

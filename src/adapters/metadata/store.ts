@@ -50,6 +50,7 @@ import {
   CHILD_NOW,
   CHILDREN_AT,
   CHILDREN_NOW,
+  CONFLICT_EVENTS,
   CONTENT_BY_SHA256,
   COUNT_CHILDREN,
   DELETE_NODE,
@@ -252,6 +253,11 @@ class SqliteMetadataStore implements MetadataStore {
     return this.#served(folder, EVENTS_BEFORE, folder.row, before, limit);
   }
 
+  async conflictEvents(name: FolderName, page: Page<Sequence>): Promise<ServedEvent[]> {
+    const folder = this.#folder(name);
+    return this.#served(folder, CONFLICT_EVENTS, folder.row, page.after ?? 0, page.limit);
+  }
+
   async hashAt(name: FolderName, seq: Sequence): Promise<Digest | undefined> {
     return this.#hashAt(this.#folder(name), seq);
   }
@@ -346,17 +352,18 @@ class SqliteMetadataStore implements MetadataStore {
 
   async putDevice(name: FolderName, record: DeviceRecord): Promise<void> {
     const folder = this.#folder(name);
-    const { device, applied, seenTime } = record;
+    const { device, name: label, applied, seenTime, ...state } = record;
     this.#db.write("normal", () =>
       this.#db.run(
-        "INSERT OR REPLACE INTO devices VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO devices VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         folder.row,
         toBlob(device),
-        record.name,
+        label,
         toBlob(applied.epoch),
         applied.seq,
         toBlob(applied.hash),
         seenTime,
+        JSON.stringify(state),
       ),
     );
   }

@@ -1,9 +1,9 @@
 /**
- * DeviceReport: tells the server how far this device has applied its log, some time after that
- * changed. The server uses it only for lag and tombstones, so a lost report may wait for the next
- * change. A report that the server refuses tells that it was restored, also where its stream is
- * silent. Rules: S5, Y5, V3.
+ * DeviceReport: tells the server how far this device has applied its log, and how it is, some time
+ * after that changed. A lost report may wait for the next change. A report that the server refuses
+ * tells that it was restored, also where its stream is silent. Rules: S5, Y5, V3, V8.
  */
+import type { DeviceState } from "../../core/device-state.ts";
 import { SyncedError } from "../../core/error.ts";
 import type { Cursor } from "../../core/event.ts";
 import type { ClientPorts } from "../folder/ports.ts";
@@ -23,7 +23,10 @@ export interface DeviceReportParts {
 
 export class DeviceReport {
   readonly #parts: DeviceReportParts;
-  #reportedSeq = -1;
+  /** The last report, as text. */
+  #reported = "";
+  /** Where everything was done last. */
+  #settled: Cursor | undefined;
   /** The server's answer that this cursor is not on its log. */
   #refusal: { readonly cause: SyncedError; readonly applied: Cursor } | undefined;
 
@@ -34,21 +37,30 @@ export class DeviceReport {
   /**
    * Call it while all is quiet.
    *
+   * @param state if it is not settled, the device counts as applied as far as it was settled last
    * @param isDue true if the time that it returned earlier has come.
    * @returns when to call again (Clock.monotonic); undefined if there is nothing to report.
    */
-  tell(isDue: boolean, signal: AbortSignal): number | undefined {
+  tell(state: DeviceState, isDue: boolean, signal: AbortSignal): number | undefined {
     const { ports, log, deviceName } = this.#parts;
     const { store, clock, api } = ports;
     const cursor = store.cursor();
+    if (cursor === undefined) return undefined;
+    if (state.settled === true) this.#settled = cursor;
+    const applied = this.#settled?.epoch === cursor.epoch ? this.#settled : cursor;
     // The log of a restored server may be back where it was at the last report.
-    if (cursor === undefined || cursor.seq === this.#reportedSeq) return undefined;
-    if (this.#reportedSeq !== -1 && !isDue) return clock.monotonic() + DELAY_MS;
-    this.#reportedSeq = cursor.seq;
-    const report = { name: deviceName, applied: cursor };
+    const reported = JSON.stringify([applied.seq, state]);
+    if (reported === this.#reported) return undefined;
+    if (this.#reported !== "" && !isDue) return clock.monotonic() + DELAY_MS;
+    this.#reported = reported;
+    // Listed only now, because that costs more than a turn at rest may cost.
+    const problems = store.problems().length;
+    const report = { name: deviceName, applied, ...state, problems };
     api.reportDevice(log.device, report, signal).catch((cause: unknown) => {
       if (!(cause instanceof SyncedError) && !isAbort(cause)) throw cause;
-      if (isDiverged(cause)) this.#refused(cause, cursor);
+      if (isDiverged(cause)) this.#refused(cause, applied);
+      // Somebody may wait for it, so it is said again in a later turn.
+      if (cause instanceof SyncedError && cause.code === "server_unreachable") this.#reported = "";
     });
     return undefined;
   }

@@ -1,0 +1,24 @@
+/** How a device is, in its own words. Rules: V8. */
+
+export const DEVICE_KINDS = ["client", "page"] as const;
+export type DeviceKind = (typeof DEVICE_KINDS)[number];
+
+/** A change that a guard of a device holds for a person. */
+export interface HeldSummary {
+  readonly id: string;
+  /** "up" if it would go from the device to the server. */
+  readonly direction: "up" | "down";
+  readonly reason: string;
+  readonly count: number;
+}
+
+/** How a device is. Older ones do not say. */
+export interface DeviceState {
+  /** @default "client" */
+  readonly kind?: DeviceKind;
+  /** True if nothing that the log says up to `applied` waits to be done there. */
+  readonly settled?: boolean;
+  /** How many paths have a problem there. */
+  readonly problems?: number;
+  readonly held?: HeldSummary;
+}
