@@ -6,7 +6,7 @@
 import type { NodeId } from "../../core/identifier.ts";
 import { IGNORE_FILE } from "../../core/ignore.ts";
 import { TEMPORARY_AGE_MS_MIN } from "../../core/limits.ts";
-import type { Content, LocalNode } from "../../core/node.ts";
+import { type Content, type LocalNode, type RemoteNode, sameBytes } from "../../core/node.ts";
 import { checkName, joinPath, looksTemporary } from "../../core/path.ts";
 import { pathOf } from "../../core/tree.ts";
 import { FileSystemError, type Listing, type Stat } from "../../ports/filesystem.ts";
@@ -139,10 +139,12 @@ async function create(run: ScanRun, task: Task, entry: Entry): Promise<void> {
     // Rules that cannot be used may exclude it. A known node was offered already.
     if (run.ignoreFiles.isUnknown(task.path) || mayVanish(run, entry)) return;
   }
-  const read = await readContent(run, entry, former?.content);
+  const twin = former === undefined ? twinInLog(run, task.id, entry) : undefined;
+  const read = await readContent(run, entry, (former ?? twin)?.content);
   if (read === undefined) return;
   const { content, stamp, objects } = read;
-  const id = former?.id ?? random.id<NodeId>();
+  const adopted = twin !== undefined && sameBytes(content, twin.content) ? twin.id : undefined;
+  const id = former?.id ?? adopted ?? random.id<NodeId>();
   const { identity } = stat;
   const node = { id, parent: task.id, name, content, identity, stamp };
   run.overlay.put({ node, under: task.under, objects, isFresh: true });
@@ -169,6 +171,19 @@ function formerNode(run: ScanRun, parent: NodeId, { name, stat }: Entry): LocalN
   const former = run.ports.store.base.child(parent, name);
   if (former?.content.kind !== stat.kind) return undefined;
   return run.overlay.get(former.id) === undefined ? former : undefined;
+}
+
+/**
+ * R9: the node that the log has there and this device never had. Reconcile would adopt it, one
+ * level of directories at a time; where a machine joins with all of a folder, that would write each
+ * row twice.
+ */
+function twinInLog(run: ScanRun, parent: NodeId, { name, stat }: Entry): RemoteNode | undefined {
+  const { store } = run.ports;
+  const twin = store.remote.child(parent, name);
+  if (twin?.content.kind !== stat.kind) return undefined;
+  const isKnown = store.local.get(twin.id) ?? store.base.get(twin.id) ?? run.overlay.get(twin.id);
+  return isKnown === undefined ? twin : undefined;
 }
 
 /** A directory that was not here before is looked at in full depth. */
