@@ -22,6 +22,7 @@ const COMMANDS: SubCommandsDef = {
   history: async () => (await import("./src/commands/history.ts")).command,
   blame: async () => (await import("./src/commands/blame.ts")).command,
   diff: async () => (await import("./src/commands/diff.ts")).command,
+  invite: async () => (await import("./src/commands/invite.ts")).command,
   token: async () => (await import("./src/commands/token.ts")).command,
   folder: async () => (await import("./src/commands/folder.ts")).command,
   backup: async () => (await import("./src/commands/backup.ts")).command,
@@ -77,6 +78,10 @@ const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   diff: [
     'synced diff "yesterday 18:00"                    # what changed since then?',
     "synced diff 1000 1179 notes --text | less",
+  ],
+  invite: [
+    "synced invite                                    # one more device, all folders; good for 15 minutes",
+    "synced invite --folder photos --access read --expires 1d",
   ],
   token: [
     "synced token create --label LAPTOP > token       # all folders, read and write",

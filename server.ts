@@ -21,6 +21,11 @@ import { systemClock } from "./src/adapters/runtime/clock.ts";
 import { loadPageFiles } from "./src/adapters/runtime/page-files.ts";
 import { systemRandom, systemSecret } from "./src/adapters/runtime/random.ts";
 import {
+  readServerAddress,
+  type ServerAddress,
+  writeServerAddress,
+} from "./src/adapters/server-address.ts";
+import {
   ownTlsFiles,
   readTlsFiles,
   type ServerTls,
@@ -141,6 +146,8 @@ export interface TokenInfo extends TokenRecord {
 
 export interface OpenedTokens {
   readonly tokens: Tokens;
+  /** Where the server was last reached. */
+  readonly address: ServerAddress | undefined;
   list(): readonly TokenInfo[];
   close(): void;
 }
@@ -205,6 +212,9 @@ export async function createServer(options: ServerOptions): Promise<Server> {
     // Counts now, so that the first scrape need not. If this fails, the scrape reports the error.
     metrics.expose().catch(() => undefined);
     const { serverId, failure, insideToken, handleInside, folders } = backend;
+    const isOwnKey = options.tls === undefined && tls !== undefined;
+    const pin = isOwnKey ? { fingerprint: tls.fingerprint } : undefined;
+    writeServerAddress(options.data, { url: main.url, ...pin });
     return {
       url: main.url,
       port: main.port,
@@ -280,7 +290,8 @@ export function openTokens(path: string): OpenedTokens {
   }
   const store = openTokenStore(path);
   const tokens = new Tokens({ store, clock: systemClock, secret: systemSecret });
-  return { tokens, list: () => listTokens(path, store), close: () => store.close() };
+  const address = readServerAddress(path);
+  return { tokens, address, list: () => listTokens(path, store), close: () => store.close() };
 }
 
 function listTokens(path: string, store: TokenStore): readonly TokenInfo[] {

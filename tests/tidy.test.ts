@@ -64,7 +64,7 @@ const ROOMS_MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   "src/web/model": [],
   "src/web/parts": ["model"],
   "src/web/views": ["model", "parts"],
-  "src/adapters": ["disk", "history", "metadata", "objects", "runtime", "tokens"],
+  "src/adapters": ["disk", "history", "metadata", "objects", "runtime", "sqlite", "tokens"],
   "src/adapters/disk": ["runtime"],
   "src/adapters/history": ["metadata", "sqlite"],
   "src/adapters/metadata": ["runtime", "sqlite"],
@@ -140,6 +140,7 @@ const TOP_LEVEL = new Set([
   "Dockerfile",
   "LICENSE",
   "README.md",
+  "SECURITY.md",
   "biome.json",
   "bun.lock",
   "bunfig.toml",
@@ -179,6 +180,7 @@ const TIDY = "tests/tidy.test.ts";
 
 const PAPERS = [
   "README.md",
+  "SECURITY.md",
   "BENCHMARKS.md",
   "CHANGELOG.md",
   "CONTRIBUTING.md",

@@ -28,6 +28,7 @@ import { openSqliteHistoryStore } from "./history/store.ts";
 import { openSqliteMetadataStore } from "./metadata/store.ts";
 import { openDiskObjectStore } from "./objects/store.ts";
 import { systemRandom } from "./runtime/random.ts";
+import { keepOthersOut } from "./sqlite/private-file.ts";
 import { openSqliteTokenStore } from "./tokens/store.ts";
 
 /** The format that this version reads and writes. */
@@ -57,6 +58,9 @@ export function openDataDirectory(path: string): DataDirectory {
   } catch (error) {
     throw notWritable(path, error);
   }
+  // A package or an earlier version may have opened it to others. A new one may be no directory of
+  // ours: somebody may have named /tmp.
+  if (!isNew) keepOthersOut(path);
   const unlock = lockData(path);
   let metadata: MetadataStore | undefined;
   let tokens: TokenStore | undefined;

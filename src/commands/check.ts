@@ -14,6 +14,7 @@ import { SyncedError } from "../core/error.ts";
 import { EXIT } from "../core/exit-code.ts";
 import { parseFolderName } from "../core/identifier.ts";
 import {
+  clientTokenFile,
   commonFlags,
   fingerprintFlag,
   readToken,
@@ -49,7 +50,8 @@ export const command = defineCommand({
         `Cannot check "${args.path}": it is not a synced folder; name one that was synced before`,
       );
     }
-    const token = readToken(args["token-file"], process.env);
+    const tokenFile = clientTokenFile(args["token-file"], process.env, path);
+    const token = readToken(tokenFile, process.env);
     const options = {
       serverUrl: parseServerUrl(server),
       folder: parseFolderName(known.folder),

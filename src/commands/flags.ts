@@ -6,7 +6,8 @@
  * `textFlag` and `switchFlag` make its flags. `cli.ts` puts the twins' values in front of the
  * command line, so a flag wins over its twin.
  */
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
 import type { ArgsDef } from "citty";
 import { reasonOf } from "../adapters/disk/system-error.ts";
@@ -14,6 +15,7 @@ import type { Trust } from "../adapters/network/fetch-transport.ts";
 import { SyncedError } from "../core/error.ts";
 import { type Fingerprint, parseFingerprint } from "../core/fingerprint.ts";
 import { type FolderName, parseFolderName } from "../core/identifier.ts";
+import { TOKEN_FILE } from "../core/state-directory.ts";
 import { parseToken } from "../protocol/token.ts";
 
 const DECIMAL = /^(0|[1-9][0-9]{0,15})$/;
@@ -241,6 +243,22 @@ export function readToken(
   if (tokenFile !== undefined) return parseToken(readTokenFile(tokenFile), `"${tokenFile}"`);
   const token = environment["SYNCED_TOKEN"];
   return token === undefined ? undefined : parseToken(token, "SYNCED_TOKEN");
+}
+
+/**
+ * The file with a client's token: the one that a flag names, else the one of the folder's own
+ * state, which it got for an invitation.
+ *
+ * @returns undefined if there is none, or if the environment has a token
+ */
+export function clientTokenFile(
+  flag: string | undefined,
+  environment: Readonly<Record<string, string | undefined>>,
+  folderPath: string,
+): string | undefined {
+  if (flag !== undefined || environment["SYNCED_TOKEN"] !== undefined) return flag;
+  const own = join(folderPath, TOKEN_FILE);
+  return existsSync(own) ? own : undefined;
 }
 
 /**

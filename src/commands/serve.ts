@@ -4,7 +4,6 @@
  */
 
 import { isIP } from "node:net";
-import { hostname, networkInterfaces } from "node:os";
 import { basename, resolve } from "node:path";
 import { defineCommand } from "citty";
 import { createServer, type Server } from "../../server.ts";
@@ -26,6 +25,7 @@ import { startMirror } from "./mirror.ts";
 import { createOutput, type Output } from "./output.ts";
 import { count } from "./progress.ts";
 import { formatBytes } from "./progress-bar.ts";
+import { reachableUrl } from "./server-url.ts";
 
 const args = {
   data: { ...textFlag("data", "DIR", "Data directory"), default: "./storage" },
@@ -184,19 +184,7 @@ function announce(
   const token = wantsToken
     ? ` --token-file ${newTokenFile === undefined ? "FILE" : basename(newTokenFile)}`
     : "";
-  output.say(`Try next: synced sync FOLDER --server ${reachable(url)}${pin}${token}`);
-}
-
-/** Replaces an address that means "all of mine", because no client can be pointed at it. */
-function reachable(url: string): string {
-  return url.replace(/\/\/(?:0\.0\.0\.0|\[::\]):/, `//${outsideAddress()}:`);
-}
-
-/** The first address of this machine that others may reach, else its name. */
-function outsideAddress(): string {
-  const addresses = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
-  const found = addresses.find(({ internal, family }) => !internal && family === "IPv4");
-  return found?.address ?? hostname();
+  output.say(`Try next: synced sync FOLDER --server ${reachableUrl(url)}${pin}${token}`);
 }
 
 /** Resolves when it is interrupted. @throws the error with which storage failed */

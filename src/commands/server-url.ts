@@ -1,4 +1,5 @@
 /** The server's address as a person types it. Rules: G5. */
+import { hostname, networkInterfaces } from "node:os";
 import { SyncedError } from "../core/error.ts";
 
 const LOOPBACK_HOST = /^(localhost|127(\.[0-9]{1,3}){3}|\[::1\])$/;
@@ -35,6 +36,18 @@ function refuseUncheckedTls(environment: Readonly<Record<string, string | undefi
     "usage",
     "NODE_TLS_REJECT_UNAUTHORIZED=0 is set: with it anybody could pass for the server; unset it",
   );
+}
+
+/** Replaces an address that means "all of mine", because no client can be pointed at it. */
+export function reachableUrl(url: string): string {
+  return url.replace(/\/\/(?:0\.0\.0\.0|\[::\]):/, `//${outsideAddress()}:`);
+}
+
+/** The first address of this machine that others may reach, else its name. */
+function outsideAddress(): string {
+  const addresses = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
+  const found = addresses.find(({ internal, family }) => !internal && family === "IPv4");
+  return found?.address ?? hostname();
 }
 
 /** True if others can read and change everything that is sent, the token included. */

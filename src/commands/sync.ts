@@ -24,6 +24,7 @@ import {
 } from "./client-metrics.ts";
 import { openClientWorld } from "./client-world.ts";
 import {
+  clientTokenFile,
   commonFlags,
   fingerprintFlag,
   parseNumberFlag,
@@ -36,6 +37,7 @@ import {
 } from "./flags.ts";
 import { type Remembered, rememberedBinding } from "./folder-state.ts";
 import { onInterruption } from "./interruption.ts";
+import { acceptInvitation, readInvitation, withInvitation } from "./invitation.ts";
 import { createOutput, type Output } from "./output.ts";
 import { count, createProgress, quoted } from "./progress.ts";
 import { isExposed, parseServerUrl } from "./server-url.ts";
@@ -50,6 +52,7 @@ const args = {
   server: textFlag("server", "URL", "Address of the server; remembered after the first run"),
   folder: textFlag("folder", "NAME", 'Name on the server; remembered; "default" at first'),
   device: textFlag("device", "NAME", "Name of this device; the host's name at first"),
+  invite: textFlag("invite", "CODE", "Join by an invitation, as synced invite prints it"),
   ...fingerprintFlag,
   ...tokenFlag,
   once: switchFlag("once", "End when in sync, or after 30 s without the server"),
@@ -91,8 +94,14 @@ export const command = defineCommand({
     const output = createOutput(flags);
     const path = resolve(flags.path);
     const known = rememberedBinding(path);
-    const trust = readTrust(flags.fingerprint, known?.fingerprint);
-    const options = { ...readOptions(flags, known), ...pinOf(trust) };
+    const invitation = readInvitation(flags);
+    const asked = withInvitation(flags, invitation);
+    const trust = readTrust(asked.fingerprint, known?.fingerprint);
+    const tokenFile = clientTokenFile(flags["token-file"], process.env, path);
+    const options = {
+      ...readOptions({ ...asked, "token-file": tokenFile }, known),
+      ...pinOf(trust),
+    };
     if (isExposed(options.serverUrl)) {
       output.warn(
         `${options.serverUrl} is not encrypted: others on the network can read the files` +
@@ -114,12 +123,18 @@ export const command = defineCommand({
       isDryRun: flags["dry-run"],
     });
     try {
-      if (flags["dry-run"]) return await dryRun(opened.world, options, interruption.signal, output);
+      const { signal } = interruption;
+      if (flags["dry-run"]) return await dryRun(opened.world, options, signal, output);
       const world =
         metrics === undefined
           ? opened.world
           : { ...opened.world, instruments: metrics.instruments };
-      const outcome = await runClient(world, options, interruption.signal);
+      const device = { folderPath: path, name: options.deviceName, signal };
+      const token =
+        invitation === undefined
+          ? undefined
+          : { token: await acceptInvitation(world, invitation, device) };
+      const outcome = await runClient(world, { ...options, ...token }, signal);
       progress.finish();
       sayOutcome(output, outcome, flags.path);
       return interruption.exitCode() ?? exitCodeOf(outcome);

@@ -5,7 +5,7 @@
  */
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join, relative, resolve, sep } from "node:path";
-import { createFetchTransport } from "../adapters/network/fetch-transport.ts";
+import { createFetchTransport, type Trust } from "../adapters/network/fetch-transport.ts";
 import { systemClock } from "../adapters/runtime/clock.ts";
 import { parseMarker } from "../client/connect/marker.ts";
 import { SyncedError } from "../core/error.ts";
@@ -14,7 +14,14 @@ import { parsePath } from "../core/path.ts";
 import { MARKER_FILE } from "../core/state-directory.ts";
 import { PROTOCOL_VERSION } from "../protocol/messages.ts";
 import { createPastApi, type PastApi } from "../protocol/past-api.ts";
-import { readToken, textFlag, tokenFlag } from "./flags.ts";
+import {
+  clientTokenFile,
+  fingerprintFlag,
+  readToken,
+  readTrust,
+  textFlag,
+  tokenFlag,
+} from "./flags.ts";
 import { rememberedBinding } from "./folder-state.ts";
 import { parseServerUrl } from "./server-url.ts";
 
@@ -22,12 +29,14 @@ import { parseServerUrl } from "./server-url.ts";
 export const targetFlags = {
   server: textFlag("server", "URL", "Ask this server; PATH is then a path in its folder"),
   folder: textFlag("folder", "NAME", "The folder's name there; default: default"),
+  ...fingerprintFlag,
   ...tokenFlag,
 } as const;
 
 export interface TargetArguments {
   readonly server?: string | undefined;
   readonly folder?: string | undefined;
+  readonly fingerprint?: string | undefined;
   readonly "token-file"?: string | undefined;
 }
 
@@ -46,11 +55,12 @@ export interface Target {
  * @throws {SyncedError} `usage`; `server_changed` if the folder belongs to another server
  */
 export async function openTarget(args: TargetArguments, place: string): Promise<Target> {
-  const token = readToken(args["token-file"], process.env);
   if (args.server !== undefined) {
+    const token = readToken(args["token-file"], process.env);
+    const trust = readTrust(args.fingerprint, undefined);
     const path = place.replace(/^\.?\/+|\/+$/g, "");
     const serverUrl = parseServerUrl(args.server);
-    const api = await greet({ serverUrl, folder: args.folder ?? "default", token });
+    const api = await greet({ serverUrl, folder: args.folder ?? "default", token, trust });
     return { api, path: path === "" || path === "." ? "" : parsePath(path).join("/") };
   }
   const absolute = resolve(place);
@@ -72,7 +82,9 @@ export async function openTarget(args: TargetArguments, place: string): Promise<
   }
   const { server, device } = parseMarker(readFileSync(join(root, MARKER_FILE), "utf8"));
   const { serverUrl, folder } = known;
-  const api = await greet({ serverUrl, folder, token, server });
+  const token = readToken(clientTokenFile(args["token-file"], process.env, root), process.env);
+  const trust = readTrust(args.fingerprint, known.fingerprint);
+  const api = await greet({ serverUrl, folder, token, trust, server });
   const path = relative(root, absolute).split(sep).join("/");
   return {
     api,
@@ -93,11 +105,12 @@ async function greet(options: {
   readonly serverUrl: string;
   readonly folder: string;
   readonly token: string | undefined;
+  readonly trust: Trust;
   readonly server?: ServerId;
 }): Promise<PastApi> {
-  const { serverUrl, token, server } = options;
+  const { serverUrl, token, trust, server } = options;
   const folder = parseFolderName(options.folder);
-  const world = { transport: createFetchTransport(), clock: systemClock };
+  const world = { transport: createFetchTransport(trust), clock: systemClock };
   const api = createPastApi({ ...world, serverUrl, folder, token });
   const hello = await api.hello();
   if (server !== undefined && hello.serverId !== server) {

@@ -23,3 +23,5 @@ export const LOCK_FILE = ".synced/lock";
 export const DEVICE_IGNORE_FILE = ".synced/ignore";
 /** `synced approve` writes it: the id of the held change that a person approved. */
 export const APPROVAL_FILE = ".synced/approved";
+/** The token that this device got for an invitation. */
+export const TOKEN_FILE = ".synced/token";

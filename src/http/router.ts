@@ -24,6 +24,7 @@ import {
 } from "./endpoint.ts";
 import { eventRoutes } from "./event-routes.ts";
 import { fileRoutes } from "./file-routes.ts";
+import { inviteRoutes } from "./invite-routes.ts";
 import { jsonRoutes } from "./json-routes.ts";
 import { CallMemory, MemoryBudget } from "./memory-budget.ts";
 import { countRequest, metricsRoutes } from "./metrics.ts";
@@ -45,6 +46,7 @@ export function allRoutes(options: RouterOptions): readonly Route[] {
     ...timeRoutes(options),
     ...planRoutes(options),
     ...archiveRoutes(options),
+    ...inviteRoutes(options),
     ...metricsRoutes(options.metrics),
     ...pageRoutes(options.page),
   ];

@@ -37,6 +37,14 @@ export interface TokenDevice {
   readonly seenMs: number;
 }
 
+/** A promise of one token to whoever has its secret. */
+export interface InviteRecord extends Pick<TokenRecord, "label" | "access" | "folders"> {
+  /** Of the secret. */
+  readonly digest: Digest;
+  readonly createdMs: number;
+  readonly expiresMs: number;
+}
+
 export interface TokenStore {
   /** True if no token was ever added. */
   isEmpty(): boolean;
@@ -47,6 +55,13 @@ export interface TokenStore {
   list(): readonly TokenRecord[];
   /** @returns false if there is none, or if it was revoked before */
   revoke(id: TokenId, nowMs: number): boolean;
+  addInvite(record: InviteRecord): void;
+  /**
+   * Takes an invite that is good at that time away, once, whoever else asks for it meanwhile.
+   *
+   * @returns undefined if there is none
+   */
+  takeInvite(digest: Digest, nowMs: number): InviteRecord | undefined;
   /** A crash may forget it. */
   used(id: TokenId, nowMs: number): void;
   /** A crash may forget it. */

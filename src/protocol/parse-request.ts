@@ -227,6 +227,15 @@ function parseDeviceName(value: unknown): string {
   return value;
 }
 
+/** The body of POST invites/redeem. */
+export function parseRedemption(value: unknown): {
+  readonly secret: string;
+  readonly label: string;
+} {
+  const fields = readFields(value, "the request", new Set(["secret", "label"]), "strict");
+  return { secret: readText(fields["secret"], "secret"), label: parseDeviceName(fields["label"]) };
+}
+
 /** The body of PUT folders/{folder}, which may have no field yet. */
 export function parseFolderRequest(value: unknown): void {
   readFields(value, "the folder", new Set(), "strict");

@@ -71,6 +71,31 @@ export class Tokens {
     }
   }
 
+  /** @returns the secret of an invitation to one token, good once and for `lifeMs` */
+  invite({ label, access, folders, lifeMs }: Required<TokenRequest>): string {
+    const { store, clock, secret } = this.#parts;
+    const text = secret();
+    const createdMs = clock.now();
+    const expiresMs = createdMs + lifeMs;
+    store.addInvite({ digest: sha256(text), label, access, folders, createdMs, expiresMs });
+    return text;
+  }
+
+  /**
+   * @param label the new device's name, where the invitation has no label
+   * @throws {SyncedError} `unauthenticated` if there is no such invitation, or not any more
+   */
+  redeem(text: string, label: string): MadeToken {
+    const { store, clock } = this.#parts;
+    const invite = store.takeInvite(sha256(text), clock.now());
+    if (invite === undefined) {
+      const message = "Cannot answer: the invitation was used, has expired, or was never made";
+      throw new SyncedError("unauthenticated", message);
+    }
+    const { access, folders } = invite;
+    return this.make({ label: invite.label === "" ? label : invite.label, access, folders });
+  }
+
   /**
    * Finds the record of a token that somebody shows, and notes that it was used.
    *

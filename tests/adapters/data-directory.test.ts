@@ -53,6 +53,19 @@ test("a new directory is the owner's alone, and keeps its server id", async () =
   await second.close();
 });
 
+test("one that others may enter, or read a database of, is its owner's again [K13]", async () => {
+  const path = scratch();
+  await openDataDirectory(path).close();
+  chmodSync(path, 0o755);
+  const databases = ["metadata.db", "objects.db", "tokens.db"].map((name) => join(path, name));
+  for (const database of databases) {
+    expect(statSync(database).mode & 0o777).toBe(0o600);
+    chmodSync(database, 0o664);
+  }
+  await openDataDirectory(path).close();
+  for (const place of [path, ...databases]) expect(statSync(place).mode & 0o077).toBe(0);
+});
+
 test("a second server is refused, in this process and in another", async () => {
   const path = scratch();
   const first = openDataDirectory(path);

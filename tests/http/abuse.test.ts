@@ -57,6 +57,7 @@ function expectRows(rows: readonly Row[]): void {
 const ROUTES = [
   { path: "/healthz", methods: ["GET"] },
   { path: "/v1/hello", methods: ["GET"] },
+  { path: "/v1/invites/redeem", methods: ["POST"] },
   { path: "/v1/folders", methods: ["GET"] },
   { path: BASE, methods: ["GET", "PUT"] },
   { path: `${BASE}/events`, methods: ["GET"] },
@@ -116,7 +117,9 @@ describe("Authorization (B41, B46, B47, B53)", () => {
     ["64 KB", { authorization: `Bearer ${"a".repeat(65_536)}` }],
     ["nothing after Bearer", { authorization: "Bearer" }],
   ];
-  const guardedEndpoints = ENDPOINTS.filter(([, path]) => !OPEN_PATHS.includes(path));
+  // An invitation admits by itself.
+  const unguarded = [...OPEN_PATHS, "/v1/invites/redeem"];
+  const guardedEndpoints = ENDPOINTS.filter(([, path]) => !unguarded.includes(path));
   test.each(guardedEndpoints)("%s %s wants the token [H2]", async (method, path) => {
     for (const [, headers] of wrong) {
       const response = await guarded.call(method, path, { headers });

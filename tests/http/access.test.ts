@@ -14,6 +14,7 @@ const F = "/v1/folders/:folder";
 const NEEDS: Readonly<Record<string, Need>> = {
   "GET /healthz": "nothing",
   "GET /v1/hello": "nothing",
+  "POST /v1/invites/redeem": "nothing",
   "GET /v1/folders": "token",
   [`GET ${F}`]: "read",
   [`PUT ${F}`]: "write",

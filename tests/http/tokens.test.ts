@@ -300,3 +300,47 @@ describe("what is under way when a token is revoked [K4, I40]", () => {
     expect(fixture.errors.splice(0)).toHaveLength(1);
   });
 });
+
+describe("an invitation [K12, B49]", () => {
+  const redeem = (secret: string, label = "PHONE") =>
+    fixture.call("POST", "/v1/invites/redeem", { json: { secret, label } });
+  const invite = (label = "") =>
+    fixture.tokens.invite({ label, access: "read", folders: [FOLDER], lifeMs: DAY_MS });
+
+  test("becomes one token, with its grant and the device's name", async () => {
+    const secret = invite();
+    const { token } = (await (await redeem(secret)).json()) as { token: string };
+    expect(fixture.tokens.check(token)).toMatchObject({
+      label: "PHONE",
+      access: "read",
+      folders: [FOLDER],
+    });
+    await expectProblem(await redeem(secret), 401, "unauthenticated");
+    const labelled = (await (await redeem(invite("mine"))).json()) as { token: string };
+    expect(fixture.tokens.check(labelled.token).label).toBe("mine");
+  });
+
+  test("is one token's, however many ask at once", async () => {
+    const secret = invite();
+    const answers = await Promise.all(Array.from({ length: 20 }, () => redeem(secret)));
+    expect(answers.filter(({ status }) => status === 200)).toHaveLength(1);
+    expect(answers.filter(({ status }) => status === 401)).toHaveLength(19);
+  });
+
+  test("ends with its time, and is not guessed", async () => {
+    const secret = invite();
+    for (const wrong of [secret.slice(1), secret.toUpperCase(), "", "0".repeat(64)]) {
+      await expectProblem(await redeem(wrong), 401, "unauthenticated");
+    }
+    await fixture.clock.advance(DAY_MS);
+    await expectProblem(await redeem(secret), 401, "unauthenticated");
+    await expectProblem(await redeem(secret, ""), 400, "invalid_parameter");
+  });
+
+  test("alone does not close a server that is open yet, its token does [K3]", async () => {
+    const secret = invite();
+    expect((await fixture.call("GET", BASE)).status).toBe(200);
+    await redeem(secret);
+    expect((await fixture.call("GET", BASE)).status).toBe(401);
+  });
+});

@@ -1,6 +1,15 @@
 /** TLS as people meet it: a first start, a pinned key, certificates that nobody should trust. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
 import { createServer, type TLSSocket } from "node:tls";
 import { ensureBinary, RunningSynced, runSynced, Scratch } from "./binary.ts";
 
@@ -105,6 +114,37 @@ describe("a first start where others can reach it", () => {
     expect(log).not.toContain("admin's token");
   });
 
+  test("invites a device, which joins by the code alone, once [K12, K13]", async () => {
+    const { server, url } = await serve("inviting", "--host", "0.0.0.0");
+    const place = ["--data", scratch.join("inviting"), "--server", url];
+    const made = await runSynced(["invite", ...place, "--folder", "notes"]);
+    expect([made.exitCode, made.stderr]).toEqual([
+      0,
+      expect.stringContaining("Good once, for 15m"),
+    ]);
+    const path = folder("invited");
+    writeFileSync(`${path}/a`, "a");
+    const joined = await once(path, "--invite", made.stdout.trim(), "--device", "PHONE");
+    expect([joined.exitCode, joined.stderr]).toEqual([0, expect.stringContaining('"notes"')]);
+    for (const file of [
+      join(path, ".synced", "token"),
+      join(path, ".synced", "state.db"),
+      scratch.join("inviting", "tokens.db"),
+      scratch.join("inviting", "metadata.db"),
+    ]) {
+      expect([file, statSync(file).mode & 0o077]).toEqual([file, 0]);
+    }
+    // From then on it has a token of its own, and knows the key.
+    writeFileSync(`${path}/b`, "b");
+    expect((await once(path)).exitCode).toBe(0);
+    expect((await runSynced(["check", path])).exitCode).toBe(0);
+    const again = await once(folder("uninvited"), "--invite", made.stdout.trim());
+    expect([again.exitCode, again.stderr]).toEqual([13, expect.stringContaining("was used")]);
+    const listed = await runSynced(["token", "list", "--data", scratch.join("inviting"), "--json"]);
+    expect(listed.stdout).toContain('"label":"PHONE"');
+    await server.stop();
+  });
+
   test("speaks TLS 1.3 and nothing older [K10, B82]", async () => {
     const { url, server } = await serve("versions", "--host", "0.0.0.0");
     const { host } = new URL(url);
@@ -191,7 +231,7 @@ describe("a client", () => {
       const env = host === undefined ? {} : { NODE_EXTRA_CA_CERTS: files.cert };
       const path = folder(`untrusted-${name}`);
       const refused = await runSynced(["sync", path, "--once", "--server", server.url, ...token], {
-        env: { ...env, NODE_TLS_REJECT_UNAUTHORIZED: "0" },
+        env,
       });
       expect([name, refused.exitCode, refused.stderr]).toEqual([
         name,

@@ -11,6 +11,7 @@ import {
   type StatementSync,
 } from "node:sqlite";
 import { SyncedError } from "../../core/error.ts";
+import { keepPrivate } from "./private-file.ts";
 import { ReadTurn } from "./read-turn.ts";
 
 /** A row as SQLite returns it. */
@@ -53,6 +54,7 @@ export class SqliteDatabase {
       this.#reportFailure = resolve;
     });
     try {
+      if (!isReader) keepPrivate(path);
       this.#database = new DatabaseSync(path, { readOnly: isReader });
       this.#reads = new ReadTurn(this.#database);
       this.#database.exec(isReader ? READER_SETTINGS : SETTINGS);

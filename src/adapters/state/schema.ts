@@ -6,6 +6,7 @@ import { existsSync, statSync } from "node:fs";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { pathToFileURL } from "node:url";
 import { SyncedError } from "../../core/error.ts";
+import { keepPrivate } from "../sqlite/private-file.ts";
 import { stateTrouble } from "./trouble.ts";
 
 /** Grows with every change of `SCHEMA`. An older binary refuses a newer database. */
@@ -232,6 +233,7 @@ function soundly(
 ): DatabaseSync {
   let database: DatabaseSync | undefined;
   try {
+    if (!readOnly) keepPrivate(path);
     database = new DatabaseSync(path, { readOnly });
     prepare(database);
     return database;

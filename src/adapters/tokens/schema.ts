@@ -23,5 +23,16 @@ CREATE TABLE token_devices (
 ) STRICT, WITHOUT ROWID;
 `;
 
+const VERSION_2 = `
+CREATE TABLE invites (
+  digest TEXT PRIMARY KEY,
+  label TEXT NOT NULL,
+  access TEXT NOT NULL CHECK (access IN ('read', 'write', 'admin')),
+  folders TEXT,
+  created_ms INTEGER NOT NULL,
+  expires_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+`;
+
 /** Entry n brings a database from version n to n + 1. Released entries are never edited. */
-export const TOKEN_MIGRATIONS: readonly string[] = [VERSION_1];
+export const TOKEN_MIGRATIONS: readonly string[] = [VERSION_1, VERSION_2];

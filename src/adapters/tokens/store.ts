@@ -5,7 +5,13 @@
 import type { Access } from "../../core/access.ts";
 import type { FolderName } from "../../core/identifier.ts";
 import { DEVICES_PER_TOKEN_MAX } from "../../core/limits.ts";
-import type { TokenDevice, TokenId, TokenRecord, TokenStore } from "../../ports/token-store.ts";
+import type {
+  InviteRecord,
+  TokenDevice,
+  TokenId,
+  TokenRecord,
+  TokenStore,
+} from "../../ports/token-store.ts";
 import { SqliteDatabase, type SqlRow } from "../sqlite/database.ts";
 import { TOKEN_MIGRATIONS } from "./schema.ts";
 
@@ -24,6 +30,22 @@ export function openSqliteTokenStore(path: string): TokenStore {
     },
     list: () => db.rows("SELECT * FROM tokens ORDER BY created_ms, id").map(toRecord),
     revoke: (id, nowMs) => db.write("full", () => db.run(REVOKE, nowMs, id)) === 1,
+    addInvite: ({ digest, label, access, folders, createdMs, expiresMs }) =>
+      db.write("full", () => {
+        db.run("DELETE FROM invites WHERE expires_ms <= ?", createdMs);
+        db.run(INVITE, digest, label, access, namesOf(folders), createdMs, expiresMs);
+      }),
+    takeInvite: (digest, nowMs) =>
+      db.write("full", () => {
+        const row = db.row(
+          "SELECT * FROM invites WHERE digest = ? AND expires_ms > ?",
+          digest,
+          nowMs,
+        );
+        if (row === undefined) return undefined;
+        db.run("DELETE FROM invites WHERE digest = ?", digest);
+        return toInvite(row);
+      }),
     used: (id, nowMs) =>
       void db.write("normal", () =>
         db.run("UPDATE tokens SET used_ms = ? WHERE id = ?", nowMs, id),
@@ -42,6 +64,8 @@ export function openSqliteTokenStore(path: string): TokenStore {
 const INSERT = `INSERT INTO tokens
   (id, digest, label, access, folders, created_ms, expires_ms, revoked_ms, used_ms)
   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`;
+const INVITE = `INSERT INTO invites (digest, label, access, folders, created_ms, expires_ms)
+  VALUES (?, ?, ?, ?, ?, ?)`;
 const REVOKE = "UPDATE tokens SET revoked_ms = ? WHERE id = ? AND revoked_ms IS NULL";
 const SEEN_AGAIN =
   "UPDATE token_devices SET seen_ms = ? WHERE token = ? AND folder = ? AND device = ?";
@@ -51,14 +75,16 @@ const SEEN_FIRST = `INSERT INTO token_devices (token, folder, device, seen_ms)
 function valuesOf(record: TokenRecord) {
   const { id, digest, label, access, folders, createdMs } = record;
   const { expiresMs = null, revokedMs = null, usedMs = null } = record;
-  // A folder's name has no space.
-  const names = folders === "all" ? null : folders.join(" ");
-  return [id, digest, label, access, names, createdMs, expiresMs, revokedMs, usedMs];
+  return [id, digest, label, access, namesOf(folders), createdMs, expiresMs, revokedMs, usedMs];
+}
+
+/** A folder's name has no space. */
+function namesOf(folders: TokenRecord["folders"]): string | null {
+  return folders === "all" ? null : folders.join(" ");
 }
 
 /** The casts are true because the tables are STRICT and only this file writes them. */
 function toRecord(row: SqlRow): TokenRecord {
-  const names = row["folders"] as string | null;
   const time = (column: string, key: "expiresMs" | "revokedMs" | "usedMs") => {
     const value = row[column];
     return typeof value === "number" ? { [key]: value } : undefined;
@@ -66,13 +92,28 @@ function toRecord(row: SqlRow): TokenRecord {
   return {
     id: row["id"] as TokenId,
     digest: row["digest"] as TokenRecord["digest"],
+    ...toPromise(row),
+    ...time("expires_ms", "expiresMs"),
+    ...time("revoked_ms", "revokedMs"),
+    ...time("used_ms", "usedMs"),
+  };
+}
+
+function toPromise(row: SqlRow) {
+  const names = row["folders"] as string | null;
+  return {
     label: row["label"] as string,
     access: row["access"] as Access,
     folders: names === null ? "all" : (names.split(" ") as FolderName[]),
     createdMs: row["created_ms"] as number,
-    ...time("expires_ms", "expiresMs"),
-    ...time("revoked_ms", "revokedMs"),
-    ...time("used_ms", "usedMs"),
+  } as const;
+}
+
+function toInvite(row: SqlRow): InviteRecord {
+  return {
+    ...toPromise(row),
+    digest: row["digest"] as InviteRecord["digest"],
+    expiresMs: row["expires_ms"] as number,
   };
 }
 
