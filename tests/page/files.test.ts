@@ -165,8 +165,8 @@ describe.skipIf(whyNoBrowser !== undefined)("the page's files", () => {
     await rowOf(page, "small (2).txt").locator("input[type=checkbox]").click();
     await rowOf(page, "archive").locator("input[type=checkbox]").click();
     await page.keyboard.press("Delete");
-    await page.waitForSelector("text=Delete 2 files?");
-    await page.click("dialog >> text=Delete >> nth=-1");
+    await page.waitForSelector("text=Delete 2 entries?");
+    await page.click("text=Do exactly this");
     await until(
       "they are gone",
       () => !existsSync(`${laptop}/archive`) && !existsSync(`${laptop}/small (2).txt`),

@@ -1,12 +1,11 @@
 /** Things that a key, a button and a menu do alike. */
 import { joinPath, parentPath } from "../../core/path.ts";
 import type { ListEntry } from "../../protocol/time-answers.ts";
-import { problemOf } from "./api.ts";
-import { everythingIn, reasonOf } from "./changes.ts";
+import { bringBack, propose, restoreAt } from "./plans.ts";
 import { at, go, route } from "./route.ts";
-import { dialog, pane, renaming } from "./screen.ts";
+import { pane, renaming } from "./screen.ts";
 import { focused, targets } from "./selection.ts";
-import { tellProblem } from "./toast.ts";
+import { countText } from "./words.ts";
 
 export function openEntry(entry: ListEntry): void {
   focused.value = entry.id;
@@ -29,13 +28,25 @@ export function startRename(): void {
   }
 }
 
-/** Counts what would go, then asks. */
+/** Shows what would go, and asks. */
 export function askDelete(): void {
   const entries = targets.value.filter(({ deleted }) => deleted === undefined);
   if (at.value !== undefined || entries.length === 0) return;
-  everythingIn(route.value.path, entries)
-    .then((doomed) => {
-      dialog.value = { kind: "delete", doomed };
-    })
-    .catch((error: unknown) => tellProblem(reasonOf(problemOf(error))));
+  const [only] = entries;
+  const what =
+    entries.length === 1 && only !== undefined
+      ? only.name
+      : countText(entries.length, "entry", "entries");
+  void propose({ kind: "delete", ids: entries.map(({ id }) => id) }, `Delete ${what}?`);
+}
+
+/** Of a ghost, or of the past: what is chosen comes back; with nothing chosen, the directory. */
+export function askRestore(): void {
+  const { value: moment } = at;
+  const [entry] = targets.value;
+  if (entry?.deleted !== undefined) bringBack(entry);
+  else if (moment !== undefined) {
+    const isOne = targets.value.length === 1 && entry !== undefined;
+    restoreAt(isOne ? joinPath(route.value.path, entry.name) : route.value.path, moment);
+  }
 }

@@ -44,7 +44,7 @@ export function problemOf(error: unknown): Problem {
 }
 
 export interface Question {
-  readonly method?: "GET" | "PUT" | "POST" | "DELETE";
+  readonly method?: "GET" | "HEAD" | "PUT" | "POST" | "DELETE";
   readonly json?: unknown;
   readonly headers?: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal;

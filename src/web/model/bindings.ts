@@ -1,8 +1,9 @@
 /** The keys, and the actions that they run. */
-import { askDelete, goUp, openEntry, startRename } from "./actions.ts";
+import { askDelete, askRestore, goUp, openEntry, startRename } from "./actions.ts";
 import type { Binding } from "./keys.ts";
 import { filter, rows } from "./listing.ts";
 import { closeTime, isTimeOpen, step, stepDays, toNow } from "./moment.ts";
+import { undoLast } from "./plans.ts";
 import { at, go, route, type View } from "./route.ts";
 import { dialog, isNarrow, pane } from "./screen.ts";
 import {
@@ -89,6 +90,7 @@ export const bindings: readonly Binding[] = [
     if (entries.length > 0) dialog.value = { kind: "move", entries };
   }),
   file("Delete", "Delete", askDelete),
+  file("r", "Restore, or bring back", askRestore, isFiles),
   {
     key: "Ctrl+k",
     does: "Search names, now or ever",
@@ -109,6 +111,12 @@ export const bindings: readonly Binding[] = [
   time("c", "Compare with now", () => {
     if (at.value !== undefined) go({ from: at.value, at: undefined });
   }),
+  {
+    key: "Ctrl+z",
+    does: "Take back my last action",
+    group: "Everywhere",
+    run: () => void undoLast(),
+  },
   view("f", "Files", "files"),
   view("a", "Activity", "activity"),
   view("d", "Devices", "devices"),

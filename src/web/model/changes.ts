@@ -1,16 +1,15 @@
 /**
- * Changes that a person makes here, as ops of this browser: new folders, new names, other places,
- * deletions. Each names the version that was seen, so that nothing is undone that somebody else did
- * meanwhile. Rules: O2, H30.
+ * Changes that a person makes here, as ops of this browser: new folders, new names, other places.
+ * Each names the version that was seen, so that nothing is undone that somebody else did meanwhile.
+ * Rules: O2, H33.
  */
 import type { ListEntry as Entry } from "../../protocol/time-answers.ts";
 import { type GroupResult, resultsSchema } from "./answers.ts";
 import { ask, folderRoute, Problem, problemOf, request } from "./api.ts";
-import { readDirectory } from "./entries.ts";
+import { remember } from "./last-actions.ts";
 import { currentCursor, folder } from "./live.ts";
 import { browser, newId } from "./session.ts";
-import { tell, tellProblem } from "./toast.ts";
-import { countText } from "./words.ts";
+import { tellProblem } from "./toast.ts";
 
 const OPS_PER_BATCH = 1000;
 
@@ -36,6 +35,11 @@ export async function postGroups(groups: readonly (readonly PageOp[])[]): Promis
       method: "POST",
       json: body,
     });
+    const seqs = answer.results.flatMap((result) =>
+      result.status === "accepted" ? result.seqs : [],
+    );
+    const [first, last] = [seqs[0], seqs.at(-1)];
+    if (first !== undefined && last !== undefined) remember({ folder: name, first, last });
     for (const result of answer.results) results.push(result);
   }
   return results;
@@ -106,47 +110,4 @@ export function renameEntry(entry: Entry, parent: string, name: string): Promise
 
 function moveOp({ id, placeVersion }: Entry, parent: string, name: string): PageOp {
   return { kind: "move", opId: newId(), node: id, parent, name, basePlace: placeVersion };
-}
-
-export interface Doomed {
-  readonly entries: readonly Entry[];
-  readonly files: number;
-  readonly bytes: number;
-}
-
-/** Everything that goes when these go, children before their directory. @throws {Problem} */
-export async function everythingIn(path: string, entries: readonly Entry[]): Promise<Doomed> {
-  const all: Entry[] = [];
-  for (const entry of entries) await collect(path === "" ? "" : `${path}/`, entry, all);
-  const files = all.filter(({ kind }) => kind !== "directory");
-  const bytes = files.reduce((sum, { size }) => sum + (size ?? 0), 0);
-  return { entries: all, files: files.length, bytes };
-}
-
-async function collect(prefix: string, entry: Entry, all: Entry[]): Promise<void> {
-  if (entry.deleted !== undefined) return;
-  const path = prefix + entry.name;
-  if (entry.kind === "directory") {
-    const { entries } = await readDirectory(folder.value?.name ?? "", path);
-    for (const child of entries) await collect(`${path}/`, child, all);
-  }
-  all.push(entry);
-}
-
-export async function deleteEntries({ entries, files }: Doomed): Promise<boolean> {
-  const isDone = await attempt(() =>
-    post(
-      entries.map(({ id, contentVersion, placeVersion }) => [
-        {
-          kind: "delete",
-          opId: newId(),
-          node: id,
-          baseContent: contentVersion,
-          basePlace: placeVersion,
-        },
-      ]),
-    ),
-  );
-  if (isDone) tell({ text: `Deleted ${countText(files, "file")}` });
-  return isDone;
 }

@@ -1,11 +1,10 @@
 /** Bytes of a file at a moment: for previews, and for downloads. */
-import { folderRoute, problemOf, query, request } from "./api.ts";
+import { problemOf, request } from "./api.ts";
+import { addressOf } from "./tickets.ts";
 import { tellProblem } from "./toast.ts";
 
 /** Text is shown up to here; a browser scrolls it, and nobody reads further. */
 const TEXT_BYTES_MAX = 256 * 1024;
-/** Media are held in memory while they are shown. */
-const MEDIA_BYTES_MAX = 64 * 1024 * 1024;
 
 export interface FileAt {
   readonly folder: string;
@@ -17,45 +16,32 @@ export interface FileAt {
 
 export type Shown =
   | { readonly kind: "text"; readonly text: string; readonly isWhole: boolean }
-  | { readonly kind: "image" | "audio" | "video"; readonly url: string }
+  | { readonly kind: "image" | "audio" | "video" | "document"; readonly url: string }
   | { readonly kind: "other"; readonly why: string };
 
-const MEDIA: Readonly<Record<string, readonly ["image" | "audio" | "video", string]>> = {
-  png: ["image", "image/png"],
-  jpg: ["image", "image/jpeg"],
-  jpeg: ["image", "image/jpeg"],
-  gif: ["image", "image/gif"],
-  webp: ["image", "image/webp"],
-  avif: ["image", "image/avif"],
-  bmp: ["image", "image/bmp"],
-  // In an image element it runs nothing.
-  svg: ["image", "image/svg+xml"],
-  mp3: ["audio", "audio/mpeg"],
-  m4a: ["audio", "audio/mp4"],
-  ogg: ["audio", "audio/ogg"],
-  wav: ["audio", "audio/wav"],
-  flac: ["audio", "audio/flac"],
-  mp4: ["video", "video/mp4"],
-  webm: ["video", "video/webm"],
+/** By the name; the server looks at the bytes, and gives a type that runs nothing. */
+const MEDIA: Readonly<Record<"image" | "audio" | "video" | "document", readonly string[]>> = {
+  image: ["png", "jpg", "jpeg", "gif", "webp", "avif", "bmp", "svg"],
+  audio: ["mp3", "m4a", "ogg", "oga", "wav", "flac"],
+  video: ["mp4", "m4v", "webm", "ogv"],
+  document: ["pdf"],
 };
 
-function address({ folder, path, seq }: FileAt): string {
-  return folderRoute(folder, `/files?${query({ path, seq })}`);
-}
-
-function mediaOf(path: string) {
-  return MEDIA[path.slice(path.lastIndexOf(".") + 1).toLowerCase()];
+function mediaOf(path: string): "image" | "audio" | "video" | "document" | undefined {
+  const extension = path.slice(path.lastIndexOf(".") + 1).toLowerCase();
+  if (MEDIA.image.includes(extension)) return "image";
+  if (MEDIA.audio.includes(extension)) return "audio";
+  if (MEDIA.video.includes(extension)) return "video";
+  // Where a browser shows none itself, it would only store it.
+  return MEDIA.document.includes(extension) && navigator.pdfViewerEnabled ? "document" : undefined;
 }
 
 /** @throws {Problem} */
 export async function show(file: FileAt, signal: AbortSignal): Promise<Shown> {
   const media = mediaOf(file.path);
   if (media !== undefined) {
-    if (file.size > MEDIA_BYTES_MAX) return { kind: "other", why: "It is too large to be shown" };
-    const response = await request(address(file), { signal });
-    const [kind, type] = media;
-    const blob = new Blob([await response.arrayBuffer()], { type });
-    return { kind, url: URL.createObjectURL(blob) };
+    const { folder, path, seq } = file;
+    return { kind: media, url: await addressOf(folder, "/files", { path, seq, as: "view" }) };
   }
   if (file.size === 0) return { kind: "other", why: "It is empty" };
   const { text, isText, isWhole } = await readText(file, signal);
@@ -64,12 +50,15 @@ export async function show(file: FileAt, signal: AbortSignal): Promise<Shown> {
 }
 
 /** The beginning of a file as text. @throws {Problem} */
-export async function readText(file: FileAt, signal: AbortSignal) {
-  if (file.size === 0) return { text: "", isText: true, isWhole: true };
+export async function readText({ folder, path, seq, size }: FileAt, signal: AbortSignal) {
+  if (size === 0) return { text: "", isText: true, isWhole: true };
   const headers = { range: `bytes=0-${TEXT_BYTES_MAX - 1}` };
-  const response = await request(address(file), { headers, signal });
+  const response = await request(await addressOf(folder, "/files", { path, seq }), {
+    headers,
+    signal,
+  });
   const bytes = new Uint8Array(await response.arrayBuffer());
-  const isWhole = bytes.length >= file.size;
+  const isWhole = bytes.length >= size;
   try {
     // The last character may be cut in two: as a stream, the decoder leaves it out.
     const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes, { stream: !isWhole });
@@ -84,12 +73,27 @@ export function save(file: FileAt): void {
   download(file).catch((error: unknown) => tellProblem(problemOf(error).message));
 }
 
-async function download(file: FileAt): Promise<void> {
-  const response = await request(address(file));
-  const url = URL.createObjectURL(await response.blob());
+async function download({ folder, path, seq }: FileAt): Promise<void> {
+  fetchAway(await addressOf(folder, "/files", { path, seq }));
+}
+
+/** A directory as a zip. */
+export function saveArchive(folder: string, path: string, at: number | undefined): void {
+  const begin = async () => {
+    const address = await addressOf(folder, "/archive", { path, at });
+    // Asked first, since an answer that is no zip would be stored as one.
+    await request(address, { method: "HEAD" });
+    fetchAway(address);
+  };
+  begin().catch((error: unknown) => {
+    const { status, message } = problemOf(error);
+    tellProblem(status === 422 ? "That is too much for one zip: take a folder inside" : message);
+  });
+}
+
+function fetchAway(address: string): void {
   const link = document.createElement("a");
-  link.href = url;
-  link.download = file.path.slice(file.path.lastIndexOf("/") + 1);
+  link.href = address;
+  link.download = "";
   link.click();
-  setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }

@@ -1,7 +1,6 @@
 /** Which pane, dialog and inline field are open. */
 import { signal } from "@preact/signals";
 import type { ListEntry as Entry } from "../../protocol/time-answers.ts";
-import type { Doomed } from "./changes.ts";
 
 export type Tab = "preview" | "history" | "about";
 
@@ -15,7 +14,8 @@ export type Dialog =
   | { readonly kind: "search" }
   | { readonly kind: "new-directory" }
   | { readonly kind: "move"; readonly entries: readonly Entry[] }
-  | { readonly kind: "delete"; readonly doomed: Doomed };
+  /** The plan is in `plans.ts`. */
+  | { readonly kind: "plan" };
 
 export const dialog = signal<Dialog | undefined>(undefined);
 

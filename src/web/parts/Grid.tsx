@@ -37,7 +37,7 @@ interface GridProps {
   /** How this row differs from today, in the past: one sign and its meaning. */
   readonly mark: ((entry: ListEntry) => readonly [string, string] | undefined) | undefined;
   /** Buttons of a row that was deleted. */
-  readonly ghostAction?: (entry: ListEntry) => ComponentChildren;
+  readonly ghostAction: ((entry: ListEntry) => ComponentChildren) | undefined;
 }
 
 export function rowPixels(): number {

@@ -17,13 +17,11 @@ export function Preview({
   const [isSlow, setSlow] = useState(false);
   useEffect(() => {
     const leaving = new AbortController();
-    let url: string | undefined;
     setSlow(false);
     const timer = setTimeout(() => setSlow(true), PATIENCE_MS);
     show({ folder, path, seq, size }, leaving.signal)
       .catch((error: unknown): Shown => ({ kind: "other", why: problemOf(error).message }))
       .then((found) => {
-        if ("url" in found) url = found.url;
         if (leaving.signal.aborted) return;
         clearTimeout(timer);
         setSlow(false);
@@ -33,7 +31,6 @@ export function Preview({
     return () => {
       leaving.abort();
       clearTimeout(timer);
-      if (url !== undefined) URL.revokeObjectURL(url);
     };
   }, [folder, path, seq, version]);
   if (isSlow) return <p class="empty">Loading…</p>;
@@ -47,6 +44,8 @@ function Content({ shown, path }: { readonly shown: Shown; readonly path: string
       return <TextLines text={shown.text} isWhole={shown.isWhole} />;
     case "image":
       return <img class="media" src={shown.url} alt={path} />;
+    case "document":
+      return <iframe class="document" src={shown.url} title={path} />;
     case "audio":
       return (
         <audio class="media" controls src={shown.url}>

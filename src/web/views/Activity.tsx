@@ -6,6 +6,7 @@ import { type Action, type LogRow, logAnswerSchema } from "../../protocol/time-a
 import { ask, folderRoute, type Problem, problemOf, query } from "../model/api.ts";
 import { deviceName, devices } from "../model/devices.ts";
 import { head, folder as openFolder } from "../model/live.ts";
+import { takeBack, takeBackSince } from "../model/plans.ts";
 import { go } from "../model/route.ts";
 import { verbOf, whoOf } from "../model/sayings.ts";
 import { exactTimeText, numberText, sizeText, timeText } from "../model/words.ts";
@@ -223,6 +224,17 @@ function Row({ row }: { readonly row: LogRow }) {
       <span class="buttons">
         <button type="button" onClick={() => showThen(row)}>
           Show then
+        </button>
+        <button type="button" onClick={() => takeBack(row)}>
+          Take back…
+        </button>
+        <button
+          type="button"
+          class="quiet"
+          title={`Take back all that ${whoOf(row)} did since here`}
+          onClick={() => takeBackSince(row, whoOf(row))}
+        >
+          All since…
         </button>
       </span>
     </li>

@@ -5,6 +5,7 @@ import { type DiffAnswer, type DiffEntry, diffAnswerSchema } from "../../protoco
 import { ask, folderRoute, type Problem, problemOf, query } from "../model/api.ts";
 import { head } from "../model/live.ts";
 import { closeTime } from "../model/moment.ts";
+import { restoreAt } from "../model/plans.ts";
 import { at, route } from "../model/route.ts";
 import { whoOf } from "../model/sayings.ts";
 import { numberText, sizeText, timeText } from "../model/words.ts";
@@ -78,6 +79,9 @@ export function Compare({ folder, from }: { readonly folder: string; readonly fr
             </button>
           ))}
         </span>
+        <button type="button" onClick={() => restoreAt(path, from)}>
+          Restore as of event {numberText(from)}…
+        </button>
         <button type="button" class="quiet" onClick={closeTime}>
           Close
         </button>

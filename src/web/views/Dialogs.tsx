@@ -1,21 +1,25 @@
 /** The dialogs of Files, and the help: one at a time. */
 import { useState } from "preact/hooks";
 import { problemOf } from "../model/api.ts";
-import { type Doomed, deleteEntries, makeDirectory, moveEntries } from "../model/changes.ts";
+import { makeDirectory, moveEntries } from "../model/changes.ts";
 import { directory } from "../model/listing.ts";
+import { shownPlan } from "../model/plans.ts";
 import { dialog } from "../model/screen.ts";
 import { clearSelection } from "../model/selection.ts";
-import { countText, sizeText } from "../model/words.ts";
+import { countText } from "../model/words.ts";
 import { Dialog } from "../parts/Dialog.tsx";
-import { Name } from "../parts/Name.tsx";
 import { Help } from "./Help.tsx";
 import { PickDirectory } from "./PickDirectory.tsx";
+import { PlanView } from "./PlanView.tsx";
 import { Search } from "./Search.tsx";
 
-const NAMES_SHOWN = 12;
-
-export function close(): void {
+function close(): void {
   dialog.value = undefined;
+}
+
+function closePlan(): void {
+  shownPlan.value = undefined;
+  close();
 }
 
 export function Dialogs({ folder }: { readonly folder: string }) {
@@ -41,8 +45,8 @@ export function Dialogs({ folder }: { readonly folder: string }) {
           }}
         />
       );
-    case "delete":
-      return <Delete doomed={open.doomed} />;
+    case "plan":
+      return <PlanView onClose={closePlan} />;
   }
 }
 
@@ -75,42 +79,6 @@ function NewDirectory() {
           </button>
         </div>
       </form>
-    </Dialog>
-  );
-}
-
-function Delete({ doomed }: { readonly doomed: Doomed }) {
-  const { entries, files, bytes } = doomed;
-  const [isBusy, setBusy] = useState(false);
-  const go = async () => {
-    setBusy(true);
-    await deleteEntries(doomed);
-    clearSelection();
-    close();
-  };
-  const rest = entries.length - NAMES_SHOWN;
-  return (
-    <Dialog title={`Delete ${countText(files, "file")}?`} onClose={close}>
-      <p>
-        {countText(files, "file")}, {sizeText(bytes)}, on every device of this folder. The history
-        keeps all of it.
-      </p>
-      <ul class="names">
-        {entries.slice(-NAMES_SHOWN).map((entry) => (
-          <li key={entry.id}>
-            <Name name={entry.name} />
-          </li>
-        ))}
-        {rest > 0 ? <li class="faint">and {countText(rest, "more", "more")}</li> : null}
-      </ul>
-      <div class="dialog-buttons">
-        <button type="button" onClick={close}>
-          Cancel
-        </button>
-        <button type="button" class="danger" disabled={isBusy} onClick={() => void go()}>
-          Delete
-        </button>
-      </div>
     </Dialog>
   );
 }

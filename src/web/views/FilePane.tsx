@@ -1,7 +1,7 @@
 /** The pane beside the list: one file's bytes, its versions, and what is known of it. */
-import { Download, X } from "lucide";
+import { Download, FolderArchive, X } from "lucide";
 import type { ListEntry } from "../../protocol/time-answers.ts";
-import { type FileAt, save } from "../model/content.ts";
+import { type FileAt, save, saveArchive } from "../model/content.ts";
 import { deviceName } from "../model/devices.ts";
 import { pane, type Tab } from "../model/screen.ts";
 import { exactTimeText, numberText, sizeText } from "../model/words.ts";
@@ -52,6 +52,13 @@ export function FilePane({ folder, path, at, entry }: FilePaneProps) {
             <Icon of={Download} /> Download
           </button>
           <span class="faint">{sizeText(size)}</span>
+        </div>
+      ) : null}
+      {kind === "directory" && deleted === undefined ? (
+        <div class="actions">
+          <button type="button" onClick={() => saveArchive(folder, path, at)}>
+            <Icon of={FolderArchive} /> Download as zip
+          </button>
         </div>
       ) : null}
       <div class="tabs" role="tablist">

@@ -18,6 +18,7 @@ import {
 } from "../model/listing.ts";
 import { connection } from "../model/live.ts";
 import { closeTime, isTimeOpen, markOf } from "../model/moment.ts";
+import { bringBack } from "../model/plans.ts";
 import { at, go, hrefOf, route } from "../model/route.ts";
 import { dialog, pane } from "../model/screen.ts";
 import { clearSelection, focused, selected } from "../model/selection.ts";
@@ -291,9 +292,18 @@ function Body({ folder, canWrite }: PartProps) {
       label={`${folder}/${path}`}
       onOpen={openEntry}
       onRename={(entry, name) => void renameEntry(entry, directory.value, name)}
+      ghostAction={canWrite ? bringBackButton : undefined}
       mark={at.value === undefined && override.value === undefined ? undefined : markOf}
       onDrop={canWrite ? (entries, into) => void moveEntries(entries, into.id) : undefined}
     />
+  );
+}
+
+function bringBackButton(entry: ListEntry) {
+  return (
+    <button type="button" class="small" onClick={() => bringBack(entry)}>
+      Bring back
+    </button>
   );
 }
 

@@ -17,21 +17,22 @@ interface PickDirectoryProps {
 }
 
 interface Level {
+  readonly path: string;
   readonly node: string;
   readonly directories: readonly ListEntry[];
 }
 
 export function PickDirectory({ folder, title, onClose, onPick }: PickDirectoryProps) {
   const [path, setPath] = useState("");
-  const [level, setLevel] = useState<Level | undefined>(undefined);
+  const [found, setFound] = useState<Level | undefined>(undefined);
+  // Nothing can be picked before it is known: the level found before is another directory.
+  const level = found?.path === path ? found : undefined;
   const [trouble, setTrouble] = useState<string | undefined>(undefined);
   useEffect(() => {
     const leaving = new AbortController();
-    // Nothing can be picked before it is known: the level shown before is another directory.
-    setLevel(undefined);
     readLevel(folder, path, leaving.signal)
-      .then((found) => {
-        if (!leaving.signal.aborted) setLevel(found);
+      .then((read) => {
+        if (!leaving.signal.aborted) setFound(read);
       })
       .catch((error: unknown) => {
         if (!leaving.signal.aborted) setTrouble(problemOf(error).message);
@@ -82,5 +83,5 @@ export function PickDirectory({ folder, title, onClose, onPick }: PickDirectoryP
 
 async function readLevel(folder: string, path: string, signal: AbortSignal): Promise<Level> {
   const { node, entries } = await readDirectory(folder, path, signal);
-  return { node, directories: entries.filter(({ kind }) => kind === "directory") };
+  return { path, node, directories: entries.filter(({ kind }) => kind === "directory") };
 }

@@ -5,6 +5,7 @@ import {
   ChevronLeft,
   ChevronRight,
   GitCompare,
+  RotateCcw,
   X,
   ZoomOut,
 } from "lucide";
@@ -21,7 +22,8 @@ import {
   toNow,
   zoom,
 } from "../model/moment.ts";
-import { at, go } from "../model/route.ts";
+import { restoreAt } from "../model/plans.ts";
+import { at, go, route } from "../model/route.ts";
 import { saysOf } from "../model/sayings.ts";
 import { exactTimeText, numberText } from "../model/words.ts";
 import { Icon } from "../parts/Icon.tsx";
@@ -100,6 +102,9 @@ export function TimeBar() {
           <span class="buttons">
             <button type="button" onClick={() => go({ from: seq, at: undefined })}>
               <Icon of={GitCompare} /> Compare with now
+            </button>
+            <button type="button" onClick={() => restoreAt(route.value.path, seq)}>
+              <Icon of={RotateCcw} /> Restore this folder…
             </button>
             <button type="button" class="primary" onClick={toNow}>
               Now

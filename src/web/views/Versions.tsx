@@ -3,6 +3,7 @@ import { useEffect, useState } from "preact/hooks";
 import { historyAnswerSchema, type ListEntry, type Version } from "../../protocol/time-answers.ts";
 import { ask, folderRoute, type Problem, problemOf, query } from "../model/api.ts";
 import { save } from "../model/content.ts";
+import { restoreAt } from "../model/plans.ts";
 import { verbOf, whoOf } from "../model/sayings.ts";
 import { numberText, sizeText, timeText } from "../model/words.ts";
 import { DiffText } from "../parts/DiffText.tsx";
@@ -111,6 +112,9 @@ function Opened({ folder, version, before: older }: OpenedProps) {
         </button>
         <button type="button" onClick={() => save(file)}>
           Download
+        </button>
+        <button type="button" onClick={() => restoreAt(version.path, version.seq)}>
+          Bring this back…
         </button>
       </span>
       {isDiff && older !== undefined ? (
