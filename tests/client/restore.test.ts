@@ -36,6 +36,34 @@ test(
 );
 
 test(
+  "a device that was away while the server was restored takes what others changed since [S10, R3]",
+  async () => {
+    const world = new LoopWorld();
+    world.make("f", "g", "edited");
+    world.start();
+    await world.pass(5_000);
+    const kept = world.server.log?.head.seq ?? 0;
+    await world.remote("lost", "lost with the server's disk");
+    await world.pass(5_000);
+    await world.stop();
+    world.server.restore(kept);
+    for (const path of ["f", "edited"]) await world.remote(path, "changed since");
+    await world.remote("g");
+    world.folder.write("edited", "changed here");
+    world.start();
+    await world.pass(60_000);
+    expect(await world.read("f")).toBe("changed since");
+    expect(await world.read("edited")).toBe("changed since");
+    expect(await world.read("lost")).toBe("lost with the server's disk");
+    expect(await world.read("g")).toBe("text of g");
+    expect(world.said("conflict")).toMatchObject([{ of: "edited" }]);
+    expect(world.status.state).toBe("in_sync");
+    await world.stop();
+  },
+  TIMEOUT_MS,
+);
+
+test(
   "a deletion that waits leaves nothing to be refused for ever once the server was restored [S10, I11]",
   async () => {
     const world = new LoopWorld();

@@ -48,8 +48,8 @@ export class DeviceReport {
     if (cursor === undefined) return undefined;
     if (state.settled === true) this.#settled = cursor;
     const applied = this.#settled?.epoch === cursor.epoch ? this.#settled : cursor;
-    // The log of a restored server may be back where it was at the last report.
-    const reported = JSON.stringify([applied.seq, state]);
+    // The log of a restored server may be as long as it was at the last report.
+    const reported = JSON.stringify([applied, state]);
     if (reported === this.#reported) return undefined;
     if (this.#reported !== "" && !isDue) return clock.monotonic() + DELAY_MS;
     this.#reported = reported;

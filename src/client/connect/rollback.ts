@@ -6,12 +6,13 @@
  * read anew. If the restored server's state of a node is old (version <= C), the base becomes that
  * state. The disk differs from it, so the changes that the server lost are proposed again as
  * ordinary edits. A base from before C that waits for later news stays. A node that the server
- * changed after C has no base, so it merges by union. Nothing is deleted on either side.
+ * changed after C keeps the base that it had here, if that is from before C and nothing waits; else
+ * it has none, so it merges by union. Nothing is deleted on either side.
  */
 
 import { SyncedError } from "../../core/error.ts";
 import type { Cursor } from "../../core/event.ts";
-import type { NodeId } from "../../core/identifier.ts";
+import { type NodeId, ROOT_ID } from "../../core/identifier.ts";
 import type { BaseNode } from "../../core/node.ts";
 import type { StateStore } from "../../ports/state-store.ts";
 import { KEPT, readKept, writeKept } from "../folder/kept-values.ts";
@@ -29,6 +30,8 @@ export async function rejoinRestored(
   signal: AbortSignal,
 ): Promise<void> {
   const { store } = ports;
+  // A rejoin that was interrupted merges by union: meanwhile the disk may be another one.
+  const agreed: Agreed = isRejoining(ports) ? new Map() : agreedIn(store);
   if (!isRejoining(ports)) await forget(ports, signal);
   try {
     await log.catchUp(signal);
@@ -45,7 +48,7 @@ export async function rejoinRestored(
       if (store.remote.get(id) !== undefined && store.local.get(id) !== undefined)
         store.putBase(base);
     }
-    for (const id of store.dirty()) rebase(store, id, seq);
+    for (const id of store.dirty()) rebase(store, id, { seq, agreed });
     writeKept(store, KEPT.restoredSince, undefined);
     writeKept(store, KEPT.restoredBases, undefined);
   });
@@ -86,19 +89,46 @@ function keptBases(store: Pick<StateStore, "value">): readonly BaseNode[] {
   return readKept(store, KEPT.restoredBases) ?? [];
 }
 
+/** The versions of nodes on which this device and the server agree in everything. */
+type Agreed = ReadonlyMap<NodeId, Pick<BaseNode, "contentVersion" | "placeVersion">>;
+
+function agreedIn({ base, dirty }: Pick<StateStore, "base" | "dirty">): Agreed {
+  const waiting = new Set(dirty());
+  const found = new Map<NodeId, Pick<BaseNode, "contentVersion" | "placeVersion">>();
+  const directories: NodeId[] = [ROOT_ID];
+  for (let parent = directories.pop(); parent !== undefined; parent = directories.pop()) {
+    for (const { id, content, contentVersion, placeVersion } of base.children(parent)) {
+      if (content.kind === "directory") directories.push(id);
+      if (!waiting.has(id)) found.set(id, { contentVersion, placeVersion });
+    }
+  }
+  return found;
+}
+
 /**
  * If the server has bytes from before C, this device's edits are based on them, wherever others
- * have put them since.
+ * have put them since. If it has later ones, a node in which nothing waited is as the server had it
+ * before C.
  */
-function rebase(store: StateStore, id: NodeId, seq: number): void {
+function rebase(
+  store: StateStore,
+  id: NodeId,
+  { seq, agreed }: { readonly seq: number; readonly agreed: Agreed },
+): void {
   const remote = store.remote.get(id);
   const local = store.local.get(id);
   if (remote === undefined || local === undefined || store.base.get(id) !== undefined) return;
-  if (remote.contentVersion > seq) return;
+  const { identity, stamp } = local;
+  if (remote.contentVersion > seq) {
+    const before = agreed.get(id);
+    if (before === undefined || Math.max(before.contentVersion, before.placeVersion) > seq) return;
+    const { parent, name, content } = local;
+    store.putBase({ id, parent, name, content, identity, stamp, ...before });
+    return;
+  }
   const { content, contentVersion, placeVersion } = remote;
   // If others have moved it since, this device's place is the one from which they moved it.
   const { parent, name } = placeVersion > seq ? local : remote;
-  const { identity, stamp } = local;
   store.putBase({ id, parent, name, content, contentVersion, placeVersion, identity, stamp });
 }
 
