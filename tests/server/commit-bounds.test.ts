@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { sha256 } from "../../src/core/digest.ts";
 import { type NodeId, ROOT_ID } from "../../src/core/identifier.ts";
+import { CHUNK_SIZE_BYTES_MIN } from "../../src/core/limits.ts";
 import { encodeManifestObject } from "../../src/core/manifest.ts";
 import type { Op } from "../../src/core/op.ts";
 import { bestOf, timeOf } from "../timing.ts";
@@ -128,7 +129,7 @@ test("what left a directory earlier in the batch does not make it too deep [N4]"
 test("the first manifest that cannot be right ends the work on a pack [C5, O12]", async () => {
   const packs = Array.from({ length: 200 }, (_, index) => {
     const digests = Array.from({ length: 4096 }, (_, child) => sha256(`${index}/${child}`));
-    const children = digests.map((digest) => ({ digest, size: 1 }));
+    const children = digests.map((digest) => ({ digest, size: CHUNK_SIZE_BYTES_MIN }));
     return encodeManifestObject({ depth: 1, children });
   });
   // It took three seconds when all 819,200 children were looked up first.
