@@ -110,10 +110,10 @@ export interface HistoryStore {
   /** A node's state at a moment; the last one before its deletion if it was deleted by then. */
   nodeAt(folder: FolderName, node: NodeId, at: Sequence): Promise<Span | undefined>;
   childAt(folder: FolderName, place: Place, at: Sequence): Promise<Span | undefined>;
-  /** Spans with `after` < from <= `upTo`, by `from`. */
-  opened(folder: FolderName, range: SequenceRange): Promise<readonly Span[]>;
-  /** Spans with `after` < to <= `upTo`, by `to`. */
-  closed(folder: FolderName, range: SequenceRange): Promise<readonly Span[]>;
+  /** Spans with `after` < from <= `upTo` that are still there at `at`, by `from`. */
+  opened(folder: FolderName, range: SequenceRange, at: Sequence): Promise<readonly Span[]>;
+  /** Spans with `after` < to <= `upTo` that were there at `at` already, by `to`. */
+  closed(folder: FolderName, range: SequenceRange, at: Sequence): Promise<readonly Span[]>;
   /**
    * Looks at up to `scan` spans after `after` for names that have `text` in them, whatever the case
    * of ASCII letters.

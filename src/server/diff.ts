@@ -137,10 +137,8 @@ export async function changedNodes(
   };
   for (let after = low; after < high; after += EVENTS_PER_SLICE) {
     const range = { after, upTo: Math.min(after + EVENTS_PER_SLICE, high) };
-    for (const span of await history.closed(folder, range)) {
-      if (span.from <= low) put(span, earlier);
-    }
-    for (const span of await history.opened(folder, range)) if (span.to > high) put(span, later);
+    for (const span of await history.closed(folder, range, low)) put(span, earlier);
+    for (const span of await history.opened(folder, range, high)) put(span, later);
     if (sides.size > DIFF_CHANGES_MAX) {
       const claim = `more than ${DIFF_CHANGES_MAX} entries differ; take nearer moments`;
       throw new SyncedError("too_many_spans", `Cannot compare ${from} with ${to}: ${claim}`);

@@ -5,7 +5,7 @@
  * A run is what one batch did of one action in one directory: a deleted directory is two rows and
  * not a thousand. Where a page ends within a run, the next page goes on with a row of its own.
  */
-import type { ServedEvent } from "../core/event.ts";
+import type { EventKind, ServedEvent } from "../core/event.ts";
 import type { DeviceId, FolderName, NodeId } from "../core/identifier.ts";
 import { EVENTS_PER_PAGE_DEFAULT, LOG_EVENTS_SCANNED_MAX } from "../core/limits.ts";
 import type { Sequence } from "../core/node.ts";
@@ -53,8 +53,9 @@ export async function readLog(
   const rows: LogRow[] = [];
   let run: Touched[] = [];
   let scanned = 0;
+  let limit = Math.min(2 * request.limit, EVENTS_PER_PAGE_DEFAULT);
   while (range.high > range.low && scanned < LOG_EVENTS_SCANNED_MAX) {
-    const found = await eventsIn(sources, folder, { range, isForward, id: request.id });
+    const found = await eventsIn(sources, folder, { range, isForward, id: request.id, limit });
     const matching = found.events.filter((event) => matches(event, request));
     const touched = await touchesOf(metadata, folder, { events: matching, names });
     for (const one of touched) {
@@ -68,6 +69,8 @@ export async function readLog(
       run.push(one);
     }
     scanned += found.events.length;
+    // Where hardly anything matches, more is read at once.
+    limit = Math.min(2 * limit, EVENTS_PER_PAGE_DEFAULT);
     range = found.rest;
     await clock.yield();
   }
@@ -106,11 +109,11 @@ async function eventsIn(
     readonly range: Range;
     readonly isForward: boolean;
     readonly id: NodeId | undefined;
+    readonly limit: number;
   },
 ): Promise<{ readonly events: readonly ServedEvent[]; readonly rest: Range }> {
-  const { range, isForward, id } = request;
+  const { range, isForward, id, limit } = request;
   const { low, high } = range;
-  const limit = EVENTS_PER_PAGE_DEFAULT;
   if (isForward) {
     const page = await metadata.events(folder, { after: low, limit });
     const events = page.events.filter(({ seq }) => seq <= high);
@@ -126,7 +129,21 @@ async function eventsIn(
   return { events, rest: { low, high: last === undefined ? low : last.seq - 1 } };
 }
 
-function matches(event: ServedEvent, { path, id, device }: LogRequest): boolean {
+/** The kinds of event that may be the action: which one it was takes another look at the log. */
+const KINDS_OF_ACTION: Readonly<Record<Action, readonly EventKind[]>> = {
+  upload: ["create"],
+  update: ["modify"],
+  rename: ["move"],
+  delete: ["delete"],
+  restore: ["create"],
+  mkdir: ["create"],
+  rmdir: ["delete"],
+  symlink: ["create", "modify"],
+  metadata: ["modify"],
+};
+
+function matches(event: ServedEvent, { path, id, device, action }: LogRequest): boolean {
+  if (action !== undefined && !KINDS_OF_ACTION[action].includes(event.kind)) return false;
   if (id !== undefined && event.node !== id) return false;
   if (device !== undefined && event.device !== device) return false;
   if (path === undefined) return true;

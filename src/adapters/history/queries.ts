@@ -55,10 +55,10 @@ WHERE folder = ? AND parent = ? AND name = ? AND from_seq <= ? AND to_seq > ?
 ORDER BY from_seq DESC LIMIT 1`;
 export const OPENED = `
 SELECT ${SPAN_COLUMNS} FROM spans INDEXED BY spans_by_from
-WHERE folder = ? AND from_seq > ? AND from_seq <= ? ORDER BY from_seq`;
+WHERE folder = ? AND from_seq > ? AND from_seq <= ? AND to_seq > ? ORDER BY from_seq`;
 export const CLOSED = `
 SELECT ${SPAN_COLUMNS} FROM spans INDEXED BY spans_by_to
-WHERE folder = ? AND to_seq > ? AND to_seq <= ? ORDER BY to_seq`;
+WHERE folder = ? AND to_seq > ? AND to_seq <= ? AND from_seq <= ? ORDER BY to_seq`;
 
 /** The key of the last span of a slice. */
 export const SLICE_END = `

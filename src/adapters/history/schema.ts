@@ -30,8 +30,8 @@ CREATE TABLE spans (
   PRIMARY KEY (folder, parent, name, from_seq)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX spans_by_node ON spans (folder, node, from_seq);
-CREATE INDEX spans_by_from ON spans (folder, from_seq);
-CREATE INDEX spans_by_to ON spans (folder, to_seq);
+CREATE INDEX spans_by_from ON spans (folder, from_seq, to_seq);
+CREATE INDEX spans_by_to ON spans (folder, to_seq, from_seq);
 
 CREATE TABLE activity (
   folder INTEGER NOT NULL,

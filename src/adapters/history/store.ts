@@ -140,12 +140,14 @@ class SqliteHistoryStore implements HistoryStore {
     return row === undefined ? undefined : toSpan(row);
   }
 
-  async opened(name: FolderName, { after, upTo }: SequenceRange): Promise<readonly Span[]> {
-    return this.#db.rows(OPENED, this.#folder(name), after, upTo).map(toSpan);
+  async opened(name: FolderName, range: SequenceRange, at: Sequence): Promise<readonly Span[]> {
+    const { after, upTo } = range;
+    return this.#db.rows(OPENED, this.#folder(name), after, upTo, at).map(toSpan);
   }
 
-  async closed(name: FolderName, { after, upTo }: SequenceRange): Promise<readonly Span[]> {
-    return this.#db.rows(CLOSED, this.#folder(name), after, upTo).map(toSpan);
+  async closed(name: FolderName, range: SequenceRange, at: Sequence): Promise<readonly Span[]> {
+    const { after, upTo } = range;
+    return this.#db.rows(CLOSED, this.#folder(name), after, upTo, at).map(toSpan);
   }
 
   async search(
