@@ -12,6 +12,7 @@ const BENCHES: readonly (readonly [file: string, ...args: string[]])[] = [
   ["commit.bench.ts"],
   ["streams.bench.ts", "5000", "200"],
   ["sync.bench.ts", "10000", "100"],
+  ["abuse.bench.ts", "20"],
 ];
 
 let failures = 0;

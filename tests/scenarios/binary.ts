@@ -110,6 +110,12 @@ export class RunningSynced {
     return this.#child.exitCode !== null || this.#child.signalCode !== null;
   }
 
+  /** Of its memory, what is in use now; Linux only. */
+  get residentMb(): number {
+    const status = readFileSync(`/proc/${this.#child.pid}/status`, "utf8");
+    return Math.round(Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1024);
+  }
+
   /** User and system time up to now, from the kernel's clock ticks of 10 ms. */
   get processorsMs(): number {
     const stat = readFileSync(`/proc/${this.#child.pid}/stat`, "utf8");
