@@ -1,6 +1,6 @@
 /**
  * A directory as a zip: stored, not compressed, written while it is sent, its length known before.
- * Rules: E12, H7, K7.
+ * Rules: E12, H7, H21, K7.
  */
 import { makeZip, predictLength } from "client-zip";
 import type { FileContent } from "../core/node.ts";
@@ -8,9 +8,9 @@ import { parsePath } from "../core/path.ts";
 import { parseSequenceText } from "../protocol/parse-request.ts";
 import type { ArchiveEntry } from "../server/archive.ts";
 import type { History } from "../server/history.ts";
-import { bytesAnswer } from "./answer.ts";
-import type { Call, Route, RouterOptions } from "./endpoint.ts";
-import { attachment } from "./file-routes.ts";
+import { bytesAnswer, streamOf } from "./answer.ts";
+import { type Call, type Route, type RouterOptions, sendingOf } from "./endpoint.ts";
+import { attachment, DOWNLOAD_BYTES } from "./file-routes.ts";
 import { folderOf } from "./json-routes.ts";
 
 const PERMISSIONS = 0o644;
@@ -39,10 +39,11 @@ export function archiveRoutes(options: RouterOptions): readonly Route[] {
 }
 
 async function sendArchive(
-  { sequencer }: RouterOptions,
+  options: RouterOptions,
   history: History,
   call: Call,
 ): Promise<Response> {
+  const { sequencer } = options;
   const folder = folderOf(call);
   const path = call.query.get("path") ?? "";
   const at = call.query.get("at");
@@ -69,7 +70,9 @@ async function sendArchive(
       }
     }
   }
-  return bytesAnswer(makeZip(inputs()), headers);
+  const onEnd = await call.memory.keep(DOWNLOAD_BYTES);
+  const body = streamOf(makeZip(inputs()), { ...sendingOf(options, call), onEnd });
+  return bytesAnswer(body, headers);
 }
 
 /** Some systems take a backslash for a slash, so that the name would lead elsewhere there. */

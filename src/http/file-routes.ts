@@ -31,7 +31,7 @@ import { VIEW_HEAD_BYTES, viewTypeOf } from "./view-type.ts";
  */
 const WHOLE_BYTES_MAX = CHUNK_SIZE_BYTES_MAX;
 /** A download holds the chunks that are read ahead, and the one on its way. */
-const DOWNLOAD_BYTES = (READ_AHEAD_OBJECTS + 2) * CHUNK_SIZE_BYTES_MAX;
+export const DOWNLOAD_BYTES = (READ_AHEAD_OBJECTS + 2) * CHUNK_SIZE_BYTES_MAX;
 /** An upload holds what is stored in one step, and a piece that is being cut. */
 const UPLOAD_BYTES = UPLOAD_STEP_BYTES + 4 * CHUNK_SIZE_BYTES_MAX;
 
