@@ -109,7 +109,6 @@ export const ERROR_KINDS = {
   data_newer: kind("Data was written by a newer version", 500, EXIT.unusable),
   data_older: kind("Data was written by an older version", 500, EXIT.unusable),
   port_in_use: kind("Port is in use", 409, EXIT.unusable),
-  token_required: kind("A token is required", 400, EXIT.usage),
   invalid_token: kind("Token is not legal", 400, EXIT.usage),
   folder_in_use: kind("Folder is in use by another process", 409, EXIT.inUse),
   folder_nested: kind("Folder lies inside another synced folder", 409, EXIT.usage),
