@@ -37,8 +37,11 @@ describe("sync --direction", () => {
     expect((await runSynced(["status", beta.path])).exitCode).toBe(3);
     alpha.write("one", "theirs\n");
     await waitFor("the news", () => beta.read("one") === "theirs\n");
-    const copy = names(beta.path).find((name) => name.includes("conflict"));
-    expect(readFileSync(beta.join(copy ?? "none"), "utf8")).toBe("mine\n");
+    // The news is exchanged into place first, and only then what came out gets its name.
+    const copy = (): string | undefined =>
+      names(beta.path).find((name) => / \(conflict /.test(name));
+    await waitFor("the copy", () => copy() !== undefined);
+    expect(readFileSync(beta.join(copy() ?? "none"), "utf8")).toBe("mine\n");
     await lab.settled([alpha]);
     expect(await lab.head()).toBe(head + 1);
     expect(names(alpha.path).sort()).toEqual(["one", "two"]);
