@@ -2,6 +2,7 @@
 import { effect, untracked } from "@preact/signals";
 import { isSignedOut } from "./model/api.ts";
 import { bindings } from "./model/bindings.ts";
+import { watchConflicts } from "./model/conflicts.ts";
 import { loadDevices } from "./model/devices.ts";
 import { listen } from "./model/keys.ts";
 import { watchRoute } from "./model/listing.ts";
@@ -15,6 +16,7 @@ export function begin(): void {
   listen(bindings, jumpTo);
   watchRoute();
   watchTime();
+  watchConflicts();
   let opened: string | undefined;
   effect(() => {
     const { folder: named } = route.value;

@@ -82,6 +82,13 @@ const VIEWS: readonly (readonly [string, string, (page: Page) => Promise<void>])
     },
   ],
   [
+    "conflicts",
+    "#/c/notes",
+    async (page) => {
+      await page.waitForSelector("text=No conflicts");
+    },
+  ],
+  [
     "search",
     "#/f/notes",
     async (page) => {

@@ -103,6 +103,23 @@ describe.skipIf(whyNoBrowser !== undefined)("plans on the page", () => {
     expect(existsSync(`${scene.laptop}/meanwhile.txt`)).toBe(true);
   });
 
+  test("shows both sides of a conflict, and ends it as its button says [E11, R13]", async () => {
+    const { page } = visit;
+    writeFileSync(`${scene.laptop}/done.txt`, "what LAPTOP wrote\n");
+    writeFileSync(`${scene.nas}/done.txt`, "what NAS wrote\n");
+    for (const folder of [scene.laptop, scene.nas]) {
+      await runSynced(["sync", folder, "--once", "--guard", "off"]);
+    }
+    await page.goto(`${scene.url}/#/c/notes`);
+    await page.waitForSelector(".sides >> text=what LAPTOP wrote");
+    await page.waitForSelector(".sides >> text=what NAS wrote");
+    await page.click("text=Keep what NAS wrote");
+    await page.click("text=Do exactly this");
+    await page.waitForSelector("text=No conflicts.");
+    const text = await fetch(`${scene.url}/v1/folders/notes/files?path=done.txt`);
+    expect(await text.text()).toBe("what NAS wrote\n");
+  });
+
   test("downloads a file, and a folder as a zip, without the token in an address [K7]", async () => {
     const { page } = visit;
     await page.goto(`${scene.url}/#/f/notes`);
@@ -120,7 +137,7 @@ describe.skipIf(whyNoBrowser !== undefined)("plans on the page", () => {
       page.waitForEvent("download"),
       page.click(".pane >> text=Download"),
     ]);
-    expect(readFileSync(await file.path(), "utf8")).toBe("todo\n");
+    expect(readFileSync(await file.path(), "utf8")).toBe("what NAS wrote\n");
     expect(visit.troubles).toEqual([]);
   });
 });

@@ -120,6 +120,7 @@ export const bindings: readonly Binding[] = [
   view("f", "Files", "files"),
   view("a", "Activity", "activity"),
   view("d", "Devices", "devices"),
+  view("c", "Conflicts", "conflicts"),
   {
     key: "?",
     does: "This help",

@@ -1,6 +1,15 @@
 /** The frame: which folder, which view, whether the server is there. */
-import { Files as FilesIcon, HelpCircle, History, LogOut, MonitorSmartphone, X } from "lucide";
+import {
+  Files as FilesIcon,
+  GitFork,
+  HelpCircle,
+  History,
+  LogOut,
+  MonitorSmartphone,
+  X,
+} from "lucide";
 import { isSignedOut, token } from "../model/api.ts";
+import { conflicts } from "../model/conflicts.ts";
 import { connection, folder, head } from "../model/live.ts";
 import { hrefOf, route, type View } from "../model/route.ts";
 import { dialog } from "../model/screen.ts";
@@ -9,6 +18,7 @@ import { numberText, timeText } from "../model/words.ts";
 import { Icon } from "../parts/Icon.tsx";
 import { Toast } from "../parts/Toast.tsx";
 import { Activity } from "./Activity.tsx";
+import { Conflicts } from "./Conflicts.tsx";
 import { Devices } from "./Devices.tsx";
 import { Dialogs } from "./Dialogs.tsx";
 import { Files } from "./Files.tsx";
@@ -40,6 +50,8 @@ function Shown({ name }: { readonly name: string }) {
       return <Activity folder={name} />;
     case "devices":
       return <Devices folder={name} />;
+    case "conflicts":
+      return <Conflicts folder={name} />;
   }
 }
 
@@ -97,6 +109,7 @@ const VIEWS: readonly (readonly [View, string, typeof FilesIcon])[] = [
   ["files", "Files", FilesIcon],
   ["activity", "Activity", History],
   ["devices", "Devices", MonitorSmartphone],
+  ["conflicts", "Conflicts", GitFork],
 ];
 
 function Rail({ name }: { readonly name: string }) {
@@ -114,6 +127,9 @@ function Rail({ name }: { readonly name: string }) {
           >
             <Icon of={icon} size={18} />
             <span>{title}</span>
+            {target === "conflicts" && conflicts.value.length > 0 ? (
+              <span class="badge wants">{numberText(conflicts.value.length)}</span>
+            ) : null}
           </a>
         ))}
       </div>
