@@ -102,10 +102,11 @@ async function compare(
   let count = 0;
   for (const { before, after } of sides.values()) {
     if (++count % CHANGES_PER_SLICE === 0) await clock.yield();
-    const earlier = before === undefined ? undefined : await atFrom.pathOf(before);
-    const later = after === undefined ? undefined : await atTo.pathOf(after);
     const what = whatChanged({ before, after });
-    if (what === undefined || ![earlier, later].some((one) => isWithin(one, path))) continue;
+    if (what === undefined) continue;
+    const earlier = before && (atFrom.knownPathOf(before) ?? (await atFrom.pathOf(before)));
+    const later = after && (atTo.knownPathOf(after) ?? (await atTo.pathOf(after)));
+    if (![earlier, later].some((one) => isWithin(one, path))) continue;
     changes.push({
       what,
       path: later ?? earlier ?? "",

@@ -48,6 +48,12 @@ export class PastPaths {
     throw new SyncedError("not_found", `Cannot list "${path}" as of event ${this.#at}: ${claim}`);
   }
 
+  /** The same at once, if the path of the directory is known by now. */
+  knownPathOf({ parent, name }: Pick<Span, "parent" | "name">): string | undefined {
+    const directory = this.#directories.get(parent);
+    return directory === undefined ? undefined : joinPath(directory, name);
+  }
+
   /**
    * The path of a place. The directories on the way may be deleted by then; they are named as they
    * were last.

@@ -257,7 +257,9 @@ function toKey(row: SqlRow): SpanKey {
 
 function toSpan(row: SqlRow): Span {
   return {
-    ...toKey(row),
+    parent: hex(row, "parent"),
+    name: text(row, "name"),
+    from: integer(row, "from_seq"),
     to: integer(row, "to_seq"),
     isDeleted: integer(row, "is_deleted") === 1,
     node: hex(row, "node"),
