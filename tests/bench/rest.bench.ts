@@ -364,6 +364,12 @@ async function sharesDuring(
   });
 }
 
+/** Displaced files are read once more before they go: that is work, and takes its time. */
+function hasDisplaced({ devices }: Place): boolean {
+  const directories = [...devices.values()].map((device) => device.join(".synced/quarantine"));
+  return directories.some((path) => fs.existsSync(path) && fs.readdirSync(path).length > 0);
+}
+
 async function measure(place: Place, meanwhile: Meanwhile | undefined): Promise<string> {
   const processes = new Map<string, RunningSynced>();
   for (const [name, { running }] of place.devices) processes.set(name, running);
@@ -372,7 +378,7 @@ async function measure(place: Place, meanwhile: Meanwhile | undefined): Promise<
   let isBusy = true;
   while (isBusy && performance.now() < deadlineMs) {
     const shares = await sharesDuring(processes, () => Bun.sleep(LOOK_MS));
-    isBusy = shares.some(([, share]) => share >= BUSY_SHARE_MIN);
+    isBusy = shares.some(([, share]) => share >= BUSY_SHARE_MIN) || hasDisplaced(place);
   }
   const shares = await sharesDuring(processes, async () => {
     await Bun.sleep(MEASURE_MS / 2);
