@@ -12,7 +12,8 @@ const OTHERS = 0o077;
  * says what is wrong with it.
  */
 export function keepPrivate(path: string): void {
-  if (path === ":memory:") return;
+  // SQLite takes the second for a URI, as of a database in memory that several share.
+  if (path === ":memory:" || path.startsWith("file:")) return;
   unlessRefused(() => closeSync(openSync(path, "wx", 0o600)));
   for (const file of [path, `${path}-wal`, `${path}-shm`]) keepOthersOut(file);
 }
