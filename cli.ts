@@ -19,6 +19,9 @@ const COMMANDS: SubCommandsDef = {
   log: async () => (await import("./src/commands/log.ts")).command,
   ls: async () => (await import("./src/commands/ls.ts")).command,
   cat: async () => (await import("./src/commands/cat.ts")).command,
+  get: async () => (await import("./src/commands/get.ts")).command,
+  restore: async () => (await import("./src/commands/restore.ts")).command,
+  undo: async () => (await import("./src/commands/undo.ts")).command,
   history: async () => (await import("./src/commands/history.ts")).command,
   blame: async () => (await import("./src/commands/blame.ts")).command,
   diff: async () => (await import("./src/commands/diff.ts")).command,
@@ -73,6 +76,15 @@ const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
     "synced ls --server http://SERVER:8080 --folder photos",
   ],
   cat: ['synced cat notes/plan.md --at "yesterday 18:00" > old.md'],
+  get: ["synced get photos ~/photos-friday --at friday"],
+  restore: [
+    'synced restore photos --at "yesterday 18:00"     # shows what it would do, and asks',
+    "synced restore notes/plan.md --at 811 --yes",
+  ],
+  undo: [
+    "synced undo --device NAS --since 2h              # shows what it would do, and asks",
+    "synced undo --last                               # take back the last restore or undo",
+  ],
   history: ["synced history notes/plan.md                     # across renames"],
   blame: ["synced blame notes"],
   diff: [

@@ -33,6 +33,9 @@ export const targetFlags = {
   ...tokenFlag,
 } as const;
 
+/** Changes that name no device carry this one. */
+const HTTP_DEVICE = parseId<DeviceId>("0".repeat(32));
+
 export interface TargetArguments {
   readonly server?: string | undefined;
   readonly folder?: string | undefined;
@@ -44,8 +47,10 @@ export interface Target {
   readonly api: PastApi;
   /** In the folder; "" is all of it. */
   readonly path: string;
+  /** Who asks: the synced folder's device, else the one that stands for plain HTTP. */
+  readonly device: DeviceId;
   /** The synced folder on this machine, if that is how the target was found. */
-  readonly local?: { readonly root: string; readonly device: DeviceId };
+  readonly root?: string;
 }
 
 /**
@@ -61,7 +66,8 @@ export async function openTarget(args: TargetArguments, place: string): Promise<
     const path = place.replace(/^\.?\/+|\/+$/g, "");
     const serverUrl = parseServerUrl(args.server);
     const api = await greet({ serverUrl, folder: args.folder ?? "default", token, trust });
-    return { api, path: path === "" || path === "." ? "" : parsePath(path).join("/") };
+    const isAll = path === "" || path === ".";
+    return { api, device: HTTP_DEVICE, path: isAll ? "" : parsePath(path).join("/") };
   }
   const absolute = resolve(place);
   const root = rootAbove(absolute);
@@ -86,11 +92,7 @@ export async function openTarget(args: TargetArguments, place: string): Promise<
   const trust = readTrust(args.fingerprint, known.fingerprint);
   const api = await greet({ serverUrl, folder, token, trust, server });
   const path = relative(root, absolute).split(sep).join("/");
-  return {
-    api,
-    path: path === "" ? "" : parsePath(path).join("/"),
-    local: { root, device },
-  };
+  return { api, device, root, path: path === "" ? "" : parsePath(path).join("/") };
 }
 
 /** The path need not be there: it may be gone, which is why it is asked about. */
@@ -131,7 +133,7 @@ async function greet(options: {
 
 /** @throws {SyncedError} `not_found` unless exactly one device has that name or id. */
 export async function deviceNamed(api: PastApi, name: string): Promise<DeviceId> {
-  const devices = [...(await api.devices()), { device: "0".repeat(32), name: "http" }];
+  const devices = [...(await api.devices()), { device: HTTP_DEVICE, name: "http" }];
   const exact = devices.filter((one) => one.device === name || one.name === name);
   const found = exact.length > 0 ? exact : devices.filter((one) => sameName(one.name, name));
   const [first, ...others] = found;

@@ -62,7 +62,7 @@ export const ERROR_KINDS = {
   cursor_ahead: kind("Cursor is ahead of the log", 409, EXIT.absent),
   log_diverged: kind("Cursor is not on this log", 409),
   folder_gone: kind("Folder was deleted", 410, EXIT.unusable),
-  version_gone: kind("Version is not kept any more", 410),
+  version_gone: kind("Version is not kept any more", 410, EXIT.absent),
   cursor_expired: kind("Cursor is older than the log's horizon", 410),
   precondition_failed: kind("Precondition failed", 412),
   body_too_large: kind("Body is too large", 413),
