@@ -160,6 +160,7 @@ async function loadPages({ folder: name, path, at, withDeleted }: Wanted, signal
   let seq = at;
   let offset: number | undefined;
   let limit = FIRST_ROWS;
+  let published = 0;
   do {
     // All pages are of the moment of the first one; events since then are folded in.
     const values = { path, at: seq, offset, limit, deleted: withDeleted ? 1 : undefined };
@@ -172,7 +173,12 @@ async function loadPages({ folder: name, path, at, withDeleted }: Wanted, signal
     total.value = page.total;
     for (const entry of page.entries) found.set(entry.id, entry);
     for (const event of missed) if (event.seq > page.seq) place(found, event, page.node);
-    entries.value = new Map(found);
+    // Each time all rows are sorted anew, so that is done a few times and not once a page.
+    const isLast = page.next === undefined || found.size >= ROWS_MAX;
+    if (isLast || found.size >= 2 * published) {
+      entries.value = new Map(found);
+      published = found.size;
+    }
     offset = page.next;
     limit = ROWS_PER_REQUEST;
   } while (offset !== undefined && found.size < ROWS_MAX);
