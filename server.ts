@@ -46,6 +46,7 @@ import { type FilesLogNotice, startFilesLog } from "./src/server/files-log-follo
 import { createHistory } from "./src/server/history.ts";
 import { createReadings } from "./src/server/readings.ts";
 import type { Retention } from "./src/server/retention.ts";
+import { type ScrubOptions, startScrub } from "./src/server/scrub.ts";
 import { createSequencer } from "./src/server/sequencer.ts";
 import { Tickets } from "./src/server/tickets.ts";
 import { Tokens } from "./src/server/tokens.ts";
@@ -83,6 +84,10 @@ export interface ServerOptions {
   readonly onFilesLog?: (notice: FilesLogNotice) => void;
   /** When garbage is collected. */
   readonly upkeep?: UpkeepPace;
+  /** In so long every object is read once. @default never */
+  readonly scrubMs?: number;
+  /** Called for each object that is found damaged. @default silent */
+  readonly onDamage?: ScrubOptions["onDamage"];
   /** @default all versions are kept for ever */
   readonly retention?: Retention;
   /** Called after each collection of garbage. @default silent */
@@ -336,6 +341,15 @@ async function openBackend(options: ServerOptions, loopbackOnly: boolean): Promi
     onCollected: options.onCollected ?? (() => undefined),
     onFailure: options.onUpkeepFailure ?? (() => undefined),
   });
+  const scrub =
+    options.scrubMs === undefined
+      ? undefined
+      : startScrub({
+          ports,
+          periodMs: options.scrubMs,
+          onDamage: options.onDamage ?? (() => undefined),
+          onFailure: options.onUpkeepFailure ?? (() => undefined),
+        });
   const onError = options.onError ?? (() => undefined);
   const history = createHistory({
     sequencer,
@@ -393,7 +407,13 @@ async function openBackend(options: ServerOptions, loopbackOnly: boolean): Promi
     endStreams: () => stopping.abort(),
     async close() {
       stopping.abort();
-      await Promise.all([filesLog?.stop(), history.stop(), upkeep.stop(), sequencer.close()]);
+      await Promise.all([
+        filesLog?.stop(),
+        history.stop(),
+        upkeep.stop(),
+        scrub?.stop(),
+        sequencer.close(),
+      ]);
       await directory.close();
     },
   };

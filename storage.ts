@@ -34,7 +34,7 @@ import { type Exported, exportTree } from "./src/server/export.ts";
 import { seqAtTime } from "./src/server/moment.ts";
 import { pruneFolders, type Retention } from "./src/server/retention.ts";
 import { createSequencer } from "./src/server/sequencer.ts";
-import { type Finding, verifyData } from "./src/server/verify.ts";
+import { type Finding, type ReadShare, verifyData } from "./src/server/verify.ts";
 
 /**
  * Reads everything and changes nothing.
@@ -43,14 +43,19 @@ import { type Finding, verifyData } from "./src/server/verify.ts";
  * @throws {SyncedError} `usage` if there is no data directory, because opening would make one;
  * `data_in_use`, `data_newer`
  */
-export async function* verifyDataDirectory(path: string): AsyncGenerator<Finding, void> {
+export async function* verifyDataDirectory(
+  path: string,
+  share?: ReadShare,
+): AsyncGenerator<Finding, void> {
   const directory = openExisting(path, "verify");
   try {
-    yield* verifyData(directory);
+    yield* verifyData(directory, share);
   } finally {
     await directory.close();
   }
 }
+
+export type { ReadShare };
 
 /** @throws {SyncedError} as `verifyDataDirectory` does */
 export async function collectDataDirectory(

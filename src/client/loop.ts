@@ -10,12 +10,15 @@ import { Agenda, type Reason } from "./agenda.ts";
 import { checkQuarantine, nextQuarantineCheckMs } from "./apply/quarantine.ts";
 import { DeviceReport } from "./connect/device-report.ts";
 import { checkRoot } from "./connect/join.ts";
+import { isAbort } from "./connect/remote-log.ts";
 import type { Session } from "./connect/session.ts";
 import { Cycle } from "./cycle.ts";
 import type { ClientOptions, ClientWorld, RunOutcome } from "./folder/options.ts";
 import type { ClientPorts } from "./folder/ports.ts";
 import type { StatusRecord } from "./folder/status-record.ts";
 import { Holding } from "./hold.ts";
+import { offerWanted } from "./post/repair.ts";
+import { PackSize } from "./post/upload.ts";
 import { proveInSync } from "./proof.ts";
 import { Scanner } from "./scan/scanner.ts";
 import { Scanning } from "./scanning.ts";
@@ -50,6 +53,10 @@ export class Loop {
   #wallAheadMs: number;
   /** True if the state may hold manifests of earlier versions. */
   #mayPrune = false;
+  /** True after a full scan: the server may have found damage since it was asked. */
+  #mayOffer = true;
+  #offeredAtContact = 0;
+  readonly #packSize = new PackSize();
   /** True if there was a full scan since "in sync" was last proven. */
   #mayProve = false;
   /** The reason why the folder is halted (G1). */
@@ -148,6 +155,7 @@ export class Loop {
     if (due.has("unexpected")) retry.ask();
     if (scanned === "full") {
       this.#mayPrune = true;
+      this.#mayOffer = true;
       this.#mayProve = true;
     }
     return true;
@@ -224,6 +232,7 @@ export class Loop {
       const isBehind = this.#parts.options.direction === "push" && this.#cycle.leftCount > 0;
       this.#tell(!waits && !isBehind, due, signal);
       this.#prune();
+      this.#offerWanted(signal);
     } else status.set({ state: "syncing", head });
   }
 
@@ -257,6 +266,19 @@ export class Loop {
     if (proveInSync(this.#ports, ignores)) return true;
     this.#agenda.at("plan", this.#ports.clock.monotonic());
     return false;
+  }
+
+  /** Nothing waits for it, and nobody needs to know of trouble with it: it is tried again. */
+  #offerWanted(signal: AbortSignal): void {
+    const { contacts } = this.#parts.session.connection;
+    const isDue = this.#mayOffer || this.#offeredAtContact !== contacts;
+    if (!isDue || this.#parts.options.direction === "pull") return;
+    this.#mayOffer = false;
+    this.#offeredAtContact = contacts;
+    offerWanted(this.#ports, this.#packSize, signal).catch((cause: unknown) => {
+      if (!(cause instanceof SyncedError) && !isAbort(cause)) throw cause;
+      this.#mayOffer = true;
+    });
   }
 
   /**

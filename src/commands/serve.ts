@@ -13,6 +13,7 @@ import { SyncedError } from "../core/error.ts";
 import { EXIT } from "../core/exit-code.ts";
 import {
   commonFlags,
+  parseDurationFlag,
   parseKeepFlag,
   parsePortFlag,
   readToken,
@@ -49,6 +50,7 @@ const args = {
     "N",
     "Port for /metrics alone, without a token; it is on the main port too",
   ),
+  scrub: textFlag("scrub", "TIME", "Read all bytes once in so long, such as 30d; never if absent"),
   keep: {
     ...textFlag("keep", "TIME", "How long to keep old versions: 90d, or 90d,FOLDER=30d"),
     default: "forever",
@@ -102,6 +104,15 @@ export const command = defineCommand({
         ? undefined
         : { metricsPort: parsePortFlag("metrics-port", metricsPort) }),
       ...(databaseUrl === undefined ? undefined : { databaseUrl }),
+      ...(flags.scrub === undefined
+        ? undefined
+        : { scrubMs: parseDurationFlag("scrub", flags.scrub) }),
+      onDamage: ({ folder, digest }) => {
+        output.event("damage_found", { folder, digest });
+        output.warn(
+          `Object ${digest} of folder "${folder}" is damaged; its devices are asked for it`,
+        );
+      },
       retention: parseKeepFlag(flags.keep),
       onCollected: ({ versions, objects, bytes, skipped }) => {
         output.event("collected", { versions, objects, bytes, skipped });

@@ -19,7 +19,12 @@ const DIGESTS_BODY_BYTES_MAX = OBJECTS_PER_REQUEST_MAX * 80;
 
 export function objectRoutes(options: RouterOptions): readonly Route[] {
   const buffers = new PackMemory();
-  return [missingRoute(options), uploadRoute(options, buffers), fetchRoute(options, buffers)];
+  return [
+    missingRoute(options),
+    wantedRoute(options),
+    uploadRoute(options, buffers),
+    fetchRoute(options, buffers),
+  ];
 }
 
 function missingRoute({ sequencer, clock }: RouterOptions): Route {
@@ -35,6 +40,18 @@ function missingRoute({ sequencer, clock }: RouterOptions): Route {
           const digests = parseDigests(await readJson(call, bounds));
           return jsonAnswer({ missing: await sequencer.missing(folder, digests) });
         },
+      },
+    },
+  };
+}
+
+function wantedRoute({ sequencer }: RouterOptions): Route {
+  return {
+    pattern: "/v1/folders/:folder/chunks/wanted",
+    methods: {
+      GET: {
+        needs: "write",
+        handle: async (call) => jsonAnswer({ wanted: await sequencer.wanted(folderOf(call)) }),
       },
     },
   };

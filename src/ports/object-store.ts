@@ -39,6 +39,10 @@ export interface ObjectStore {
   get(digest: Digest, memory?: ObjectMemory): Promise<Uint8Array | undefined>;
   /** Digests in ascending order, after `after`. */
   list(page: Page<Digest>): Promise<readonly Digest[]>;
+  /** Notes that an object is lost: somebody knows that it should be there. */
+  miss(digest: Digest): Promise<void>;
+  /** Objects that were found damaged or lost and were not put again since, ascending. */
+  damaged(): Promise<readonly Digest[]>;
   /** The length of an object's bytes, unread; 0 if it is not there. */
   sizeOf(digest: Digest): Promise<number>;
   /**

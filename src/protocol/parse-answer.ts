@@ -19,7 +19,12 @@ import {
   parseId,
   type ServerId,
 } from "../core/identifier.ts";
-import { INLINE_BYTES_MAX, OPS_PER_GROUP_MAX, PATH_BYTES_MAX } from "../core/limits.ts";
+import {
+  INLINE_BYTES_MAX,
+  OBJECTS_PER_REQUEST_MAX,
+  OPS_PER_GROUP_MAX,
+  PATH_BYTES_MAX,
+} from "../core/limits.ts";
 import type { Content, RemoteNode } from "../core/node.ts";
 import type { Batch, BatchResult, GroupResult, RefusalCode } from "../core/op.ts";
 import { parseName, parsePath, parseSymlinkTarget } from "../core/path.ts";
@@ -266,6 +271,16 @@ export function parseBatchResult(value: unknown, batch: Batch): BatchResult {
 /**
  * POST chunks/missing. @returns a subset of `asked`: never a digest that was not asked for [B68].
  */
+/** GET chunks/wanted. */
+export function parseWanted(value: unknown): readonly Digest[] {
+  return answered("the list of wanted objects", () => {
+    const fields = readFields(value, "the list", ANY_FIELDS, "tolerant");
+    return readList(fields["wanted"], "wanted", OBJECTS_PER_REQUEST_MAX).map((digest) =>
+      readDigest(digest, "wanted"),
+    );
+  });
+}
+
 export function parseMissing(value: unknown, asked: readonly Digest[]): readonly Digest[] {
   return answered("the list of missing objects", () => {
     const fields = readFields(value, "the list", ANY_FIELDS, "tolerant");

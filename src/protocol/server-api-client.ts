@@ -33,6 +33,7 @@ import {
   parseMissing,
   parseStreamMessage,
   parseTreePage,
+  parseWanted,
 } from "./parse-answer.ts";
 import type { ServerApi } from "./server-api.ts";
 
@@ -175,6 +176,16 @@ export function createServerApi(options: ServerApiOptions): ServerApi {
       const request = postJson("ops", batch, signal);
       const ask = () => sendForJson(exchange, request, PAGE_BYTES_MAX);
       return parseBatchResult(await attempt(request, ask), batch);
+    },
+
+    async wanted(signal) {
+      const request = outgoing({ method: "GET", path: `${base}/chunks/wanted`, signal });
+      try {
+        return parseWanted(await sendForJson(exchange, request, PAGE_BYTES_MAX));
+      } catch (error) {
+        if (error instanceof SyncedError && error.code === "not_found") return [];
+        throw error;
+      }
     },
 
     async missing(digests, signal) {

@@ -68,6 +68,12 @@ export interface ServerApi {
    */
   missing(digests: readonly Digest[], signal: AbortSignal): Promise<readonly Digest[]>;
   /**
+   * Objects that the server had and has not any more: it asks for them.
+   *
+   * @returns none if the server does not know the question. At most OBJECTS_PER_REQUEST_MAX.
+   */
+  wanted(signal: AbortSignal): Promise<readonly Digest[]>;
+  /**
    * Uploads a pack of at most PACK_BYTES_MAX. Children come before the manifests that list them, in
    * this pack or an earlier one.
    */

@@ -7,7 +7,11 @@
 import type { Digest } from "../core/digest.ts";
 import { SyncedError } from "../core/error.ts";
 import type { FolderName } from "../core/identifier.ts";
-import { CHUNK_SIZE_BYTES_MIN, READ_AHEAD_OBJECTS } from "../core/limits.ts";
+import {
+  CHUNK_SIZE_BYTES_MIN,
+  OBJECTS_PER_REQUEST_MAX,
+  READ_AHEAD_OBJECTS,
+} from "../core/limits.ts";
 import {
   checkPlausible,
   MANIFEST_OBJECT_BYTES_MAX,
@@ -19,7 +23,9 @@ import type { FileContent } from "../core/node.ts";
 import type { KnownObject, ObjectPlace, ObjectRecording } from "../ports/object-records.ts";
 import type { ObjectMemory } from "../ports/object-store.ts";
 import type { PackObject } from "../protocol/messages.ts";
+import { HurtObjects } from "./hurt-objects.ts";
 import { ObjectsMoved, withObjectsVersion } from "./objects-version.ts";
+import { requireFolder } from "./path-reads.ts";
 import type { SequencerPorts } from "./ports.ts";
 import { readAhead } from "./read-ahead.ts";
 
@@ -27,11 +33,19 @@ type Recording = Omit<ObjectRecording, "timeMs">;
 
 export class ObjectSupply {
   readonly #ports: SequencerPorts;
+  readonly #hurt: HurtObjects;
   /** The smallest chunk of each folder's profile, which it keeps for life. */
   readonly #chunkBytesMin = new Map<FolderName, number>();
 
   constructor(ports: SequencerPorts) {
     this.#ports = ports;
+    this.#hurt = new HurtObjects(ports);
+  }
+
+  /** Damaged and lost objects of the folder, and manifests that hold such; not all, if many. */
+  async wanted(folder: FolderName): Promise<readonly Digest[]> {
+    await requireFolder(this.#ports.metadata, folder);
+    return [...(await this.#hurt.of(folder))].slice(0, OBJECTS_PER_REQUEST_MAX);
   }
 
   async missing(folder: FolderName, digests: readonly Digest[]): Promise<readonly Digest[]> {
@@ -40,7 +54,8 @@ export class ObjectSupply {
     const { metadata, clock } = this.#ports;
     // Whoever asks is about to name them, so no collection should take them first.
     await metadata.objectRecords.touch(folder, [...known], clock.now());
-    const missing = digests.filter((digest) => !known.has(digest));
+    const hurt = await this.#hurt.of(folder);
+    const missing = digests.filter((digest) => !known.has(digest) || hurt.has(digest));
     this.#ports.instruments?.objectsKnown(digests.length - missing.length);
     return missing;
   }
@@ -176,8 +191,9 @@ export class ObjectSupply {
 
   async #get(digest: Digest, memory?: ObjectMemory): Promise<Uint8Array> {
     const bytes = await this.#ports.objects.get(digest, memory);
-    if (bytes === undefined) throw unknownObject(digest);
-    return bytes;
+    if (bytes !== undefined) return bytes;
+    await this.#ports.objects.miss(digest);
+    throw unknownObject(digest);
   }
 
   /** The folder's records of these objects, after promoting those that need it. */

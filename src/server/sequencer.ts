@@ -103,6 +103,11 @@ export interface Sequencer {
   /** @returns the digests of these that the folder does not have, in the order asked. */
   missing(folder: FolderName, digests: readonly Digest[]): Promise<readonly Digest[]>;
   /**
+   * Objects of the folder that are damaged or lost, and manifests that hold such. Devices are asked
+   * for them; to `missing` they are missing.
+   */
+  wanted(folder: FolderName): Promise<readonly Digest[]>;
+  /**
    * Stores objects; durable when it resolves. Children come before the manifests that list them, in
    * this call or an earlier one. The pack decoder has checked that the bytes have their digests.
    *
@@ -205,6 +210,7 @@ export function createSequencer(ports: SequencerPorts): Sequencer {
     subscribeAll: (listener) => logs.subscribeAll(listener),
 
     missing: (folder, digests) => supply.missing(folder, digests),
+    wanted: (folder) => supply.wanted(folder),
     putObjects: (folder, pack) => supply.put(folder, pack),
     readObjects: (folder, digests, memory) => supply.read(folder, digests, memory),
 

@@ -17,9 +17,15 @@ import { type RemoteNode, sameContent, samePlace } from "../core/node.ts";
 import type { FolderHead, MetadataStore } from "../ports/metadata-store.ts";
 import type { KnownObject } from "../ports/object-records.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
+import { hurtIn } from "./hurt-objects.ts";
+
+interface Looked {
+  readonly sound: ReadonlySet<Digest>;
+  readonly share: ReadShare;
+}
 
 export interface Finding {
-  /** `folder NAME`, `folder NAME event N`, `folder NAME node ID`, `object DIGEST` or `store`. */
+  /** `folder NAME`, `folder NAME event N`, `folder NAME event N path PATH`, `folder NAME node ID`, `object DIGEST` or `store`. */
   readonly where: string;
   readonly code: FindingCode;
   readonly message: string;
@@ -32,26 +38,35 @@ export type FindingCode =
   | "tree_invalid"
   | "object_missing"
   | "object_damaged"
+  | "version_hurt"
   | "manifest_invalid";
 
+/** Which objects are read. The others must be there. */
+export interface ReadShare {
+  /** 1 reads all. */
+  readonly of: number;
+  /** From 0 to `of` - 1: which part, of digests that are as many in each. */
+  readonly part: number;
+}
+
 /** @returns every finding when it is found; none if all is as it was written */
-export async function* verifyData(stores: {
-  readonly metadata: MetadataStore;
-  readonly objects: ObjectStore;
-}): AsyncGenerator<Finding, void> {
+export async function* verifyData(
+  stores: { readonly metadata: MetadataStore; readonly objects: ObjectStore },
+  share: ReadShare = { of: 1, part: 0 },
+): AsyncGenerator<Finding, void> {
   const { metadata, objects } = stores;
   for (const message of [...(await metadata.check()), ...(await objects.check())]) {
     yield { where: "store", code: "store_damaged", message };
   }
   const sound = new Set<Digest>();
-  yield* verifyObjects(objects, sound);
+  yield* verifyObjects(objects, sound, share);
   let after: FolderName | undefined;
   for (;;) {
     const folders = await metadata.folders({
       limit: 100,
       ...(after === undefined ? {} : { after }),
     });
-    for (const found of folders) yield* verifyFolder(stores, found, sound);
+    for (const found of folders) yield* verifyFolder(stores, found, { sound, share });
     after = folders.at(-1)?.folder.name;
     if (after === undefined) return;
   }
@@ -60,18 +75,26 @@ export async function* verifyData(stores: {
 async function* verifyObjects(
   objects: ObjectStore,
   sound: Set<Digest>,
+  share: ReadShare,
 ): AsyncGenerator<Finding, void> {
+  // Damage that is known is looked at each time.
+  const damaged = new Set(await objects.damaged());
   let after: Digest | undefined;
   for (;;) {
     const page = await objects.list({ limit: 1000, ...(after === undefined ? {} : { after }) });
     for (const digest of page) {
-      const message = await damageOf(objects, digest);
+      const isLooked = isRead(digest, share) || damaged.has(digest);
+      const message = isLooked ? await damageOf(objects, digest) : undefined;
       if (message === undefined) sound.add(digest);
       else yield { where: `object ${digest}`, code: "object_damaged", message };
     }
     after = page.at(-1);
     if (after === undefined) return;
   }
+}
+
+function isRead(digest: Digest, { of, part }: ReadShare): boolean {
+  return Number.parseInt(digest.slice(0, 8), 16) % of === part;
 }
 
 async function damageOf(objects: ObjectStore, digest: Digest): Promise<string | undefined> {
@@ -87,12 +110,14 @@ async function damageOf(objects: ObjectStore, digest: Digest): Promise<string | 
 async function* verifyFolder(
   stores: { readonly metadata: MetadataStore; readonly objects: ObjectStore },
   found: FolderHead,
-  sound: ReadonlySet<Digest>,
+  looked: Looked,
 ): AsyncGenerator<Finding, void> {
   const { name } = found.folder;
   const where = `folder ${name}`;
   const known = new Map<string, KnownObject>();
-  yield* verifyKnownObjects(stores, { name, known, sound });
+  const bad: Digest[] = [];
+  yield* verifyKnownObjects(stores, { ...looked, name, known, bad });
+  const hurt = await hurtIn(stores, name, bad);
   const tree = new Map<NodeId, RemoteNode>();
   let cursor: Cursor = { ...found.head, seq: 0, hash: found.folder.genesis };
   while (cursor.seq < found.head.seq) {
@@ -105,6 +130,7 @@ async function* verifyFolder(
     }
     for (const event of events) {
       yield* verifyEvent(event, { where, cursor, known });
+      yield* verifyVersion(event, where, hurt);
       tree.set(event.node, foldEvent(event));
       cursor = { ...cursor, seq: event.seq, hash: event.hash };
     }
@@ -119,11 +145,14 @@ async function* verifyKnownObjects(
   {
     name,
     known,
+    bad,
     sound,
-  }: {
+    share,
+  }: Looked & {
     readonly name: FolderName;
     readonly known: Map<string, KnownObject>;
-    readonly sound: ReadonlySet<Digest>;
+    /** This adds objects that cannot be had. */
+    readonly bad: Digest[];
   },
 ): AsyncGenerator<Finding, void> {
   let after: KnownObject | undefined;
@@ -137,10 +166,13 @@ async function* verifyKnownObjects(
   for (const record of known.values()) {
     const where = `folder ${name} object ${record.digest}`;
     if (!sound.has(record.digest)) {
+      bad.push(record.digest);
+      await objects.miss(record.digest);
       const message = "The folder refers to it, and it is missing or damaged";
       yield { where, code: "object_missing", message };
       continue;
     }
+    if (!isRead(record.digest, share)) continue;
     const message = await meaningDiffers(objects, record, known);
     if (message !== undefined) yield { where, code: "manifest_invalid", message };
   }
@@ -168,6 +200,18 @@ async function meaningDiffers(
     if (error instanceof SyncedError && error.code === "invalid_manifest") return error.message;
     throw error;
   }
+}
+
+/** Names each version that cannot be had whole. */
+function* verifyVersion(
+  { seq, path, kind, content, gone }: ServedEvent,
+  where: string,
+  hurt: ReadonlySet<Digest>,
+): Generator<Finding, void> {
+  if (content.kind !== "file" || kind === "delete" || gone === true) return;
+  if (!hurt.has(content.manifest)) return;
+  const message = `The bytes of ${JSON.stringify(path)} as of this event cannot be had whole`;
+  yield { where: `${where} event ${seq}`, code: "version_hurt", message };
 }
 
 function* verifyEvent(

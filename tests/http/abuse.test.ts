@@ -64,6 +64,7 @@ const ROUTES = [
   { path: `${BASE}/ops`, methods: ["POST"] },
   { path: `${BASE}/chunks`, methods: ["POST"] },
   { path: `${BASE}/chunks/missing`, methods: ["POST"] },
+  { path: `${BASE}/chunks/wanted`, methods: ["GET"] },
   { path: `${BASE}/chunks/fetch`, methods: ["POST"] },
   { path: `${BASE}/tree`, methods: ["GET"] },
   { path: `${BASE}/devices`, methods: ["GET"] },

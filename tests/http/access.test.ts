@@ -22,6 +22,7 @@ const NEEDS: Readonly<Record<string, Need>> = {
   [`POST ${F}/ops`]: "write",
   [`POST ${F}/chunks`]: "write",
   [`POST ${F}/chunks/missing`]: "write",
+  [`GET ${F}/chunks/wanted`]: "write",
   [`POST ${F}/chunks/fetch`]: "read",
   [`GET ${F}/tree`]: "read",
   [`GET ${F}/devices`]: "read",

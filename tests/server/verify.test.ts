@@ -85,7 +85,7 @@ describe("verifyData()", () => {
     expect(await findings()).toContain(`node_differs: folder ${FOLDER}`);
   });
 
-  test("finds damaged and lost objects, small and large [I37]", async () => {
+  test("finds damaged and lost objects, small and large, and the versions they hurt [I37, U11]", async () => {
     const small = "(SELECT digest FROM objects WHERE length(bytes) = 100)";
     change("objects.db", `UPDATE objects SET bytes = zeroblob(100) WHERE digest = ${small}`);
     const [chunk] = await withData((data) =>
@@ -102,7 +102,9 @@ describe("verifyData()", () => {
     const damaged = await findings();
     expect(damaged).toContain(`object_damaged: object ${first}`);
     expect(damaged).toContain(`object_missing: folder ${FOLDER} object ${first}`);
-    expect(damaged.length).toBe(4);
+    const versions = damaged.filter((one) => one.startsWith("version_hurt"));
+    expect(versions).toEqual([`version_hurt: folder ${FOLDER} event ${4}`]);
+    expect(damaged.length - versions.length).toBe(4);
     change("objects.db", `DELETE FROM places WHERE digest = x'${first}'`);
     const lost = await findings();
     expect(lost).toContain(`object_missing: folder ${FOLDER} object ${first}`);

@@ -43,6 +43,12 @@ export class SimObjectStore implements ObjectStore {
     return digests.sort().slice(0, page.limit);
   }
 
+  async miss(): Promise<void> {}
+
+  async damaged(): Promise<readonly Digest[]> {
+    return [];
+  }
+
   async sizeOf(digest: Digest): Promise<number> {
     await this.#latency("read");
     return this.#disk.objects.get(digest)?.length ?? 0;

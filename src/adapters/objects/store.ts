@@ -48,6 +48,7 @@ const MIGRATIONS = [
     size INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;`,
   `CREATE INDEX places_by_segment ON places (segment);`,
+  `CREATE TABLE damaged (digest BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;`,
 ];
 
 export interface DiskObjectStoreOptions {
@@ -75,6 +76,7 @@ class DiskObjectStore implements ObjectStore {
   readonly failure: Promise<unknown>;
   readonly #db: SqliteDatabase;
   readonly #directory: string;
+  readonly #isReader: boolean;
   readonly #segments: ObjectSegments;
   readonly #reserve: StorageReserve;
   readonly #removal: ObjectRemoval;
@@ -93,6 +95,10 @@ class DiskObjectStore implements ObjectStore {
   constructor(database: SqliteDatabase, directory: string, isReader: boolean) {
     this.#db = database;
     this.#directory = directory;
+    this.#isReader = isReader;
+    for (const known of database.rows("SELECT digest FROM damaged")) {
+      this.#damaged.add(hex(known, "digest"));
+    }
     this.#reserve = new StorageReserve(directory);
     const own = new Promise((resolve) => {
       this.#reportFailure = resolve;
@@ -136,7 +142,7 @@ class DiskObjectStore implements ObjectStore {
     const small = row?.["bytes"];
     const bytes = small instanceof Uint8Array ? small : await this.#readLarge(digest, memory);
     if (bytes === undefined || sha256(bytes) === digest) return bytes;
-    this.#damaged.add(digest);
+    this.#note(digest);
     throw new SyncedError("chunk_corrupt", `Cannot read object ${digest}: its bytes differ`);
   }
 
@@ -161,6 +167,15 @@ class DiskObjectStore implements ObjectStore {
     return [...new Set(found)].sort().slice(0, limit);
   }
 
+  async miss(digest: Digest): Promise<void> {
+    this.#note(digest);
+  }
+
+  async damaged(): Promise<readonly Digest[]> {
+    this.#refuseFailed();
+    return [...this.#damaged].sort();
+  }
+
   async sizeOf(digest: Digest): Promise<number> {
     this.#refuseFailed();
     return await this.#removal.sizeOf(digest);
@@ -169,7 +184,7 @@ class DiskObjectStore implements ObjectStore {
   async delete(digests: readonly Digest[]): Promise<number> {
     this.#refuseFailed();
     const bytes = await this.#removal.delete(digests);
-    for (const digest of digests) this.#damaged.delete(digest);
+    this.#heal(digests);
     this.#recount();
     return bytes;
   }
@@ -219,11 +234,12 @@ class DiskObjectStore implements ObjectStore {
     await this.#inTransaction(() => {
       for (const { digest, bytes } of objects) {
         if (this.#hasSmall(digest) && !this.#damaged.has(digest)) continue;
+        this.#db.run("DELETE FROM places WHERE digest = ?", digestToBytes(digest));
         const sql = "INSERT OR REPLACE INTO objects VALUES (?, ?)";
         this.#db.run(sql, digestToBytes(digest), bytes);
       }
     });
-    for (const { digest } of objects) this.#damaged.delete(digest);
+    this.#heal(objects.map(({ digest }) => digest));
   }
 
   /** Resolves when the rows of `insert` are durable. */
@@ -286,12 +302,16 @@ class DiskObjectStore implements ObjectStore {
       throw error;
     }
     this.#segmentBytes += written.bytes;
-    for (const { digest } of fresh) this.#damaged.delete(digest);
+    this.#heal(fresh.map(({ digest }) => digest));
   }
 
   #insertPlaces({ segment, bytes, places }: WrittenSegment): void {
     this.#db.run("INSERT INTO segments VALUES (?, ?)", segment, bytes);
     for (const [digest, { offset, size }] of places) {
+      // A damaged row would be read first.
+      if (this.#damaged.has(digest)) {
+        this.#db.run("DELETE FROM objects WHERE digest = ?", digestToBytes(digest));
+      }
       const sql = "INSERT OR REPLACE INTO places VALUES (?, ?, ?, ?)";
       this.#db.run(sql, digestToBytes(digest), segment, offset, size);
     }
@@ -302,6 +322,26 @@ class DiskObjectStore implements ObjectStore {
     if (this.#damaged.has(digest)) return false;
     const place = this.#placeOf(digest);
     return place === undefined ? this.#hasSmall(digest) : await this.#segments.reaches(place);
+  }
+
+  /** Kept over a restart, so that somebody is asked for the bytes. */
+  #note(digest: Digest): void {
+    if (this.#damaged.has(digest)) return;
+    this.#damaged.add(digest);
+    if (this.#isReader) return;
+    const sql = "INSERT OR IGNORE INTO damaged VALUES (?)";
+    this.#db.write("normal", () => this.#db.run(sql, digestToBytes(digest)));
+  }
+
+  /** The bytes are there anew, or nobody needs them. */
+  #heal(digests: readonly Digest[]): void {
+    const healed = digests.filter((digest) => this.#damaged.delete(digest));
+    if (healed.length === 0) return;
+    this.#db.write("normal", () => {
+      for (const digest of healed) {
+        this.#db.run("DELETE FROM damaged WHERE digest = ?", digestToBytes(digest));
+      }
+    });
   }
 
   #recount(): void {

@@ -34,6 +34,8 @@ export class Connection {
   #hasDiverged = false;
   #isOnline = false;
   #dueAtMs: number | undefined = 0;
+  /** How often the server was met. After each time it may be another process. */
+  contacts = 0;
   /** The reason why it is offline, as last found. */
   offlineReason: string | undefined;
 
@@ -58,6 +60,7 @@ export class Connection {
   /** Call it when the server has answered and the log is caught up. */
   online(log: RemoteLog, signal: AbortSignal): void {
     this.#isOnline = true;
+    this.contacts += 1;
     this.offlineReason = undefined;
     // A server that greets but has taken nothing so far must take something first.
     if (this.#saidTrouble === undefined) this.#tellOnline();
