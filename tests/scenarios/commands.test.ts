@@ -369,6 +369,7 @@ describe("status and approve", () => {
       server: url,
       folder: name,
       device: "desk",
+      direction: "both",
       cursor: { epoch: expect.stringMatching(/^[0-9a-f]{32}$/), seq: 1, hash: expect.any(String) },
       head: 1,
       reason: null,
@@ -409,6 +410,9 @@ describe("status and approve", () => {
     expect(JSON.parse(approved.stdout)).toMatchObject({ event: "approved", id: status.held.id });
 
     expect((await runSynced(["sync", a, "--once"])).exitCode).toBe(0);
+    // Who approved it there cannot prove it here.
+    expect((await runSynced(["sync", b, "--once"])).exitCode).toBe(10);
+    expect((await runSynced(["approve", b])).exitCode).toBe(0);
     expect((await runSynced(["sync", b, "--once"])).exitCode).toBe(0);
     expect(readdirSync(b).filter((entry) => entry !== ".synced")).toEqual(["file-79.txt"]);
     const nothing = await runSynced(["approve", a]);

@@ -54,7 +54,7 @@ test.skipIf(!mayMount())(
       {
         path: "too-large",
         code: "storage_full",
-        message: expect.stringContaining("this device's disk is full"),
+        message: expect.stringContaining("this device's disk has room for"),
       },
     ]);
     rmSync(other.join("too-large"));
