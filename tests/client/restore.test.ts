@@ -64,6 +64,44 @@ test(
 );
 
 test(
+  "what merges by union goes on so when the server is restored again [S10, R11]",
+  async () => {
+    const world = new LoopWorld();
+    world.start();
+    await world.pass(2_000);
+    await world.stop();
+    await world.remote("f", "as it was");
+    for (const path of ["g", "h"]) await world.remote(path, path);
+    world.start();
+    await world.pass(5_000);
+    await world.stop();
+    // This device knows no event from before the backup.
+    world.server.restore(1);
+    await world.remote("f", "theirs");
+    world.folder.write("f", "mine");
+    world.start();
+    // The disk takes nothing.
+    const { onCall } = world.folder;
+    world.folder.onCall = (name, path) =>
+      name === "exchange" && !path.includes("marker") ? "io" : onCall(name, path);
+    await world.pass(5_000);
+    const kept = world.server.log?.head.seq ?? 0;
+    await world.remote("lost", "lost with the server's disk");
+    await world.pass(5_000);
+    world.server.restore(kept);
+    world.breakStreams();
+    await world.pass(20_000);
+    expect(world.said("notice").length).toBe(2);
+    world.folder.onCall = onCall;
+    await world.pass(600_000);
+    expect(await world.read("f")).toBe("theirs");
+    expect(world.said("conflict")).toMatchObject([{ of: "f" }]);
+    await world.stop();
+  },
+  TIMEOUT_MS,
+);
+
+test(
   "a deletion that waits leaves nothing to be refused for ever once the server was restored [S10, I11]",
   async () => {
     const world = new LoopWorld();

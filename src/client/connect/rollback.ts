@@ -12,7 +12,7 @@
 
 import { SyncedError } from "../../core/error.ts";
 import type { Cursor } from "../../core/event.ts";
-import { type NodeId, ROOT_ID } from "../../core/identifier.ts";
+import { type NodeId, parseId, ROOT_ID } from "../../core/identifier.ts";
 import type { BaseNode } from "../../core/node.ts";
 import type { StateStore } from "../../ports/state-store.ts";
 import { KEPT, readKept, writeKept } from "../folder/kept-values.ts";
@@ -48,9 +48,11 @@ export async function rejoinRestored(
       if (store.remote.get(id) !== undefined && store.local.get(id) !== undefined)
         store.putBase(base);
     }
-    for (const id of store.dirty()) rebase(store, id, { seq, agreed });
+    const apart = new Set(keptApart(store));
+    for (const id of store.dirty()) if (!apart.has(id)) rebase(store, id, { seq, agreed });
     writeKept(store, KEPT.restoredSince, undefined);
     writeKept(store, KEPT.restoredBases, undefined);
+    writeKept(store, KEPT.restoredApart, undefined);
   });
 }
 
@@ -69,13 +71,29 @@ async function forget(ports: ClientPorts, signal: AbortSignal): Promise<void> {
   });
   const waiting = [...keptBases(store), ...store.dirty().flatMap((id) => store.base.get(id) ?? [])];
   const kept = waiting.filter((node) => Math.max(node.contentVersion, node.placeVersion) <= seq);
+  const apart = isRejoining(ports) ? keptApart(store) : apartIn(store);
   store.transaction(() => {
     store.clearBase();
     store.clearRemote();
     store.clearCursors();
     writeKept(store, KEPT.restoredSince, seq);
     writeKept(store, KEPT.restoredBases, kept);
+    writeKept(store, KEPT.restoredApart, apart);
   });
+}
+
+/**
+ * Nodes that both sides have and that were about to merge by union. This disk never held the
+ * server's state of them, so it is not their base now either.
+ */
+function apartIn({ dirty, base, local, remote }: StateStore): readonly NodeId[] {
+  const isLive = (id: NodeId) => local.get(id) !== undefined && remote.get(id) !== undefined;
+  return dirty().filter((id) => base.get(id) === undefined && isLive(id));
+}
+
+function keptApart(store: Pick<StateStore, "value">): readonly NodeId[] {
+  const ids = readKept(store, KEPT.restoredApart) ?? [];
+  return ids.map((id) => parseId<NodeId>(id));
 }
 
 /**

@@ -54,6 +54,8 @@ export const KEPT = {
   restoredSince: { key: "restoredSince", parse: number } satisfies KeptValue<number>,
   /** Bases that are set aside until the re-join is through (S10). */
   restoredBases: { key: "restoredBases", parse: bases } satisfies KeptValue<readonly BaseNode[]>,
+  /** Nodes that merge by union, also after the re-join (S10). */
+  restoredApart: { key: "restoredApart", parse: texts } satisfies KeptValue<readonly string[]>,
   /** The change that waits for a person (G3). */
   held: { key: "held", parse: heldChange } satisfies KeptValue<HeldChange>,
   /** The change that a person let through (G4). */
