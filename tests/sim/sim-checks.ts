@@ -182,7 +182,8 @@ export function inventedContents(
 /**
  * A device keeps one conflict copy of a quarrel: later losers become its next versions (R19). What
  * it replaces is bytes of which a copy's name tells that the same device made it of them, whoever
- * gave the copy back to a restored server.
+ * gave the copy back to a restored server. If another one gave back the next version, or what a
+ * user made of that, the new name still tells who replaced them.
  */
 export function earlierLosers(
   events: Iterable<Pick<ServedEvent, "kind" | "node" | "path" | "device" | "content">>,
@@ -197,9 +198,11 @@ export function earlierLosers(
     const maker = known.copies.get(known.bytes);
     // Its user may have deleted the next version before the server heard of it.
     const isReplaced = known.bytes !== content.sha256 || kind === "delete";
-    if (isReplaced && maker !== undefined && maker === labels.get(device)) found.add(known.bytes);
-    known.bytes = content.sha256;
     const [, label, hash6] = COPY.exec(baseName(path)) ?? [];
+    const isNext = label !== undefined && label === maker && hash6 !== known.bytes.slice(0, 6);
+    const isOwn = maker !== undefined && maker === labels.get(device);
+    if (isReplaced && (isOwn || isNext)) found.add(known.bytes);
+    known.bytes = content.sha256;
     if (label !== undefined && hash6 === content.sha256.slice(0, 6))
       known.copies.set(content.sha256, label);
   }
