@@ -13,7 +13,7 @@ const SEEDS = 150;
 const SKEWED_SEEDS = 30;
 const RUN = new URL("run.ts", import.meta.url).pathname;
 /** What needs more seeds is left to `bun run sim --mutants`. */
-const BUG_SEEDS_MAX = 500;
+const BUG_SEEDS_MAX = 1_000;
 /** Ten times what it takes where nothing else runs. */
 const TIMEOUT_MS = 600_000;
 
