@@ -92,8 +92,9 @@ const VIEWS: readonly (readonly [string, string, (page: Page) => Promise<void>])
     "search",
     "#/f/notes",
     async (page) => {
+      await rowOf(page, "done.txt").waitFor();
       await page.keyboard.press("Control+k");
-      await page.keyboard.type("plan");
+      await page.locator("dialog input").first().fill("plan");
       await page.waitForSelector(".hits button");
     },
   ],
@@ -110,6 +111,7 @@ const VIEWS: readonly (readonly [string, string, (page: Page) => Promise<void>])
     "keys",
     "#/f/notes",
     async (page) => {
+      await rowOf(page, "done.txt").waitFor();
       await page.keyboard.press("?");
       await page.waitForSelector("dialog");
     },

@@ -90,7 +90,7 @@ describe.skipIf(whyNoBrowser !== undefined)("the page's time", () => {
   test("finds a name that is gone, and goes to its ghost [E8]", async () => {
     const { page } = visit;
     await page.keyboard.press("Control+k");
-    await page.keyboard.type("img_7");
+    await page.locator("dialog input").first().fill("img_7");
     await page.waitForSelector("text=No name holds that text");
     await page.check("dialog >> input[type=checkbox]");
     await page.click(".hits >> text=photos/2019/IMG_7.jpg");
