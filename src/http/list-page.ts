@@ -14,6 +14,8 @@ const STEP_COUNT_FIRST = 32;
 const STEP_COUNT_MAX = 500;
 /** Memory is taken in such portions. The first also covers the values of a step. */
 const PORTION_BYTES = 1024 * 1024;
+/** An item that was read and its text stand in memory together, later its text and its bytes. */
+const COPIES = 2;
 /** Answers up to this size are handed to the connection at once, and are not counted. */
 const WHOLE_LENGTH_MAX = 64 * 1024;
 const SLICE_LENGTH = 128 * 1024;
@@ -83,13 +85,13 @@ export async function readPage<Item, Head>(
         length += text.length;
         last = item;
         const isFull = texts.length >= limit || length >= PAGE_BYTES_MAX;
-        const isShort = length > portions.length * PORTION_BYTES && !addPortion(portions, memory);
+        const isShort = isBeyond(length, portions) && !addPortion(portions, memory);
         if ((isFull || isShort) && reader.mayEnd(item)) {
           return { head: first, texts, last, isEnd: false, release };
         }
       }
       if (isEnd) return { head: first, texts, last, isEnd, release };
-      while (length > portions.length * PORTION_BYTES) {
+      while (isBeyond(length, portions)) {
         portions.push(await memory.keep(PORTION_BYTES));
       }
       count = Math.floor((STEP_LENGTH * texts.length) / length);
@@ -99,6 +101,10 @@ export async function readPage<Item, Head>(
     release();
     throw error;
   }
+}
+
+function isBeyond(length: number, { length: count }: readonly Release[]): boolean {
+  return COPIES * length > count * PORTION_BYTES;
 }
 
 function addPortion(portions: Release[], memory: CallMemory): boolean {
