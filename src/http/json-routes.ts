@@ -370,7 +370,7 @@ function indexEntry({ path, node }: PathNode): Readonly<Record<string, unknown>>
   }
 }
 
-function ticketRoutes({ tickets }: RouterOptions): readonly Route[] {
+function ticketRoutes({ sequencer, tickets }: RouterOptions): readonly Route[] {
   if (tickets === undefined) return [];
   return [
     {
@@ -378,9 +378,9 @@ function ticketRoutes({ tickets }: RouterOptions): readonly Route[] {
       methods: {
         POST: {
           needs: "read",
-          handle(call) {
-            const { token } = call.caller;
-            return jsonAnswer(tickets.make({ folder: folderOf(call), token }));
+          async handle(call) {
+            const { name: folder } = await sequencer.folder(folderOf(call));
+            return jsonAnswer(tickets.make({ folder, token: call.caller.token }));
           },
         },
       },

@@ -95,6 +95,11 @@ describe("a ticket", () => {
     }
   });
 
+  test("is made for no folder that is not there [K7, H8]", async () => {
+    const answer = await fixture.call("POST", "/v1/folders/other/tickets", { headers: ADMIN });
+    await expectProblem(answer, 404, "folder_not_found");
+  });
+
   test("expires, cannot be changed, and dies with its token [K7]", async () => {
     await put("a", "one");
     const get = (ticket: string) => fixture.call("GET", `${BASE}/files?path=a&ticket=${ticket}`);
