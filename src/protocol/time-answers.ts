@@ -151,6 +151,8 @@ export const logRowSchema = z.object({
   /** Of the files together. */
   size: bytes.optional(),
   count,
+  /** True if the bytes of none of its versions are kept any more (U7). */
+  gone: z.boolean().optional(),
   /** The held change, or the plan, that a person approved. */
   approval: z.string().optional(),
 });

@@ -171,7 +171,11 @@ function rowOf(run: readonly Touched[]): LogRow {
   const isFile = content.kind === "file";
   const size = run.reduce((sum, one) => sum + sizeOf(one.event), 0);
   const row = { seq, lastSeq, time, device, deviceName, action, count: run.length };
-  const common = { ...row, ...(approval === undefined ? {} : { approval }) };
+  const common = {
+    ...row,
+    ...(run.every((one) => isGone(one.event)) ? { gone: true } : {}),
+    ...(approval === undefined ? {} : { approval }),
+  };
   if (run.length > 1) return { ...common, path: parentPath(path), ...(size > 0 ? { size } : {}) };
   return {
     ...common,
@@ -181,6 +185,11 @@ function rowOf(run: readonly Touched[]): LogRow {
     ...(from === undefined ? {} : { from }),
     ...(isFile ? { size } : {}),
   };
+}
+
+/** A deletion, which has no bytes, is no version. */
+function isGone({ kind, gone }: ServedEvent): boolean {
+  return kind !== "delete" && gone === true;
 }
 
 function sizeOf({ content }: ServedEvent): number {

@@ -7,6 +7,7 @@ import fc from "fast-check";
 import { type DeviceId, type NodeId, ROOT_ID } from "../../src/core/identifier.ts";
 import { type RemoteNode, sameContent, samePlace } from "../../src/core/node.ts";
 import { compareNames } from "../../src/core/path.ts";
+import { formatTime } from "../../src/core/time.ts";
 import { LIST_SORTS } from "../../src/ports/history-store.ts";
 import {
   activityAnswerSchema,
@@ -215,9 +216,9 @@ function differences(before: Tree, after: Tree): string[] {
 }
 
 describe("who did what", () => {
-  const [A, B, D] = ["a1", "b1", "d1"].map((text, index) => {
+  const [A, B, D, C] = ["a1", "b1", "d1", "c1"].map((text, index) => {
     return hexId<NodeId>(text.charAt(0), 100 + index);
-  }) as [NodeId, NodeId, NodeId];
+  }) as [NodeId, NodeId, NodeId, NodeId];
   const [laptop, phone] = [hexId<DeviceId>("d", 1), hexId<DeviceId>("d", 2)];
 
   async function withStory(look: (world: PastWorld) => Promise<void>) {
@@ -287,6 +288,24 @@ describe("who did what", () => {
       const times = (await events()).map(({ time }) => Date.parse(time));
       expect(await log({ sinceMs: times[4] })).toEqual(["8-8", "6-7", "5-5"]);
       expect(await log({ untilMs: (times[3] ?? 0) - 1 })).toEqual(["2-3", "1-1"]);
+    });
+  });
+
+  test("the log says which versions have no bytes any more [E5, U7]", async () => {
+    await withStory(async ({ history, metadata, act, clock }) => {
+      await act(0, [create(C, "kept", fileOf("one"))]);
+      const before = formatTime(clock.now() + 1000);
+      await metadata.prune(FOLDER, { before, limit: 1000 });
+      const { rows } = await history.log(FOLDER, { limit: 100 });
+      expect(rows.map(({ seq, gone }) => [seq, gone])).toEqual([
+        [9, undefined],
+        [8, undefined],
+        [6, undefined],
+        [5, true],
+        [4, true],
+        [2, true],
+        [1, undefined],
+      ]);
     });
   });
 
