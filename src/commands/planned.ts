@@ -52,7 +52,8 @@ export async function carryOut(planned: Planned, args: PlanArguments): Promise<E
   const { id, kind, head, summary, others, overlaps, total, steps } = plan;
   output.event("plan", { id, kind, head, request, summary, others, overlaps, total, steps });
   show(planned, plan);
-  if (total === 0) return EXIT.done;
+  const isShort = overlaps.some(({ why }) => why === "version_gone");
+  if (total === 0) return isShort ? EXIT.problems : EXIT.done;
   if (args["dry-run"]) {
     output.say("Nothing was done");
     return EXIT.done;
@@ -149,6 +150,7 @@ const OVERLAP_WORDS: Readonly<Record<PlanOverlap["why"], string>> = {
   name_taken: "Not done, the name is taken (--keep-both brings it back beside it)",
   deleted_by_others: "Deleted by others",
   inside_itself: "Not done, it would be inside itself",
+  version_gone: "Not done, the server keeps the bytes no more",
   changed_since: "Not done, others changed it since",
 };
 

@@ -47,6 +47,8 @@ export const OVERLAP_REASONS = [
   "deleted_by_others",
   /** It would stand below itself. */
   "inside_itself",
+  /** The bytes that it had are not kept any more (U7). */
+  "version_gone",
 ] as const;
 
 export interface Overlap {

@@ -117,6 +117,7 @@ export const planResultSchema = z.object({
   last: sequence.optional(),
   /** Ops that are in the log now. */
   done: count,
+  /** Also what the plan was shown without, because its bytes are gone: code `version_gone`. */
   skipped: z.array(z.object({ node: z.string(), path: z.string(), code: z.string() })),
 });
 export type PlanResult = z.infer<typeof planResultSchema>;

@@ -3,7 +3,7 @@
 import { SyncedError } from "../core/error.ts";
 import type { Cursor } from "../core/event.ts";
 import { type FolderName, type NodeId, ROOT_ID } from "../core/identifier.ts";
-import type { RemoteNode, Sequence } from "../core/node.ts";
+import type { FileContent, RemoteNode, Sequence } from "../core/node.ts";
 import { joinPath, parsePath } from "../core/path.ts";
 import type { FolderHead, MetadataStore } from "../ports/metadata-store.ts";
 import type { IndexPage, IndexRequest, PathNode } from "./requests.ts";
@@ -16,6 +16,15 @@ export async function requireFolder(
   const found = await metadata.folder(name);
   if (found !== undefined) return found;
   throw new SyncedError("folder_not_found", `Cannot find folder "${name}"`);
+}
+
+/** True if the bytes belong to no version that is kept (U7), also while they still lie there. */
+export async function isGone(
+  metadata: MetadataStore,
+  folder: FolderName,
+  { sha256, size }: FileContent,
+): Promise<boolean> {
+  return size > 0 && (await metadata.contentBySha256(folder, sha256))?.gone === true;
 }
 
 /** @returns the names along the path; undefined for "" and for every illegal path */

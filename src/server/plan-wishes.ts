@@ -1,6 +1,7 @@
 /**
- * From what a person asks for to how each node is to be. Rules: E9-E11. Only the log up to the
- * plan's head is read, so that the same request is the same plan at any later time.
+ * From what a person asks for to how each node is to be. Rules: E9-E11, U7. Only the log up to the
+ * plan's head is read, so that the same request is the same plan at any later time, unless bytes
+ * that it needs were let go meanwhile.
  */
 import { SyncedError } from "../core/error.ts";
 import type { Cursor, ServedEvent } from "../core/event.ts";
@@ -17,6 +18,7 @@ import type { PlanRequest } from "../protocol/plan-messages.ts";
 import { changedNodes } from "./diff.ts";
 import { PastPaths } from "./past-paths.ts";
 import type { PastSources } from "./past-sources.ts";
+import { isGone } from "./path-reads.ts";
 import { PlanTreeAt } from "./plan-tree.ts";
 
 export interface Wishes {
@@ -38,6 +40,12 @@ export interface PlanGround {
  * `cursor_ahead`; `plan_too_large`
  */
 export async function wishesOf(ground: PlanGround, request: PlanRequest): Promise<Wishes> {
+  const wishes = await askedOf(ground, request);
+  await leaveOutGone(ground, wishes);
+  return wishes;
+}
+
+async function askedOf(ground: PlanGround, request: PlanRequest): Promise<Wishes> {
   switch (request.kind) {
     case "restore":
       return await restoreWishes(ground, request);
@@ -63,6 +71,20 @@ export async function wishesOf(ground: PlanGround, request: PlanRequest): Promis
       return await copyWishes(ground, request);
     case "resolve":
       return await resolveWishes(ground, request);
+  }
+}
+
+/** A version without bytes is listed. Its node keeps those that it has, or stays deleted. */
+async function leaveOutGone(ground: PlanGround, { wanted, overlaps }: Wishes): Promise<void> {
+  const { sources, folder, head } = ground;
+  const tree = new PlanTreeAt(sources, folder, head.seq);
+  for (const [id, wish] of wanted) {
+    if (wish.kind !== "live" || wish.content.kind !== "file") continue;
+    const now = await tree.node(id);
+    if (!(await isGone(sources.metadata, folder, wish.content))) continue;
+    overlaps.push({ node: id, why: "version_gone" });
+    if (now === undefined || now.deleted) wanted.delete(id);
+    else wanted.set(id, { ...wish, content: now.content });
   }
 }
 
@@ -253,14 +275,19 @@ async function copyWishes(ground: PlanGround, request: Of<"copy">): Promise<Wish
   }
   const text = JSON.stringify(request);
   const wanted = new Map<NodeId, Wanted>();
+  const overlaps: Overlap[] = [];
   for (const { id, parent, name, content } of await subtree(then, top)) {
+    if (content.kind === "file" && (await isGone(sources.metadata, folder, content))) {
+      overlaps.push({ node: id, why: "version_gone" });
+      continue;
+    }
     const place =
       id === top.id
         ? { parent: above, name: baseName(to) }
         : { parent: copyId(text, head, parent), name };
     wanted.set(copyId(text, head, id), { kind: "live", place, content });
   }
-  return { wanted, overlaps: [] };
+  return { wanted, overlaps };
 }
 
 async function resolveWishes(ground: PlanGround, request: Of<"resolve">): Promise<Wishes> {

@@ -2,7 +2,8 @@
  * Plans: shown as of one event, then done exactly so. Rules: E9-E11, G4, O1.
  *
  * No plan is stored. Whoever asks for the same as of the same event gets the same ops with the same
- * ids, also after a restart, so that a plan which was half done goes on where it ended.
+ * ids, also after a restart, so that a plan which was half done goes on where it ended. If bytes
+ * that it needs were let go meanwhile (U7), it is another plan.
  */
 import { SyncedError } from "../core/error.ts";
 import type { Cursor, ServedEvent } from "../core/event.ts";
@@ -221,10 +222,13 @@ class Applying {
     const seqs = this.#seqs.sort((a, b) => a - b);
     const [first] = seqs;
     const last = seqs.at(-1);
-    const paths = await this.#paths(this.#skipped.map(({ op }) => op.node));
-    const skipped = this.#skipped.map(({ op: { node }, code }) => {
-      return { node, path: paths.get(node) ?? "", code };
-    });
+    const gone = this.#made.overlaps.filter(({ why }) => why === "version_gone");
+    const left = [
+      ...gone.map(({ node, why }) => ({ node, code: why })),
+      ...this.#skipped.map(({ op: { node }, code }) => ({ node, code })),
+    ];
+    const paths = await this.#paths(left.map(({ node }) => node));
+    const skipped = left.map(({ node, code }) => ({ node, path: paths.get(node) ?? "", code }));
     const range = first === undefined || last === undefined ? {} : { first, last };
     return { id: this.#made.id, ...range, done: seqs.length, skipped };
   }

@@ -41,7 +41,7 @@ import { FileAccess } from "./file-access.ts";
 import { FolderLog } from "./folder-log.ts";
 import { ObjectSupply } from "./object-supply.ts";
 import { readHistory } from "./path-history.ts";
-import { nodeAt, readIndex, requireFolder } from "./path-reads.ts";
+import { isGone, nodeAt, readIndex, requireFolder } from "./path-reads.ts";
 import type { SequencerPorts } from "./ports.ts";
 import type {
   DeleteFileRequest,
@@ -251,13 +251,11 @@ export function createSequencer(ports: SequencerPorts): Sequencer {
 async function requireKept(
   metadata: MetadataStore,
   folder: FolderName,
-  { sha256, size }: FileContent,
+  content: FileContent,
 ): Promise<void> {
-  if (size === 0) return;
-  const found = await metadata.contentBySha256(folder, sha256);
-  if (found?.gone !== true) return;
+  if (!(await isGone(metadata, folder, content))) return;
   const claim = "it was replaced or deleted longer ago than the server keeps versions";
-  throw new SyncedError("version_gone", `Cannot get ${sha256}: ${claim}`);
+  throw new SyncedError("version_gone", `Cannot get ${content.sha256}: ${claim}`);
 }
 
 /** One queue for each folder, made when it is first needed. */

@@ -7,6 +7,7 @@ import fc from "fast-check";
 import type { DeviceId, NodeId } from "../../src/core/identifier.ts";
 import { type RemoteNode, type Sequence, sameContent, samePlace } from "../../src/core/node.ts";
 import type { Batch } from "../../src/core/op.ts";
+import { formatTime } from "../../src/core/time.ts";
 import {
   type PlanAnswer,
   type PlanRequest,
@@ -355,6 +356,32 @@ describe("a plan", () => {
       const result = await apply(world.history, { kind: "delete", ids: [dir] }, plan);
       expect(result.skipped).toEqual([{ node: dir, path: "dir", code: "directory_not_empty" }]);
       expect(picture(await lastTree(world)).length).toBe(2);
+    });
+  });
+
+  test("says of which versions the bytes are gone, and does the rest [E9-E11, U7]", async () => {
+    await withStory(async (world) => {
+      const { history, metadata, act, clock } = world;
+      await act(1, [move(a, "moved", 2, dir)]);
+      await act(1, [remove(b, 5, 3)]);
+      await metadata.prune(FOLDER, { before: formatTime(clock.now() + 1000), limit: 1000 });
+      const gone = (node: NodeId, path: string) => ({ node, path, why: "version_gone" }) as const;
+      const [goneA, goneB] = [gone(a, "dir/moved"), gone(b, "dir/b")];
+      const restored = await show(history, request);
+      expect(restored.overlaps).toEqual([goneA, goneB]);
+      expect(restored.steps.map(({ what, path }) => `${what} ${path}`)).toEqual(["move dir/a"]);
+      const whole = { kind: "undo", device: DEVICES[0] ?? ME, since: 3 } as const;
+      expect((await show(history, whole)).overlaps).toContainEqual(goneA);
+      // Its bytes are kept, because another file has them.
+      const reverted = await show(history, { kind: "revert", first: 7, last: 7 });
+      expect(reverted).toMatchObject({ total: 1, overlaps: [] });
+      const copied = await show(history, { kind: "copy", path: "dir", at: 3, to: "old" });
+      expect(copied).toMatchObject({ total: 1, overlaps: [goneA, goneB] });
+      const result = await apply(history, request, restored);
+      const skipped = [goneA, goneB].map(({ node, path, why: code }) => ({ node, path, code }));
+      expect(result).toMatchObject({ done: 1, skipped });
+      const after = await lastTree(world);
+      expect(after.get(a)).toMatchObject({ name: "a", content: fileOf("two") });
     });
   });
 

@@ -23,6 +23,7 @@ const REASONS: Readonly<Record<PlanOverlap["why"], string>> = {
   holds_others: "it holds work of others",
   name_taken: "its name is taken",
   deleted_by_others: "others had deleted it",
+  version_gone: "the server keeps its bytes no more",
   inside_itself: "it would be inside itself",
   changed_since: "it changed since",
 };
