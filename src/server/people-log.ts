@@ -2,8 +2,9 @@
  * The log as people read it: who did what, newest first, with runs of one kind as one row.
  * Rules: E5.
  *
- * A run is what one batch did of one action in one directory: a deleted directory is two rows and
- * not a thousand. Where a page ends within a run, the next page goes on with a row of its own.
+ * A run is what one batch did of one action in one directory, also where it did other things in
+ * between: a deleted directory is two rows and not a thousand. Rows stand in the order in which
+ * runs begin. Where a page ends within a batch, the next page goes on with rows of its own.
  */
 import type { EventKind, ServedEvent } from "../core/event.ts";
 import type { DeviceId, FolderName, NodeId } from "../core/identifier.ts";
@@ -50,8 +51,7 @@ export async function readLog(
   const names = await readDeviceNames(metadata, folder);
   const isForward = request.after !== undefined;
   let range = await rangeOf(sources, folder, { request, head });
-  const rows: LogRow[] = [];
-  let run: Touched[] = [];
+  const runs = new Runs();
   let scanned = 0;
   let limit = Math.min(2 * request.limit, EVENTS_PER_PAGE_DEFAULT);
   while (range.high > range.low && scanned < LOG_EVENTS_SCANNED_MAX) {
@@ -60,13 +60,9 @@ export async function readLog(
     const touched = await touchesOf(metadata, folder, { events: matching, names });
     for (const one of touched) {
       if (request.action !== undefined && one.touch.action !== request.action) continue;
-      const [first] = run;
-      if (first !== undefined && !continues(first, one)) {
-        rows.push(rowOf(run));
-        run = [];
-        if (rows.length === request.limit) return { seq: head, rows, next: endOf(rows, isForward) };
-      }
-      run.push(one);
+      if (runs.add(one, request.limit)) continue;
+      const { seq } = one.event;
+      return { seq: head, rows: runs.rows(), next: isForward ? seq - 1 : seq + 1 };
     }
     scanned += found.events.length;
     // Where hardly anything matches, more is read at once.
@@ -74,15 +70,38 @@ export async function readLog(
     range = found.rest;
     await clock.yield();
   }
-  if (run.length > 0) rows.push(rowOf(run));
+  const rows = runs.rows();
   if (range.high <= range.low) return { seq: head, rows };
   return { seq: head, rows, next: isForward ? range.low : range.high + 1 };
 }
 
-/** The seq at which a page that ends with the last row ends. */
-function endOf(rows: readonly LogRow[], isForward: boolean): Sequence {
-  const last = rows.at(-1);
-  return (isForward ? last?.lastSeq : last?.seq) ?? 0;
+/** The runs of a page, in the order in which they begin. */
+class Runs {
+  readonly #runs: Touched[][] = [];
+  /** By action and directory, those of the batch that was read last. */
+  readonly #open = new Map<string, Touched[]>();
+  #last: ServedEvent | undefined;
+
+  /** @returns false, and leaves it, if it begins a run beyond the limit */
+  add(one: Touched, limit: number): boolean {
+    const { event, touch } = one;
+    const isSameBatch = this.#last?.batch === event.batch && this.#last.device === event.device;
+    if (!isSameBatch) this.#open.clear();
+    const key = `${touch.action}/${parentPath(event.path)}`;
+    const run = this.#open.get(key);
+    if (run === undefined && this.#runs.length === limit) return false;
+    if (run === undefined) {
+      const begun = [one];
+      this.#open.set(key, begun);
+      this.#runs.push(begun);
+    } else run.push(one);
+    this.#last = event;
+    return true;
+  }
+
+  rows(): LogRow[] {
+    return this.#runs.map(rowOf);
+  }
 }
 
 async function rangeOf(
@@ -148,15 +167,6 @@ function matches(event: ServedEvent, { path, id, device, action }: LogRequest): 
   if (device !== undefined && event.device !== device) return false;
   if (path === undefined) return true;
   return isWithin(event.path, path) || isWithin(event.from, path);
-}
-
-function continues(first: Touched, next: Touched): boolean {
-  return (
-    first.event.batch === next.event.batch &&
-    first.event.device === next.event.device &&
-    first.touch.action === next.touch.action &&
-    parentPath(first.event.path) === parentPath(next.event.path)
-  );
 }
 
 /** @param run at least one event, in either direction */

@@ -274,6 +274,31 @@ describe("who did what", () => {
     });
   });
 
+  test("what one batch does by turns is one row for each action, on pages of any size [E5]", async () => {
+    await withPast([], async ({ act, history }) => {
+      await act(0, [create(A, "a", fileOf("one")), create(B, "b", fileOf("one"))]);
+      const both = [modify(A, fileOf("two"), 1), move(A, "c", 1)];
+      await act(1, [...both, modify(B, fileOf("two"), 2), move(B, "d", 2)]);
+      const all = ["4-6 LAPTOP rename  2", "3-5 LAPTOP update  2", "1-2 LAPTOP upload  2"];
+      expect(shown(await history.log(FOLDER, { limit: 100 }))).toEqual(all);
+      const forward = await history.log(FOLDER, { after: 0, limit: 100 });
+      expect(shown(forward)).toEqual(all.toReversed());
+      for (const limit of [1, 2, 3]) {
+        for (const isForward of [false, true]) {
+          const seen: string[] = [];
+          for (let at: number | undefined = isForward ? 0 : 7; at !== undefined; ) {
+            const page = await history.log(FOLDER, { limit, [isForward ? "after" : "before"]: at });
+            for (const { action, count } of page.rows)
+              for (let one = 0; one < count; one++) seen.push(action);
+            at = page.next;
+          }
+          const each = ["rename", "rename", "update", "update", "upload", "upload"];
+          expect(seen.sort()).toEqual(each);
+        }
+      }
+    });
+  });
+
   test("the log is filtered by path, node, device, action and time [E5]", async () => {
     await withStory(async ({ history, events }) => {
       const log = async (filter: object) => {

@@ -176,15 +176,16 @@ export function bringBack({ name, kind, deleted }: ListEntry): void {
 async function startOfDeletion(path: string, { seq, device }: Touch): Promise<number> {
   const name = folder.value?.name ?? "";
   let first = seq;
-  for (;;) {
-    const values = query({ path, before: first, limit: 1000 });
+  for (let before = seq; ; ) {
+    const values = query({ path, before, limit: 1000 });
     const { rows, next } = await ask(logAnswerSchema, folderRoute(name, `/log?${values}`));
     for (const row of rows) {
       const isSame = row.device === device && (row.action === "delete" || row.action === "rmdir");
       if (!isSame) return first;
-      first = row.seq;
+      first = Math.min(first, row.seq);
     }
     if (next === undefined || rows.length === 0) return first;
+    before = next;
   }
 }
 
