@@ -5,7 +5,7 @@
  */
 import { SyncedError } from "../core/error.ts";
 import type { Cursor, ServedEvent } from "../core/event.ts";
-import { type FolderName, type NodeId, ROOT_ID } from "../core/identifier.ts";
+import { type DeviceId, type FolderName, type NodeId, ROOT_ID } from "../core/identifier.ts";
 import { EVENTS_PER_PAGE_MAX, NAME_BYTES_MAX, PLAN_STEPS_MAX } from "../core/limits.ts";
 import type { RemoteNode, Sequence } from "../core/node.ts";
 import { baseName, isWithin, parentPath, utf8LengthBytes } from "../core/path.ts";
@@ -24,6 +24,8 @@ import { PlanTreeAt } from "./plan-tree.ts";
 export interface Wishes {
   readonly wanted: Map<NodeId, Wanted>;
   readonly overlaps: Overlap[];
+  /** Whose work is taken back, if that is what was asked for. */
+  readonly undone?: ReadonlySet<DeviceId>;
 }
 
 type Of<Kind extends PlanRequest["kind"]> = Extract<PlanRequest, { readonly kind: Kind }>;
@@ -185,34 +187,44 @@ interface Undoing {
 async function undoWishes(ground: PlanGround, undoing: Undoing): Promise<Wishes> {
   const wanted = new Map<NodeId, Wanted>();
   const overlaps: Overlap[] = [];
-  for (const id of await touchedNodes(ground, undoing)) {
+  const { nodes, devices: undone } = await touchedNodes(ground, undoing);
+  for (const id of nodes) {
     const steps = await stepsOf(ground, id, undoing.isUndone);
-    const undone = undoneState(steps, undoing.isUndone);
-    if (undone.wanted !== undefined) wanted.set(id, undone.wanted);
-    if (undone.overlap !== undefined) overlaps.push(undone.overlap);
+    const state = undoneState(steps, undoing.isUndone);
+    if (state.wanted !== undefined) wanted.set(id, state.wanted);
+    if (state.overlap !== undefined) overlaps.push(state.overlap);
   }
-  return { wanted, overlaps };
+  return { wanted, overlaps, undone };
 }
 
-/** In the order of the log. */
-async function touchedNodes(ground: PlanGround, undoing: Undoing): Promise<ReadonlySet<NodeId>> {
+interface TouchedNodes {
+  /** In the order of the log. */
+  readonly nodes: ReadonlySet<NodeId>;
+  readonly devices: ReadonlySet<DeviceId>;
+}
+
+/** The nodes of the undone events, and who did these. */
+async function touchedNodes(ground: PlanGround, undoing: Undoing): Promise<TouchedNodes> {
   const { sources, folder, head } = ground;
   const { range, path, isUndone } = undoing;
   if (range.upTo > head.seq) throw beyond(ground, range.upTo);
-  const found = new Set<NodeId>();
+  const nodes = new Set<NodeId>();
+  const devices = new Set<DeviceId>();
   let after = Math.max(0, range.after);
   while (after < range.upTo) {
     const page = { after, limit: EVENTS_PER_PAGE_MAX };
     const { events } = await sources.metadata.events(folder, page);
     for (const event of events) {
       const isAsked = isWithin(event.path, path) || isWithin(event.from, path);
-      if (isAsked && isUndone(event)) found.add(event.node);
+      if (!isAsked || !isUndone(event)) continue;
+      nodes.add(event.node);
+      devices.add(event.device);
     }
-    if (found.size > PLAN_STEPS_MAX) throw tooLarge();
+    if (nodes.size > PLAN_STEPS_MAX) throw tooLarge();
     after = events.at(-1)?.seq ?? range.upTo;
     await sources.clock.yield();
   }
-  return found;
+  return { nodes, devices };
 }
 
 /** A node's events up to the head, newest first, as many as decide what is undone. */

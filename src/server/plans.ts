@@ -85,7 +85,24 @@ async function makePlan(
   const groups = request.kind === "resolve" ? [settled.groups.flat()] : settled.groups;
   const whole = groups.filter((group) => group.length > 0);
   const identified = identifyPlan(JSON.stringify(request), ground.head, whole);
-  return { ...identified, ground, overlaps: [...wishes.overlaps, ...settled.overlaps] };
+  const overlaps = await withoutOwn(ground, settled.overlaps, wishes.undone);
+  return { ...identified, ground, overlaps: [...wishes.overlaps, ...overlaps] };
+}
+
+/** A directory comes back for what is in it: that is news only if others had deleted it. */
+async function withoutOwn(
+  { sources, folder }: PlanGround,
+  overlaps: readonly Overlap[],
+  undone: ReadonlySet<DeviceId> = new Set(),
+): Promise<readonly Overlap[]> {
+  const left: Overlap[] = [];
+  for (const overlap of overlaps) {
+    const { why, seq } = overlap;
+    const seqs = why === "deleted_by_others" && seq !== undefined ? [seq] : [];
+    const [event] = await sources.metadata.eventsAt(folder, seqs);
+    if (event === undefined || !undone.has(event.device)) left.push(overlap);
+  }
+  return left;
 }
 
 /**

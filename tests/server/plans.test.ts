@@ -359,6 +359,26 @@ describe("a plan", () => {
     });
   });
 
+  test("brings a directory back, and lists it only if others deleted it [E10]", async () => {
+    for (const device of [0, 1]) {
+      await withStory(async (world) => {
+        const { act, history } = world;
+        await act(0, [remove(a, 4, 2), remove(b, 5, 3)]);
+        await act(device, [remove(dir, 1)]);
+        const plan = await show(history, { kind: "revert", first: 6, last: 7 });
+        expect(plan.steps.map(({ what, path }) => `${what} ${path}`).sort()).toEqual([
+          "revive dir",
+          "revive dir/a",
+          "revive dir/b",
+        ]);
+        const by = { device: DEVICES[1] ?? "", seq: 8 };
+        const listed = [{ node: dir, path: "dir", why: "deleted_by_others", by }];
+        expect(plan.overlaps).toMatchObject(device === 0 ? [] : listed);
+        expect(plan.overlaps).toHaveLength(device);
+      });
+    }
+  });
+
   test("says of which versions the bytes are gone, and does the rest [E9-E11, U7]", async () => {
     await withStory(async (world) => {
       const { history, metadata, act, clock } = world;
