@@ -47,8 +47,8 @@ const ASK_INTERVAL_MS = 500;
 
 /** @returns the exit code. */
 export async function carryOut(planned: Planned, args: PlanArguments): Promise<ExitCode> {
-  const { api, output, request } = planned;
-  const plan = await api.plan(request, { offset: 0 });
+  const { api, output, device, request } = planned;
+  const plan = await api.plan(request, { offset: 0, device });
   const { id, kind, head, summary, others, overlaps, total, steps } = plan;
   output.event("plan", { id, kind, head, request, summary, others, overlaps, total, steps });
   show(planned, plan);
@@ -106,7 +106,7 @@ async function isAgreed(output: Output): Promise<boolean> {
   }
 }
 
-function show({ output, purpose, device: own }: Planned, plan: PlanAnswer): void {
+function show({ output, purpose }: Planned, plan: PlanAnswer): void {
   const { summary, head, total, steps } = plan;
   const effects = [
     [summary.created, "made"],
@@ -123,8 +123,7 @@ function show({ output, purpose, device: own }: Planned, plan: PlanAnswer): void
   output.say(`As of event ${number(head)}, ${purpose}: ${effect}${size}`);
   for (const step of steps.slice(0, NAMED_MAX)) output.say(`  ${stepLine(step)}`);
   if (total > NAMED_MAX) output.say(`  and ${number(total - NAMED_MAX)} more`);
-  for (const { device, deviceName, changes } of plan.others) {
-    if (device === own) continue;
+  for (const { deviceName, changes } of plan.others) {
     const by = printableName(deviceName);
     output.warn(`This also takes back later work of ${by}: ${count(changes, "change")}`);
   }

@@ -1,5 +1,6 @@
 /** Plans over HTTP: shown by POST, done by PUT under the name that was shown. Rules: E9-E11, H4, H8. */
 import { SyncedError } from "../core/error.ts";
+import { type DeviceId, parseId } from "../core/identifier.ts";
 import { PLAN_BODY_BYTES_MAX, PLAN_STEPS_PER_PAGE } from "../core/limits.ts";
 import { parsePlanApplication, parsePlanRequest } from "../protocol/parse-plan.ts";
 import { parseSequenceText } from "../protocol/parse-request.ts";
@@ -19,14 +20,17 @@ export function planRoutes({ history, clock }: RouterOptions): readonly Route[] 
       methods: {
         POST: {
           needs: "read",
-          parameters: ["offset", "limit"],
+          parameters: ["offset", "limit", "device"],
           takes: "json",
           async handle(call) {
             const folder = folderOf(call);
             const offset = parseSequenceText(call.query.get("offset") ?? "0", "offset");
             const limit = limitOf(call, PLAN_STEPS_PER_PAGE);
+            const text = call.query.get("device");
+            const device = text === undefined ? undefined : parseId<DeviceId>(text);
             const request = parsePlanRequest(await readJson(call, bounds));
-            return jsonAnswer(await history.showPlan(folder, { request, offset, limit }));
+            const asked = { request, device, offset, limit };
+            return jsonAnswer(await history.showPlan(folder, asked));
           },
         },
       },

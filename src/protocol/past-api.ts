@@ -5,7 +5,7 @@
 import { z } from "zod";
 import type { Digest } from "../core/digest.ts";
 import { SyncedError } from "../core/error.ts";
-import type { FolderName } from "../core/identifier.ts";
+import type { DeviceId, FolderName } from "../core/identifier.ts";
 import { EVENTS_PER_PAGE_MAX } from "../core/limits.ts";
 import type { Sequence } from "../core/node.ts";
 import { type ExchangeOptions, type Outgoing, send, sendForJson } from "./exchange.ts";
@@ -59,7 +59,11 @@ export interface PastApi {
   devices(): Promise<readonly SeenDevice[]>;
   /** The bytes as they come. The caller checks them against the digest. */
   content(sha256: Digest): AsyncGenerator<Uint8Array, void, undefined>;
-  plan(request: PlanRequest, page: { readonly offset: number }): Promise<PlanAnswer>;
+  /** @param page `device` is who asks */
+  plan(
+    request: PlanRequest,
+    page: { readonly offset: number; readonly device: DeviceId },
+  ): Promise<PlanAnswer>;
   apply(id: string, application: PlanApplication): Promise<PlanResult>;
 }
 
@@ -126,8 +130,8 @@ export function createPastApi(options: PastApiOptions): PastApi {
       const request = { ...get(`/contents/${sha256}`), accept: BYTES };
       yield* (await send(options, request, BYTES)).pieces();
     },
-    plan: (request, { offset }) =>
-      ask(withBody("POST", `/plans?offset=${offset}`, request), planAnswerSchema),
+    plan: (request, { offset, device }) =>
+      ask(withBody("POST", `/plans?offset=${offset}&device=${device}`, request), planAnswerSchema),
     apply: (id, application) => ask(withBody("PUT", `/plans/${id}`, application), planResultSchema),
   };
 }

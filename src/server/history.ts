@@ -4,12 +4,7 @@
  */
 import type { FolderName } from "../core/identifier.ts";
 import type { PlanId } from "../core/plan-id.ts";
-import type {
-  PlanAnswer,
-  PlanApplication,
-  PlanRequest,
-  PlanResult,
-} from "../protocol/plan-messages.ts";
+import type { PlanAnswer, PlanApplication, PlanResult } from "../protocol/plan-messages.ts";
 import type {
   ActivityAnswer,
   ConflictsAnswer,
@@ -28,7 +23,7 @@ import { DirectoryHistories } from "./directory-histories.ts";
 import { type ListRequest, readList, readSpans, type SpansRequest } from "./directory-past.ts";
 import { type MomentRequest, readMoment } from "./moment.ts";
 import { type LogRequest, readLog } from "./people-log.ts";
-import { applyPlan, showPlan } from "./plans.ts";
+import { applyPlan, type PlanQuestion, showPlan } from "./plans.ts";
 import { readSearch, type SearchRequest } from "./search.ts";
 import type { Sequencer } from "./sequencer.ts";
 import { SpansFollower, type SpansFollowerPorts } from "./spans-follower.ts";
@@ -60,10 +55,7 @@ export interface History {
    *
    * @throws {SyncedError} `not_found`, `node_missing`, `name_taken`, `plan_too_large`
    */
-  showPlan(
-    folder: FolderName,
-    request: { readonly request: PlanRequest; readonly offset: number; readonly limit: number },
-  ): Promise<PlanAnswer>;
+  showPlan(folder: FolderName, question: PlanQuestion): Promise<PlanAnswer>;
   /**
    * Does a plan exactly as it was shown. May be repeated, also after a kill.
    *

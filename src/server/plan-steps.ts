@@ -88,16 +88,18 @@ class PlannedPaths {
   }
 }
 
-/** Changes after the restored moment of the nodes that the plan is about, by device. */
+/** Others' changes after the restored moment of the nodes that the plan is about, by device. */
 export async function laterWork(
   { sources, folder, head }: PlanGround,
   plan: {
     readonly request: PlanRequest;
+    /** Who asks; undefined if nobody said so, and then all are others. */
+    readonly device: DeviceId | undefined;
     readonly groups: readonly Group[];
     readonly names: DeviceNames;
   },
 ): Promise<PlanAnswer["others"]> {
-  const { request, groups, names } = plan;
+  const { request, device: own, groups, names } = plan;
   if (request.kind !== "restore") return [];
   const counts = new Map<DeviceId, number>();
   for (const node of new Set(groups.flat().map((op) => op.node))) {
@@ -105,7 +107,8 @@ export async function laterWork(
       const page = { node, before, limit: EVENTS_PER_READ };
       const events = await sources.metadata.history(folder, page);
       const later = events.filter(({ seq }) => seq > request.at);
-      for (const { device } of later) counts.set(device, (counts.get(device) ?? 0) + 1);
+      for (const { device } of later)
+        if (device !== own) counts.set(device, (counts.get(device) ?? 0) + 1);
       if (later.length < EVENTS_PER_READ) break;
       before = later.at(-1)?.seq ?? 0;
     }

@@ -38,6 +38,12 @@ interface Page {
   readonly limit: number;
 }
 
+export interface PlanQuestion extends Page {
+  readonly request: PlanRequest;
+  /** Who asks: its own later work is not that of others. */
+  readonly device?: DeviceId | undefined;
+}
+
 interface Made extends IdentifiedPlan {
   readonly ground: PlanGround;
   readonly overlaps: readonly Overlap[];
@@ -47,7 +53,7 @@ interface Made extends IdentifiedPlan {
 export async function showPlan(
   sources: PlanSources,
   folder: FolderName,
-  { request, offset, limit }: Page & { readonly request: PlanRequest },
+  { request, device, offset, limit }: PlanQuestion,
 ): Promise<PlanAnswer> {
   const made = await makePlan(sources, folder, request);
   const { id, ground, groups } = made;
@@ -60,7 +66,7 @@ export async function showPlan(
     kind: request.kind,
     head,
     summary,
-    others: await laterWork(ground, { request, groups, names }),
+    others: await laterWork(ground, { request, device, groups, names }),
     overlaps: await shownOverlaps(sources, folder, { overlaps: made.overlaps, names, head }),
     total,
     steps,

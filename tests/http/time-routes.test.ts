@@ -123,6 +123,8 @@ describe("plans", () => {
     const shown = await plan(request);
     expect(shown).toMatchObject({ kind: "restore", head: 5, total: 2 });
     const page = await plan(request, "?offset=1&limit=1");
+    const nobody = await fixture.call("POST", `${BASE}/plans?device=me`, { json: request });
+    await expectProblem(nobody, 400, "invalid_id");
     expect(page).toMatchObject({ id: shown["id"], total: 2, steps: [{}] });
     const { id: name, head } = shown;
     const body = { request, head, device };

@@ -150,6 +150,10 @@ describe("restore", () => {
         [DEVICES[1] ?? "", 1],
         [DEVICES[0] ?? "", 1],
       ]);
+      const device = hexId<DeviceId>("d", 1);
+      const own = await history.showPlan(FOLDER, { request, device, offset: 0, limit: 10 });
+      expect(own.others).toMatchObject([{ device: DEVICES[1] ?? "", changes: 1 }]);
+      expect(own.id).toBe(whole.id);
       const kept = await show(history, { ...request, keepLater: hexId<DeviceId>("d", 1) });
       expect(kept.steps.map(({ path }) => path)).toEqual(["b"]);
     });

@@ -72,7 +72,7 @@ export async function propose(wish: Wish, title: string): Promise<void> {
 }
 
 function show(wish: Wish, offset: number): Promise<PlanAnswer> {
-  const values = query({ offset, limit: STEPS_PER_REQUEST });
+  const values = query({ offset, limit: STEPS_PER_REQUEST, device: browser.id });
   const address = folderRoute(folder.value?.name ?? "", `/plans?${values}`);
   return ask(planAnswerSchema, address, { method: "POST", json: wish });
 }
