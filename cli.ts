@@ -20,6 +20,7 @@ const COMMANDS: SubCommandsDef = {
   ls: async () => (await import("./src/commands/ls.ts")).command,
   cat: async () => (await import("./src/commands/cat.ts")).command,
   get: async () => (await import("./src/commands/get.ts")).command,
+  wait: async () => (await import("./src/commands/wait.ts")).command,
   restore: async () => (await import("./src/commands/restore.ts")).command,
   undo: async () => (await import("./src/commands/undo.ts")).command,
   history: async () => (await import("./src/commands/history.ts")).command,
@@ -77,6 +78,10 @@ const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   ],
   cat: ['synced cat notes/plan.md --at "yesterday 18:00" > old.md'],
   get: ["synced get photos ~/photos-friday --at friday"],
+  wait: [
+    "synced wait . && make                            # with all that others saved before",
+    "synced wait --all --timeout 10m                  # until every device has it",
+  ],
   restore: [
     'synced restore photos --at "yesterday 18:00"     # shows what it would do, and asks',
     "synced restore notes/plan.md --at 811 --yes",

@@ -9,7 +9,7 @@ import { groupOps } from "../core/group-ops.ts";
 import { NO_CHANGES, NOTHING_EARLIER, type Verdict } from "../core/guard.ts";
 import { DEFAULT_GUARD } from "../core/guard-setting.ts";
 import type { DeviceId, NodeId } from "../core/identifier.ts";
-import type { Place } from "../core/node.ts";
+import type { Place, Sequence } from "../core/node.ts";
 import { setsPlace } from "../core/op.ts";
 import { joinPath, parentPath } from "../core/path.ts";
 import type { OpDraft, Plan, Transition } from "../core/transition.ts";
@@ -40,6 +40,14 @@ export interface DryRun {
   readonly transitions: readonly PlannedStep[];
   /** The reason why some of it would be held. */
   readonly held?: { readonly reason: string; readonly count: number };
+  /** The log's head as of which it was planned. */
+  readonly head: Sequence;
+  /** The number of changes that the direction leaves on their side (R21). */
+  readonly left: number;
+  /** The number of paths that are left alone. */
+  readonly problems: number;
+  /** False if some of the folder could not be read yet, as a file that changes all the time. */
+  readonly complete: boolean;
 }
 
 /** More rounds than any tree is deep, because adoption takes one level in each round. */
@@ -65,7 +73,8 @@ export async function planDryRun(
     const ports = { ...world, store, api };
     await meet(api, { serverUrl, marker }, signal);
     const device = marker?.device ?? world.random.id<DeviceId>();
-    await pull(new RemoteLog(ports, device), signal);
+    const log = new RemoteLog(ports, device);
+    await pull(log, signal);
     const scanner = new Scanner(ports, knownChunkerProfile(store));
     let report = await scanner.scan({ kind: "full" }, signal);
     for (let round = 0; report.pending && round < ROUNDS_MAX; round += 1) {
@@ -77,7 +86,7 @@ export async function planDryRun(
     for (let round = 0; round < ROUNDS_MAX; round += 1) {
       const parts = { scanner, device: options.deviceName, earlier };
       const all = planOfState(store, store.dirty(), parts);
-      const { plan } = oneWay(all, options.direction ?? "both");
+      const { plan, left } = oneWay(all, options.direction ?? "both");
       if (plan.adoptions.length === 0) {
         if (await earlier.learn(plan, signal)) continue;
         const verdict = verdictOn(ports, plan, {
@@ -88,7 +97,10 @@ export async function planDryRun(
           earlierDown: NOTHING_EARLIER,
           ...answeredIn(store, options.trustsApprovals === true),
         });
-        return describe(plan, verdict, store);
+        const problems = store.problems().length;
+        const complete = report.root === "ok" && !report.pending;
+        const { head } = log;
+        return { ...describe(plan, verdict, store), head, left: left.size, problems, complete };
       }
       store.transaction(() => {
         for (const { local, remote } of plan.adoptions) store.adopt(local, remote);
@@ -116,7 +128,9 @@ interface Trees {
   readonly remote: TreeView;
 }
 
-function describe(plan: Plan, { plan: flowing, held }: Verdict, trees: Trees): DryRun {
+type Steps = Pick<DryRun, "ops" | "transitions" | "held">;
+
+function describe(plan: Plan, { plan: flowing, held }: Verdict, trees: Trees): Steps {
   const { groups } = groupOps({ ops: flowing.ops, remote: trees.remote });
   const waiting = [...plan.ops].filter(([id]) => !flowing.ops.has(id)).flatMap(([, ops]) => ops);
   const there = new Target(trees.remote, [...plan.ops.values()].flat().flatMap(placedByOp));

@@ -57,15 +57,21 @@ export interface Target {
  * Finds the target and asks who answers there, before anything else is sent.
  *
  * @param place a path as a person typed it; "" is this directory, or all of the server's folder.
+ * @param signal ends every request
  * @throws {SyncedError} `usage`; `server_changed` if the folder belongs to another server
  */
-export async function openTarget(args: TargetArguments, place: string): Promise<Target> {
+export async function openTarget(
+  args: TargetArguments,
+  place: string,
+  signal?: AbortSignal,
+): Promise<Target> {
   if (args.server !== undefined) {
     const token = readToken(args["token-file"], process.env);
     const trust = readTrust(args.fingerprint, undefined);
     const path = place.replace(/^\.?\/+|\/+$/g, "");
     const serverUrl = parseServerUrl(args.server);
-    const api = await greet({ serverUrl, folder: args.folder ?? "default", token, trust });
+    const folder = args.folder ?? "default";
+    const api = await greet({ serverUrl, folder, token, trust, signal });
     const isAll = path === "" || path === ".";
     return { api, device: HTTP_DEVICE, path: isAll ? "" : parsePath(path).join("/") };
   }
@@ -90,7 +96,7 @@ export async function openTarget(args: TargetArguments, place: string): Promise<
   const { serverUrl, folder } = known;
   const token = readToken(clientTokenFile(args["token-file"], process.env, root), process.env);
   const trust = readTrust(args.fingerprint, known.fingerprint);
-  const api = await greet({ serverUrl, folder, token, trust, server });
+  const api = await greet({ serverUrl, folder, token, trust, server, signal });
   const path = relative(root, absolute).split(sep).join("/");
   return { api, device, root, path: path === "" ? "" : parsePath(path).join("/") };
 }
@@ -109,11 +115,12 @@ async function greet(options: {
   readonly token: string | undefined;
   readonly trust: Trust;
   readonly server?: ServerId;
+  readonly signal: AbortSignal | undefined;
 }): Promise<PastApi> {
-  const { serverUrl, token, trust, server } = options;
+  const { serverUrl, token, trust, server, signal } = options;
   const folder = parseFolderName(options.folder);
   const world = { transport: createFetchTransport(trust), clock: systemClock };
-  const api = createPastApi({ ...world, serverUrl, folder, token });
+  const api = createPastApi({ ...world, serverUrl, folder, token, signal });
   const hello = await api.hello();
   if (server !== undefined && hello.serverId !== server) {
     throw new SyncedError(

@@ -3,6 +3,7 @@
  * commands. Each answer is checked before it is handed out. Rules: H1, H4, G5, E3-E11.
  */
 import { z } from "zod";
+import { DEVICE_KINDS } from "../core/device-state.ts";
 import type { Digest } from "../core/digest.ts";
 import { SyncedError } from "../core/error.ts";
 import type { DeviceId, FolderName } from "../core/identifier.ts";
@@ -35,15 +36,42 @@ import {
 export interface PastApiOptions extends ExchangeOptions {
   readonly folder: FolderName;
   readonly token?: string | undefined;
+  /** Ends every request. @default nothing does */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Parameters of a GET; those that are undefined are left out. */
 export type Query = Readonly<Record<string, string | number | undefined>>;
 
-const deviceSchema = z.object({ device: z.string(), name: z.string(), seenTime: z.string() });
+const count = z.int().min(0);
+const deviceSchema = z.object({
+  device: z.string(),
+  name: z.string(),
+  seenTime: z.string(),
+  applied: z.object({ epoch: z.string(), seq: count }),
+  /** These four only of devices that say how they are. */
+  kind: z.enum(DEVICE_KINDS).optional(),
+  settled: z.boolean().optional(),
+  problems: count.optional(),
+  held: z.object({ direction: z.enum(["up", "down"]), reason: z.string(), count }).optional(),
+});
 export type SeenDevice = z.infer<typeof deviceSchema>;
 const devicesSchema = z.object({ devices: z.array(deviceSchema), next: z.string().optional() });
-const headSchema = z.object({ head: z.int().min(0) });
+const headSchema = z.object({ head: count });
+const waitSchema = z.object({
+  seq: count,
+  reached: z.boolean(),
+  devices: z.array(
+    z.object({
+      device: z.string(),
+      name: z.string(),
+      applied: count,
+      settled: z.boolean(),
+      seenTime: z.string(),
+    }),
+  ),
+});
+export type WaitedFor = z.infer<typeof waitSchema>;
 
 export interface PastApi {
   /** Sends no token. */
@@ -57,6 +85,8 @@ export interface PastApi {
   history(query: Query): Promise<HistoryAnswer>;
   /** All that ever reported to the folder. */
   devices(): Promise<readonly SeenDevice[]>;
+  /** Answers once the devices have what the log says up to an event, or after `within` seconds. */
+  wait(query: Query): Promise<WaitedFor>;
   /** The bytes as they come. The caller checks them against the digest. */
   content(sha256: Digest): AsyncGenerator<Uint8Array, void, undefined>;
   /** @param page `device` is who asks */
@@ -78,7 +108,7 @@ const BYTES = "application/octet-stream";
 export function createPastApi(options: PastApiOptions): PastApi {
   const { folder, token } = options;
   const base = `/v1/folders/${folder}`;
-  const { signal } = new AbortController();
+  const { signal = new AbortController().signal } = options;
   const patience = { idleMs: IDLE_MS, signal };
   const credentials = token === undefined ? {} : { token };
 
@@ -126,6 +156,7 @@ export function createPastApi(options: PastApiOptions): PastApi {
         after = page.next;
       }
     },
+    wait: (query) => ask(get("/wait", query), waitSchema),
     async *content(sha256) {
       const request = { ...get(`/contents/${sha256}`), accept: BYTES };
       yield* (await send(options, request, BYTES)).pieces();
