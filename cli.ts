@@ -21,6 +21,7 @@ const COMMANDS: SubCommandsDef = {
   cat: async () => (await import("./src/commands/cat.ts")).command,
   get: async () => (await import("./src/commands/get.ts")).command,
   wait: async () => (await import("./src/commands/wait.ts")).command,
+  devices: async () => (await import("./src/commands/devices.ts")).command,
   restore: async () => (await import("./src/commands/restore.ts")).command,
   undo: async () => (await import("./src/commands/undo.ts")).command,
   history: async () => (await import("./src/commands/history.ts")).command,
@@ -81,6 +82,9 @@ const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   wait: [
     "synced wait . && make                            # with all that others saved before",
     "synced wait --all --timeout 10m                  # until every device has it",
+  ],
+  devices: [
+    "synced devices                                   # who has everything, and who does not?",
   ],
   restore: [
     'synced restore photos --at "yesterday 18:00"     # shows what it would do, and asks',

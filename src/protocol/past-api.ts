@@ -57,7 +57,7 @@ const deviceSchema = z.object({
 });
 export type SeenDevice = z.infer<typeof deviceSchema>;
 const devicesSchema = z.object({ devices: z.array(deviceSchema), next: z.string().optional() });
-const headSchema = z.object({ head: count });
+const folderSchema = z.object({ epoch: z.string(), head: count });
 const waitSchema = z.object({
   seq: count,
   reached: z.boolean(),
@@ -76,6 +76,8 @@ export type WaitedFor = z.infer<typeof waitSchema>;
 export interface PastApi {
   /** Sends no token. */
   hello(): Promise<Hello>;
+  /** The log, and the seq of its last event. */
+  folder(): Promise<z.infer<typeof folderSchema>>;
   /** The seq of the last event. */
   head(): Promise<Sequence>;
   list(query: Query): Promise<ListAnswer>;
@@ -140,7 +142,8 @@ export function createPastApi(options: PastApiOptions): PastApi {
       const answer = await sendForJson(options, request, ANSWER_BYTES_MAX);
       return parseHello(answer, options.serverUrl);
     },
-    head: async () => (await ask(get(""), headSchema)).head,
+    folder: () => ask(get(""), folderSchema),
+    head: async () => (await ask(get(""), folderSchema)).head,
     list: (query) => ask(get("/list", query), listAnswerSchema),
     log: (query) => ask(get("/log", query), logAnswerSchema),
     moment: (query) => ask(get("/moment", query), momentAnswerSchema),

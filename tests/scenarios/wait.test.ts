@@ -1,6 +1,6 @@
-/** `synced wait` with the built binary: it says "there" only when it is so. */
+/** `synced wait` and `synced devices`, built: they say "there" only when it is so. */
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { ensureBinary, RunningSynced, runSynced } from "./binary.ts";
 import { Lab, waitFor } from "./lab.ts";
 
@@ -126,5 +126,52 @@ describe("wait for other devices", () => {
       codes[args.slice(-2).join(" ")] = (await runSynced(["wait", ...args])).exitCode;
     }
     expect(Object.values(codes)).toEqual([2, 5, 2, 2]);
+  }, 60_000);
+});
+
+describe("devices", () => {
+  test("says who is in sync, who is behind, and who holds a change [X7]", async () => {
+    const [alpha, beta] = await lab.pair();
+    await beta.stop();
+    for (const name of ["a", "b", "c"]) writeFileSync(alpha.join(name), name);
+    expect((await runSynced(["wait", alpha.path])).exitCode).toBe(0);
+    expect((await runSynced(["wait", alpha.path, "--device", "alpha"])).exitCode).toBe(0);
+    const head = await lab.head();
+    const { stdout } = await runSynced(["devices", "--json"], { cwd: alpha.path });
+    const lines = stdout.trim().split("\n");
+    expect(lines.map((line): unknown => JSON.parse(line))).toEqual([
+      expect.objectContaining({ name: "alpha", state: "in_sync", behind: { events: 0 } }),
+      expect.objectContaining({ name: "beta", state: "behind", behind: { events: head } }),
+    ]);
+    const people = await runSynced(["devices", "--server", lab.url]);
+    expect(people.exitCode).toBe(0);
+    expect(people.stdout).toMatch(/^alpha +in sync +event 3 +heard of .*\nbeta +3 behind +event 0/);
+  }, 60_000);
+
+  test("names what a guard holds [X7]", async () => {
+    const careful = lab.device("careful", "--guard", "1");
+    for (const name of ["a", "b"]) careful.write(name, name);
+    careful.start();
+    await careful.running.event("in_sync");
+    await lab.settled([careful]);
+    careful.atOnce(() => {
+      for (const name of ["a", "b"]) rmSync(careful.join(name));
+    });
+    await careful.running.event("held");
+    await waitFor("the report", async () => {
+      const { stdout } = await runSynced(["devices", careful.path]);
+      return /^careful +holds 2 changes /.test(stdout);
+    });
+    const waited = await runSynced([
+      "wait",
+      "--server",
+      lab.url,
+      "--device",
+      "careful",
+      "--seq",
+      "9",
+    ]);
+    expect(waited.exitCode).toBe(10);
+    expect(waited.stderr).toContain("careful holds 2 changes for a person");
   }, 60_000);
 });
