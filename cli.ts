@@ -22,6 +22,7 @@ const COMMANDS: SubCommandsDef = {
   get: async () => (await import("./src/commands/get.ts")).command,
   wait: async () => (await import("./src/commands/wait.ts")).command,
   devices: async () => (await import("./src/commands/devices.ts")).command,
+  conflicts: async () => (await import("./src/commands/conflicts.ts")).command,
   restore: async () => (await import("./src/commands/restore.ts")).command,
   undo: async () => (await import("./src/commands/undo.ts")).command,
   history: async () => (await import("./src/commands/history.ts")).command,
@@ -85,6 +86,11 @@ const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   ],
   devices: [
     "synced devices                                   # who has everything, and who does not?",
+  ],
+  conflicts: [
+    "synced conflicts list",
+    "synced conflicts show report.txt                 # both sides, and what differs",
+    "synced conflicts resolve report.txt --keep theirs",
   ],
   restore: [
     'synced restore photos --at "yesterday 18:00"     # shows what it would do, and asks',

@@ -11,8 +11,10 @@ import { formatBytes } from "./progress-bar.ts";
 const SIDE_BYTES_MAX = 512 * 1024;
 const TIME_OUT_MS = 500;
 
+type Sides = Pick<DiffEntry, "before" | "after" | "kind" | "path" | "from">;
+
 /** @returns undefined if no bytes of a file differ. */
-export async function textDiff(api: PastApi, entry: DiffEntry): Promise<string | undefined> {
+export async function textDiff(api: PastApi, entry: Sides): Promise<string | undefined> {
   const { before, after, kind, path } = entry;
   if (kind !== "file" || before?.sha256 === after?.sha256) return undefined;
   const former = `a/${printableName(entry.from ?? path)}`;

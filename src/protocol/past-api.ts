@@ -21,6 +21,8 @@ import {
   planResultSchema,
 } from "./plan-messages.ts";
 import {
+  type ConflictsAnswer,
+  conflictsAnswerSchema,
   type DiffAnswer,
   diffAnswerSchema,
   type HistoryAnswer,
@@ -85,6 +87,7 @@ export interface PastApi {
   moment(query: Query): Promise<MomentAnswer>;
   diff(query: Query): Promise<DiffAnswer>;
   history(query: Query): Promise<HistoryAnswer>;
+  conflicts(query: Query): Promise<ConflictsAnswer>;
   /** All that ever reported to the folder. */
   devices(): Promise<readonly SeenDevice[]>;
   /** Answers once the devices have what the log says up to an event, or after `within` seconds. */
@@ -149,6 +152,7 @@ export function createPastApi(options: PastApiOptions): PastApi {
     moment: (query) => ask(get("/moment", query), momentAnswerSchema),
     diff: (query) => ask(get("/diff", query), diffAnswerSchema),
     history: (query) => ask(get("/history", query), historyAnswerSchema),
+    conflicts: (query) => ask(get("/conflicts", query), conflictsAnswerSchema),
     async devices() {
       const found: SeenDevice[] = [];
       for (let after: string | undefined; ; ) {
