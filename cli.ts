@@ -23,6 +23,7 @@ const COMMANDS: SubCommandsDef = {
   wait: async () => (await import("./src/commands/wait.ts")).command,
   devices: async () => (await import("./src/commands/devices.ts")).command,
   conflicts: async () => (await import("./src/commands/conflicts.ts")).command,
+  ignore: async () => (await import("./src/commands/ignore.ts")).command,
   restore: async () => (await import("./src/commands/restore.ts")).command,
   undo: async () => (await import("./src/commands/undo.ts")).command,
   history: async () => (await import("./src/commands/history.ts")).command,
@@ -92,6 +93,7 @@ const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
     "synced conflicts show report.txt                 # both sides, and what differs",
     "synced conflicts resolve report.txt --keep theirs",
   ],
+  ignore: ["synced ignore test build/app.o                   # by which line of which file?"],
   restore: [
     'synced restore photos --at "yesterday 18:00"     # shows what it would do, and asks',
     "synced restore notes/plan.md --at 811 --yes",

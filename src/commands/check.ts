@@ -89,7 +89,8 @@ export const command = defineCommand({
   },
 });
 
-function rememberedRules(path: string): readonly TextPair[] | undefined {
+/** The rules in force when the client looked last. */
+export function rememberedRules(path: string): readonly TextPair[] | undefined {
   const store = openFolderState(path);
   try {
     return store === undefined ? undefined : readKept(store, KEPT.ignoreRules);

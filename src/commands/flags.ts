@@ -103,7 +103,7 @@ export function environmentArguments(
 
 /**
  * Refuses what citty would let pass: unknown flags, flags without a value or with an empty one, and
- * too many or too few arguments.
+ * too many or too few arguments. An argument whose hint ends in dots may come more than once.
  *
  * @throws {SyncedError} `usage`
  */
@@ -113,7 +113,7 @@ export function checkArguments(args: ArgsDef, rawArgs: readonly string[]): void 
   let allowed = 0;
   for (const [name, arg] of Object.entries(args)) {
     if (arg.type === "positional") {
-      allowed += 1;
+      allowed = arg.valueHint?.endsWith("...") === true ? Number.MAX_SAFE_INTEGER : allowed + 1;
       if (arg.required !== false && arg.default === undefined) required += 1;
     } else {
       const alias = "alias" in arg ? arg.alias : undefined;

@@ -37,8 +37,24 @@ interface RulesFile {
   readonly path: string;
 }
 
-/** Patterns relative to the root, in the order of the files. */
-type Patterns = readonly string[];
+/** The line of a rules file that ignores a path. */
+export interface IgnoreMatch {
+  /** The file's path in the folder. */
+  readonly file: string;
+  /** Counts from 1. */
+  readonly line: number;
+  /** As it stands there. */
+  readonly pattern: string;
+}
+
+/** Relative to the root; the mark says where it stands: line, pattern and file, each on a line. */
+interface Pattern {
+  readonly pattern: string;
+  readonly mark: string;
+}
+
+/** In the order of the files. */
+type Patterns = readonly Pattern[];
 
 /** Immutable: every `with*` returns another one. */
 export class IgnoreRules {
@@ -114,6 +130,18 @@ export class IgnoreRules {
     if (isState(path)) return true;
     if (this.isEmpty || path === "") return false;
     return this.#chainAt(parentPath(path)).ignores(isDirectory ? `${path}/` : path);
+  }
+
+  /**
+   * @returns the line that decides; undefined if the path is not ignored, or is state, which no
+   * line decides about.
+   */
+  ignoredBy(path: string, isDirectory: boolean): IgnoreMatch | undefined {
+    if (isState(path) || this.isEmpty || path === "") return undefined;
+    const mark = this.#chainAt(parentPath(path)).markOf(isDirectory ? `${path}/` : path);
+    if (mark === undefined) return undefined;
+    const [line, pattern = "", ...file] = mark.split("\n");
+    return { file: file.join("\n"), line: Number(line), pattern };
   }
 
   #chainAt(directory: string): Chain {
@@ -198,13 +226,17 @@ class Chain {
     }
     return this.#matcher.ignores(path);
   }
+
+  markOf(path: string): string | undefined {
+    return this.#matcher.test(path).rule?.mark;
+  }
 }
 
 /** A matcher of `patterns` after those of `above`, whose compiled ones it shares. */
 function matcherOf(patterns: Patterns, above: Ignore | undefined): Ignore {
   const matcher = emptyMatcher();
   if (above !== undefined) matcher.add(above);
-  return matcher.add(patterns.map((pattern) => ({ pattern })));
+  return matcher.add(patterns);
 }
 
 /**
@@ -223,10 +255,14 @@ function parsePatterns(file: RulesFile, text: string): Patterns {
   if (text.length > IGNORE_FILE_BYTES_MAX || utf8LengthBytes(text) > IGNORE_FILE_BYTES_MAX) {
     throw unusable(file, `it has more than ${IGNORE_FILE_BYTES_MAX} bytes`);
   }
-  const patterns: string[] = [];
-  for (const line of text.replace(/^\uFEFF/, "").split("\n")) {
-    const pattern = parsePattern(file, line.replace(/\r$/, ""));
-    if (pattern !== undefined) patterns.push(pattern);
+  const patterns: Pattern[] = [];
+  let number = 0;
+  for (const ended of text.replace(/^\uFEFF/, "").split("\n")) {
+    number += 1;
+    const line = ended.replace(/\r$/, "");
+    const pattern = parsePattern(file, line);
+    if (pattern === undefined) continue;
+    patterns.push({ pattern, mark: `${number}\n${trimTrailingSpaces(line)}\n${file.path}` });
   }
   if (patterns.length > IGNORE_PATTERNS_MAX) {
     throw unusable(file, `it has more than ${IGNORE_PATTERNS_MAX} patterns`);
