@@ -34,7 +34,7 @@ const ROUNDS_MAX = 1_000;
 
 export interface CycleParts {
   readonly ports: ClientPorts;
-  readonly session: Pick<Session, "keepUp" | "attempt"> & {
+  readonly session: Pick<Session, "keepUp" | "attempt" | "onRestored"> & {
     readonly connection: Pick<Session["connection"], "isOnline" | "tookAll">;
   };
   readonly log: RemoteLog;
@@ -75,6 +75,7 @@ export class Cycle {
     this.#parts = parts;
     this.deferred = deferred;
     this.#planning = new Planning({ ...parts, deferred });
+    parts.session.onRestored(() => this.#planning.forgetHistory());
     this.#posting = new Posting({ ...parts, deferred, approvalOf });
     const { room } = this.#posting;
     this.retry = new Retry({ ports, scanner, holding, deferred, room, left: this.#left });

@@ -1,6 +1,6 @@
 /** A server that is restored from a backup while something waits, or while it is joined anew. */
 import { expect, test } from "bun:test";
-import { LoopWorld } from "./loop-world.ts";
+import { FOLDER_URL, LoopWorld } from "./loop-world.ts";
 
 /** Many times what it takes where nothing else runs. */
 const TIMEOUT_MS = 60_000;
@@ -179,6 +179,36 @@ test(
     expect(await world.read("g")).toBe("lost with the server's disk");
     expect(world.said("error")).toEqual([]);
     expect(world.said("offline")).toEqual([]);
+    await world.stop();
+  },
+  TIMEOUT_MS,
+);
+
+test(
+  "bytes that the restored server has never had are no earlier version [S10, R17, I2]",
+  async () => {
+    const world = new LoopWorld();
+    await world.call(FOLDER_URL, { method: "PUT" });
+    for (const text of ["first", "text of f", "third"]) await world.remote("f", text);
+    world.make("f");
+    world.start();
+    const { onCall } = world.folder;
+    // The disk does not take the version that is to replace the earlier one.
+    world.folder.onCall = (name, path) => (name === "exchange" ? "io" : onCall(name, path));
+    await world.pass(5_000);
+    expect(world.said("conflict")).toEqual([]);
+    expect(world.said("in_sync")).toEqual([]);
+    world.server.restore(1);
+    world.breakStreams();
+    await world.pass(20_000);
+    expect(world.said("notice")).toMatchObject([{ code: "server_restored" }]);
+    world.folder.onCall = onCall;
+    await world.pass(60_000);
+    const { entries } = JSON.parse(await world.call(`${FOLDER_URL}/index`));
+    const texts = [];
+    for (const { path } of entries) texts.push(await world.read(path));
+    expect(texts.sort()).toEqual(["first", "text of f"]);
+    expect(world.said("conflict")).toMatchObject([{ of: "f" }]);
     await world.stop();
   },
   TIMEOUT_MS,

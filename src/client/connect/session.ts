@@ -34,6 +34,7 @@ export class Session {
   #marker: Marker | undefined;
   /** True if the marker is of this run. */
   #isBound = false;
+  #forgetHistory = (): void => {};
 
   constructor(
     world: ClientWorld,
@@ -58,6 +59,11 @@ export class Session {
     this.#opened = opened;
     this.#marker = opened.marker;
     this.#startedMs = clock.monotonic();
+  }
+
+  /** @param forget forgets what the server said of its history, before the log is read anew */
+  onRestored(forget: () => void): void {
+    this.#forgetHistory = forget;
   }
 
   /** The marker of this run; undefined until the folder has joined. */
@@ -172,13 +178,18 @@ export class Session {
 
   /** Pulls by pages. A log that does not contain the cursor was restored from a backup. */
   async #pull(signal: AbortSignal): Promise<void> {
-    if (isRejoining(this.ports)) return rejoinRestored(this.ports, this.log, signal);
+    if (isRejoining(this.ports)) return this.#rejoin(signal);
     try {
       await this.log.catchUp(signal);
     } catch (cause) {
       if (!isDiverged(cause)) throw cause;
-      await rejoinRestored(this.ports, this.log, signal);
+      await this.#rejoin(signal);
     }
+  }
+
+  async #rejoin(signal: AbortSignal): Promise<void> {
+    this.#forgetHistory();
+    await rejoinRestored(this.ports, this.log, signal);
   }
 }
 

@@ -26,11 +26,16 @@ interface Question {
 
 export class EarlierVersions {
   readonly #ports: Pick<ClientPorts, "api" | "store">;
-  /** The history's answers, by node and bytes. They stay true, because the history only grows. */
+  /** The history's answers, by node and bytes. It only grows, until its server is restored. */
   readonly #known = new Map<string, boolean>();
 
   constructor(ports: Pick<ClientPorts, "api" | "store">) {
     this.#ports = ports;
+  }
+
+  /** The server was restored: its history may lack what it had. */
+  forget(): void {
+    this.#known.clear();
   }
 
   /** True if the node's path is known to have held these bytes. */

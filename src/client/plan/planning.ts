@@ -32,6 +32,11 @@ export class Planning {
     this.#earlier = new EarlierVersions(parts.ports);
   }
 
+  /** The server was restored. */
+  forgetHistory(): void {
+    this.#earlier.forget();
+  }
+
   /**
    * Nodes that other rules left out may be wanted by now. A run begins with rules of its own (R15).
    */
