@@ -37,6 +37,7 @@ const COMMANDS: SubCommandsDef = {
   verify: async () => (await import("./src/commands/verify.ts")).command,
   gc: async () => (await import("./src/commands/gc.ts")).command,
   healthcheck: async () => (await import("./src/commands/healthcheck.ts")).command,
+  completions: async () => (await import("./src/commands/completions.ts")).commandFor(COMMANDS),
   demo: async () => (await import("./src/commands/demo.ts")).command,
 };
 
@@ -94,6 +95,10 @@ const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
     "synced conflicts resolve report.txt --keep theirs",
   ],
   ignore: ["synced ignore test build/app.o                   # by which line of which file?"],
+  completions: [
+    "synced completions bash > ~/.local/share/bash-completion/completions/synced",
+    "synced completions fish > ~/.config/fish/completions/synced.fish",
+  ],
   restore: [
     'synced restore photos --at "yesterday 18:00"     # shows what it would do, and asks',
     "synced restore notes/plan.md --at 811 --yes",
