@@ -142,6 +142,7 @@ export function lostContents(
   ledger: SimLedger,
   clients: readonly SimClient[],
   log: SimLog | undefined,
+  wasRestored: boolean,
 ): readonly string[] {
   const present = new Set<Digest>([EMPTY_DIGEST]);
   for (const { disk } of clients) {
@@ -153,7 +154,7 @@ export function lostContents(
   }
   for (const { digest } of seenInLog(log)) if (digest !== undefined) present.add(digest);
   const events = log?.events.map(({ event }) => event) ?? [];
-  for (const digest of earlierLosers(events, labelsOf(clients))) present.add(digest);
+  for (const digest of earlierLosers(events, labelsOf(clients), wasRestored)) present.add(digest);
   return ledger.lost(present);
 }
 
@@ -182,12 +183,14 @@ export function inventedContents(
 /**
  * A device keeps one conflict copy of a quarrel: later losers become its next versions (R19). What
  * it replaces is bytes of which a copy's name tells that the same device made it of them, whoever
- * gave the copy back to a restored server. If another one gave back the next version, or what a
- * user made of that, the new name still tells who replaced them.
+ * gave the copy back to a restored server. Where a server was restored, another one may also have
+ * given back the next version, or what a user made of that; then the new name tells who replaced
+ * them.
  */
 export function earlierLosers(
   events: Iterable<Pick<ServedEvent, "kind" | "node" | "path" | "device" | "content">>,
   labels: ReadonlyMap<string | undefined, string>,
+  wasRestored = false,
 ): ReadonlySet<Digest> {
   const found = new Set<Digest>();
   const nodes = new Map<string, { bytes: Digest; readonly copies: Map<Digest, string> }>();
@@ -199,9 +202,9 @@ export function earlierLosers(
     // Its user may have deleted the next version before the server heard of it.
     const isReplaced = known.bytes !== content.sha256 || kind === "delete";
     const [, label, hash6] = COPY.exec(baseName(path)) ?? [];
-    const isNext = label !== undefined && label === maker && hash6 !== known.bytes.slice(0, 6);
-    const isOwn = maker !== undefined && maker === labels.get(device);
-    if (isReplaced && (isOwn || isNext)) found.add(known.bytes);
+    const isNext = wasRestored && label === maker && hash6 !== known.bytes.slice(0, 6);
+    const isOwn = maker === labels.get(device);
+    if (isReplaced && maker !== undefined && (isOwn || isNext)) found.add(known.bytes);
     known.bytes = content.sha256;
     if (label !== undefined && hash6 === content.sha256.slice(0, 6))
       known.copies.set(content.sha256, label);

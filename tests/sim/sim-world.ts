@@ -604,7 +604,7 @@ class SimWorld {
 
   #checkBytes(): void {
     const { log, disk } = this.#server;
-    const lost = lostContents(this.#ledger, this.#clients, log);
+    const lost = lostContents(this.#ledger, this.#clients, log, this.swarm.serverRestore);
     if (lost.length > 0) throw new Finding(`I2: bytes lost: ${lost.join("; ")}`);
     const { swarm } = this;
     const isForgetful =
