@@ -227,9 +227,11 @@ async function runMutants(): Promise<number> {
     console.log(cells.map((cell, at) => (at === 0 ? cell.padEnd(20) : cell.padStart(8))).join(" "));
   row("mutant", "rule", "found at", "budget", "seeds/s");
   let missed = 0;
-  for (const [name, { rule, seeds }] of Object.entries({ ...BUGS, ...MUTANTS })) {
+  for (const [name, planted] of Object.entries({ ...BUGS, ...MUTANTS })) {
+    const { rule, seeds } = planted;
     const started = performance.now();
     const command = [process.execPath, import.meta.path, "--bug", name, "--seeds", String(seeds)];
+    if ("life" in planted && planted.life !== undefined) command.push("--life", planted.life);
     const run = Bun.spawn([...command, "--worker"], {
       stdout: "pipe",
       stderr: "inherit",

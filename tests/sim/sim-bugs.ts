@@ -10,6 +10,7 @@ import { type FileSystem, FileSystemError, type FileWriter } from "../../src/por
 import type { MetadataStore } from "../../src/ports/metadata-store.ts";
 import type { StateStore } from "../../src/ports/state-store.ts";
 import type { Sequencer } from "../../src/server/sequencer.ts";
+import type { Life } from "./sim-options.ts";
 import { override } from "./sim-override.ts";
 
 export interface Bug {
@@ -179,19 +180,25 @@ function withCurrentBase(op: Op, { contentVersion, placeVersion }: RemoteNode): 
   }
 }
 
-/** A bug, what it breaks, and within how many seeds from 1 it is found. */
-export type PlantedBug = Bug & { readonly rule: string; readonly seeds: number };
+/** A bug, what it breaks, and within how many seeds from 1, and in which lives, it is found. */
+export type PlantedBug = Bug & {
+  readonly rule: string;
+  readonly seeds: number;
+  /** @default any */
+  readonly life?: Life;
+};
 
 const BUG_SEEDS = 500;
+/** It takes many faults, or many edits, until it shows. */
+const IN_LONG_LIVES = { seeds: 100, life: "long" } as const;
 const SELDOM_SEEDS = 5_000;
 
 export const BUGS: Readonly<Record<string, PlantedBug>> = {
   "never-sync": { ...NO_BUG, fs: neverSync, rule: "S2", seeds: BUG_SEEDS },
-  // The guards hold most of what it makes of an unreadable directory.
-  "error-is-absent": { ...NO_BUG, fs: errorIsAbsent, rule: "A3", seeds: 2 * BUG_SEEDS },
+  "error-is-absent": { ...NO_BUG, fs: errorIsAbsent, rule: "A3", ...IN_LONG_LIVES },
   "lose-displaced": { ...NO_BUG, fs: loseDisplaced, rule: "D2", seeds: BUG_SEEDS },
   "no-quarantine": { ...NO_BUG, fs: noQuarantine, rule: "D3", seeds: BUG_SEEDS },
-  "no-journal": { ...NO_BUG, store: noJournal, rule: "D7", seeds: BUG_SEEDS },
+  "no-journal": { ...NO_BUG, store: noJournal, rule: "D7", ...IN_LONG_LIVES },
   // A client gives back what a server lost, so this one seldom shows.
   "answer-early": { ...NO_BUG, metadata: answerEarly, rule: "O7", seeds: SELDOM_SEEDS },
   "no-compare-and-set": { ...NO_BUG, sequencer: noCompareAndSet, rule: "O2", seeds: BUG_SEEDS },
