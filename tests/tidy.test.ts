@@ -35,11 +35,11 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     "src/core",
     "package.json",
   ],
-  "storage.ts": ["src/server", "src/adapters", "src/ports", "src/core"],
+  "src/storage.ts": ["src/server", "src/adapters", "src/ports", "src/core"],
   "src/commands": [
     "src/commands",
     "server.ts",
-    "storage.ts",
+    "src/storage.ts",
     "src/client",
     "src/protocol",
     "src/adapters",
@@ -108,7 +108,7 @@ const MAY_TOUCH_THE_WORLD = [
   "src/web",
   "cli.ts",
   "server.ts",
-  "storage.ts",
+  "src/storage.ts",
 ];
 
 const WORLD = [
@@ -150,7 +150,6 @@ const TOP_LEVEL = new Set([
   "package.json",
   "server.ts",
   "src",
-  "storage.ts",
   "tests",
   "tsconfig.json",
 ]);

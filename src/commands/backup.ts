@@ -4,8 +4,8 @@
  */
 import { resolve } from "node:path";
 import { defineCommand } from "citty";
-import { backUpDataDirectory } from "../../storage.ts";
 import { EXIT } from "../core/exit-code.ts";
+import { backUpDataDirectory } from "../storage.ts";
 import { commonFlags, textFlag } from "./flags.ts";
 import { createOutput } from "./output.ts";
 import { count } from "./progress.ts";

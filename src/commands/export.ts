@@ -4,10 +4,10 @@
  */
 import { resolve } from "node:path";
 import { defineCommand } from "citty";
-import { exportFolder } from "../../storage.ts";
 import { SyncedError } from "../core/error.ts";
 import { EXIT } from "../core/exit-code.ts";
 import { parseFolderName } from "../core/identifier.ts";
+import { exportFolder } from "../storage.ts";
 import { commonFlags, textFlag } from "./flags.ts";
 import { createOutput } from "./output.ts";
 import { count } from "./progress.ts";

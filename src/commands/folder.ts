@@ -4,10 +4,10 @@
  */
 import { resolve } from "node:path";
 import { defineCommand } from "citty";
-import { deleteFolderIn, listFoldersIn, renameFolderIn } from "../../storage.ts";
 import { SyncedError } from "../core/error.ts";
 import { EXIT } from "../core/exit-code.ts";
 import { parseFolderName } from "../core/identifier.ts";
+import { deleteFolderIn, listFoldersIn, renameFolderIn } from "../storage.ts";
 import { commonFlags, switchFlag, textFlag } from "./flags.ts";
 import { createOutput, type Output } from "./output.ts";
 import { count, quoted } from "./progress.ts";

@@ -4,9 +4,9 @@
  */
 import { resolve } from "node:path";
 import { defineCommand } from "citty";
-import { collectDataDirectory } from "../../storage.ts";
 import { SyncedError } from "../core/error.ts";
 import { EXIT } from "../core/exit-code.ts";
+import { collectDataDirectory } from "../storage.ts";
 import { commonFlags, parseAgeFlag, parseKeepFlag, switchFlag, textFlag } from "./flags.ts";
 import { createOutput } from "./output.ts";
 import { formatBytes } from "./progress-bar.ts";

@@ -6,9 +6,9 @@
 
 import { resolve } from "node:path";
 import { defineCommand } from "citty";
-import { type ReadShare, verifyDataDirectory } from "../../storage.ts";
 import { SyncedError } from "../core/error.ts";
 import { EXIT } from "../core/exit-code.ts";
+import { type ReadShare, verifyDataDirectory } from "../storage.ts";
 import { commonFlags, textFlag } from "./flags.ts";
 import { createOutput, type Output } from "./output.ts";
 

@@ -5,7 +5,7 @@
 import { expect, test } from "bun:test";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
-import { collectDataDirectory, verifyDataDirectory } from "../../storage.ts";
+import { collectDataDirectory, verifyDataDirectory } from "../../src/storage.ts";
 import { Scratch } from "./binary.ts";
 import { digestOf } from "./snapshot.ts";
 

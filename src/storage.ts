@@ -5,36 +5,32 @@
  */
 import { existsSync, mkdirSync, readdirSync, realpathSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { type BackupReport, backUp } from "./src/adapters/backup.ts";
+import { type BackupReport, backUp } from "./adapters/backup.ts";
 import {
   type DataDirectory,
   holdCollection,
   openDataDirectory,
   openDataReader,
-} from "./src/adapters/data-directory.ts";
-import { createDiskFileSystem } from "./src/adapters/disk/filesystem.ts";
+} from "./adapters/data-directory.ts";
+import { createDiskFileSystem } from "./adapters/disk/filesystem.ts";
 import {
   deleteFolder,
   type ListedFolder,
   listFolders,
   renameFolder,
-} from "./src/adapters/metadata/folder-names.ts";
-import { systemClock } from "./src/adapters/runtime/clock.ts";
-import { systemRandom } from "./src/adapters/runtime/random.ts";
-import { SyncedError } from "./src/core/error.ts";
-import type { FolderName } from "./src/core/identifier.ts";
-import { UNNAMED_AGE_MS_MIN } from "./src/core/limits.ts";
-import type { Sequence } from "./src/core/node.ts";
-import {
-  type Collected,
-  type CollectOptions,
-  collectGarbage,
-} from "./src/server/collect-garbage.ts";
-import { type Exported, exportTree } from "./src/server/export.ts";
-import { seqAtTime } from "./src/server/moment.ts";
-import { pruneFolders, type Retention } from "./src/server/retention.ts";
-import { createSequencer } from "./src/server/sequencer.ts";
-import { type Finding, type ReadShare, verifyData } from "./src/server/verify.ts";
+} from "./adapters/metadata/folder-names.ts";
+import { systemClock } from "./adapters/runtime/clock.ts";
+import { systemRandom } from "./adapters/runtime/random.ts";
+import { SyncedError } from "./core/error.ts";
+import type { FolderName } from "./core/identifier.ts";
+import { UNNAMED_AGE_MS_MIN } from "./core/limits.ts";
+import type { Sequence } from "./core/node.ts";
+import { type Collected, type CollectOptions, collectGarbage } from "./server/collect-garbage.ts";
+import { type Exported, exportTree } from "./server/export.ts";
+import { seqAtTime } from "./server/moment.ts";
+import { pruneFolders, type Retention } from "./server/retention.ts";
+import { createSequencer } from "./server/sequencer.ts";
+import { type Finding, type ReadShare, verifyData } from "./server/verify.ts";
 
 /**
  * Reads everything and changes nothing.
