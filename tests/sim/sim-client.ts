@@ -6,6 +6,7 @@
 import type { ClientOptions } from "../../src/client/folder/options.ts";
 import { runClient } from "../../src/client/run.ts";
 import { SyncedError } from "../../src/core/error.ts";
+import { ROOT_ID } from "../../src/core/identifier.ts";
 import {
   APPROVAL_FILE,
   DEVICE_IGNORE_FILE,
@@ -17,7 +18,8 @@ import {
 import type { FileSystem, FileSystemErrorCode } from "../../src/ports/filesystem.ts";
 import type { ClientEvent } from "../../src/ports/observer.ts";
 import { type Scheduler, SimClock } from "./sim-clock.ts";
-import { SimDisk } from "./sim-disk.ts";
+import { type Inode, SimDisk } from "./sim-disk.ts";
+import type { SeenInode } from "./sim-entries.ts";
 import { identityOf, Killed, SimFileSystem } from "./sim-filesystem.ts";
 import { isFile, type SimLedger } from "./sim-ledger.ts";
 import { FAIR_WEATHER, SimConnection, type SimListener } from "./sim-network.ts";
@@ -25,7 +27,7 @@ import { type ClientLabel, FOLDS, type SwarmOptions } from "./sim-options.ts";
 import { SimRandom } from "./sim-random.ts";
 import { SimStateFile, SimStateHome, type StoreWrapper } from "./sim-state-home.ts";
 import type { SimTrace } from "./sim-trace.ts";
-import { SimUser } from "./sim-user.ts";
+import { type Place, SimUser } from "./sim-user.ts";
 import { SimWatcher } from "./sim-watcher.ts";
 
 /** Where planted bugs sit: between the engine and its ports. */
@@ -145,8 +147,21 @@ export class SimClient {
       largeFiles: swarm.largeFiles,
       twinNames: Object.keys(swarm.folding).length > 0,
       ignoring: swarm.ignoring,
-      isRecorded: (inode) => this.state.store?.localByIdentity(identityOf(inode)) !== undefined,
+      recorded: (inode, place) => this.#recorded(inode, place),
     });
+  }
+
+  #recorded(inode: Inode, { parent, name }: Place): SeenInode["recorded"] {
+    const { store } = this.state;
+    const node = store?.localByIdentity(identityOf(inode));
+    // It may have been put here just now, and be recorded next.
+    if (store === undefined || node === undefined)
+      return isFile(inode) && inode.writer === "client" ? "here" : "nowhere";
+    const isHere =
+      node.parent === ROOT_ID
+        ? parent === this.disk.root
+        : store.local.get(node.parent)?.identity === identityOf(parent);
+    return isHere && node.name === name ? "here" : "elsewhere";
   }
 
   /** What `synced sync` makes before the engine starts. */

@@ -16,12 +16,12 @@
  *   in place they are asked for in calm times only, and all else that users of that device did not
  *   until all agree again (`weaken`).
  * - Of what was moved while the hints of it were lost, or where nobody may look, or right after
- *   another file took its place: mode, time and directory (A1, A3, A4, Y2). Mode and time that were
- *   set within the system call by which the client sets them (D2).
+ *   another file took its place, or right before one did: mode, time and directory (A1, A3, A4,
+ *   Y2). Mode and time that were set within the system call by which the client sets them (D2).
  * - Of acts on different devices that did not know each other, on one aspect, one wins (R4, R6).
  * - Of moves that would make a cycle, the later one in the log is undone (R10).
  * - Mode, time and directory alone do not keep what somebody deleted, overwrote or saved over
- *   another file (R7, A15).
+ *   another file (R7, A15). What has a temporary name is also saved where it only swaps places.
  * - A device that lost its state, or its user's unsynced acts in a power cut: acts of its own user
  *   until all agree again (`weaken`). It has no base: where it differs, the server's stays (R11).
  * - Bytes that are put back after the state was lost: their time (D7).
@@ -31,7 +31,7 @@
  *   that was used before are no entries any more: names do not tell which is which.
  */
 import { type Digest, EMPTY_DIGEST } from "../../src/core/digest.ts";
-import { baseName, parentPath } from "../../src/core/path.ts";
+import { baseName, looksTemporary, parentPath } from "../../src/core/path.ts";
 import { Register } from "./sim-register.ts";
 
 /** What stands at a path, for the ledger. */
@@ -48,8 +48,8 @@ export interface Seen {
 export type SeenInode = Omit<Seen, "path" | "mtimeNs"> & {
   readonly key: object;
   readonly links: number;
-  /** Whether the device's client has met it. */
-  readonly isRecorded: boolean;
+  /** Where the device's client has met it. */
+  readonly recorded: "nowhere" | "here" | "elsewhere";
 };
 
 /** One name that got, lost or changed what it leads to. */
@@ -113,8 +113,10 @@ export class SimEntries {
       if (from === undefined) this.#made(device, change, after);
       else this.#moved(device, from.path, change);
       // The file that it was is given up for the one whose place it takes.
-      const isSave = before !== undefined && !changes.some((one) => one.after?.key === before.key);
-      if (isSave && after.isRecorded && after.digest !== undefined) this.loosenTime(after.digest);
+      const isKept = changes.some((one) => one.after?.key === before?.key);
+      const isSave = !isKept || looksTemporary(baseName(from?.path ?? ""));
+      const isGivenUp = before?.kind === after.kind && isSave && after.recorded !== "nowhere";
+      if (isGivenUp && after.digest !== undefined) this.loosenTime(after.digest);
     }
     for (const { path, before } of changes) {
       const isKept = changes.some(({ after }) => after?.key === before?.key);
@@ -166,7 +168,7 @@ export class SimEntries {
       for (const one of [fromPath, path]) this.disown(one);
       return;
     }
-    if (entry.isReplaced && after?.isRecorded === false) this.unseen(fromPath);
+    if (entry.isReplaced && after?.recorded === "nowhere") this.unseen(fromPath);
     const [from, to] = [this.#directoryOf(fromPath), this.#directoryOf(path)];
     if (parentPath(fromPath) !== parentPath(path)) entry.directory.set(device, from, to);
     if (fromName === name) return;
@@ -180,6 +182,8 @@ export class SimEntries {
     const entry = this.#byName.get(baseName(path));
     if (before?.kind !== after.kind) this.disown(path);
     else if (entry !== undefined && after.kind === "file") {
+      // Nothing is left that tells the client which file came here.
+      if (before.recorded === "elsewhere") this.unseen(path);
       entry.isReplaced = true;
       entry.bytes.set(device, before.digest, after.digest);
       if (before.executable !== after.executable)

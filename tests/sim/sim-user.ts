@@ -28,8 +28,8 @@ export interface SimUserParts {
   readonly twinNames: boolean;
   /** Rules files are written too. */
   readonly ignoring: boolean;
-  /** Whether the client has met that very inode. */
-  readonly isRecorded: (inode: Inode) => boolean;
+  /** Where the client has met that very inode, seen from this place. */
+  readonly recorded: (inode: Inode, place: Place) => SeenInode["recorded"];
 }
 
 const NAMES = ["a", "b", "c.txt", "d", "e"];
@@ -56,7 +56,7 @@ interface Saved {
   readonly file?: Pick<FileInode, "bytes" | "executable" | "mtimeNs">;
 }
 
-interface Place {
+export interface Place {
   readonly parent: DirectoryInode;
   readonly name: string;
   readonly path: string;
@@ -331,7 +331,7 @@ export class SimUser {
   set(changes: readonly [Place, Inode | undefined][]): void {
     const { disk, ledger, durability, label } = this.parts;
     const before = changes.map(([{ parent, name }]) => parent.entries.get(name));
-    const seenBefore = before.map((inode) => this.#see(inode));
+    const seenBefore = changes.map(([place], index) => this.#see(before[index], place));
     const slots = changes.map(([{ parent, name }, inode]) => ({
       directory: parent,
       name,
@@ -341,10 +341,10 @@ export class SimUser {
     disk.link(slots, durability, paths);
     ledger.entries.renamed(
       label,
-      changes.map(([{ path }, inode], index) => ({
-        path,
+      changes.map(([place, inode], index) => ({
+        path: place.path,
         before: seenBefore[index],
-        after: this.#see(inode),
+        after: this.#see(inode, place),
       })),
     );
     for (const path of paths) if (disk.lookup(path) === "denied") ledger.entries.unseen(path);
@@ -352,10 +352,10 @@ export class SimUser {
       if (inode?.kind === "file" && inode.links === 0) ledger.destroyed(inode.bytes);
   }
 
-  #see(inode: Inode | undefined): SeenInode | undefined {
+  #see(inode: Inode | undefined, place: Place): SeenInode | undefined {
     if (inode === undefined) return undefined;
     const { kind, links } = inode;
-    const seen = { key: inode, kind, links, isRecorded: this.parts.isRecorded(inode) };
+    const seen = { key: inode, kind, links, recorded: this.parts.recorded(inode, place) };
     if (inode.kind !== "file") return seen;
     const { executable } = inode;
     return { ...seen, executable, digest: this.parts.ledger.digest(inode.bytes) };

@@ -1,0 +1,65 @@
+/** The law about aspects: which acts of users may be undone, and which not. */
+import { expect, test } from "bun:test";
+import { sha256 } from "../../src/core/digest.ts";
+import { type NameChange, type Seen, type SeenInode, SimEntries } from "./sim-entries.ts";
+
+const [FIRST, SECOND] = [sha256("first"), sha256("second")];
+
+function file(recorded: SeenInode["recorded"], digest = FIRST): SeenInode {
+  return { key: {}, kind: "file", links: 1, recorded, executable: false, digest };
+}
+
+function renamed(inode: SeenInode, from: string, to: string, over?: SeenInode): NameChange[] {
+  return [
+    { path: from, before: inode, after: undefined },
+    { path: to, before: over, after: inode },
+  ];
+}
+
+function seen(path: string, digest = FIRST, mtimeNs = 0n): Seen {
+  return { path, kind: "file", digest, executable: false, mtimeNs };
+}
+
+/** All agree on `u0`. Ada renames it and saves a new file over it; bob makes it executable. */
+function renameAndSave(recorded: SeenInode["recorded"]): readonly string[] {
+  const entries = new SimEntries();
+  const [old, saved] = [file(recorded), file("nowhere", SECOND)];
+  entries.renamed("ada", [{ path: "u0", before: undefined, after: old }]);
+  entries.agree([seen("u0")]);
+  entries.madeExecutable("bob", "u0", true);
+  entries.renamed("ada", renamed(old, "u0", "u1"));
+  entries.renamed("ada", renamed(saved, "u1~", "u1", old));
+  return entries.undone([seen("u1", SECOND)], false);
+}
+
+test("a mode does not follow a file that no scan saw where another is saved over it [A1, A15]", () => {
+  expect(renameAndSave("elsewhere")).toEqual([]);
+});
+
+test("a mode follows a file that is seen where another is saved over it [A1, R5]", () => {
+  expect(renameAndSave("here")).toEqual(["executable bit of u0 u1: u1 has false, not true"]);
+});
+
+/** All agree. Bob touches the file at `from`; ada swaps it with another, as one of its own. */
+function swapAndTouch(from: string, recorded: SeenInode["recorded"]): readonly string[] {
+  const entries = new SimEntries();
+  const [moved, other] = [file(recorded), file("here", SECOND)];
+  entries.timed("ada", FIRST, undefined, 0n);
+  entries.agree([seen(from), seen("e", SECOND)]);
+  entries.timed("bob", FIRST, 0n, 9n);
+  entries.renamed("ada", [
+    { path: from, before: moved, after: other },
+    { path: "e", before: other, after: moved },
+  ]);
+  return entries.undone([seen("e"), seen(from, SECOND)], false);
+}
+
+test("swapping a temporary file with another saves it, which gives its time up [A15]", () => {
+  expect(swapAndTouch("c~", "here")).toEqual([]);
+});
+
+test("the time of other files that swap places is kept, and of those nobody else knows [R5]", () => {
+  const undone = ["time of e is 0, not 9"];
+  expect(swapAndTouch("c", "here")).toEqual(undone);
+  expect(swapAndTouch("c~", "nowhere")).toEqual(undone);
+});
