@@ -1,5 +1,6 @@
 /** `synced devices`: how far each device of a folder is. Rules: V8, X7. */
 import { defineCommand } from "citty";
+import { type DeviceStanding, standingOf } from "../core/device-state.ts";
 import { EXIT } from "../core/exit-code.ts";
 import { printableName } from "../core/printable.ts";
 import type { SeenDevice } from "../protocol/past-api.ts";
@@ -19,7 +20,7 @@ interface DeviceLine {
   readonly device: string;
   readonly name: string;
   readonly kind: "client" | "page";
-  readonly state: "in_sync" | "syncing" | "behind" | "held" | "unknown";
+  readonly state: DeviceStanding;
   readonly applied: number;
   readonly behind: { readonly events: number };
   readonly seenTime: string;
@@ -62,20 +63,13 @@ function lineOf(device: SeenDevice, log: Log): DeviceLine {
     device: device.device,
     name,
     kind,
-    state: stateOf(device, events === 0 && isSame),
+    state: standingOf(device, events === 0 && isSame),
     applied: applied.seq,
     behind: { events },
     seenTime,
     held: held ?? null,
     problems,
   };
-}
-
-function stateOf({ held, settled }: SeenDevice, isAtHead: boolean): DeviceLine["state"] {
-  if (held !== undefined) return "held";
-  if (!isAtHead) return "behind";
-  if (settled === undefined) return "unknown";
-  return settled ? "in_sync" : "syncing";
 }
 
 /** `PHONE         12 behind                 event 1,228       heard of 2026-11-27 17:40:00`. */

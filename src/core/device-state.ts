@@ -1,4 +1,4 @@
-/** How a device is, in its own words. Rules: V8. */
+/** How a device is, in its own words. Rules: V8, X7. */
 
 export const DEVICE_KINDS = ["client", "page"] as const;
 export type DeviceKind = (typeof DEVICE_KINDS)[number];
@@ -21,4 +21,23 @@ export interface DeviceState {
   /** How many paths have a problem there. */
   readonly problems?: number;
   readonly held?: HeldSummary;
+}
+
+export type DeviceStanding = "in_sync" | "syncing" | "behind" | "held" | "unknown";
+
+/**
+ * The one word for a device. What waits for a person comes first.
+ *
+ * @param isAtHead true if it has applied all of the log, on the same epoch
+ */
+export function standingOf({ held, settled }: Said, isAtHead: boolean): DeviceStanding {
+  if (held !== undefined) return "held";
+  if (!isAtHead) return "behind";
+  if (settled === undefined) return "unknown";
+  return settled ? "in_sync" : "syncing";
+}
+
+interface Said {
+  readonly held?: object | undefined;
+  readonly settled?: boolean | undefined;
 }

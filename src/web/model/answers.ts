@@ -45,7 +45,18 @@ export const devicesSchema = z.object({
     z.object({
       device: z.string(),
       name: z.string(),
+      kind: z.enum(["client", "page"]).optional(),
       applied: z.object({ epoch: z.string(), seq: z.number() }),
+      settled: z.boolean().optional(),
+      problems: z.number().optional(),
+      held: z
+        .object({
+          id: z.string(),
+          direction: z.enum(["up", "down"]),
+          reason: z.string(),
+          count: z.number(),
+        })
+        .optional(),
       seenTime: z.string(),
     }),
   ),
