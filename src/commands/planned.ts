@@ -145,6 +145,7 @@ function stepLine({ what, path, from, kind }: PlanStep): string {
 
 const OVERLAP_WORDS: Readonly<Record<PlanOverlap["why"], string>> = {
   built_upon: "Kept, since others built on it",
+  changed_later: "Kept, since the same device changed it later",
   holds_others: "Kept, since it holds something that stays",
   name_taken: "Not done, the name is taken (--keep-both brings it back beside it)",
   deleted_by_others: "Deleted by others",

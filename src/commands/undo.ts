@@ -37,7 +37,7 @@ export const command = defineCommand({
     const scope = path === "" ? {} : { path };
     if (isLast) {
       const { first, last } = await latestPlan(api, device);
-      const request = { kind: "undo", device, since: first - 1, until: last, ...overlaps } as const;
+      const request = { kind: "revert", first, last, of: "action", ...overlaps } as const;
       const purpose = `this takes back events ${first} to ${last}`;
       return await carryOut({ api, output, device, request, purpose }, args);
     }

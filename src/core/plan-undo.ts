@@ -5,11 +5,13 @@
  * somebody else changed it after an event that is to be undone, that is kept and listed.
  */
 import type { Event, EventKind } from "./event.ts";
-import type { Sequence } from "./node.ts";
 import type { Overlap, Wanted } from "./wanted-tree.ts";
 
 /** An event of the node, as far as it matters here. */
-export type Step = Pick<Event, "seq" | "device" | "kind" | "node" | "parent" | "name" | "content">;
+export type Step = Pick<
+  Event,
+  "seq" | "device" | "batch" | "approval" | "kind" | "node" | "parent" | "name" | "content"
+>;
 
 export type IsUndone = (step: Step) => boolean;
 
@@ -35,11 +37,20 @@ export function undoneState(steps: readonly Step[], isUndone: IsUndone): Undone 
   const [last] = steps;
   if (last === undefined) return {};
   const { node } = last;
+  const undone = new Set(steps.filter(isUndone).map(({ device }) => device));
+  const reason = ({ device }: Step, ofOthers: Overlap["why"]) =>
+    undone.has(device) ? "changed_later" : ofOthers;
   const existence = before(steps, EXISTENCE, isUndone);
   const content = before(steps, CONTENT, isUndone);
   const place = before(steps, PLACE, isUndone);
   const kept = [content, place].find(({ builtUpon }) => builtUpon !== undefined)?.builtUpon;
   const isLive = last.kind !== "delete";
+  if (!isLive && !isUndone(last)) {
+    const made = steps.find(({ kind }) => kind === "create");
+    // Deleted later, as it is to be if it was not there before.
+    if (made !== undefined && isUndone(made)) return {};
+    return { overlap: { node, why: reason(last, "deleted_by_others"), seq: last.seq } };
+  }
   if (existence.step === undefined || existence.step.kind === "delete") {
     // It was not there before. What others did to it since keeps it.
     const others = [content, place]
@@ -47,15 +58,12 @@ export function undoneState(steps: readonly Step[], isUndone: IsUndone): Undone 
       .find((step) => !isUndone(step));
     if (!isLive) return {};
     if (others === undefined) return { wanted: { kind: "gone" } };
-    return { overlap: { node, why: "built_upon", seq: others.seq } };
-  }
-  if (!isLive && existence.first !== undefined && !isUndone(existence.first)) {
-    return { overlap: { node, why: "deleted_by_others", seq: existence.first.seq } };
+    return { overlap: { node, why: reason(others, "built_upon"), seq: others.seq } };
   }
   const from = content.step;
   const at = place.step;
   const overlap =
-    kept === undefined ? {} : { overlap: { node, why: "built_upon", seq: kept } as const };
+    kept === undefined ? {} : { overlap: { node, why: reason(kept, "built_upon"), seq: kept.seq } };
   if (from === undefined || at === undefined) return overlap;
   const { parent, name } = at;
   const wanted = { kind: "live", place: { parent, name }, content: from.content } as const;
@@ -67,8 +75,8 @@ interface Aspect {
   readonly first: Step | undefined;
   /** The change that made it what it is to be again; undefined if there was none before. */
   readonly step: Step | undefined;
-  /** The later change by others because of which an undone one stays. */
-  readonly builtUpon?: Sequence;
+  /** The later change, mostly by others, because of which an undone one stays. */
+  readonly builtUpon?: Step;
 }
 
 function before(steps: readonly Step[], kinds: readonly EventKind[], isUndone: IsUndone): Aspect {
@@ -76,5 +84,5 @@ function before(steps: readonly Step[], kinds: readonly EventKind[], isUndone: I
   const [first] = own;
   const step = own.find((one) => !isUndone(one));
   const isCovered = step !== undefined && step === first && own.some(isUndone);
-  return { first, step, ...(isCovered ? { builtUpon: step.seq } : {}) };
+  return { first, step, ...(isCovered ? { builtUpon: step } : {}) };
 }

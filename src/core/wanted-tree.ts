@@ -39,6 +39,8 @@ export type Wanted =
 export const OVERLAP_REASONS = [
   /** Others changed it later. */
   "built_upon",
+  /** Whose work is taken back changed it later himself, after what is asked for. */
+  "changed_later",
   /** The directory holds something that stays. */
   "holds_others",
   /** Something else has the name. */

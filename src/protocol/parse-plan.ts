@@ -4,7 +4,7 @@ import { PLAN_IDS_MAX } from "../core/limits.ts";
 import type { Sequence } from "../core/node.ts";
 import { parsePath } from "../core/path.ts";
 import { parseChoice } from "./parse-request.ts";
-import type { PlanApplication, PlanRequest } from "./plan-messages.ts";
+import { type PlanApplication, type PlanRequest, REVERTED_PARTS } from "./plan-messages.ts";
 import {
   type Fields,
   readCount,
@@ -19,7 +19,7 @@ import {
 const FIELDS: Readonly<Record<PlanRequest["kind"], readonly string[]>> = {
   restore: ["path", "at", "keepLater", "overlaps"],
   undo: ["device", "since", "until", "path", "overlaps"],
-  revert: ["first", "last", "overlaps"],
+  revert: ["first", "last", "of", "overlaps"],
   delete: ["ids"],
   copy: ["path", "at", "to"],
   resolve: ["copy", "keep"],
@@ -56,6 +56,9 @@ export function parsePlanRequest(value: unknown): PlanRequest {
         kind,
         first: readSequence(fields, "first"),
         last: readSequence(fields, "last"),
+        ...optional(fields["of"], (of) => ({
+          of: parseChoice(readText(of, "of"), "of", REVERTED_PARTS),
+        })),
         ...keepsBoth(fields),
       };
     case "delete": {

@@ -12,6 +12,8 @@ interface MayKeepBoth {
   readonly overlaps?: "keep-both";
 }
 
+export const REVERTED_PARTS = ["row", "action"] as const;
+
 /** POST plans, and a part of PUT plans/{id}. */
 export type PlanRequest =
   | ({
@@ -32,10 +34,15 @@ export type PlanRequest =
       readonly path?: string;
     } & MayKeepBoth)
   | ({
-      /** Takes back what these events did, as those of an earlier plan. */
+      /** Takes back what these events did. */
       readonly kind: "revert";
       readonly first: Sequence;
       readonly last: Sequence;
+      /**
+       * Only those that belong to event `first`: of its row in the log, or of its plan (without a
+       * plan, its batch). Others may lie between them. @default all of the range
+       */
+      readonly of?: (typeof REVERTED_PARTS)[number];
     } & MayKeepBoth)
   /** With all that is below. */
   | { readonly kind: "delete"; readonly ids: readonly NodeId[] }

@@ -84,10 +84,10 @@ class Runs {
 
   /** @returns false, and leaves it, if it begins a run beyond the limit */
   add(one: Touched, limit: number): boolean {
-    const { event, touch } = one;
+    const { event } = one;
     const isSameBatch = this.#last?.batch === event.batch && this.#last.device === event.device;
     if (!isSameBatch) this.#open.clear();
-    const key = `${touch.action}/${parentPath(event.path)}`;
+    const key = rowKey(one);
     const run = this.#open.get(key);
     if (run === undefined && this.#runs.length === limit) return false;
     if (run === undefined) {
@@ -102,6 +102,12 @@ class Runs {
   rows(): LogRow[] {
     return this.#runs.map(rowOf);
   }
+}
+
+/** Equal for events of one batch that are one row. A name has no slash at its end. */
+export function rowKey({ event, touch }: Touched): string {
+  const from = event.from === undefined ? "" : `${parentPath(event.from)}//`;
+  return `${touch.action}/${from}${parentPath(event.path)}`;
 }
 
 async function rangeOf(

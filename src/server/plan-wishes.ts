@@ -20,6 +20,7 @@ import { PastPaths } from "./past-paths.ts";
 import type { PastSources } from "./past-sources.ts";
 import { isGone } from "./path-reads.ts";
 import { PlanTreeAt } from "./plan-tree.ts";
+import { revertedEvents } from "./reverted-events.ts";
 
 export interface Wishes {
   readonly wanted: Map<NodeId, Wanted>;
@@ -61,10 +62,11 @@ async function askedOf(ground: PlanGround, request: PlanRequest): Promise<Wishes
     }
     case "revert": {
       const { first, last } = request;
+      const isUndone = await revertedEvents(ground.sources, ground.folder, request);
       return await undoWishes(ground, {
         range: { after: first - 1, upTo: last },
         path: "",
-        isUndone: ({ seq }) => seq >= first && seq <= last,
+        isUndone,
       });
     }
     case "delete":

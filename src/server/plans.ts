@@ -91,22 +91,32 @@ async function makePlan(
   const groups = request.kind === "resolve" ? [settled.groups.flat()] : settled.groups;
   const whole = groups.filter((group) => group.length > 0);
   const identified = identifyPlan(JSON.stringify(request), ground.head, whole);
-  const overlaps = await withoutOwn(ground, settled.overlaps, wishes.undone);
+  const overlaps = await withoutExpected(ground, settled.overlaps, {
+    request,
+    undone: wishes.undone,
+  });
   return { ...identified, ground, overlaps: [...wishes.overlaps, ...overlaps] };
 }
 
-/** A directory comes back for what is in it: that is news only if others had deleted it. */
-async function withoutOwn(
+/**
+ * A directory comes back for what is in it. That is news if others had deleted it, and that is not
+ * what is taken back: a restore takes back whatever came later, and counts it.
+ */
+async function withoutExpected(
   { sources, folder }: PlanGround,
   overlaps: readonly Overlap[],
-  undone: ReadonlySet<DeviceId> = new Set(),
+  asked: { readonly request: PlanRequest; readonly undone?: ReadonlySet<DeviceId> | undefined },
 ): Promise<readonly Overlap[]> {
+  const { request, undone } = asked;
   const left: Overlap[] = [];
   for (const overlap of overlaps) {
     const { why, seq } = overlap;
     const seqs = why === "deleted_by_others" && seq !== undefined ? [seq] : [];
     const [event] = await sources.metadata.eventsAt(folder, seqs);
-    if (event === undefined || !undone.has(event.device)) left.push(overlap);
+    if (event === undefined) left.push(overlap);
+    else if (request.kind === "restore" ? event.seq > request.at : undone?.has(event.device))
+      continue;
+    else left.push(overlap);
   }
   return left;
 }

@@ -35,6 +35,8 @@ export interface PastWorld extends ServerWorld {
   readonly history: History;
   /** Posts a group as that device. @returns false if it was refused */
   act(device: number, group: Group): Promise<boolean>;
+  /** As part of a plan. */
+  actApproved(device: number, group: Group, approval: string): Promise<boolean>;
   events(): Promise<readonly ServedEvent[]>;
 }
 
@@ -47,15 +49,17 @@ export async function pastWorld(): Promise<PastWorld> {
   };
   const history = createHistory({ sequencer, metadata, history: store, clock, onError });
   await world.upload(...TEXTS);
+  async function post(device: number, group: Group, approved: { readonly approval?: string }) {
+    const batch = batchOf(await world.cursor(), [group], DEVICES[device]);
+    const { results } = await sequencer.commit(FOLDER, { ...batch, ...approved });
+    return results[0]?.status === "accepted";
+  }
   return {
     ...world,
     store,
     history,
-    async act(device, group) {
-      const batch = batchOf(await world.cursor(), [group], DEVICES[device]);
-      const { results } = await sequencer.commit(FOLDER, batch);
-      return results[0]?.status === "accepted";
-    },
+    act: (device, group) => post(device, group, {}),
+    actApproved: (device, group, approval) => post(device, group, { approval }),
     events: async () => (await metadata.events(FOLDER, { after: 0, limit: 100_000 })).events,
     async close() {
       await history.stop();

@@ -250,6 +250,73 @@ describe("undo", () => {
     );
   });
 
+  test("of a row of the log takes back that row, and nothing between its events [E14]", async () => {
+    await withPast([], async (world) => {
+      const { act, history } = world;
+      const [one, two, dir] = [1301, 1302, 1303].map((n) => hexId<NodeId>("a", n));
+      if (one === undefined || two === undefined || dir === undefined) throw new Error("three");
+      await act(0, [create(dir, "dir", DIRECTORY)]);
+      const text = fileOf("one");
+      // One batch: made in the root, in the directory, and in the root again.
+      await act(0, [
+        create(one, "1", text),
+        create(two, "2", text, dir),
+        create(hexId("a", 1304), "3", text),
+      ]);
+      const { rows } = await history.log(FOLDER, { limit: 10 });
+      const row = rows.find(({ count }) => count === 2);
+      expect(row).toMatchObject({ seq: 2, lastSeq: 4, path: "" });
+      const plan = await carryOut(history, { kind: "revert", first: 2, last: 4, of: "row" });
+      expect(plan.steps.map(({ what, path }) => `${what} ${path}`).sort()).toEqual([
+        "delete 1",
+        "delete 3",
+      ]);
+    });
+  });
+
+  test("of an action leaves alone what came between its batches [E14]", async () => {
+    await withPast([], async (world) => {
+      const { act, history } = world;
+      const nodes = [1311, 1312, 1313, 1314].map((n) => hexId<NodeId>("a", n));
+      for (const [index, node] of nodes.entries())
+        await act(0, [create(node, String(index), fileOf("one"))]);
+      const [a, b, c, d] = nodes;
+      if (a === undefined || b === undefined || c === undefined || d === undefined) return;
+      const approval = "0123456789abcdef0123456789abcdef";
+      await world.actApproved(0, [modify(a, fileOf("two"), 1)], approval);
+      // The device itself, in other business, and somebody else.
+      await act(0, [modify(b, fileOf("two"), 2)]);
+      await act(1, [modify(c, fileOf("two"), 3)]);
+      await world.actApproved(0, [modify(d, fileOf("two"), 4)], approval);
+      const plan = await carryOut(history, { kind: "revert", first: 5, last: 8, of: "action" });
+      expect(plan.steps.map(({ what, path }) => `${what} ${path}`).sort()).toEqual([
+        "write 0",
+        "write 3",
+      ]);
+      expect(plan.overlaps).toEqual([]);
+    });
+  });
+
+  test("up to an event says that the device itself went on from there [E10]", async () => {
+    await withPast([], async (world) => {
+      const { act, history } = world;
+      const [a, b] = [hexId<NodeId>("a", 1321), hexId<NodeId>("a", 1322)];
+      await act(0, [create(a, "a", fileOf("one"))]);
+      await act(0, [create(b, "b", fileOf("one"))]);
+      await act(0, [modify(a, fileOf("two"), 1)]);
+      await act(0, [modify(a, fileOf("three"), 3)]);
+      await act(0, [modify(b, fileOf("two"), 2)]);
+      await act(0, [remove(b, 5, 2)]);
+      const device = DEVICES[0] ?? ME;
+      const plan = await show(history, { kind: "undo", device, since: 2, until: 3 });
+      const by = { device, seq: 4 };
+      expect(plan).toMatchObject({ total: 0, overlaps: [{ node: a, why: "changed_later", by }] });
+      const deleted = await show(history, { kind: "undo", device, since: 4, until: 5 });
+      const then = { node: b, why: "changed_later", by: { device, seq: 6 } };
+      expect(deleted).toMatchObject({ total: 0, overlaps: [then] });
+    });
+  });
+
   test("brings back beside it what finds its name taken, if asked to [E10]", async () => {
     await withPast([], async (world) => {
       const [a, b] = [hexId<NodeId>("a", 1101), hexId<NodeId>("a", 1102)];
@@ -379,6 +446,21 @@ describe("a plan", () => {
         const listed = [{ node: dir, path: "dir", why: "deleted_by_others", by }];
         expect(plan.overlaps).toMatchObject(device === 0 ? [] : listed);
         expect(plan.overlaps).toHaveLength(device);
+      });
+    }
+  });
+
+  test("restores one file with its directory, which is no news then [E9]", async () => {
+    for (const device of [0, 1]) {
+      await withStory(async (world) => {
+        const { act, history } = world;
+        await act(device, [remove(a, 4, 2), remove(b, 5, 3), remove(dir, 1)]);
+        const plan = await show(history, { kind: "restore", path: "dir/a", at: 3 });
+        expect(plan.steps.map(({ what, path }) => `${what} ${path}`)).toEqual([
+          "revive dir",
+          "revive dir/a",
+        ]);
+        expect(plan.overlaps).toEqual([]);
       });
     }
   });

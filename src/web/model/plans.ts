@@ -31,7 +31,12 @@ const STEPS_PER_REQUEST = 500;
 export type Wish =
   | { readonly kind: "restore"; readonly path: string; readonly at: number }
   | { readonly kind: "undo"; readonly device: string; readonly since: number }
-  | { readonly kind: "revert"; readonly first: number; readonly last: number }
+  | {
+      readonly kind: "revert";
+      readonly first: number;
+      readonly last: number;
+      readonly of: "row" | "action";
+    }
   | { readonly kind: "delete"; readonly ids: readonly string[] }
   | {
       readonly kind: "resolve";
@@ -139,7 +144,7 @@ export async function undoLast(): Promise<void> {
       tell({ text: "Nothing of this browser's is left to take back" });
       return;
     }
-    const wish: Wish = { kind: "revert", first: last.first, last: last.last };
+    const wish: Wish = { kind: "revert", first: last.first, last: last.last, of: "action" };
     const plan = await show(wish, 0);
     const isPlain = plan.overlaps.length === 0 && plan.others.length === 0;
     if (!isPlain || plan.next !== undefined) {
@@ -198,7 +203,7 @@ export function restoreAt(path: string, at: number): void {
 }
 
 export function takeBack(row: LogRow): void {
-  void propose({ kind: "revert", first: row.seq, last: row.lastSeq }, "Take this back");
+  void propose({ kind: "revert", first: row.seq, last: row.lastSeq, of: "row" }, "Take this back");
 }
 
 export function takeBackSince(row: LogRow, who: string): void {

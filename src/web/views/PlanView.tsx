@@ -20,6 +20,7 @@ const SIGNS: Readonly<Record<PlanStep["what"], readonly [string, string]>> = {
 
 const REASONS: Readonly<Record<PlanOverlap["why"], string>> = {
   built_upon: "others built on it",
+  changed_later: "the same device changed it later",
   holds_others: "it holds work of others",
   name_taken: "its name is taken",
   deleted_by_others: "others had deleted it",
