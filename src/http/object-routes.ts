@@ -12,7 +12,7 @@ import { bytesAnswer, jsonAnswer, streamOf } from "./answer.ts";
 import { readBody, readJson } from "./body.ts";
 import { type Route, type RouterOptions, sendingOf } from "./endpoint.ts";
 import { folderOf } from "./json-routes.ts";
-import { PackMemory } from "./pack-memory.ts";
+import { PackMemory, SMALL_PACK_BYTES } from "./pack-memory.ts";
 
 /** 10,000 digests of 64 digits, quotes and commas, with room for spaces. */
 const DIGESTS_BODY_BYTES_MAX = OBJECTS_PER_REQUEST_MAX * 80;
@@ -131,20 +131,21 @@ interface PackRequest {
 }
 
 /**
- * Yields a pack in blocks. All of them stand in the same memory: a block holds until the next one
- * is asked for.
+ * Yields a pack in blocks. They stand in the same memory: a block holds until the next one is asked
+ * for. The first one is small, as most packs are.
  */
 async function* packBlocks(
   sequencer: RouterOptions["sequencer"],
   { folder, digests, buffers }: PackRequest,
 ): AsyncGenerator<Uint8Array, void> {
-  const buffer = buffers.take(2 * BLOCK_BYTES);
+  let buffer = buffers.take(SMALL_PACK_BYTES);
   let pack = new PackWriter(buffer);
   const room = (lengthBytes: number) => pack.room(lengthBytes);
   for await (const { depth, digest, bytes } of sequencer.readObjects(folder, digests, room)) {
     let place = pack.room(bytes.length);
     if (place === undefined) {
-      yield pack.bytes;
+      if (pack.bytes.length > 0) yield pack.bytes;
+      if (buffer.length < 2 * BLOCK_BYTES) buffer = buffers.take(2 * BLOCK_BYTES);
       pack = new PackWriter(buffer);
       place = pack.room(bytes.length);
       assert(place !== undefined, "an object fits into an empty block");

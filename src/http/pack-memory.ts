@@ -5,6 +5,8 @@
 
 /** A pack as clients send and ask for it fits into one of these. */
 const BUFFER_BYTES = 9 * 1024 * 1024;
+/** As little as this is taken afresh: to keep it for later would save nothing. */
+export const SMALL_PACK_BYTES = 64 * 1024;
 /** More are in use only while more requests run at once. */
 const SPARE_MAX = 4;
 
@@ -12,7 +14,8 @@ export class PackMemory {
   readonly #spare: Uint8Array<ArrayBuffer>[] = [];
 
   take(lengthBytes: number): Uint8Array<ArrayBuffer> {
-    if (lengthBytes > BUFFER_BYTES) return new Uint8Array(lengthBytes);
+    const isUsual = lengthBytes > SMALL_PACK_BYTES && lengthBytes <= BUFFER_BYTES;
+    if (!isUsual) return new Uint8Array(lengthBytes);
     return this.#spare.pop() ?? new Uint8Array(BUFFER_BYTES);
   }
 

@@ -7,7 +7,7 @@ import { SyncedError } from "../../src/core/error.ts";
 import type { NodeId } from "../../src/core/identifier.ts";
 import { parseManifestObject } from "../../src/core/manifest.ts";
 import type { PackObject } from "../../src/protocol/messages.ts";
-import { decodePack } from "../../src/protocol/pack.ts";
+import { decodePack, PACK_HEADER_BYTES } from "../../src/protocol/pack.ts";
 import { ApplyWorld } from "./apply-world.ts";
 
 const { signal } = new AbortController();
@@ -24,6 +24,8 @@ class SupplyWorld extends ApplyWorld {
   readonly known = new Map<Digest, PackObject>();
   /** Bytes of each pack that came, refused ones too. */
   readonly packs: number[] = [];
+  /** Bytes of the buffers in which the packs were made. */
+  readonly buffers: number[] = [];
   /** Why a pack is refused on its way, if it is. */
   refuses: (objects: readonly PackObject[]) => number | undefined = () => undefined;
   readonly packSize = new PackSize();
@@ -36,7 +38,10 @@ class SupplyWorld extends ApplyWorld {
     });
     const api = {
       missing: async (digests: readonly Digest[]) => digests.filter((one) => !this.known.has(one)),
-      putPack: async (pack: Uint8Array) => this.#take(decodePack(pack.slice())),
+      putPack: async (pack: Uint8Array) => {
+        this.buffers.push(pack.buffer.byteLength);
+        this.#take(decodePack(pack.slice()));
+      },
     };
     const ports = { ...this.ports, api: { ...this.ports.api, ...api } };
     return await supplyContents(ports, supplies, this.packSize, signal);
@@ -92,6 +97,15 @@ describe("supplyContents()", () => {
       for (const path of ["a", "b", "c"]) expect(world.has(path)).toBe(path !== changed);
     });
   }
+
+  test("takes no more memory for packs than there is to send [I42]", async () => {
+    const world = await worldWith({ a: "small", b: shared, c: textOf(3, 5_000_000) });
+    await world.supply("a");
+    expect(world.buffers).toEqual([PACK_HEADER_BYTES + 5]);
+    await world.supply("b", "c");
+    expect(world.buffers.every((bytes) => bytes < 5_000_000)).toBe(true);
+    expect(["a", "b", "c"].every((path) => world.has(path))).toBe(true);
+  });
 
   test("sends a file whose equal twins were cut, deleted and unreadable [D17, O6]", async () => {
     const world = await worldWith({ a: shared, b: shared, c: shared, d: shared });

@@ -13,7 +13,12 @@ import { OBJECTS_PER_REQUEST_MAX } from "../../core/limits.ts";
 import { pathOf } from "../../core/tree.ts";
 import { FileSystemError } from "../../ports/filesystem.ts";
 import type { PackObject } from "../../protocol/messages.ts";
-import { PACK_HEADER_BYTES, type PackedObject, PackWriter } from "../../protocol/pack.ts";
+import {
+  PACK_HEADER_BYTES,
+  type PackedObject,
+  PackWriter,
+  packLengthBytes,
+} from "../../protocol/pack.ts";
 import type { ClientPorts } from "../folder/ports.ts";
 
 /**
@@ -83,6 +88,8 @@ export class Upload {
   #pack: PackWriter | undefined;
   #parts: PackPart[] = [];
   #packBytes = 0;
+  /** How much is still to be packed, with headers: a small upload needs no large buffer. */
+  #bytesAhead = 0;
   #inFlightMax = PACKS_IN_FLIGHT_MAX;
   #bytesTotal = 0;
   #bytesDone = 0;
@@ -98,6 +105,7 @@ export class Upload {
   async sendChunks(chunks: readonly FilePiece[]): Promise<void> {
     this.#bytesTotal = this.#bytesDone + chunks.reduce((sum, { size }) => sum + size, 0);
     this.#chunksTotal = this.#chunksDone + chunks.length;
+    this.#bytesAhead = chunks.reduce((sum, { size }) => sum + size + PACK_HEADER_BYTES, 0);
     for (const { node, group } of byNode(chunks)) await this.#packChunks(node, group);
     await this.#sendBehind();
     await this.#drain();
@@ -106,6 +114,7 @@ export class Upload {
   async sendManifests(manifests: readonly FileObject[]): Promise<void> {
     // Each pack holds what the next one lists.
     this.#inFlightMax = 1;
+    this.#bytesAhead = packLengthBytes(manifests.map(({ object }) => object));
     for (const { node, object } of manifests) {
       const { depth, digest, bytes } = object;
       const room = await this.#room(bytes.length);
@@ -165,12 +174,13 @@ export class Upload {
     assert(this.#pack !== undefined, "an object is added where its bytes stand");
     this.#parts.push({ node, ...this.#pack.add(object) });
     this.#packBytes += object.lengthBytes;
+    this.#bytesAhead -= object.lengthBytes + PACK_HEADER_BYTES;
   }
 
   #takeBuffer(lengthBytes: number): Uint8Array<ArrayBuffer> {
+    const wantedBytes = Math.max(lengthBytes, Math.min(this.#bytesAhead, PACK_BUFFER_BYTES));
     const spare = this.#spare.pop();
-    if (spare !== undefined && spare.length >= lengthBytes) return spare;
-    return new Uint8Array(Math.max(lengthBytes, PACK_BUFFER_BYTES));
+    return spare !== undefined && spare.length >= wantedBytes ? spare : new Uint8Array(wantedBytes);
   }
 
   #open(path: string): Reader | undefined {
