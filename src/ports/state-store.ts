@@ -42,6 +42,8 @@ export interface ConflictCopy {
   readonly path: string;
   /** The path of the file that the copy lost against. */
   readonly of: string;
+  /** True for a user's own file that lost its place: no copy of anything (R20). */
+  readonly isMoved: boolean;
 }
 
 /** A change that a guard holds until a person approves it or it is no longer wanted. */

@@ -210,17 +210,24 @@ describe("a state database in a file", () => {
     store.putLocal(local(1));
     store.close();
     const database = new DatabaseSync(path);
-    database.exec("DROP TABLE birth; PRAGMA user_version = 1");
+    const columns = "node TEXT PRIMARY KEY, path TEXT NOT NULL, of TEXT NOT NULL";
+    database.exec(`
+      DROP TABLE birth; DROP TABLE conflict; CREATE TABLE conflict (${columns}) STRICT;
+      INSERT INTO conflict VALUES ('${nodeId(1)}', 'a', 'b'); PRAGMA user_version = 1`);
     database.close();
+    const conflicts = [{ node: nodeId(1), path: "a", of: "b", isMoved: true }];
     const copy = openStateStoreCopy(path);
-    expect(copy.birth(nodeId(1))).toBeUndefined();
+    expect([copy.birth(nodeId(1)), copy.conflicts()]).toEqual([undefined, conflicts]);
     copy.close();
-    openStateStoreReadOnly(path).close();
+    const reader = openStateStoreReadOnly(path);
+    expect(reader.conflicts()).toEqual(conflicts);
+    reader.close();
     for (const _ of ["first", "second"]) {
       const again = openStateStore(path);
       const birth = { device: nodeId(8) as string as DeviceId, atMs: 5 };
       again.putBirth(nodeId(1), birth);
       expect([again.local.get(nodeId(1)), again.birth(nodeId(1))]).toEqual([local(1), birth]);
+      expect(again.conflicts()).toEqual(conflicts);
       again.close();
     }
   });

@@ -140,7 +140,7 @@ export class ApplyWorld extends ScanWorld {
   }
 
   #change(node: RemoteNode, change: Partial<RemoteNode>, versions: "content" | "place" | "both") {
-    this.#seq += 1;
+    this.#seq = Math.max(this.#seq, node.contentVersion, node.placeVersion) + 1;
     const contentVersion = versions === "place" ? node.contentVersion : this.#seq;
     const placeVersion = versions === "content" ? node.placeVersion : this.#seq;
     this.store.putRemote({ ...node, ...change, contentVersion, placeVersion });

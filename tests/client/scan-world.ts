@@ -236,21 +236,27 @@ export class ScanWorld {
     this.clock.elapsedMs += CALM_MS;
     this.store.transaction(() => {
       for (const node of this.nodes()) {
-        const version = ++this.#version;
-        const versions = { contentVersion: version, placeVersion: version };
+        const versions = this.#newer(node.id);
         const { id, parent, name, content } = node;
         this.store.putRemote({ id, parent, name, content, deleted: false, ...versions });
       }
       for (const id of this.store.dirty()) {
         const remote = this.store.remote.get(id);
         if (remote !== undefined && this.store.local.get(id) === undefined) {
-          const version = ++this.#version;
-          const versions = { contentVersion: version, placeVersion: version };
-          this.store.putRemote({ ...remote, deleted: true, ...versions });
+          this.store.putRemote({ ...remote, deleted: true, ...this.#newer(id) });
         }
         this.store.settle(id);
       }
     });
+  }
+
+  /** Newer than what the log has of the node. */
+  #newer(id: NodeId) {
+    const row = this.store.remoteRow(id);
+    const known = Math.max(row?.contentVersion ?? 0, row?.placeVersion ?? 0);
+    this.#version += 1;
+    const version = Math.max(this.#version, known + 1);
+    return { contentVersion: version, placeVersion: version };
   }
 
   // What is remembered

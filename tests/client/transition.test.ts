@@ -361,7 +361,9 @@ for (const exchange of [true, false]) {
       expect(world.files()).toEqual({ "doc.txt": "remote", [copy]: "local" });
       const node = world.node(copy);
       expect(node.conflictOf).toMatchObject({ node: world.node("doc.txt").id });
-      expect(world.store.conflicts()).toEqual([{ node: node.id, path: copy, of: "doc.txt" }]);
+      expect(world.store.conflicts()).toEqual([
+        { node: node.id, path: copy, of: "doc.txt", isMoved: false },
+      ]);
       expect(world.events).toContainEqual({ event: "conflict", path: copy, of: "doc.txt" });
       await world.settle();
       expect(world.plan().ops.get(node.id)).toMatchObject([{ kind: "create" }]);
@@ -480,6 +482,36 @@ for (const exchange of [true, false]) {
         "theirs",
       ]);
       expect(world.files()[displaced]).toBe("text of mine.txt");
+    });
+
+    test("a file that came back, or is new, is nobody's copy either [R7, R9, R20]", async () => {
+      const world = await syncedWorld(exchange, "doc.txt", "other.txt");
+      // Edited here; there it was deleted, and another file has its place.
+      world.write("doc.txt", "my edit");
+      await world.settle();
+      world.remoteDelete("doc.txt");
+      world.remoteMove("other.txt", "doc.txt");
+      await world.apply();
+      await world.converge();
+      await world.agree();
+      // Both made a file of that name.
+      world.write("new.txt", "mine");
+      await world.settle();
+      world.remoteCreate("new.txt", "theirs");
+      await world.apply();
+      await world.agree();
+      expect(Object.values(world.files()).toSorted()).toEqual(
+        ["mine", "my edit", "text of other.txt", "theirs"].toSorted(),
+      );
+      for (const path of ["doc.txt", "new.txt"]) world.write(path, `losing ${path}`);
+      await world.settle();
+      for (const path of ["doc.txt", "new.txt"]) world.remoteWrite(path, `winning ${path}`);
+      await world.apply();
+      await world.agree();
+      await world.emptyQuarantine();
+      const texts = Object.values(world.files());
+      expect(texts).toEqual(expect.arrayContaining(["mine", "my edit"]));
+      expect(texts).toHaveLength(6);
     });
 
     test("a copy that somebody works on is not taken away [R20, I3]", async () => {

@@ -673,9 +673,10 @@ export function stateStoreContract(name: string, open: () => StateStore): void {
         store.removeQuarantine("q");
         expect(store.quarantine()).toEqual([]);
 
-        store.putConflict({ node: nodeId(1), path: "a", of: "b" });
-        store.putConflict({ node: nodeId(1), path: "c", of: "b" });
-        expect(store.conflicts()).toEqual([{ node: nodeId(1), path: "c", of: "b" }]);
+        store.putConflict({ node: nodeId(1), path: "a", of: "b", isMoved: false });
+        const conflict = { node: nodeId(1), path: "c", of: "b", isMoved: true };
+        store.putConflict(conflict);
+        expect(store.conflicts()).toEqual([conflict]);
         store.removeConflict(nodeId(1));
         expect(store.conflicts()).toEqual([]);
       });

@@ -48,3 +48,10 @@ test("another device's copy, and what its user put into a copy, are not replaced
   expect([...earlierLosers(copyAndNext(ADA, BOB), LABELS)]).toEqual([]);
   expect([...earlierLosers(copyAndNext(ADA, ADA, copyOf(SECOND)), LABELS)]).toEqual([]);
 });
+
+test("a file that was in the log under another name is nobody's copy [R20]", () => {
+  const [made, ...next] = copyAndNext(ADA, ADA);
+  const before = { ...made, path: "d/f" };
+  expect([...earlierLosers([before, made, ...next], LABELS)]).toEqual([]);
+  expect([...earlierLosers([before, made, ...next], LABELS, true)]).toEqual([FIRST]);
+});

@@ -183,9 +183,9 @@ export function inventedContents(
 /**
  * A device keeps one conflict copy of a quarrel: later losers become its next versions (R19). What
  * it replaces is bytes of which a copy's name tells that the same device made it of them, whoever
- * gave the copy back to a restored server. Where a server was restored, another one may also have
- * given back the next version, or what a user made of that; then the new name tells who replaced
- * them.
+ * gave the copy back to a restored server, and never a file that was in the log before it got such
+ * a name (R20). Where a server was restored, another one may also have given back the next version,
+ * or what a user made of that; then the new name tells who replaced them.
  */
 export function earlierLosers(
   events: Iterable<Pick<ServedEvent, "kind" | "node" | "path" | "device" | "content">>,
@@ -194,14 +194,17 @@ export function earlierLosers(
 ): ReadonlySet<Digest> {
   const found = new Set<Digest>();
   const nodes = new Map<string, { bytes: Digest; readonly copies: Map<Digest, string> }>();
+  const others = new Set<string>();
   for (const { kind, node, path, device, content } of events) {
-    if (content.kind !== "file") continue;
+    if (content.kind !== "file" || others.has(node)) continue;
+    const isNew = !nodes.has(node);
     const known = nodes.get(node) ?? { bytes: content.sha256, copies: new Map() };
     nodes.set(node, known);
     const maker = known.copies.get(known.bytes);
     // Its user may have deleted the next version before the server heard of it.
     const isReplaced = known.bytes !== content.sha256 || kind === "delete";
     const [, label, hash6] = COPY.exec(baseName(path)) ?? [];
+    if (isNew && label === undefined && !wasRestored) others.add(node);
     const isNext = wasRestored && label === maker && hash6 !== known.bytes.slice(0, 6);
     const isOwn = maker === labels.get(device);
     if (isReplaced && maker !== undefined && (isOwn || isNext)) found.add(known.bytes);

@@ -25,6 +25,10 @@ interface JournalRow extends Omit<JournalEntry, "oldDigest" | "newDigest" | "ord
   readonly new_digest: Digest | null;
 }
 
+interface ConflictRow extends Omit<ConflictCopy, "isMoved"> {
+  readonly moved?: number;
+}
+
 export class StateRecords {
   readonly #db: StateDatabase;
   readonly #dirty: DirtyMarks;
@@ -117,16 +121,19 @@ export class StateRecords {
   }
 
   conflicts(): readonly ConflictCopy[] {
-    return this.#db.all<ConflictCopy>("SELECT node, path, of FROM conflict ORDER BY path");
+    // `status` may read a database of an earlier version, which does not have the last column.
+    return this.#db
+      .all<ConflictRow>("SELECT * FROM conflict ORDER BY path")
+      .map(({ node, path, of, moved }) => ({ node, path, of, isMoved: moved !== 0 }));
   }
 
-  putConflict({ node, path, of }: ConflictCopy): void {
+  putConflict({ node, path, of, isMoved }: ConflictCopy): void {
     this.#db.run(
-      `INSERT INTO conflict (node, path, of) VALUES (?1, ?2, ?3)
-        ON CONFLICT (node) DO UPDATE SET path = excluded.path, of = excluded.of`,
+      "INSERT OR REPLACE INTO conflict (node, path, of, moved) VALUES (?1, ?2, ?3, ?4)",
       node,
       path,
       of,
+      isMoved ? 1 : 0,
     );
   }
 

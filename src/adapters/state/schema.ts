@@ -10,7 +10,7 @@ import { keepPrivate } from "../sqlite/private-file.ts";
 import { stateTrouble } from "./trouble.ts";
 
 /** Grows with every change of `SCHEMA`. An older binary refuses a newer database. */
-const SCHEMA_VERSION = 2;
+const SCHEMA_VERSION = 3;
 /** "synd" in ASCII, so that a database of another program is never opened as ours. */
 const APPLICATION_ID = 0x73796e64;
 
@@ -33,6 +33,9 @@ const BIRTH_TABLE = `
   CREATE TABLE birth (
     node TEXT PRIMARY KEY, device TEXT NOT NULL, at_ms INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;`;
+
+/** Since version 3. Of an earlier row nobody knows, so that it stays as it is (R20). */
+const MOVED_COLUMN = "moved INTEGER NOT NULL DEFAULT 1";
 
 const SCHEMA = `
   CREATE TABLE base (${NODE_COLUMNS},
@@ -77,7 +80,9 @@ const SCHEMA = `
   CREATE TABLE manifest (digest TEXT PRIMARY KEY, bytes BLOB NOT NULL) STRICT, WITHOUT ROWID;
   CREATE TABLE cursor (seq INTEGER PRIMARY KEY, epoch TEXT NOT NULL, hash TEXT NOT NULL) STRICT;
   CREATE TABLE problem (path TEXT PRIMARY KEY, code TEXT NOT NULL, message TEXT NOT NULL) STRICT;
-  CREATE TABLE conflict (node TEXT PRIMARY KEY, path TEXT NOT NULL, of TEXT NOT NULL) STRICT;
+  CREATE TABLE conflict (
+    node TEXT PRIMARY KEY, path TEXT NOT NULL, of TEXT NOT NULL, ${MOVED_COLUMN}
+  ) STRICT;
   CREATE TABLE journal (
     ordinal INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL UNIQUE,
@@ -202,8 +207,9 @@ const COPIED_TABLES = [
 function copyTable(source: DatabaseSync, copy: DatabaseSync, table: string): void {
   let insert: StatementSync | undefined;
   for (const row of source.prepare(`SELECT * FROM ${table}`).iterate()) {
-    const values = Object.values(row);
-    insert ??= copy.prepare(`INSERT INTO ${table} VALUES (${values.map(() => "?").join(", ")})`);
+    const [names, values] = [Object.keys(row).join(", "), Object.values(row)];
+    const places = values.map(() => "?").join(", ");
+    insert ??= copy.prepare(`INSERT INTO ${table} (${names}) VALUES (${places})`);
     insert.run(...values);
   }
 }
@@ -276,7 +282,10 @@ function checkVersion(database: DatabaseSync, path: string): number {
 /**
  * Each brings a database from version n to n + 1, beginning with 1. Released ones are never edited.
  */
-const MIGRATIONS: readonly string[] = [BIRTH_TABLE];
+const MIGRATIONS: readonly string[] = [
+  BIRTH_TABLE,
+  `ALTER TABLE conflict ADD COLUMN ${MOVED_COLUMN};`,
+];
 
 function migrate(database: DatabaseSync, version: number): void {
   const sql = MIGRATIONS.slice(version - 1).join("");

@@ -92,7 +92,7 @@ export async function saveConflictCopy(batch: ApplyBatch, entry: LostEntry): Pro
   batch.touch(path);
   if (parent === undefined || content === undefined) {
     batch.rescan.add(path);
-    batch.putConflict({ node: id, path, of });
+    batch.putConflict({ node: id, path, of, isMoved: false });
     return;
   }
   if (content.kind === "directory") batch.rescan.add(path);
@@ -102,7 +102,7 @@ export async function saveConflictCopy(batch: ApplyBatch, entry: LostEntry): Pro
   const origin = isNext ? {} : { conflictOf: lost.of };
   batch.putManifests(sight.objects);
   batch.putPlaced({ id: node, parent, name, content, identity, ...origin }, path, stat);
-  batch.putConflict({ node, path, of });
+  batch.putConflict({ node, path, of, isMoved: false });
 }
 
 /** Nobody would see a copy in the parking, so it goes where the parked node stood before. */

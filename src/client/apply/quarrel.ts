@@ -35,12 +35,11 @@ export function formerCopy(
   const { store, fs, clock } = batch.ports;
   const of = joinPath(lost.directory, lost.name);
   for (const copy of store.conflicts()) {
-    const node = copy.of === of ? batch.overlay.get(copy.node) : undefined;
+    const node = copy.of === of && !copy.isMoved ? batch.overlay.get(copy.node) : undefined;
     if (node?.content.kind !== "file" || node.parent !== lost.parent) continue;
     const { mtimeNs, sha256: hash6Source } = node.content;
     const source = { name: lost.name, device: batch.deviceName, mtimeNs, hash6Source };
     if (node.name !== conflictName({ ...source, attempt: 0 }) || !isAgreed(store, node)) continue;
-    if (isDisplaced(store, node)) continue;
     const path = joinPath(lost.directory, node.name);
     const seen = sight(fs, path, node);
     const isRecent = seen !== undefined && seen.stat.changedMs > clock.now() - QUARREL_PAUSE_MS_MAX;
@@ -55,15 +54,6 @@ function isAgreed({ base, remote }: Pick<StateStore, "base" | "remote">, node: L
     (known) =>
       known !== undefined && samePlace(known, node) && sameBytes(known.content, node.content),
   );
-}
-
-/**
- * True for a user's own file that only lost its place (R6, R9). It got its name later than its
- * bytes, while a copy gets both at once.
- */
-function isDisplaced(store: Pick<StateStore, "remoteRow">, { id }: LocalNode): boolean {
-  const row = store.remoteRow(id);
-  return row !== undefined && row.placeVersion > row.contentVersion;
 }
 
 /**
