@@ -11,6 +11,9 @@
  */
 import { type Direction, oneWay } from "../core/direction.ts";
 import type { DeviceId, NodeId } from "../core/identifier.ts";
+import { IGNORE_FILE } from "../core/ignore.ts";
+import type { Place } from "../core/node.ts";
+import { joinPath } from "../core/path.ts";
 import type { Plan } from "../core/transition.ts";
 import { pathOf } from "../core/tree.ts";
 import { applyTransitions } from "./apply/apply-plan.ts";
@@ -150,7 +153,7 @@ export class Cycle {
    */
   async #goBesideHeld(signal: AbortSignal): Promise<boolean> {
     const { holding } = this.#parts;
-    const held = new Set<NodeId>(holding.held?.nodes);
+    const held = new Set<NodeId>(holding.guarded?.nodes);
     let hasMoved = true;
     for (let round = 0; round < ROUNDS_MAX; round += 1) {
       signal.throwIfAborted();
@@ -224,10 +227,17 @@ export class Cycle {
     const ignores = (path: string, isDirectory: boolean): boolean =>
       scanner.ignoreRules.ignores(path, isDirectory);
     const options = { deviceName, known: log.inlined, ignores, displaced: this.#displaced };
+    const rulesIn = this.#directoriesOfRules(plan);
+    scanner.loseRules(rulesIn.before);
     this.#noteMoves(plan);
     const report = await applyTransitions(ports, plan.transitions, options, signal);
     log.dropInlined();
     for (const path of report.rescan) this.#rescan.add(path);
+    if (report.applied > 0) {
+      for (const directory of [...rulesIn.before, ...rulesIn.after]) {
+        this.#rescan.add(joinPath(directory, IGNORE_FILE));
+      }
+    }
     for (const failure of report.failed) this.deferred.defer(failure);
     this.deferred.deferWithOthers(plan);
     this.#lacksRoom =
@@ -235,6 +245,28 @@ export class Cycle {
       plan.transitions.every(({ kind }) => kind === "create" || kind === "replace");
     this.#conflicts += report.conflicts;
     return report.applied > 0;
+  }
+
+  /**
+   * Rules that others changed hold from now on, so a scan has to find them before all is in sync.
+   *
+   * @returns the directories from which a rules file goes, and those in which one is put
+   */
+  #directoriesOfRules({ transitions }: Plan) {
+    const { local } = this.#parts.ports.store;
+    const before: string[] = [];
+    const after: string[] = [];
+    const note = (list: string[], place: Place | undefined): void => {
+      const directory = place?.name === IGNORE_FILE ? pathOf(local, place.parent) : undefined;
+      if (directory !== undefined) list.push(directory);
+    };
+    for (const step of transitions) {
+      if (step.kind === "create") note(after, step.node);
+      else if (step.kind === "replace") note(after, local.get(step.id));
+      else if (step.kind !== "metadata") note(before, local.get(step.id));
+      if (step.kind === "move") note(after, step);
+    }
+    return { before, after };
   }
 
   #noteMoves({ transitions }: Plan): void {

@@ -6,7 +6,7 @@
 import { oneWay } from "../core/direction.ts";
 import { SyncedError } from "../core/error.ts";
 import { groupOps } from "../core/group-ops.ts";
-import { NO_CHANGES, NOTHING_EARLIER, type Verdict } from "../core/guard.ts";
+import { NO_CHANGES, NOTHING_EARLIER } from "../core/guard.ts";
 import { DEFAULT_GUARD } from "../core/guard-setting.ts";
 import type { DeviceId, NodeId } from "../core/identifier.ts";
 import type { Place, Sequence } from "../core/node.ts";
@@ -38,7 +38,7 @@ export interface DryRun {
   readonly ops: readonly PlannedStep[];
   /** The changes that would be made on this disk. */
   readonly transitions: readonly PlannedStep[];
-  /** The reason why some of it would be held. */
+  /** The reason why some of it, or more than it, would be held. */
   readonly held?: { readonly reason: string; readonly count: number };
   /** The log's head as of which it was planned. */
   readonly head: Sequence;
@@ -100,7 +100,12 @@ export async function planDryRun(
         const problems = store.problems().length;
         const complete = report.root === "ok" && !report.pending;
         const { head } = log;
-        return { ...describe(plan, verdict, store), head, left: left.size, problems, complete };
+        const steps = describe(
+          plan,
+          { ...verdict, held: verdict.held ?? scanner.unignored },
+          store,
+        );
+        return { ...steps, head, left: left.size, problems, complete };
       }
       store.transaction(() => {
         for (const { local, remote } of plan.adoptions) store.adopt(local, remote);
@@ -130,7 +135,12 @@ interface Trees {
 
 type Steps = Pick<DryRun, "ops" | "transitions" | "held">;
 
-function describe(plan: Plan, { plan: flowing, held }: Verdict, trees: Trees): Steps {
+interface Judged {
+  readonly plan: Plan;
+  readonly held: DryRun["held"];
+}
+
+function describe(plan: Plan, { plan: flowing, held }: Judged, trees: Trees): Steps {
   const { groups } = groupOps({ ops: flowing.ops, remote: trees.remote });
   const waiting = [...plan.ops].filter(([id]) => !flowing.ops.has(id)).flatMap(([, ops]) => ops);
   const there = new Target(trees.remote, [...plan.ops.values()].flat().flatMap(placedByOp));

@@ -1,6 +1,7 @@
 /**
  * Holding: applies the guards over time. It remembers which changes were let through lately, which
- * ones a person approved, and which are held now. Rules: G2, G3, G4, G13.
+ * ones a person approved, and which are held now. It also keeps what the scanner withholds because
+ * of rules of other devices. Rules: A21, G2, G3, G4, G13.
  */
 
 import { type Changes, type GuardInput, guard, NO_CHANGES, type Verdict } from "../core/guard.ts";
@@ -53,6 +54,10 @@ export class Holding {
    * often.
    */
   #held: HeldChange | undefined;
+  /** Held by a guard. It comes first, because a person answers to one change at a time. */
+  #guarded: HeldChange | undefined;
+  /** Withheld by the scanner (A21). */
+  #unignored: HeldChange | undefined;
   #approval: Approval | undefined;
   /** The change that was approved last, which may still be arriving. */
   #burst: Burst | undefined;
@@ -68,11 +73,38 @@ export class Holding {
     this.#approvedThere = approvedThere;
     this.#options = options;
     this.#held = readKept(ports.store, KEPT.held);
+    if (this.#held?.kinds?.includes("unignoring") === true) this.#unignored = this.#held;
+    else this.#guarded = this.#held;
     this.#approval = approvalOf(readKept(ports.store, KEPT.approval));
   }
 
   get held(): HeldChange | undefined {
     return this.#held;
+  }
+
+  /** The part of the plan that the guards hold. */
+  get guarded(): HeldChange | undefined {
+    return this.#guarded;
+  }
+
+  /** The scanner looked at what it withholds (A21). */
+  withhold(unignored: HeldChange | undefined): void {
+    const known = this.#unignored;
+    if (known?.id === unignored?.id && known?.count === unignored?.count) return;
+    this.#unignored = unignored;
+    this.#tell(this.#guarded);
+  }
+
+  /** @returns true if a person has agreed to the rules that un-ignore what is withheld. */
+  takeAgreement(): boolean {
+    const { fs } = this.#ports;
+    if (this.#guarded !== undefined || this.#unignored === undefined) return false;
+    const answer = readSmallFile(fs, APPROVAL_FILE, ANSWER_BYTES_MAX)?.trim();
+    if (answer === undefined) return false;
+    fs.removeFile(APPROVAL_FILE);
+    if (answer !== this.#unignored.id) return false;
+    this.withhold(undefined);
+    return true;
   }
 
   /** True if a person has answered to the held change. `judge` then reads the answer. */
@@ -130,7 +162,7 @@ export class Holding {
     this.#earlierDown.forgetOld(atMs);
     const verdict = this.#verdictAfter(plan, this.#window);
     const { up, down } = verdict;
-    const { held } = this;
+    const held = this.#guarded;
     if (held === undefined || verdict.held !== undefined) return undefined;
     if (mayJoin(up, held) || mayJoin(down, held)) return undefined;
     if (isSome(up) || isSome(down)) this.#window.push({ atMs, up, down });
@@ -147,7 +179,7 @@ export class Holding {
       earlierDown: this.#earlierDown,
       isApproved: (id) =>
         this.#approval?.nodes.has(id) === true || (trustsApprovals && this.#approvedThere.has(id)),
-      isEmptied: isEmptiedIn(this.#held),
+      isEmptied: isEmptiedIn(this.#guarded),
     });
   }
 
@@ -158,10 +190,14 @@ export class Holding {
     this.#approvedThere.clear();
   }
 
-  #tell(held: HeldChange | undefined): void {
+  #tell(guarded: HeldChange | undefined): void {
     const { observer } = this.#ports;
     const before = this.#held;
-    if (before?.id !== held?.id) {
+    this.#guarded = guarded;
+    const held = guarded ?? this.#unignored;
+    if (before?.id === held?.id) {
+      if (before?.count !== held?.count) this.#hold(held);
+    } else {
       if (before !== undefined && held !== undefined && isGrown(before, held)) {
         this.#formerIds.add(before.id);
       } else this.#formerIds.clear();
@@ -174,19 +210,20 @@ export class Holding {
       return;
     }
     if (told === held.id) return;
-    const { id, reason, count } = held;
-    observer.emit({ event: "held", id, reason, count });
+    const { id, reason, count, kinds = [] } = held;
+    observer.emit({ event: "held", id, kinds, reason, count });
   }
 
   #takeAnswer(): void {
     const { fs, store, clock, observer } = this.#ports;
     const answer = readSmallFile(fs, APPROVAL_FILE, ANSWER_BYTES_MAX)?.trim();
     if (answer === undefined) return;
-    const held = this.#held;
+    const held = this.#guarded;
     if (held !== undefined && (held.id === answer || this.#formerIds.has(answer))) {
       this.#burst = new Burst(held, store.base, clock.monotonic());
       this.#approve(held.id, held.nodes);
       this.#formerIds.clear();
+      this.#guarded = undefined;
       this.#hold(undefined);
       observer.emit({ event: "released", id: held.id });
     }

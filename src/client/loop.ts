@@ -149,9 +149,13 @@ export class Loop {
 
   async #scan(due: ReadonlySet<Reason>, signal: AbortSignal): Promise<boolean> {
     const { retry } = this.#cycle;
-    if (this.#holding.held !== undefined && this.#holding.hasAnswer) retry.ask();
-    const scanned = await this.#scanning.scanDue(due, signal);
+    const isAgreed = this.#holding.takeAgreement();
+    if (isAgreed) this.#scanner.agreeToRules();
+    else if (this.#holding.held !== undefined && this.#holding.hasAnswer) retry.ask();
+    const all = isAgreed ? new Set([...due, "full scan"] as const) : due;
+    const scanned = await this.#scanning.scanDue(all, signal);
     if (scanned === undefined) return false;
+    this.#holding.withhold(this.#scanner.unignored);
     if (due.has("unexpected")) retry.ask();
     if (scanned === "full") {
       this.#mayPrune = true;
@@ -184,7 +188,7 @@ export class Loop {
       if (!(cause instanceof SyncedError) || cause.code !== "halted") throw cause;
       if (this.#haltReason !== undefined) return false;
       this.#haltReason = cause.message;
-      observer.emit({ event: "held", id: "root", reason: cause.message, count: 0 });
+      observer.emit({ event: "held", id: "root", kinds: [], reason: cause.message, count: 0 });
       return false;
     }
   }

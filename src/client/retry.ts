@@ -60,7 +60,7 @@ export class Retry {
   rest(hasRescans: boolean): void {
     const { ports, scanner, holding, deferred, room, left } = this.#parts;
     const { store } = ports;
-    const held = new Set(holding.held?.nodes ?? []);
+    const held = new Set(holding.guarded?.nodes ?? []);
     const waits = (id: NodeId) => deferred.has(id) || held.has(id) || left.has(id);
     this.#isResting = store.dirty().every(waits);
     this.#planned = { dirtyVersion: store.dirtyVersion(), rules: scanner.ignoreRules };
@@ -88,7 +88,8 @@ export class Retry {
   /** True if all that was dirty is held, and nothing but news makes a plan due. */
   get hasNewsBesideHeld(): boolean {
     const { scanner, holding, deferred, room } = this.#parts;
-    if (holding.held === undefined || !this.#isResting || this.#planned === undefined) return false;
+    if (holding.guarded === undefined || !this.#isResting || this.#planned === undefined)
+      return false;
     if (deferred.size > 0 || room.retryAtMs !== undefined || this.#isPast(this.atMs)) return false;
     return this.#planned.rules === scanner.ignoreRules;
   }

@@ -49,8 +49,12 @@ export const command = defineCommand({
   },
 });
 
-/** Some paths of the held change, as the base knows them. */
+/** Some paths of the held change, as the base knows them, or those that are not sent. */
 function namedPaths(store: StateStore, held: HeldChange): string[] {
+  if (held.kinds?.includes("unignoring") === true) {
+    const withheld = store.problems().filter(({ code }) => code === "formerly_ignored");
+    return withheld.slice(0, NAMED_MAX).map(({ path }) => path);
+  }
   const paths: string[] = [];
   for (const node of held.nodes) {
     if (paths.length === NAMED_MAX) break;

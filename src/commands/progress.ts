@@ -6,6 +6,7 @@
  */
 
 import { printableName } from "../core/printable.ts";
+import { DEVICE_IGNORE_FILE } from "../core/state-directory.ts";
 import type { ClientEvent, Observer } from "../ports/observer.ts";
 import type { Output } from "./output.ts";
 import { createProgressBar } from "./progress-bar.ts";
@@ -44,6 +45,8 @@ export function createProgress(options: ProgressOptions): Observer & { finish():
     finish: () => bar?.clear(),
   };
 }
+
+type HeldEvent = Extract<ClientEvent, { readonly event: "held" }>;
 
 type Told = Exclude<ClientEvent, { readonly event: "progress" | "in_sync" }>;
 
@@ -95,10 +98,16 @@ function joined(event: Extract<ClientEvent, { readonly event: "joined" }>): stri
 
 /** A halt holds no changes, so there is nothing to approve. Its reason says what to mend. */
 export function held(
-  { reason, count: changes }: { readonly reason: string; readonly count: number },
+  { reason, count: changes, kinds }: Pick<HeldEvent, "reason" | "count" | "kinds">,
   folder: string,
 ): string {
   if (changes === 0) return `Halted: ${reason}`;
+  if (kinds.includes("unignoring")) {
+    return (
+      `Held: ${reason}. Everything else goes on. To send it: synced approve ${quoted(folder)}. ` +
+      `To keep it here: name it in ${quoted(`${folder}/${DEVICE_IGNORE_FILE}`)}`
+    );
+  }
   return (
     `Held: ${reason} (${count(changes, "change")}). Everything else goes on, and nothing is lost, ` +
     "because the server's history keeps every version. To let exactly this through: " +

@@ -7,9 +7,10 @@ import { defineCommand } from "citty";
 import { isFolderLocked } from "../adapters/disk/folder-lock.ts";
 import { type FolderState, KEPT, readKept } from "../client/folder/kept-values.ts";
 import { EXIT } from "../core/exit-code.ts";
+import type { HeldKind } from "../core/guard.ts";
 import { DEFAULT_GUARD, guardSettingText } from "../core/guard-setting.ts";
 import { type NodeState, sameContent, samePlace } from "../core/node.ts";
-import type { StateStore } from "../ports/state-store.ts";
+import type { HeldChange, StateStore } from "../ports/state-store.ts";
 import { commonFlags } from "./flags.ts";
 import {
   heldChangeOf,
@@ -20,6 +21,14 @@ import {
 } from "./folder-state.ts";
 import { createOutput, type Output } from "./output.ts";
 import { held, quoted } from "./progress.ts";
+
+interface HeldLine {
+  readonly id: string;
+  /** Empty for a halt, and for what an earlier version held. */
+  readonly kinds: readonly HeldKind[];
+  readonly reason: string;
+  readonly count: number;
+}
 
 /** The shape of `--json`. Scripts rely on it. */
 export interface FolderStatus {
@@ -35,7 +44,7 @@ export interface FolderStatus {
   readonly pending: { readonly up: number; readonly down: number };
   readonly problems: readonly { path: string; code: string; message: string }[];
   readonly conflicts: readonly { path: string; of: string }[];
-  readonly held: { readonly id: string; readonly reason: string; readonly count: number } | null;
+  readonly held: HeldLine | null;
   /** In the form that `sync --guard` takes. */
   readonly guard: string;
   /** In the form that `sync --direction` takes. */
@@ -84,8 +93,8 @@ export function readStatus(store: StateStore, running: boolean): KeptStatus {
   const state = stateOf(running, change !== undefined, kept?.state ?? first);
   const reason = running ? (kept?.reason ?? null) : null;
   // A halt has the form of a held change, with nothing in it to approve.
-  const halt = state === "held" && reason !== null ? { id: "root", reason, count: 0 } : undefined;
-  const held = halt ?? change;
+  const halt = state === "held" && reason !== null ? haltOf(reason) : undefined;
+  const held = halt ?? lineOf(change);
   return {
     state,
     running,
@@ -97,7 +106,7 @@ export function readStatus(store: StateStore, running: boolean): KeptStatus {
     reason,
     problems: store.problems().map(({ path, code, message }) => ({ path, code, message })),
     conflicts: store.conflicts().map(({ path, of }) => ({ path, of })),
-    held: held === undefined ? null : { id: held.id, reason: held.reason, count: held.count },
+    held,
     lastSyncTime: lastSyncMs == null ? null : new Date(lastSyncMs).toISOString(),
   };
 }
@@ -124,7 +133,17 @@ function frozen(status: KeptStatus, path: string): KeptStatus {
 }
 
 function halted(status: KeptStatus, reason: string): KeptStatus {
-  return { ...status, state: "held", reason, held: { id: "root", reason, count: 0 } };
+  return { ...status, state: "held", reason, held: haltOf(reason) };
+}
+
+function haltOf(reason: string): HeldLine {
+  return { id: "root", kinds: [], reason, count: 0 };
+}
+
+function lineOf(change: HeldChange | undefined): HeldLine | null {
+  if (change === undefined) return null;
+  const { id, kinds = [], reason, count } = change;
+  return { id, kinds, reason, count };
 }
 
 /** A state that needs a person comes first. A killed client left the last one that it wrote. */

@@ -126,6 +126,7 @@ export const ERROR_KINDS = {
   unsupported_name: kind("Name cannot be synced", 422, EXIT.problems),
   unsupported_kind: kind("Kind of file cannot be synced", 422, EXIT.problems),
   other_file_system: kind("Another file system is mounted there", 409, EXIT.problems),
+  formerly_ignored: kind("Path was ignored until another device changed the rules", 409, EXIT.held),
   invalid_ignore_rules: kind("Ignore rules cannot be used", 422, EXIT.problems),
   name_collision: kind("Name collides on this file system", 409, EXIT.problems),
 } as const satisfies Record<string, ErrorKind>;

@@ -87,8 +87,17 @@ export interface Verdict {
   readonly down: Changes;
 }
 
-/** The change to files that a guard holds. `emptying`: it deletes or empties all of them (G3). */
-export type HeldKind = "deletion" | "emptying" | "truncation" | "renaming" | "overwriting";
+/**
+ * The change to files that is held. `emptying`: it deletes or empties all of them (G3).
+ * `unignoring`: it would send what was ignored here (A21), which no guard of this file judges.
+ */
+export type HeldKind =
+  | "deletion"
+  | "emptying"
+  | "truncation"
+  | "renaming"
+  | "overwriting"
+  | "unignoring";
 
 export interface Held {
   /** A digest of exactly this set of changes. */

@@ -157,6 +157,11 @@ export const IGNORE_FILE_BYTES_MAX = 64 * KIB;
 export const IGNORE_PATTERNS_MAX = 2_000;
 /** Of all rules files that apply in one directory. */
 export const IGNORE_CHAIN_PATTERNS_MAX = 4_000;
+/**
+ * Changes by other devices that un-ignore something, until a person agrees. Each is judged for each
+ * new entry, as long as it waits. A device in daily use by several people reaches two or three.
+ */
+export const FORMER_RULES_MAX = 8;
 /** A longer pattern matches no legal path. This also bounds its regular expression. */
 export const IGNORE_PATTERN_LENGTH_MAX = PATH_BYTES_MAX;
 /** Each `**` multiplies the number of ways to match by the path's depth. */

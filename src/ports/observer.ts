@@ -3,6 +3,7 @@
  * and never block. Rules: Y3, Y5.
  */
 import type { ErrorCode } from "../core/error.ts";
+import type { HeldKind } from "../core/guard.ts";
 
 export type ClientEvent =
   | {
@@ -29,7 +30,14 @@ export type ClientEvent =
       readonly code: ErrorCode;
       readonly message: string;
     }
-  | { readonly event: "held"; readonly id: string; readonly reason: string; readonly count: number }
+  | {
+      readonly event: "held";
+      readonly id: string;
+      /** Empty for a halt. */
+      readonly kinds: readonly HeldKind[];
+      readonly reason: string;
+      readonly count: number;
+    }
   | { readonly event: "released"; readonly id: string }
   | { readonly event: "offline"; readonly reason: string }
   | { readonly event: "online" }

@@ -1,7 +1,7 @@
 /** What rules leave out is neither sent nor deleted, on any device. */
 import { afterEach, beforeAll, beforeEach, expect, test } from "bun:test";
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { ensureBinary } from "./binary.ts";
+import { ensureBinary, runSynced } from "./binary.ts";
 import { type Device, Lab, waitFor } from "./lab.ts";
 
 let lab: Lab;
@@ -103,6 +103,10 @@ test("what becomes ignored stays where it is, on every device and on the server 
   rmSync(beta.join(".syncedignore"));
   await waitFor("the rules to go", () => !existsSync(alpha.join(".syncedignore")));
   await waitFor("the log to come back", () => existsSync(beta.join("logs/two.log")));
+  // It was beta's person who said so. Alpha's bytes wait for alpha's.
+  await waitFor("alpha to ask", async () => (await alpha.status()).state === "held");
+  expect(beta.read("logs/one.log")).toBe("one\n");
+  expect((await runSynced(["approve", alpha.path])).stderr).toContain('"logs/one.log"');
   await lab.settled([alpha, beta]);
   const contents = paths(beta)
     .filter((path) => path.startsWith("logs/one"))
@@ -176,3 +180,41 @@ test("this device's own rules hold as soon as they are written, and no longer th
   await lab.settled([alpha, beta]);
   expect(beta.read("secret.txt")).toBe("alpha's own\n");
 }, 120_000);
+
+test("rules of another device send no secret before this one's person agrees, exit 10 [A21]", async () => {
+  alpha.write(".syncedignore", "*.key\n/private/\n");
+  alpha.write("id.key", "secret\n");
+  alpha.write("private/diary.txt", "secret\n");
+  alpha.write("text.txt", "text\n");
+  for (const device of [alpha, beta]) device.start();
+  await waitUntilIdle();
+  await waitFor("the rules", () => existsSync(beta.join(".syncedignore")));
+  beta.write(".syncedignore", "*.tmp\n");
+  await waitFor("alpha to ask", async () => (await alpha.status()).state === "held");
+  await Bun.sleep(600);
+  alpha.write("text.txt", "edited\n");
+  await waitFor("the edit", () => beta.read("text.txt") === "edited\n");
+  await alpha.stop();
+  expect(await pathsOnServer()).toEqual([".syncedignore", "text.txt"]);
+
+  expect((await alpha.once()).exitCode).toBe(10);
+  const status = JSON.parse((await runSynced(["status", alpha.path, "--json"])).stdout);
+  expect(status).toMatchObject({ state: "held", held: { kinds: ["unignoring"], count: 2 } });
+  const people = await runSynced(["status", alpha.path]);
+  for (const path of ["id.key", "private"]) expect(people.stderr).toContain(`"${path}"`);
+  expect(people.stderr).toContain(".synced/ignore");
+  expect(await pathsOnServer()).toEqual([".syncedignore", "text.txt"]);
+
+  // One stays here for good, the other goes.
+  alpha.write(".synced/ignore", "*.key\n");
+  expect((await alpha.once()).exitCode).toBe(10);
+  const approved = await runSynced(["approve", alpha.path, "--json"]);
+  expect(JSON.parse(approved.stdout)).toMatchObject({ paths: ["private"], count: 1 });
+  expect((await alpha.once()).exitCode).toBe(0);
+  expect(await pathsOnServer()).toEqual([
+    ".syncedignore",
+    "private",
+    "private/diary.txt",
+    "text.txt",
+  ]);
+});

@@ -56,13 +56,25 @@ describe("createProgress()", () => {
   });
 
   test("a held change comes with the command that lets it through [G2]", () => {
-    const { people } = told({ event: "held", id: "x", reason: "delete 60 files", count: 60 });
+    const { people } = told({
+      event: "held",
+      id: "x",
+      kinds: [],
+      reason: "delete 60 files",
+      count: 60,
+    });
     expect(people[0]).toContain("delete 60 files (60 changes)");
     expect(people[0]).toContain('synced approve "/home/me/synced"');
   });
 
   test("a halt has nothing to approve [G1]", () => {
-    const { people } = told({ event: "held", id: "root", reason: "The folder is gone", count: 0 });
+    const { people } = told({
+      event: "held",
+      id: "root",
+      kinds: [],
+      reason: "The folder is gone",
+      count: 0,
+    });
     expect(people).toEqual(["Halted: The folder is gone"]);
   });
 

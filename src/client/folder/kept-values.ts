@@ -62,6 +62,10 @@ export const KEPT = {
   approval: { key: "approval", parse: approval } satisfies KeptValue<ApprovalValue>,
   /** The texts of the ignore rules in force, by directory (A10). */
   ignoreRules: { key: "ignoreRules", parse: pairs } satisfies KeptValue<readonly TextPair[]>,
+  /** The texts of former rules that still count, by moment and directory (A21). */
+  formerRules: { key: "formerRules", parse: formerRules } satisfies KeptValue<
+    readonly FormerTexts[]
+  >,
   /** The record that `synced status` reads (Y5). */
   status: { key: "status", parse: status } satisfies KeptValue<StatusValue>,
   /** Nodes that the last proof found astray (Y8). Only people read them. */
@@ -69,6 +73,9 @@ export const KEPT = {
 } as const;
 
 export type TextPair = readonly [string, string];
+
+/** Rules of a moment by directory, as far as they are others by now; null if there was no file. */
+export type FormerTexts = readonly (readonly [directory: string, text: string | null])[];
 
 /** Parts of one list, each page of events its own (G4). */
 export function othersApprovals(part: number): KeptValue<readonly string[]> {
@@ -119,6 +126,16 @@ function pairs(value: unknown): readonly TextPair[] | undefined {
 
 function isPair(value: unknown): value is TextPair {
   return Array.isArray(value) && typeof value[0] === "string" && typeof value[1] === "string";
+}
+
+function formerRules(value: unknown): readonly FormerTexts[] | undefined {
+  if (!Array.isArray(value)) return undefined;
+  return value.map((texts) => (Array.isArray(texts) ? texts.filter(isFormerPair) : []));
+}
+
+function isFormerPair(value: unknown): value is FormerTexts[number] {
+  if (!Array.isArray(value) || typeof value[0] !== "string") return false;
+  return value[1] === null || typeof value[1] === "string";
 }
 
 function profile(value: unknown): ChunkerProfile | undefined {

@@ -9,6 +9,7 @@ export const NEVER_SYNCED: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "unsupported_kind",
   "unsupported_name",
   "other_file_system",
+  "formerly_ignored",
   "invalid_path",
   "reserved_name",
   "path_too_long",

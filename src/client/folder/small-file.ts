@@ -2,6 +2,7 @@
  * Reads the small files that say how a folder is synced: marker, rules, a person's answer. Every
  * turn reads them, so they share one buffer. Rules: A10, G1.
  */
+import { type Digest, sha256 } from "../../core/digest.ts";
 import { IGNORE_FILE_BYTES_MAX } from "../../core/limits.ts";
 import type { FileSystem } from "../../ports/filesystem.ts";
 
@@ -15,10 +16,16 @@ export function readSmallFile(fs: FileSystem, path: string, bytesMax: number): s
   return bytes === undefined || bytes.length > bytesMax ? undefined : DECODER.decode(bytes);
 }
 
-/** @returns the rules file's text, cut after one byte more than is allowed; undefined if absent. */
-export function readRulesFile(fs: FileSystem, path: string): string | undefined {
+export interface RulesText {
+  readonly text: string;
+  /** Of the bytes as they were read. */
+  readonly digest: Digest;
+}
+
+/** @returns the rules file, cut after one byte more than is allowed; undefined if absent. */
+export function readRulesFile(fs: FileSystem, path: string): RulesText | undefined {
   const bytes = readStart(fs, path, BUFFER.length);
-  return bytes === undefined ? undefined : DECODER.decode(bytes);
+  return bytes === undefined ? undefined : { text: DECODER.decode(bytes), digest: sha256(bytes) };
 }
 
 /** @returns at most the first `count` bytes, valid until the next call. */

@@ -253,11 +253,16 @@ export class DeferredNodes {
 }
 
 /** Only scans find these and their end; no try does. */
-const SCANNED: ReadonlySet<ErrorCode> = new Set<ErrorCode>(["unsupported_kind", "file_unreadable"]);
+const SCANNED: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  "unsupported_kind",
+  "file_unreadable",
+  "formerly_ignored",
+]);
 
 /** The codes of obstacles that a scan finds in the place of a node from elsewhere. */
 const OBSTACLES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "unsupported_kind",
   "other_file_system",
   "file_unreadable",
+  "formerly_ignored",
 ]);

@@ -2,15 +2,18 @@
  * Scans one directory: compares its entries with the nodes that are known there. If an entry is not
  * the node of its place, `place.ts` decides which node it is. Rules: A1-A4, A6, A7, I16.
  */
+import type { Digest } from "../../core/digest.ts";
 import type { ErrorCode } from "../../core/error.ts";
-import { ROOT_ID } from "../../core/identifier.ts";
+import { type NodeId, ROOT_ID } from "../../core/identifier.ts";
 import { IGNORE_FILE } from "../../core/ignore.ts";
 import { PATH_BYTES_MAX, PATH_DEPTH_MAX } from "../../core/limits.ts";
 import type { LocalNode } from "../../core/node.ts";
 import { checkName, joinPath, RESERVED_NAME, utf8LengthBytes } from "../../core/path.ts";
+import type { TreeView } from "../../core/tree.ts";
 import { FileSystemError, type Stat } from "../../ports/filesystem.ts";
 import { statExactly } from "../folder/spelling.ts";
 import { isDueForAnotherLook, RACY_MARK, readContent, reportUnreadable } from "./content.ts";
+import type { IsReceived } from "./ignore-files.ts";
 import { DATA_FORMAT_FILE, reasonToLeaveAlone } from "./left-alone.ts";
 import { placeEntry } from "./place.ts";
 import type { Entry, ScanRun, Task } from "./run.ts";
@@ -160,11 +163,34 @@ function statNames(
 
 function loadRules(run: ScanRun, task: Task, stats: ReadonlyMap<string, Stat>): "same" | "changed" {
   if (task.names !== undefined && !task.names.has(IGNORE_FILE)) return "same";
-  const load = run.ignoreFiles.load(task.path, stats.get(IGNORE_FILE));
-  if (load.kind !== "unusable") return load.kind;
+  const isReceived: IsReceived = (digest) => isRulesFileReceived(run, task.id, digest);
+  const load = run.ignoreFiles.load(task.path, stats.get(IGNORE_FILE), isReceived);
+  if (load.kind === "same" || load.kind === "changed") return load.kind;
   const path = joinPath(task.path, IGNORE_FILE);
-  run.problems.report(path, "invalid_ignore_rules", load.message);
+  const code = load.kind === "unusable" ? "invalid_ignore_rules" : "formerly_ignored";
+  run.problems.report(path, code, load.message);
   return "same";
+}
+
+/**
+ * A21: true if the rules file is as other devices made it. A user's own change is found before it
+ * is sent, so it differs from the base and from the log. After a crash the disk may be ahead of the
+ * base, but not of the log.
+ */
+function isRulesFileReceived(run: ScanRun, directory: NodeId, digest: Digest | undefined): boolean {
+  const { store } = run.ports;
+  const [base, remote] = [store.base, store.remote].map((tree) => rulesDigestIn(tree, directory));
+  if (digest !== undefined) return digest === base || digest === remote;
+  if (base !== undefined || remote !== undefined) return base === undefined || remote === undefined;
+  // Nobody else has heard of it, nor of a directory that was made here.
+  const isShared = [store.base, store.remote].some((tree) => tree.get(directory) !== undefined);
+  const mayBe = directory === ROOT_ID || isShared;
+  return mayBe && rulesDigestIn(run.overlay, directory) === undefined;
+}
+
+function rulesDigestIn(tree: Pick<TreeView, "child">, directory: NodeId): Digest | undefined {
+  const content = tree.child(directory, IGNORE_FILE)?.content;
+  return content?.kind === "file" ? content.sha256 : undefined;
 }
 
 /** @returns undefined if the scan was stopped. */

@@ -1,22 +1,29 @@
 /**
  * IgnoreFiles: the rules files of a folder as they are on its disk. The scan loads each when it
  * reaches its directory, and looks at the directory again after a change. Core interprets the
- * rules. Rules: A6, A7, F95.
+ * rules. Rules: A6, A7, A21, F95.
  */
 
+import type { Digest } from "../../core/digest.ts";
 import { SyncedError } from "../../core/error.ts";
 import { IGNORE_FILE, IgnoreRules } from "../../core/ignore.ts";
 import { joinPath } from "../../core/path.ts";
 import { DEVICE_IGNORE_FILE } from "../../core/state-directory.ts";
 import { type FileSystem, FileSystemError, type Stat } from "../../ports/filesystem.ts";
-import type { TextPair } from "../folder/kept-values.ts";
-import { readRulesFile } from "../folder/small-file.ts";
+import type { FormerTexts, TextPair } from "../folder/kept-values.ts";
+import { type RulesText, readRulesFile } from "../folder/small-file.ts";
+import { FormerRules } from "./former-rules.ts";
 
 export type IgnoreLoad =
   | { readonly kind: "same" }
   | { readonly kind: "changed" }
   /** The directory's former rules stay in force; `known` is false if there were none. */
-  | { readonly kind: "unusable"; readonly known: boolean; readonly message: string };
+  | { readonly kind: "unusable"; readonly known: boolean; readonly message: string }
+  /** Another device changed them, and too much waits already. The former rules stay in force. */
+  | { readonly kind: "withheld"; readonly message: string };
+
+/** @param digest of a rules file's bytes; undefined if the file is gone. */
+export type IsReceived = (digest: Digest | undefined) => boolean;
 
 export class IgnoreFiles {
   readonly #fs: FileSystem;
@@ -31,12 +38,19 @@ export class IgnoreFiles {
   #deviceSeen: { readonly text: string | undefined } | undefined;
   #isDeviceUnknown = false;
   #rules = IgnoreRules.none;
+  readonly former: FormerRules;
 
   /**
    * @param remembered the `texts` of an earlier run, so that rules stay in force across a restart.
+   * @param former those of its `former`.
    */
-  constructor(fs: FileSystem, remembered: readonly TextPair[] = []) {
+  constructor(
+    fs: FileSystem,
+    remembered: readonly TextPair[] = [],
+    former: readonly FormerTexts[] = [],
+  ) {
     this.#fs = fs;
+    this.former = new FormerRules(former);
     for (const entry of remembered) this.#remember(entry);
   }
 
@@ -77,6 +91,19 @@ export class IgnoreFiles {
     return this.#rules;
   }
 
+  /** Other devices' deletions of these rules files are about to be done here. */
+  lose(directories: readonly string[]): void {
+    for (const directory of directories) {
+      const text = this.#texts.get(directory);
+      if (text !== undefined) this.former.lose(directory, text);
+    }
+  }
+
+  /** True if the path was ignored here before other devices changed the rules. */
+  wasIgnored(path: string, isDirectory: boolean): boolean {
+    return this.former.ignored(this.#rules, path, isDirectory);
+  }
+
   /**
    * True if the rules of the directory, or of one above it, are not known. Then nothing new in it
    * may be offered.
@@ -95,33 +122,49 @@ export class IgnoreFiles {
    * because such files are few and small.
    *
    * @param stat of the directory's rules file; undefined if there is none.
+   * @param isReceived true if other devices made it so.
    */
-  load(directory: string, stat: Stat | undefined): IgnoreLoad {
+  load(
+    directory: string,
+    stat: Stat | undefined,
+    isReceived: IsReceived = () => false,
+  ): IgnoreLoad {
     const known = this.#texts.get(directory);
     const wasUnknown = this.#unknown.delete(directory);
     if (stat?.kind !== "file") {
       if (known === undefined) return { kind: wasUnknown ? "changed" : "same" };
-      this.#texts.delete(directory);
-      this.#rules = this.#rules.withFile(directory, undefined);
-      return { kind: "changed" };
+      return this.#take(directory, undefined, isReceived);
     }
     try {
-      const text = readRulesFile(this.#fs, joinPath(directory, IGNORE_FILE));
-      if (text === undefined || text === known) return { kind: "same" };
-      this.#rules = this.#rules.withFile(directory, text);
-      this.#texts.set(directory, text);
-      return { kind: "changed" };
+      const file = readRulesFile(this.#fs, joinPath(directory, IGNORE_FILE));
+      if (file === undefined || file.text === known) return { kind: "same" };
+      return this.#take(directory, file, isReceived);
     } catch (error) {
       if (known === undefined) this.#unknown.add(directory);
       return unusable(error, known !== undefined);
     }
   }
 
+  #take(directory: string, file: RulesText | undefined, isReceived: IsReceived): IgnoreLoad {
+    const text = file?.text;
+    const rules = this.#rules.withFile(directory, text);
+    if (!isReceived(file?.digest)) this.former.edited(directory);
+    else if (!this.former.received(directory, this.#texts.get(directory), text)) {
+      const message =
+        "The former rules stay in force: other devices changed them too often since you agreed";
+      return { kind: "withheld", message };
+    }
+    this.#rules = rules;
+    if (text === undefined) this.#texts.delete(directory);
+    else this.#texts.set(directory, text);
+    return { kind: "changed" };
+  }
+
   /** Loads the rules of this device alone. */
   loadDevice(): IgnoreLoad {
     try {
       this.#deviceSeen = undefined;
-      const text = readRulesFile(this.#fs, DEVICE_IGNORE_FILE);
+      const text = readRulesFile(this.#fs, DEVICE_IGNORE_FILE)?.text;
       this.#deviceSeen = { text };
       this.#isDeviceUnknown = false;
       if (text === this.#deviceText) return { kind: "same" };
@@ -137,7 +180,7 @@ export class IgnoreFiles {
   /** True if `loadDevice` would find another file than last time. */
   get hasDeviceFileChanged(): boolean {
     try {
-      const text = readRulesFile(this.#fs, DEVICE_IGNORE_FILE);
+      const text = readRulesFile(this.#fs, DEVICE_IGNORE_FILE)?.text;
       return this.#deviceSeen === undefined || text !== this.#deviceSeen.text;
     } catch (error) {
       if (error instanceof FileSystemError) return false;

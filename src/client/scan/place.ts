@@ -1,7 +1,7 @@
 /**
  * Decides which node an entry is if it is not the node of its place: a moved node, the node whose
- * place it has, a node that was held as deleted, or a new one. Rules: A1, A8, A9, A11, F39-F43,
- * F48.
+ * place it has, a node that was held as deleted, or a new one. Rules: A1, A8, A9, A11, A21,
+ * F39-F43, F48.
  */
 import type { NodeId } from "../../core/identifier.ts";
 import { IGNORE_FILE } from "../../core/ignore.ts";
@@ -12,6 +12,7 @@ import { pathOf } from "../../core/tree.ts";
 import { FileSystemError, type Listing, type Stat } from "../../ports/filesystem.ts";
 import { statExactly } from "../folder/spelling.ts";
 import { readContent } from "./content.ts";
+import type { IsReceived } from "./ignore-files.ts";
 import type { Emptied, Entry, ScanRun, Task } from "./run.ts";
 
 /** Equals no stamp of a file system. */
@@ -140,15 +141,30 @@ async function create(run: ScanRun, task: Task, entry: Entry): Promise<void> {
     if (run.ignoreFiles.isUnknown(task.path) || mayVanish(run, entry)) return;
   }
   const twin = former === undefined ? twinInLog(run, task.id, entry) : undefined;
+  const isWithheld = former === undefined && wasIgnored(run, entry);
+  if (isWithheld && twin === undefined) return withhold(run, entry);
   const read = await readContent(run, entry, (former ?? twin)?.content);
   if (read === undefined) return;
   const { content, stamp, objects } = read;
   const adopted = twin !== undefined && sameBytes(content, twin.content) ? twin.id : undefined;
+  // Nothing is given away by bytes that the log has there.
+  if (isWithheld && adopted === undefined) return withhold(run, entry);
   const id = former?.id ?? adopted ?? random.id<NodeId>();
   const { identity } = stat;
   const node = { id, parent: task.id, name, content, identity, stamp };
   run.overlay.put({ node, under: task.under, objects, isFresh: true });
   descend(run, entry, id);
+}
+
+function wasIgnored({ ignoreFiles }: ScanRun, { path, stat }: Entry): boolean {
+  return ignoreFiles.wasIgnored(path, stat.kind === "directory");
+}
+
+/** A21: it is not offered until a person of this device agrees to the rules. */
+function withhold(run: ScanRun, { path }: Entry): void {
+  const message =
+    "It is not sent, because it was ignored here until another device changed the rules";
+  run.problems.report(path, "formerly_ignored", message);
 }
 
 /**
@@ -215,13 +231,18 @@ function lookInto(run: ScanRun, { path, stat: { identity } }: Entry): Leftover {
     const entries = listing?.entries ?? [];
     if (listing === undefined || listing.illegible.length > 0) isEmpty = false;
     // No scan reads this directory, so its rules are read here. They may have changed, or be gone.
-    run.ignoreFiles.load(next.path, entries.find(({ name }) => name === IGNORE_FILE)?.stat);
+    const rulesFile = entries.find(({ name }) => name === IGNORE_FILE);
+    const isReceived: IsReceived = (digest) => {
+      return digest === undefined && run.ignoreFiles.former.covers(next.path);
+    };
+    run.ignoreFiles.load(next.path, rulesFile?.stat, isReceived);
     for (const { name, stat } of entries) {
       const inner = joinPath(next.path, name);
       const isDirectory = stat.kind === "directory";
       const isLeftover = isDirectory && run.ports.store.isLeftover(stat.identity);
       const isOutside = stat.kind === "other" || !stat.sameDevice || checkName(name) !== undefined;
-      const isLeft = isOutside || run.isIgnored(inner, isDirectory);
+      const wasLeft = run.ignoreFiles.wasIgnored(inner, isDirectory);
+      const isLeft = isOutside || wasLeft || run.isIgnored(inner, isDirectory);
       if (!isLeft && !isLeftover) return { holdsSyncable: true, isEmpty: false, directories };
       if (isLeftover && stat.sameDevice) directories.push({ path: inner, identity: stat.identity });
       else isEmpty = false;

@@ -19,6 +19,7 @@ export const SCAN_CODES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "reserved_name",
   "invalid_path",
   "invalid_ignore_rules",
+  "formerly_ignored",
 ]);
 
 export class ScanProblems {

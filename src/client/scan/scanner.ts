@@ -10,15 +10,18 @@
  */
 
 import { Chunker, type ChunkerProfile } from "../../core/chunker.ts";
+import { sha256 } from "../../core/digest.ts";
 import { type NodeId, ROOT_ID } from "../../core/identifier.ts";
 import type { IgnoreRules } from "../../core/ignore.ts";
 import { type LocalNode, samePlace } from "../../core/node.ts";
 import { DEVICE_IGNORE_FILE } from "../../core/state-directory.ts";
 import { pathOf } from "../../core/tree.ts";
 import { FileSystemError, type Stat } from "../../ports/filesystem.ts";
+import type { HeldChange } from "../../ports/state-store.ts";
 import { KEPT, readKept, writeKept } from "../folder/kept-values.ts";
 import { Pace } from "../folder/pace.ts";
 import { scanDirectory } from "./directory.ts";
+import type { FormerRules } from "./former-rules.ts";
 import { IgnoreFiles } from "./ignore-files.ts";
 import { Disappearances, Revisits } from "./memory.ts";
 import { MovedDirectories } from "./moved-directories.ts";
@@ -65,6 +68,7 @@ export class Scanner {
   readonly #chunker: Chunker;
   readonly #ignoreFiles: IgnoreFiles;
   #rememberedRules: IgnoreRules;
+  #rememberedFormer: FormerRules["moments"];
   readonly #revisits = new Revisits();
   readonly #disappearances = new Disappearances();
   readonly #moved = new MovedDirectories();
@@ -78,8 +82,11 @@ export class Scanner {
   constructor(ports: ScanPorts, profile: ChunkerProfile) {
     this.#ports = ports;
     this.#chunker = new Chunker(profile);
-    this.#ignoreFiles = new IgnoreFiles(ports.fs, readKept(ports.store, KEPT.ignoreRules));
+    const { fs, store } = ports;
+    const texts = readKept(store, KEPT.ignoreRules);
+    this.#ignoreFiles = new IgnoreFiles(fs, texts, readKept(store, KEPT.formerRules));
     this.#rememberedRules = this.#ignoreFiles.rules;
+    this.#rememberedFormer = this.#ignoreFiles.former.moments;
   }
 
   /** Left-over directories that the last scan found empty, inner ones first. */
@@ -95,6 +102,33 @@ export class Scanner {
     const path = this.#ignoreFiles.unknownFile;
     if (path === undefined) return undefined;
     return `the rules in ${JSON.stringify(path)} cannot be used, so new files beside or below it wait`;
+  }
+
+  /**
+   * The entries that would be sent if this device's person agreed to the rules of others (A21);
+   * undefined if there are none. The reason names no path, because the server is told of it.
+   */
+  get unignored(): HeldChange | undefined {
+    const problems = this.#ports.store.problems();
+    const count = problems.filter(({ code }) => code === "formerly_ignored").length;
+    if (count === 0) return undefined;
+    const { former, texts } = this.#ignoreFiles;
+    const id = sha256(JSON.stringify([former.texts, texts])).slice(0, 16);
+    const entries = count === 1 ? "1 entry that was" : `${count} entries that were`;
+    const reason = `this device would send ${entries} ignored here until another device changed the rules`;
+    return { id, direction: "up", kinds: ["unignoring"], reason, count, nodes: [] };
+  }
+
+  /** These rules files of others' deletions or moves are about to go from this disk (A21). */
+  loseRules(directories: readonly string[]): void {
+    this.#ignoreFiles.lose(directories);
+    this.#rememberRules();
+  }
+
+  /** A person agreed to the rules as they are. The next full scan offers what waits. */
+  agreeToRules(): void {
+    this.#ignoreFiles.former.forget();
+    this.#rememberRules();
   }
 
   /** The rules that the last scan found. */
@@ -125,6 +159,7 @@ export class Scanner {
     if (root === undefined) return this.#lost();
     const paths = request.kind === "paths" && this.#isWarm ? request.paths : undefined;
     const isTold = this.#isWarm && (request.kind === "paths" || request.isTold === true);
+    this.#ignoreFiles.former.beginScan();
     const run = this.#begin(root, { paths, isTold }, signal);
     if (paths === undefined) this.#loadDeviceRules(run);
 
@@ -215,7 +250,13 @@ export class Scanner {
 
   /** If a rules file is not usable after a restart, its former text stays in force. */
   #rememberRules(): void {
-    const { rules, texts } = this.#ignoreFiles;
+    const { rules, texts, former } = this.#ignoreFiles;
+    // The former ones first: without them a kill would leave only the rules that un-ignore.
+    if (former.moments !== this.#rememberedFormer) {
+      this.#rememberedFormer = former.moments;
+      const kept = former.texts;
+      writeKept(this.#ports.store, KEPT.formerRules, kept.length === 0 ? undefined : kept);
+    }
     if (rules === this.#rememberedRules) return;
     this.#rememberedRules = rules;
     writeKept(this.#ports.store, KEPT.ignoreRules, texts.length === 0 ? undefined : texts);
