@@ -29,6 +29,7 @@ const COMMANDS: SubCommandsDef = {
   history: async () => (await import("./src/commands/history.ts")).command,
   blame: async () => (await import("./src/commands/blame.ts")).command,
   diff: async () => (await import("./src/commands/diff.ts")).command,
+  link: async () => (await import("./src/commands/link.ts")).command,
   invite: async () => (await import("./src/commands/invite.ts")).command,
   token: async () => (await import("./src/commands/token.ts")).command,
   folder: async () => (await import("./src/commands/folder.ts")).command,
@@ -112,6 +113,11 @@ const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   diff: [
     'synced diff "yesterday 18:00"                    # what changed since then?',
     "synced diff 1000 1179 notes --text | less",
+  ],
+  link: [
+    "synced link create photos/2019                   # as it is now, for seven days",
+    "synced link create report.txt --follow-changes --expires 30d --password-file word",
+    "synced link list",
   ],
   invite: [
     "synced invite                                    # one more device, all folders; good for 15 minutes",

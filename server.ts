@@ -19,6 +19,7 @@ import { listenForScraper } from "./src/adapters/metrics/listener.ts";
 import { type Listener, listen } from "./src/adapters/network/listen.ts";
 import { systemClock } from "./src/adapters/runtime/clock.ts";
 import { loadPageFiles } from "./src/adapters/runtime/page-files.ts";
+import { systemPasswordHashes } from "./src/adapters/runtime/password-hashes.ts";
 import { systemRandom, systemSecret } from "./src/adapters/runtime/random.ts";
 import {
   readServerAddress,
@@ -44,6 +45,7 @@ import { parseToken } from "./src/protocol/token.ts";
 import { finishCollection } from "./src/server/collect-garbage.ts";
 import { type FilesLogNotice, startFilesLog } from "./src/server/files-log-follower.ts";
 import { createHistory } from "./src/server/history.ts";
+import { Links } from "./src/server/links.ts";
 import { createReadings } from "./src/server/readings.ts";
 import type { Retention } from "./src/server/retention.ts";
 import { type ScrubOptions, startScrub } from "./src/server/scrub.ts";
@@ -389,6 +391,13 @@ async function openBackend(options: ServerOptions, loopbackOnly: boolean): Promi
     page: (await loadPageFiles()) ?? "not built",
     tickets: new Tickets(systemClock, systemSecret()),
     tokens,
+    links: new Links({
+      store: directory.tokens,
+      tokens,
+      passwords: systemPasswordHashes,
+      clock: systemClock,
+      secret: systemSecret,
+    }),
     ...(options.behindProxy === undefined ? undefined : { behindProxy: options.behindProxy }),
     ...(options.onRefusal === undefined ? undefined : { onRefusal: options.onRefusal }),
     ...(options.token === undefined ? undefined : { token: options.token }),

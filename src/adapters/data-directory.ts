@@ -20,6 +20,7 @@ import { DatabaseSync } from "node:sqlite";
 import { SyncedError } from "../core/error.ts";
 import type { ServerId } from "../core/identifier.ts";
 import type { HistoryStore } from "../ports/history-store.ts";
+import type { LinkStore } from "../ports/link-store.ts";
 import type { MetadataStore } from "../ports/metadata-store.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
 import type { TokenStore } from "../ports/token-store.ts";
@@ -38,7 +39,7 @@ const FORMAT_LINE = /^synced data ([1-9][0-9]{0,5})\n$/;
 export interface DataDirectory {
   readonly metadata: MetadataStore;
   readonly objects: ObjectStore;
-  readonly tokens: TokenStore;
+  readonly tokens: TokenStore & LinkStore;
   readonly history: HistoryStore;
   readonly serverId: ServerId;
   /** Waits for writes under way, closes the stores and releases the lock. */
@@ -122,7 +123,7 @@ export function openDataReader(path: string): DataReader {
 }
 
 /** The tokens of a data directory, also of one on which a server runs now. */
-export function openTokenStore(path: string): TokenStore {
+export function openTokenStore(path: string): TokenStore & LinkStore {
   return openSqliteTokenStore(join(path, "tokens.db"));
 }
 

@@ -45,6 +45,7 @@ export interface TargetArguments {
 
 export interface Target {
   readonly api: PastApi;
+  readonly serverUrl: string;
   /** In the folder; "" is all of it. */
   readonly path: string;
   /** Who asks: the synced folder's device, else the one that stands for plain HTTP. */
@@ -73,7 +74,7 @@ export async function openTarget(
     const folder = args.folder ?? "default";
     const api = await greet({ serverUrl, folder, token, trust, signal });
     const isAll = path === "" || path === ".";
-    return { api, device: HTTP_DEVICE, path: isAll ? "" : parsePath(path).join("/") };
+    return { api, serverUrl, device: HTTP_DEVICE, path: isAll ? "" : parsePath(path).join("/") };
   }
   const absolute = resolve(place);
   const root = rootAbove(absolute);
@@ -98,7 +99,7 @@ export async function openTarget(
   const trust = readTrust(args.fingerprint, known.fingerprint);
   const api = await greet({ serverUrl, folder, token, trust, server, signal });
   const path = relative(root, absolute).split(sep).join("/");
-  return { api, device, root, path: path === "" ? "" : parsePath(path).join("/") };
+  return { api, serverUrl, device, root, path: path === "" ? "" : parsePath(path).join("/") };
 }
 
 /** The path need not be there: it may be gone, which is why it is asked about. */

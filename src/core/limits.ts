@@ -274,3 +274,12 @@ export const WAIT_SECONDS_MAX = 25;
 export const WAIT_SEEN_MS_MAX = 7 * 86_400_000;
 /** Events of conflict copies that one request looks at. */
 export const CONFLICTS_SCANNED_MAX = 5_000;
+/** Share links of one server, all of which a list reads. */
+export const LINKS_MAX = 10_000;
+/** Ten years: a link that nobody may forget is a folder of its own. */
+export const LINK_LIFE_MS_MAX = 3_650 * 86_400_000;
+/** A link's password keeps out who finds the link; 20 wrong ones a minute are let through. */
+export const LINK_PASSWORD_LENGTH_MIN = 8;
+export const LINK_PASSWORD_LENGTH_MAX = 256;
+/** Passwords that wait to be hashed, one after the other: some seconds. */
+export const PASSWORDS_WAITING_MAX = 50;

@@ -30,6 +30,7 @@ export function createAdmission(
 ): (request: Request, path: string, peer: string | undefined) => Caller {
   const callerOf = createTokenCheck(options);
   const openPaths = new Set(routes.filter(isOpen).map(({ pattern }) => pattern));
+  const linkPrefixes = routes.filter(isOpenedByLink).map(({ pattern }) => beforeLink(pattern));
   const documents = routes.filter(({ isDocument }) => isDocument === true);
   const documentPaths = new Set(documents.map(({ pattern }) => pattern));
   return (request, path, peer) => {
@@ -43,11 +44,15 @@ export function createAdmission(
           "for 127.0.0.1, or start it with --host",
       );
     }
-    if (!documentPaths.has(path) || !isNavigation(request)) checkOrigin(request, host);
+    const isLink = linkPrefixes.some((prefix) => path.startsWith(prefix));
+    const isDocument = isLink || documentPaths.has(path);
+    if (!isDocument || !isNavigation(request)) checkOrigin(request, host);
     const caller = openPaths.has(path)
       ? NOBODY
-      : (ticketHolder(options, request, path) ??
-        callerOf(request.headers.get("authorization"), addressOf(request, peer, options)));
+      : isLink
+        ? { ...NOBODY, address: addressOf(request, peer, options) }
+        : (ticketHolder(options, request, path) ??
+          callerOf(request.headers.get("authorization"), addressOf(request, peer, options)));
     checkProtocol(request.headers.get("synced-protocol"));
     return caller;
   };
@@ -114,6 +119,15 @@ function plainAddress(address: string): string {
   return address.replace(/^::ffff:/i, "");
 }
 
+/** True if whoever has a link comes in there, with no more than that. */
+function isOpenedByLink({ methods }: Route): boolean {
+  return Object.values(methods).some(({ needs }) => needs === "link");
+}
+
+function beforeLink(pattern: string): string {
+  return pattern.slice(0, pattern.indexOf(":"));
+}
+
 /** True if nobody needs a token there. */
 function isOpen({ pattern, methods }: Route): boolean {
   const needs = Object.values(methods).map((endpoint) => endpoint.needs);
@@ -134,7 +148,7 @@ function isOpen({ pattern, methods }: Route): boolean {
  * @throws {SyncedError} `forbidden`, `folder_not_found`
  */
 export function authorise(grant: Grant, need: Need, folder: string | undefined): void {
-  if (need === "nothing") return;
+  if (need === "nothing" || need === "link") return;
   if (folder !== undefined && !reachesFolder(grant, folder)) {
     throw new SyncedError("folder_not_found", `Cannot find folder "${folder.slice(0, 80)}"`);
   }

@@ -87,7 +87,7 @@ export function problemAnswer(error: unknown, requestId: string): Response {
     ...SECURITY_HEADERS,
     "content-type": "application/problem+json",
   };
-  if (httpStatus === 401) headers["www-authenticate"] = "Bearer";
+  if (httpStatus === 401) headers["www-authenticate"] = challengeOf(known.code);
   if (known.code === "method_not_allowed") headers["allow"] = String(known.extensions["allow"]);
   if (known.code === "range_not_satisfiable") {
     headers["content-range"] = `bytes */${String(known.extensions["size"])}`;
@@ -109,6 +109,11 @@ export function problemAnswer(error: unknown, requestId: string): Response {
     request_id: requestId,
   };
   return new Response(JSON.stringify(problem), { status: httpStatus, headers });
+}
+
+/** A link's password is asked for by the browser itself. */
+function challengeOf(code: ErrorCode): string {
+  return code === "link_password" ? 'Basic realm="synced link", charset="UTF-8"' : "Bearer";
 }
 
 export interface StreamOptions {

@@ -3,10 +3,11 @@
  * Rules: E12, H7, H21, K7.
  */
 import { makeZip, predictLength } from "client-zip";
+import type { FolderName } from "../core/identifier.ts";
 import type { FileContent } from "../core/node.ts";
 import { parsePath } from "../core/path.ts";
 import { parseSequenceText } from "../protocol/parse-request.ts";
-import type { ArchiveEntry } from "../server/archive.ts";
+import type { ArchiveEntry, ArchiveRequest } from "../server/archive.ts";
 import type { History } from "../server/history.ts";
 import { bytesAnswer, streamOf } from "./answer.ts";
 import { type Call, type Route, type RouterOptions, sendingOf } from "./endpoint.ts";
@@ -31,26 +32,34 @@ export function archiveRoutes(options: RouterOptions): readonly Route[] {
           parameters: ["path", "at", "ticket"],
           answers: "bytes",
           head: true,
-          handle: (call) => sendArchive(options, history, call),
+          handle(call) {
+            const path = call.query.get("path") ?? "";
+            const at = call.query.get("at");
+            return sendArchive(options, call, {
+              folder: folderOf(call),
+              history,
+              path: path === "" ? "" : parsePath(path).join("/"),
+              at: at === undefined ? undefined : parseSequenceText(at, "at"),
+            });
+          },
         },
       },
     },
   ];
 }
 
-async function sendArchive(
+interface SentDirectory extends ArchiveRequest {
+  readonly folder: FolderName;
+  readonly history: History;
+}
+
+export async function sendArchive(
   options: RouterOptions,
-  history: History,
   call: Call,
+  { folder, history, path, at }: SentDirectory,
 ): Promise<Response> {
   const { sequencer } = options;
-  const folder = folderOf(call);
-  const path = call.query.get("path") ?? "";
-  const at = call.query.get("at");
-  const archive = await history.archive(folder, {
-    path: path === "" ? "" : parsePath(path).join("/"),
-    at: at === undefined ? undefined : parseSequenceText(at, "at"),
-  });
+  const archive = await history.archive(folder, { path, at });
   const { entries } = archive;
   const headers = {
     "content-disposition": attachment(`${archive.name}.zip`),

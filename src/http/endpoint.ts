@@ -12,6 +12,7 @@ import type { PageFiles } from "../ports/page-files.ts";
 import type { Random } from "../ports/random.ts";
 import type { TokenId } from "../ports/token-store.ts";
 import type { History } from "../server/history.ts";
+import type { Links } from "../server/links.ts";
 import type { Sequencer } from "../server/sequencer.ts";
 import type { Tickets } from "../server/tickets.ts";
 import type { Tokens } from "../server/tokens.ts";
@@ -33,6 +34,8 @@ export interface RouterOptions {
   readonly tokens?: Tokens;
   /** @default there is no route to get one */
   readonly tickets?: Tickets;
+  /** @default there are no links */
+  readonly links?: Links;
   /** True if the server listens on loopback; then Host must be a loopback name [H3]. */
   readonly loopbackOnly: boolean;
   /** How many event streams may be open at once. @default 1,000 */
@@ -98,15 +101,17 @@ export interface Caller {
   readonly grant: Grant;
   /** Present if the grant is that of a token which may be revoked. */
   readonly token?: TokenId;
+  /** Where it comes from, as far as one can tell; of who opens a link only. */
+  readonly address?: string | undefined;
 }
 
 /**
  * The grant that a requester needs: an access to the folder that the route's pattern names, or to
  * all folders where it names none. "token" is any grant, and the handler shows no more than it
- * reaches. "nothing" is open to everybody; then all the route's endpoints need nothing, and its
- * pattern is a plain path.
+ * reaches. "link" is a share link, which the handler checks. "nothing" is open to everybody; then
+ * all the route's endpoints need nothing, and its pattern is a plain path.
  */
-export type Need = "nothing" | "token" | Access;
+export type Need = "nothing" | "link" | "token" | Access;
 
 export interface Endpoint {
   readonly needs: Need;

@@ -108,7 +108,7 @@ async function getFile(options: RouterOptions, call: Call): Promise<Response> {
   return sendContent(options, call, { folder, content, disposition: attachment(baseName(path)) });
 }
 
-async function sendContent(
+export async function sendContent(
   options: RouterOptions,
   call: Call,
   file: {

@@ -26,6 +26,7 @@ import { eventRoutes } from "./event-routes.ts";
 import { fileRoutes } from "./file-routes.ts";
 import { inviteRoutes } from "./invite-routes.ts";
 import { jsonRoutes } from "./json-routes.ts";
+import { linkRoutes } from "./link-routes.ts";
 import { CallMemory, MemoryBudget } from "./memory-budget.ts";
 import { countRequest, metricsRoutes } from "./metrics.ts";
 import { objectRoutes } from "./object-routes.ts";
@@ -47,6 +48,7 @@ export function allRoutes(options: RouterOptions): readonly Route[] {
     ...planRoutes(options),
     ...archiveRoutes(options),
     ...inviteRoutes(options),
+    ...linkRoutes(options),
     ...metricsRoutes(options.metrics),
     ...pageRoutes(options.page),
   ];

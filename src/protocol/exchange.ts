@@ -22,7 +22,7 @@ export interface ExchangeOptions {
 }
 
 export interface Outgoing {
-  readonly method: "GET" | "PUT" | "POST";
+  readonly method: "GET" | "PUT" | "POST" | "DELETE";
   /** Begins with "/". */
   readonly path: string;
   readonly accept: string;

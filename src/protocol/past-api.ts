@@ -10,6 +10,13 @@ import type { DeviceId, FolderName } from "../core/identifier.ts";
 import { EVENTS_PER_PAGE_MAX } from "../core/limits.ts";
 import type { Sequence } from "../core/node.ts";
 import { type ExchangeOptions, type Outgoing, send, sendForJson } from "./exchange.ts";
+import {
+  type LinkInfo,
+  type LinkRequest,
+  linksSchema,
+  type MadeLink,
+  madeLinkSchema,
+} from "./link-messages.ts";
 import type { Hello } from "./messages.ts";
 import { parseHello } from "./parse-answer.ts";
 import {
@@ -100,6 +107,9 @@ export interface PastApi {
     page: { readonly offset: number; readonly device: DeviceId },
   ): Promise<PlanAnswer>;
   apply(id: string, application: PlanApplication): Promise<PlanResult>;
+  makeLink(request: LinkRequest): Promise<MadeLink>;
+  links(): Promise<readonly LinkInfo[]>;
+  revokeLink(id: string): Promise<void>;
 }
 
 /** The server may index history, or compute a plan of 100,000 steps, before it answers. */
@@ -170,6 +180,14 @@ export function createPastApi(options: PastApiOptions): PastApi {
     },
     plan: (request, { offset, device }) =>
       ask(withBody("POST", `/plans?offset=${offset}&device=${device}`, request), planAnswerSchema),
+    makeLink: (request) => ask(withBody("POST", "/links", request), madeLinkSchema),
+    links: async () => (await ask(get("/links"), linksSchema)).links,
+    async revokeLink(id) {
+      const request = { ...get(`/links/${encodeURIComponent(id)}`), method: "DELETE" } as const;
+      const answer = await send(options, request, JSON_TYPE);
+      // Read to its end, so that the connection can be used again.
+      for await (const piece of answer.pieces()) void piece;
+    },
     apply: (id, application) => ask(withBody("PUT", `/plans/${id}`, application), planResultSchema),
   };
 }

@@ -22,6 +22,7 @@ import { Differences, type DiffRequest } from "./diff.ts";
 import { DirectoryHistories } from "./directory-histories.ts";
 import { type ListRequest, readList, readSpans, type SpansRequest } from "./directory-past.ts";
 import { type MomentRequest, readMoment } from "./moment.ts";
+import { type NodePlace, type NodeRequest, readNodeAt, readPathOf } from "./node-place.ts";
 import { type LogRequest, readLog } from "./people-log.ts";
 import { applyPlan, type PlanQuestion, showPlan } from "./plans.ts";
 import { readSearch, type SearchRequest } from "./search.ts";
@@ -48,6 +49,10 @@ export interface History {
   activity(folder: FolderName, request: ActivityRequest): Promise<ActivityAnswer>;
   search(folder: FolderName, request: SearchRequest): Promise<SearchAnswer>;
   conflicts(folder: FolderName, request: ConflictsRequest): Promise<ConflictsAnswer>;
+  /** The node at a path, and as of which event it was looked for. @throws {SyncedError} `not_found` */
+  nodeAt(folder: FolderName, request: ArchiveRequest): Promise<NodePlace>;
+  /** Where a node is. @throws {SyncedError} `not_found` if it was not live at that moment */
+  pathOf(folder: FolderName, request: NodeRequest): Promise<NodePlace>;
   /** @throws {SyncedError} `not_found`; `archive_too_large` */
   archive(folder: FolderName, request: ArchiveRequest): Promise<Archive>;
   /**
@@ -85,6 +90,8 @@ export function createHistory(ports: HistoryPorts): History {
     activity: (folder, request) => readActivity(sources, folder, request),
     search: (folder, request) => readSearch(sources, folder, request),
     conflicts: (folder, request) => readConflicts(sources, folder, request),
+    nodeAt: (folder, request) => readNodeAt(sources, folder, request),
+    pathOf: (folder, request) => readPathOf(sources, folder, request),
     archive: (folder, request) => readArchive(sources, folder, request),
     showPlan: (folder, request) => showPlan(sources, folder, request),
     applyPlan: (folder, request) => applyPlan(sources, folder, request),

@@ -46,6 +46,10 @@ const NEEDS: Readonly<Record<string, Need>> = {
   [`POST ${F}/tickets`]: "read",
   [`POST ${F}/plans`]: "read",
   [`PUT ${F}/plans/:plan`]: "write",
+  [`GET ${F}/links`]: "write",
+  [`POST ${F}/links`]: "write",
+  [`DELETE ${F}/links/:link`]: "write",
+  "GET /s/:link/*": "link",
   "GET /metrics": "read",
 };
 

@@ -4,11 +4,13 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openDataDirectory } from "../../src/adapters/data-directory.ts";
+import { systemPasswordHashes } from "../../src/adapters/runtime/password-hashes.ts";
 import { systemRandom, systemSecret } from "../../src/adapters/runtime/random.ts";
 import { parseFolderName } from "../../src/core/identifier.ts";
 import { createRouter, type Router, type RouterOptions } from "../../src/http/router.ts";
 import type { Clock } from "../../src/ports/clock.ts";
 import { createHistory } from "../../src/server/history.ts";
+import { Links } from "../../src/server/links.ts";
 import { createSequencer, type Sequencer } from "../../src/server/sequencer.ts";
 import { Tickets } from "../../src/server/tickets.ts";
 import { Tokens } from "../../src/server/tokens.ts";
@@ -93,6 +95,13 @@ export async function openFixture(
   const sequencer = createSequencer({ metadata, objects, clock, random: systemRandom });
   const tokens = new Tokens({ store: directory.tokens, clock, secret: systemSecret });
   const tickets = new Tickets(clock, systemSecret());
+  const links = new Links({
+    store: directory.tokens,
+    tokens,
+    passwords: systemPasswordHashes,
+    clock,
+    secret: systemSecret,
+  });
   const errors: unknown[] = [];
   const history = createHistory({
     sequencer,
@@ -107,6 +116,7 @@ export async function openFixture(
     sequencer,
     tokens,
     tickets,
+    links,
     history,
     clock,
     random: systemRandom,

@@ -34,5 +34,20 @@ CREATE TABLE invites (
 ) STRICT, WITHOUT ROWID;
 `;
 
+const VERSION_3 = `
+CREATE TABLE links (
+  id TEXT PRIMARY KEY,
+  digest TEXT NOT NULL,
+  folder TEXT NOT NULL,
+  node TEXT NOT NULL,
+  path TEXT NOT NULL,
+  at INTEGER,
+  password TEXT,
+  token TEXT,
+  created_ms INTEGER NOT NULL,
+  expires_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+`;
+
 /** Entry n brings a database from version n to n + 1. Released entries are never edited. */
-export const TOKEN_MIGRATIONS: readonly string[] = [VERSION_1, VERSION_2];
+export const TOKEN_MIGRATIONS: readonly string[] = [VERSION_1, VERSION_2, VERSION_3];

@@ -5,6 +5,7 @@
 import type { Access } from "../../core/access.ts";
 import type { FolderName } from "../../core/identifier.ts";
 import { DEVICES_PER_TOKEN_MAX } from "../../core/limits.ts";
+import type { LinkStore } from "../../ports/link-store.ts";
 import type {
   InviteRecord,
   TokenDevice,
@@ -13,15 +14,17 @@ import type {
   TokenStore,
 } from "../../ports/token-store.ts";
 import { SqliteDatabase, type SqlRow } from "../sqlite/database.ts";
+import { linksIn } from "./links.ts";
 import { TOKEN_MIGRATIONS } from "./schema.ts";
 
 /**
  * @param path a file, or ":memory:"
  * @throws {SyncedError} `data_newer` (nothing was written), `damage_found`, `data_not_writable`
  */
-export function openSqliteTokenStore(path: string): TokenStore {
+export function openSqliteTokenStore(path: string): TokenStore & LinkStore {
   const db = new SqliteDatabase(path, TOKEN_MIGRATIONS);
   return {
+    ...linksIn(db),
     isEmpty: () => db.row("SELECT 1 FROM tokens LIMIT 1") === undefined,
     add: (record) => db.write("full", () => db.run(INSERT, ...valuesOf(record))) === 1,
     find(id) {
