@@ -407,6 +407,13 @@ for (const exchange of [true, false]) {
       expect(rows.find(({ node }) => node === id)?.path).toBe(nameOf("three"));
       expect(rows).toHaveLength(2);
 
+      // A file that was emptied takes no copy's bytes away.
+      await world.agree();
+      await lose("");
+      expect(copies()).toHaveLength(3);
+      world.remove(nameOf(""));
+      await world.settle();
+
       // What a person wrote into a copy, and what is old, stays by itself.
       await world.agree();
       for (const path of copies()) world.write(path, `merged ${path}`);

@@ -14,7 +14,13 @@ import {
   CHUNK_SIZE_BYTES_MIN,
 } from "../../core/limits.ts";
 import type { EncodedManifestObject } from "../../core/manifest.ts";
-import { type ConflictOrigin, type Content, type Place, sameBytes } from "../../core/node.ts";
+import {
+  type ConflictOrigin,
+  type Content,
+  isEmptyFile,
+  type Place,
+  sameBytes,
+} from "../../core/node.ts";
 import { joinPath } from "../../core/path.ts";
 import { PARKING_DIRECTORY, STATE_DIRECTORY } from "../../core/state-directory.ts";
 import { FileSystemError, type Stat } from "../../ports/filesystem.ts";
@@ -74,7 +80,8 @@ export async function saveConflictCopy(batch: ApplyBatch, entry: LostEntry): Pro
   const mtimeNs = stat.kind === "file" ? stat.mtimeNs : undefined;
   const source = { name: lost.name, device: batch.deviceName, mtimeNs, hash6Source: id };
   const { from, directory, parent: home } = lost;
-  const former = content?.kind === "file" ? formerCopy(batch, lost) : undefined;
+  const isNext = content?.kind === "file" && !isEmptyFile(content);
+  const former = isNext ? formerCopy(batch, lost) : undefined;
   const named = moveToFreeName(batch, {
     from,
     directory,
@@ -97,9 +104,9 @@ export async function saveConflictCopy(batch: ApplyBatch, entry: LostEntry): Pro
   }
   if (content.kind === "directory") batch.rescan.add(path);
   const { identity } = stat;
-  const isNext = former !== undefined && (await retireCopy(batch, former));
-  const node = isNext ? former.node.id : id;
-  const origin = isNext ? {} : { conflictOf: lost.of };
+  const isRetired = former !== undefined && (await retireCopy(batch, former));
+  const node = isRetired ? former.node.id : id;
+  const origin = isRetired ? {} : { conflictOf: lost.of };
   batch.putManifests(sight.objects);
   batch.putPlaced({ id: node, parent, name, content, identity, ...origin }, path, stat);
   batch.putConflict({ node, path, of, isMoved: false });
