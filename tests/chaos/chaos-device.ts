@@ -1,5 +1,13 @@
 /** ChaosDevice: one folder with its users, its client as a process, its network and its disk. */
-import { copyFileSync, existsSync, lstatSync, mkdirSync, readdirSync, rmSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+} from "node:fs";
 import { join } from "node:path";
 import { BINARY } from "../scenarios/binary.ts";
 import { type Snapshot, snapshotOf } from "../scenarios/snapshot.ts";
@@ -83,6 +91,12 @@ export class ChaosDevice {
         for (const one of contentsIn(snapshotOf(directory))) found.add(one);
     }
     return found;
+  }
+
+  /** Its id in the log. */
+  get id(): string | undefined {
+    const marker = this.#state("marker.json");
+    return existsSync(marker) ? JSON.parse(readFileSync(marker, "utf8")).device : undefined;
   }
 
   async status(): Promise<Status | undefined> {

@@ -184,9 +184,11 @@ export class ChaosHand {
     return true;
   }
 
-  symlink(path: string, target: string): boolean {
+  /** @param replaced whose story it takes up */
+  symlink(path: string, target: string, replaced?: Piece): boolean {
     if (attempt(() => symlinkSync(target, this.#at(path)) ?? true) !== true) return false;
-    const piece = this.ledger.newPiece(this.device);
+    const piece = replaced ?? this.ledger.newPiece(this.device);
+    if (replaced !== undefined) replaced.replacedBy.add(this.device);
     this.ledger.holds(piece, linkContent(target));
     this.ledger.require(linkContent(target), this.device, path);
     this.ledger.placeEvent(this.device, path);

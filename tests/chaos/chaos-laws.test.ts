@@ -34,6 +34,15 @@ class Story {
     return this;
   }
 
+  makes(device: string, text: string, path: string): this {
+    const piece = this.ledger.newPiece(device);
+    this.ledger.placeEvent(device, path);
+    this.ledger.placed(piece, device, undefined, path);
+    this.ledger.holds(piece, digestOf(text));
+    this.ledger.require(digestOf(text), device, path);
+    return this;
+  }
+
   renames(device: string, text: string, from: string, to: string): this {
     for (const path of [from, to]) this.ledger.placeEvent(device, path);
     const piece = this.ledger.pieceOf(digestOf(text));
@@ -67,10 +76,14 @@ class Story {
   }
 
   /** @param stopped what A's folder held when its users had stopped. @default the end */
-  ends(end: Readonly<Record<string, string>>, stopped = end): string[] {
+  ends(
+    end: Readonly<Record<string, string>>,
+    stopped = end,
+    earlierLosers: ReadonlySet<string> = new Set(),
+  ): string[] {
     const { ledger } = this;
     const folders = new Map([["A", tree(stopped)]]);
-    const round = { ledger, start: tree(START), stopped: folders, end: tree(end) };
+    const round = { ledger, start: tree(START), stopped: folders, end: tree(end), earlierLosers };
     return violationsOf(round).map(({ what }) => what.split(":")[0]?.split(" at ")[0] ?? "");
   }
 }
@@ -84,6 +97,27 @@ describe("violationsOf() says nothing", () => {
     const story = new Story().writes("A", "a", "one", "of A").writes("B", "a", "one", "of B");
     const copy = { "a (conflict A 2026-11-28 123456)": file("of A") };
     expect(story.ends({ ...START, a: file("of B"), ...copy })).toEqual([]);
+  });
+
+  test("where a device's copy got its next loser's bytes [R19]", () => {
+    const story = new Story().writes("A", "a", "one", "of A").writes("B", "a", "one", "of B");
+    const end = { ...START, a: file("of B") };
+    expect(story.ends(end, end, new Set([digestOf("of A")]))).toEqual([]);
+  });
+
+  test("where what only one device knew traded places with a file that another set [A15]", () => {
+    const story = new Story().makes("B", "new", "c").renames("B", "one", "a", "x");
+    story.renames("B", "new", "c", "a").renames("B", "one", "x", "c");
+    story.sets("A", "one", { time: "5", mode: true });
+    const end = { ...START, a: file("new"), c: START.a };
+    expect(story.ends(end)).toEqual([]);
+  });
+
+  test("where one's name and another's directory make a place that a third one chose [R6]", () => {
+    const story = new Story().renames("A", "one", "a", "c").renames("B", "one", "a", "d/a");
+    story.renames("C", "two", "d/b", "d/c");
+    const copy = { "d/c (conflict C 2026-11-28 123456)": file("two") };
+    expect(story.ends({ d: "directory", "d/c": file("one"), ...copy })).toEqual([]);
   });
 
   test("where a directory is renamed and a file in it edited [R3]", () => {

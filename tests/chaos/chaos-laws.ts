@@ -12,6 +12,10 @@
  *   quicker by less than a system call), nobody knows what it replaced.
  * - Bytes that several files have (archives that were unpacked twice, empty files) tell no file
  *   from another.
+ * - Of one file in a quarrel a device keeps one copy; the history has its earlier losers (R19).
+ * - Where a file that nobody else knew, or with a temporary name, came to a file's path, a client
+ *   may take it for the next version of that, whose mode and time then go (A15, R5).
+ * - One person's name and another's directory may make a place that a third one chose (R6).
  */
 import type { Snapshot } from "../scenarios/snapshot.ts";
 import { type Aspect, type ChaosLedger, nameOf, type Piece, parentOf } from "./chaos-ledger.ts";
@@ -32,6 +36,8 @@ export interface Round {
   readonly stopped: ReadonlyMap<string, Snapshot>;
   /** What all folders hold now. */
   readonly end: Snapshot;
+  /** Contents of conflict copies that a later loser replaced. */
+  readonly earlierLosers: ReadonlySet<string>;
 }
 
 export interface Violation {
@@ -54,8 +60,9 @@ export function violationsOf(round: Round): readonly Violation[] {
   ];
 }
 
-function lostBytes({ ledger, end }: Round): Violation[] {
-  return ledger.missing(contentsIn(end)).map(({ content, device, path, round }) => ({
+function lostBytes({ ledger, end, earlierLosers }: Round): Violation[] {
+  const present = contentsIn(end).union(earlierLosers);
+  return ledger.missing(present).map(({ content, device, path, round }) => ({
     what: `lost: ${content.slice(0, 8)}, which ${device} wrote to ${path} in round ${round}`,
     paths: [path],
     pieces: [ledger.pieceOf(content)],
@@ -77,12 +84,13 @@ function inventedBytes({ ledger, end }: Round): Violation[] {
 }
 
 /** What no user touched is as it was, and nothing came to where no user was. */
-function touchedByNobody({ ledger, start, end }: Round): Violation[] {
+function touchedByNobody({ ledger, start, end, earlierLosers }: Round): Violation[] {
   const found: Violation[] = [];
   for (const path of new Set([...start.keys(), ...end.keys()])) {
     const [was, is] = [start.get(path), end.get(path)];
     if (was === is || ledger.devicesAbove(path).size > 0) continue;
     const content = contentIn(was ?? is);
+    if (content !== undefined && earlierLosers.has(content)) continue;
     const piece = ledger.pieceOf(content);
     const isOpen = piece === undefined || piece.touchedBy.size > 0;
     // What several files hold, and what somebody wrote to, only has to be there. Two people's new
@@ -100,7 +108,7 @@ function touchedByNobody({ ledger, start, end }: Round): Violation[] {
 /** A copy is made only of what two people changed. */
 function needlessCopies({ ledger, start, end }: Round): Violation[] {
   const found: Violation[] = [];
-  const users = new Set([...start.keys(), ...ledger.touchedPaths].map(nameOf));
+  const users = namesIn([...start.keys(), ...ledger.touchedPaths]);
   for (const [path, what] of end) {
     const piece = ledger.pieceOf(contentIn(what));
     if (!isNewCopy(path, users) || piece === undefined) continue;
@@ -113,6 +121,10 @@ function needlessCopies({ ledger, start, end }: Round): Violation[] {
     });
   }
   return found;
+}
+
+function namesIn(paths: readonly string[]): ReadonlySet<string> {
+  return new Set(paths.flatMap((path) => path.split("/")));
 }
 
 /** @param users names that users knew: copies that were made before are files like any other. */
@@ -130,6 +142,9 @@ function mayClash(ledger: ChaosLedger, piece: Piece): boolean {
 /** Devices that changed names there or above, or another piece that stood there or above. */
 function contendersOf(ledger: ChaosLedger, path: string, piece?: Piece): ReadonlySet<string> {
   const found = new Set(ledger.devicesAbove(path));
+  for (const other of ledger.mayMeetAt(path)) {
+    if (other !== piece) for (const device of other.touchedBy) found.add(device);
+  }
   for (let at = path; at !== ""; at = parentOf(at)) {
     for (const other of ledger.piecesAt(at)) {
       if (other !== piece) for (const device of other.touchedBy) found.add(device);
@@ -227,7 +242,7 @@ function undonePlaces({ ledger, stopped, end }: Round): Violation[] {
 /** The name that one person gave and the directory that another one chose are both kept. */
 function undoneNames({ ledger, start, end }: Round): Violation[] {
   const found: Violation[] = [];
-  const users = new Set([...start.keys(), ...ledger.touchedPaths].map(nameOf));
+  const users = namesIn([...start.keys(), ...ledger.touchedPaths]);
   for (const [path, what] of end) {
     const piece = ledger.pieceOf(contentIn(what));
     if (piece === undefined || isReplaced(piece) || piece.blurred) continue;
@@ -265,6 +280,7 @@ function undoneMetadata({ ledger, end }: Round): Violation[] {
   for (const [path, what] of end) {
     const piece = ledger.pieceOf(contentIn(what));
     if (piece === undefined || isReplaced(piece) || isCopy(path)) continue;
+    if (ledger.maySeemSavedOver(piece)) continue;
     const [mode, ...otherModes] = piece.modeBy;
     if (mode !== undefined && otherModes.length === 0 && isExecutableIn(what) !== mode[1]) {
       found.push({

@@ -4,6 +4,7 @@
  * what stood on that disk at that moment. Who did what to which file and at which path is known for
  * the round, which begins with all folders equal. Rules: I2, I5, I6.
  */
+import { looksTemporary } from "../../src/core/path.ts";
 import { digestOf, type Snapshot } from "../scenarios/snapshot.ts";
 import { contentIn } from "./chaos-snapshot.ts";
 
@@ -77,6 +78,8 @@ export class ChaosLedger {
   #aliases: (readonly [string, string])[] = [];
   /** Labels of what stood at a path. */
   readonly #visitors = new Map<string, Set<string>>();
+  /** Those of them that came from a temporary name, or are new in the round. */
+  readonly #saved = new Map<string, Set<string>>();
   readonly #variants = new Map<string, readonly string[]>();
   #journal: JournalLine[] = [];
   #startedMs = performance.now();
@@ -101,6 +104,7 @@ export class ChaosLedger {
     this.#journal = [];
     this.#aliases = [];
     this.#visitors.clear();
+    this.#saved.clear();
     this.#variants.clear();
     this.rejoins.clear();
     for (const [path, what] of start) {
@@ -193,21 +197,31 @@ export class ChaosLedger {
       .map(([content, required]) => ({ content, ...required }));
   }
 
-  #visit(path: string, label: string): void {
-    const labels = this.#visitors.get(path);
-    if (labels === undefined) this.#visitors.set(path, new Set([label]));
-    else labels.add(label);
-  }
-
   /**
    * True where something else stood at one of the piece's paths: another file there is the same one
    * after a save, as far as a client can tell.
    */
   hasMetOthers(piece: Piece): boolean {
+    return this.#hasOthers(this.#visitors, piece);
+  }
+
+  /** True where a client may take another file for the piece's next version (A15). */
+  maySeemSavedOver(piece: Piece): boolean {
+    return this.#hasOthers(this.#saved, piece);
+  }
+
+  #hasOthers(labels: ReadonlyMap<string, ReadonlySet<string>>, piece: Piece): boolean {
     return [...piece.paths].some((path) =>
       this.#variantsOf(path).some((variant) =>
-        [...(this.#visitors.get(variant) ?? [])].some((label) => label !== piece.label),
+        [...(labels.get(variant) ?? [])].some((label) => label !== piece.label),
       ),
+    );
+  }
+
+  /** Pieces to which different people may have given this name and this directory. */
+  mayMeetAt(path: string): readonly Piece[] {
+    return [...this.pieces].filter(
+      ({ name, parent }) => name.values.has(nameOf(path)) && parent.values.has(parentOf(path)),
     );
   }
 
@@ -219,9 +233,7 @@ export class ChaosLedger {
 
   /** Something came to that path, or left it, by this device's user. */
   placeEvent(device: string, path: string): void {
-    const devices = this.#placeEvents.get(path);
-    if (devices === undefined) this.#placeEvents.set(path, new Set([device]));
-    else devices.add(device);
+    addTo(this.#placeEvents, path, device);
   }
 
   /** One directory by two names: what was done below one of them was done below the other. */
@@ -290,15 +302,15 @@ export class ChaosLedger {
 
   /** The piece moved on this device's disk. @param from undefined for one that was made */
   placed(piece: Piece | undefined, device: string, from: string | undefined, to: string): void {
-    if (piece === undefined) {
-      this.#visit(to, UNTOLD);
-      return;
-    }
+    const label = piece?.label ?? UNTOLD;
+    addTo(this.#visitors, to, label);
+    const isTemporary = from !== undefined && looksTemporary(nameOf(from));
+    if (isTemporary || piece?.startPath === undefined) addTo(this.#saved, to, label);
+    if (piece === undefined) return;
     piece.touchedBy.add(device);
     piece.movedBy.add(device);
     if (piece.paths.has(to)) piece.returned = true;
     piece.paths.add(to);
-    this.#visit(to, piece.label);
     for (const [other, path] of piece.placedBy) {
       if (path === from) piece.placedBy.delete(other);
     }
@@ -348,6 +360,12 @@ export class ChaosLedger {
     this.#pieces.set(content, piece);
     this.#known.add(content);
   }
+}
+
+function addTo(sets: Map<string, Set<string>>, key: string, value: string): void {
+  const set = sets.get(key);
+  if (set === undefined) sets.set(key, new Set([value]));
+  else set.add(value);
 }
 
 function give(aspect: Aspect, device: string, from: string, to: string): void {

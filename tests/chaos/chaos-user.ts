@@ -208,7 +208,8 @@ export class ChaosUser {
     const path = this.#pick("symlink");
     if (path === undefined) return;
     const aside = this.#aside(path);
-    if (!this.#hand.symlink(aside, `elsewhere/${this.#newName()}`)) return;
+    const piece = this.#hand.pieceAt(path);
+    if (!this.#hand.symlink(aside, `elsewhere/${this.#newName()}`, piece)) return;
     if (!this.#hand.rename(aside, path, { replace: true })) this.#hand.unlink(aside);
   }
 

@@ -4,8 +4,11 @@
  */
 import { cpSync, existsSync, mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import type { ServedEvent } from "../../src/core/event.ts";
+import type { EventPage } from "../../src/protocol/messages.ts";
 import { runSynced } from "../scenarios/binary.ts";
 import { differences, type Snapshot } from "../scenarios/snapshot.ts";
+import { earlierLosers } from "../sim/sim-checks.ts";
 import { ChaosDevice, type Status } from "./chaos-device.ts";
 import { ChaosDisk } from "./chaos-disk.ts";
 import { ChaosLedger } from "./chaos-ledger.ts";
@@ -49,6 +52,7 @@ export class ChaosWorld {
   readonly #backup: string;
   readonly #log: string;
   #port = 0;
+  #wasRestored = false;
 
   private constructor(options: WorldOptions, port: number) {
     const { scratch, disks } = options;
@@ -113,6 +117,7 @@ export class ChaosWorld {
     const onDisks = new Set(this.devices.flatMap((device) => [...device.contents()]));
     rmSync(this.#data, { recursive: true, force: true });
     cpSync(this.#backup, this.#data, { recursive: true, preserveTimestamps: true });
+    this.#wasRestored = true;
     return this.ledger.requireOnly(onDisks);
   }
 
@@ -168,6 +173,19 @@ export class ChaosWorld {
     const waiting = contents.filter((one) => this.devices.some((it) => it.isQuarantined(one)));
     const known = await Promise.all(waiting.map((content) => this.#remembers(content)));
     return waiting.filter((_, index) => known[index] === false);
+  }
+
+  /** @returns contents of conflict copies that a later loser of the same quarrel replaced (R19). */
+  async earlierLosers(): Promise<ReadonlySet<string>> {
+    const events: ServedEvent[] = [];
+    for (let isLast = false; !isLast; ) {
+      const route = `/v1/folders/${FOLDER}/events?after=${events.length}&limit=1000`;
+      const page = await this.#get<EventPage>(route);
+      for (const event of page?.events ?? []) events.push(event);
+      isLast = page === undefined || page.events.length === 0;
+    }
+    const labels = new Map(this.devices.map((device) => [device.id, device.name]));
+    return earlierLosers(events, labels, this.#wasRestored);
   }
 
   /** @returns what is not at rest although all is in sync. */

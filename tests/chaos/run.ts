@@ -188,8 +188,9 @@ async function playRound(world: ChaosWorld, { round, tree, random, kinds, tally 
     return { violations: [...violations, ...plain(world.scandals())], end: undefined, summary };
   }
   const end = await afterQuarantine(world, settled.tree);
+  const earlierLosers = await world.earlierLosers();
   const violations = [
-    ...violationsOf({ ledger, start: tree, stopped, end }),
+    ...violationsOf({ ledger, start: tree, stopped, end, earlierLosers }),
     ...plain(ledger.suspicions.splice(0)),
     ...plain(devices.flatMap((device) => device.litter())),
     ...plain(await world.unrest()),
@@ -274,6 +275,7 @@ async function keep(world: ChaosWorld, scratch: string, name: string): Promise<v
   cpSync(scratch, place, {
     recursive: true,
     preserveTimestamps: true,
+    verbatimSymlinks: true,
     filter: (path) => !path.endsWith(".image"),
   });
   await Bun.write(join(place, "journal.json"), JSON.stringify(world.ledger.journal, null, 1));

@@ -152,6 +152,24 @@ describe("both sides edit one file", () => {
     for (const text of ["beta 1\n", "beta 2\n"]) expect(digests).toContain(sha256(text));
   });
 
+  test("a file that only lost its place keeps its bytes beside later losers [R7, R20]", async () => {
+    await shareAndPart(plan);
+    edit(beta, "plans/plan.txt", "beta 1\n");
+    renameSync(alpha.join("plans/other.txt"), alpha.join("plans/plan.txt"));
+    await meet();
+    for (const device of [alpha, beta]) {
+      await device.stop();
+      edit(device, "plans/plan.txt", `${device.name} 2\n`);
+    }
+    await meet();
+    const files = [...alpha.snapshot().keys()].filter((path) => path.endsWith(".txt"));
+    expect(files.map((path) => alpha.read(path)).toSorted()).toEqual([
+      "alpha 2\n",
+      "beta 1\n",
+      "beta 2\n",
+    ]);
+  });
+
   test("one side touches it only: no conflict, the bytes win [R5]", async () => {
     await shareAndPart(plan);
     utimesSync(alpha.join("plans/plan.txt"), 1, 1);
