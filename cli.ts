@@ -32,6 +32,7 @@ const COMMANDS: SubCommandsDef = {
   link: async () => (await import("./src/commands/link.ts")).command,
   invite: async () => (await import("./src/commands/invite.ts")).command,
   token: async () => (await import("./src/commands/token.ts")).command,
+  webhook: async () => (await import("./src/commands/webhook.ts")).command,
   folder: async () => (await import("./src/commands/folder.ts")).command,
   backup: async () => (await import("./src/commands/backup.ts")).command,
   export: async () => (await import("./src/commands/export.ts")).command,
@@ -128,6 +129,11 @@ const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
     "synced token create --folder photos --access read --expires 30d",
     "synced token list                                # with the devices that use them",
     "synced token revoke 1f3a9c0b2d4e5f60",
+  ],
+  webhook: [
+    "synced webhook add https://ci.example/hook --on 'any:src/**'",
+    "synced webhook list                              # who takes it, and who does not?",
+    "synced webhook test 1f3a9c0b2d4e5f60",
   ],
   folder: [
     "synced folder list                               # with their sizes",

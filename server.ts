@@ -8,24 +8,15 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import packageJson from "./package.json" with { type: "json" };
-import {
-  holdCollection,
-  isDataDirectory,
-  openDataDirectory,
-  openTokenStore,
-} from "./src/adapters/data-directory.ts";
-import { readReportedDevices } from "./src/adapters/metadata/device-reports.ts";
+import { holdCollection, openDataDirectory } from "./src/adapters/data-directory.ts";
 import { listenForScraper } from "./src/adapters/metrics/listener.ts";
+import { createFetchTransport } from "./src/adapters/network/fetch-transport.ts";
 import { type Listener, listen } from "./src/adapters/network/listen.ts";
 import { systemClock } from "./src/adapters/runtime/clock.ts";
 import { loadPageFiles } from "./src/adapters/runtime/page-files.ts";
 import { systemPasswordHashes } from "./src/adapters/runtime/password-hashes.ts";
 import { systemRandom, systemSecret } from "./src/adapters/runtime/random.ts";
-import {
-  readServerAddress,
-  type ServerAddress,
-  writeServerAddress,
-} from "./src/adapters/server-address.ts";
+import { writeServerAddress } from "./src/adapters/server-address.ts";
 import {
   ownTlsFiles,
   readTlsFiles,
@@ -33,14 +24,13 @@ import {
   type TlsFiles,
   watchTlsFiles,
 } from "./src/adapters/tls/files.ts";
-import { SyncedError } from "./src/core/error.ts";
+import type { SyncedError } from "./src/core/error.ts";
 import type { Fingerprint } from "./src/core/fingerprint.ts";
-import type { DeviceId, FolderName, ServerId } from "./src/core/identifier.ts";
+import type { FolderName, ServerId } from "./src/core/identifier.ts";
 import type { Refusal } from "./src/http/endpoint.ts";
 import { createRouter, type RouterOptions } from "./src/http/router.ts";
 import type { EventSink } from "./src/ports/event-sink.ts";
 import type { MetricsPage } from "./src/ports/instruments.ts";
-import type { TokenRecord, TokenStore } from "./src/ports/token-store.ts";
 import { parseToken } from "./src/protocol/token.ts";
 import { finishCollection } from "./src/server/collect-garbage.ts";
 import { type FilesLogNotice, startFilesLog } from "./src/server/files-log-follower.ts";
@@ -53,6 +43,7 @@ import { createSequencer } from "./src/server/sequencer.ts";
 import { Tickets } from "./src/server/tickets.ts";
 import { Tokens } from "./src/server/tokens.ts";
 import { startUpkeep, type UpkeepOptions, type UpkeepPace } from "./src/server/upkeep.ts";
+import { startWebhooks, type WebhookNotice } from "./src/server/webhooks.ts";
 
 export interface ServerOptions {
   /** The data directory. It is made if it does not exist. */
@@ -84,6 +75,8 @@ export interface ServerOptions {
   readonly databaseUrl?: string;
   /** Called with news of that writing. @default silent */
   readonly onFilesLog?: (notice: FilesLogNotice) => void;
+  /** Called with news of webhooks' receivers. @default silent */
+  readonly onWebhook?: (notice: WebhookNotice) => void;
   /** When garbage is collected. */
   readonly upkeep?: UpkeepPace;
   /** In so long every object is read once. @default never */
@@ -138,28 +131,6 @@ export interface Server {
    */
   close(): Promise<void>;
 }
-
-/** A token with the devices that have reported with it. */
-export interface TokenInfo extends TokenRecord {
-  readonly devices: readonly {
-    readonly name: string;
-    readonly folder: FolderName;
-    readonly device: DeviceId;
-    /** How many events the folder's log is ahead of it. */
-    readonly behind: number;
-    readonly seenTime: string;
-  }[];
-}
-
-export interface OpenedTokens {
-  readonly tokens: Tokens;
-  /** Where the server was last reached. */
-  readonly address: ServerAddress | undefined;
-  list(): readonly TokenInfo[];
-  close(): void;
-}
-
-export type { Tokens };
 
 interface Backend {
   readonly tokens: Tokens;
@@ -280,41 +251,6 @@ function renewing(
   });
 }
 
-/**
- * Opens the tokens of a data directory, also while a server runs on it. That server goes by what is
- * done at once.
- *
- * @throws {SyncedError} `usage` if no server has its data there; `data_newer`, `damage_found`,
- * `data_not_writable`
- */
-export function openTokens(path: string): OpenedTokens {
-  if (!isDataDirectory(path)) {
-    throw new SyncedError(
-      "usage",
-      `Cannot find the tokens in "${path}": there is no data directory of synced; start synced ` +
-        "serve once, or name another with --data",
-    );
-  }
-  const store = openTokenStore(path);
-  const tokens = new Tokens({ store, clock: systemClock, secret: systemSecret });
-  const address = readServerAddress(path);
-  return { tokens, address, list: () => listTokens(path, store), close: () => store.close() };
-}
-
-function listTokens(path: string, store: TokenStore): readonly TokenInfo[] {
-  const reports = readReportedDevices(join(path, "metadata.db"));
-  const used = store.devices();
-  return store.list().map((record) => {
-    const own = used.filter(({ token }) => token === record.id);
-    const devices = reports
-      .filter(({ folder, device }) =>
-        own.some((one) => one.folder === folder && one.device === device),
-      )
-      .map(({ appliedSeq, headSeq, ...report }) => ({ ...report, behind: headSeq - appliedSeq }));
-    return { ...record, devices };
-  });
-}
-
 const DEFAULT_HOST = "127.0.0.1";
 const DEFAULT_PORT = "8080";
 const DEFAULT_DATA = "./storage";
@@ -371,6 +307,15 @@ async function openBackend(options: ServerOptions, loopbackOnly: boolean): Promi
           random: systemRandom,
           onNotice: options.onFilesLog ?? (() => undefined),
         });
+  const webhooks = startWebhooks({
+    store: directory.tokens,
+    metadata,
+    sequencer,
+    transport: createFetchTransport(),
+    clock: systemClock,
+    random: systemRandom,
+    onNotice: options.onWebhook ?? (() => undefined),
+  });
   const sources = { sequencer, objects, clock: systemClock };
   const metrics = page(createReadings(filesLog === undefined ? sources : { ...sources, filesLog }));
   const stopping = new AbortController();
@@ -418,6 +363,7 @@ async function openBackend(options: ServerOptions, loopbackOnly: boolean): Promi
       stopping.abort();
       await Promise.all([
         filesLog?.stop(),
+        webhooks.stop(),
         history.stop(),
         upkeep.stop(),
         scrub?.stop(),

@@ -9,28 +9,40 @@ import { type BackupReport, backUp } from "./adapters/backup.ts";
 import {
   type DataDirectory,
   holdCollection,
+  isDataDirectory,
   openDataDirectory,
   openDataReader,
+  openTokenStore,
 } from "./adapters/data-directory.ts";
 import { createDiskFileSystem } from "./adapters/disk/filesystem.ts";
+import { readReportedDevices } from "./adapters/metadata/device-reports.ts";
 import {
   deleteFolder,
   type ListedFolder,
   listFolders,
   renameFolder,
 } from "./adapters/metadata/folder-names.ts";
+import { readLogHeads } from "./adapters/metadata/log-heads.ts";
+import { createFetchTransport } from "./adapters/network/fetch-transport.ts";
 import { systemClock } from "./adapters/runtime/clock.ts";
-import { systemRandom } from "./adapters/runtime/random.ts";
+import { systemRandom, systemSecret } from "./adapters/runtime/random.ts";
+import { readServerAddress, type ServerAddress } from "./adapters/server-address.ts";
 import { SyncedError } from "./core/error.ts";
-import type { FolderName } from "./core/identifier.ts";
+import type { DeviceId, FolderName } from "./core/identifier.ts";
 import { UNNAMED_AGE_MS_MIN } from "./core/limits.ts";
 import type { Sequence } from "./core/node.ts";
+import { formatTime } from "./core/time.ts";
+import { webhookSecretOf } from "./core/webhook.ts";
+import type { TokenRecord, TokenStore } from "./ports/token-store.ts";
+import type { Webhook, WebhookId } from "./ports/webhook-store.ts";
 import { type Collected, type CollectOptions, collectGarbage } from "./server/collect-garbage.ts";
 import { type Exported, exportTree } from "./server/export.ts";
 import { seqAtTime } from "./server/moment.ts";
 import { pruneFolders, type Retention } from "./server/retention.ts";
 import { createSequencer } from "./server/sequencer.ts";
+import { Tokens } from "./server/tokens.ts";
 import { type Finding, type ReadShare, verifyData } from "./server/verify.ts";
+import { deliver, type Outcome } from "./server/webhook-delivery.ts";
 
 /**
  * Reads everything and changes nothing.
@@ -51,7 +63,7 @@ export async function* verifyDataDirectory(
   }
 }
 
-export type { ReadShare };
+export type { ReadShare, Tokens };
 
 /** @throws {SyncedError} as `verifyDataDirectory` does */
 export async function collectDataDirectory(
@@ -173,4 +185,127 @@ function requireExisting(path: string, action: string): void {
   if (existsSync(join(path, "format"))) return;
   const claim = "there is no data directory of synced";
   throw new SyncedError("usage", `Cannot ${action} "${path}": ${claim}`);
+}
+
+/** A token with the devices that have reported with it. */
+export interface TokenInfo extends TokenRecord {
+  readonly devices: readonly {
+    readonly name: string;
+    readonly folder: FolderName;
+    readonly device: DeviceId;
+    /** How many events the folder's log is ahead of it. */
+    readonly behind: number;
+    readonly seenTime: string;
+  }[];
+}
+
+export interface OpenedTokens {
+  readonly tokens: Tokens;
+  /** Where the server was last reached. */
+  readonly address: ServerAddress | undefined;
+  list(): readonly TokenInfo[];
+  close(): void;
+}
+
+/**
+ * Opens the tokens of a data directory, also while a server runs on it. That server goes by what is
+ * done at once.
+ *
+ * @throws {SyncedError} `usage` if no server has its data there; `data_newer`, `damage_found`,
+ * `data_not_writable`
+ */
+export function openTokens(path: string): OpenedTokens {
+  requireData(path, "the tokens");
+  const store = openTokenStore(path);
+  const tokens = new Tokens({ store, clock: systemClock, secret: systemSecret });
+  const address = readServerAddress(path);
+  return { tokens, address, list: () => listTokens(path, store), close: () => store.close() };
+}
+
+function listTokens(path: string, store: TokenStore): readonly TokenInfo[] {
+  const reports = readReportedDevices(join(path, "metadata.db"));
+  const used = store.devices();
+  return store.list().map((record) => {
+    const own = used.filter(({ token }) => token === record.id);
+    const devices = reports
+      .filter(({ folder, device }) =>
+        own.some((one) => one.folder === folder && one.device === device),
+      )
+      .map(({ appliedSeq, headSeq, ...report }) => ({ ...report, behind: headSeq - appliedSeq }));
+    return { ...record, devices };
+  });
+}
+
+/** A webhook, and how many events of its logs it was not told of, or not looked at for it. */
+export interface WebhookInfo extends Webhook {
+  readonly behind: number;
+}
+
+export interface OpenedWebhooks {
+  /** Of what happens from now on. @param webhook without a secret: one is made */
+  add(
+    webhook: Pick<Webhook, "url" | "filter" | "folders"> & { readonly secret?: string | undefined },
+  ): Webhook;
+  list(): readonly WebhookInfo[];
+  /** @throws {SyncedError} `not_found` */
+  remove(id: string): void;
+  /** Sends a message that is about no event. @throws {SyncedError} `not_found` */
+  test(id: string): Promise<Outcome>;
+  close(): void;
+}
+
+const WEBHOOK_ID_LENGTH = 16;
+
+/**
+ * Opens the webhooks of a data directory, also while a server runs on it.
+ *
+ * @throws {SyncedError} as `openTokens` does
+ */
+export function openWebhooks(path: string): OpenedWebhooks {
+  requireData(path, "the webhooks");
+  const store = openTokenStore(path);
+  const heads = () => readLogHeads(join(path, "metadata.db"));
+  const find = (id: string): Webhook => {
+    const found = store.webhooks().find((webhook) => webhook.id === id);
+    if (found !== undefined) return found;
+    throw new SyncedError("not_found", `There is no webhook "${id}": see synced webhook list`);
+  };
+  return {
+    add({ url, filter, folders, secret = webhookSecretOf(systemSecret()) }) {
+      const id = systemSecret().slice(0, WEBHOOK_ID_LENGTH) as WebhookId;
+      const createdMs = systemClock.now();
+      const webhook = { id, url, secret, filter, folders, createdMs, isStopped: false };
+      const cursors = heads().map(({ epoch, head }) => ({ webhook: id, epoch, seq: head }));
+      store.addWebhook(webhook, cursors);
+      return webhook;
+    },
+    list: () =>
+      store.webhooks().map((webhook) => {
+        const own = heads().filter(
+          ({ folder }) => webhook.folders === "all" || webhook.folders.includes(folder),
+        );
+        const behind = own.reduce((sum, { epoch, head }) => {
+          return sum + Math.max(0, head - (store.cursor(webhook.id, epoch)?.seq ?? 0));
+        }, 0);
+        return { ...webhook, behind };
+      }),
+    remove: (id) => void store.removeWebhook(find(id).id),
+    async test(id) {
+      const timestamp = formatTime(systemClock.now());
+      const body = JSON.stringify({ type: "webhook.test", timestamp, data: {} });
+      const message = { id: `test-${systemRandom.id()}`, body };
+      const world = { transport: createFetchTransport(), clock: systemClock };
+      return await deliver(world, find(id), message, new AbortController().signal);
+    },
+    close: () => store.close(),
+  };
+}
+
+function requireData(path: string, what: string): void {
+  if (isDataDirectory(path)) return;
+  throw new SyncedError(
+    "usage",
+    `Cannot find ${what} in "${path}": there is no data directory of synced; start synced ` +
+      "serve once, or name another with --data",
+  );
 }

@@ -20,17 +20,15 @@ import { DatabaseSync } from "node:sqlite";
 import { SyncedError } from "../core/error.ts";
 import type { ServerId } from "../core/identifier.ts";
 import type { HistoryStore } from "../ports/history-store.ts";
-import type { LinkStore } from "../ports/link-store.ts";
 import type { MetadataStore } from "../ports/metadata-store.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
-import type { TokenStore } from "../ports/token-store.ts";
 import { reasonOf } from "./disk/system-error.ts";
 import { openSqliteHistoryStore } from "./history/store.ts";
 import { openSqliteMetadataStore } from "./metadata/store.ts";
 import { openDiskObjectStore } from "./objects/store.ts";
 import { systemRandom } from "./runtime/random.ts";
 import { keepOthersOut } from "./sqlite/private-file.ts";
-import { openSqliteTokenStore } from "./tokens/store.ts";
+import { type AccessStore, openSqliteTokenStore } from "./tokens/store.ts";
 
 /** The format that this version reads and writes. */
 const FORMAT = 1;
@@ -39,7 +37,7 @@ const FORMAT_LINE = /^synced data ([1-9][0-9]{0,5})\n$/;
 export interface DataDirectory {
   readonly metadata: MetadataStore;
   readonly objects: ObjectStore;
-  readonly tokens: TokenStore & LinkStore;
+  readonly tokens: AccessStore;
   readonly history: HistoryStore;
   readonly serverId: ServerId;
   /** Waits for writes under way, closes the stores and releases the lock. */
@@ -64,7 +62,7 @@ export function openDataDirectory(path: string): DataDirectory {
   if (!isNew) keepOthersOut(path);
   const unlock = lockData(path);
   let metadata: MetadataStore | undefined;
-  let tokens: TokenStore | undefined;
+  let tokens: AccessStore | undefined;
   let history: HistoryStore | undefined;
   try {
     if (isNew) writeFormat(path);
@@ -123,7 +121,7 @@ export function openDataReader(path: string): DataReader {
 }
 
 /** The tokens of a data directory, also of one on which a server runs now. */
-export function openTokenStore(path: string): TokenStore & LinkStore {
+export function openTokenStore(path: string): AccessStore {
   return openSqliteTokenStore(join(path, "tokens.db"));
 }
 

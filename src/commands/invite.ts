@@ -4,11 +4,11 @@
  */
 import { resolve } from "node:path";
 import { defineCommand } from "citty";
-import { openTokens } from "../../server.ts";
 import { SyncedError } from "../core/error.ts";
 import { EXIT } from "../core/exit-code.ts";
 import { parseFingerprint } from "../core/fingerprint.ts";
 import { encodeInvitation } from "../protocol/invite.ts";
+import { openTokens } from "../storage.ts";
 import { commonFlags, fingerprintFlag, parseDurationFlag, textFlag } from "./flags.ts";
 import { createOutput } from "./output.ts";
 import { parseServerUrl, reachableUrl } from "./server-url.ts";

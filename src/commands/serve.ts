@@ -120,6 +120,11 @@ export const command = defineCommand({
         output.detail(`Deleted ${objects} objects that no version needs, ${formatBytes(bytes)}`);
       },
       onUpkeepFailure: (error) => output.error(`Collecting garbage failed: ${textOf(error)}`),
+      onWebhook: ({ code, id, message }) => {
+        output.event(code, { id, message });
+        if (code === "webhook_delivered") output.say(message);
+        else output.warn(message);
+      },
       onFilesLog: ({ code, message }) => {
         output.event(code, { message });
         if (code === "files_log_connected") output.say(message);

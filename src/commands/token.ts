@@ -4,12 +4,12 @@
  */
 import { resolve } from "node:path";
 import { defineCommand } from "citty";
-import { openTokens, type TokenInfo, type Tokens } from "../../server.ts";
 import { ACCESSES, type Access } from "../core/access.ts";
 import { SyncedError } from "../core/error.ts";
 import { EXIT } from "../core/exit-code.ts";
 import { parseFolderName } from "../core/identifier.ts";
 import { DEVICE_NAME_LENGTH_MAX } from "../core/limits.ts";
+import { openTokens, type TokenInfo, type Tokens } from "../storage.ts";
 import { commonFlags, parseDurationFlag, textFlag } from "./flags.ts";
 import { createOutput, type Output } from "./output.ts";
 import { count, quoted } from "./progress.ts";

@@ -43,6 +43,11 @@ export function hmacSha256(key: string, text: string): Digest {
   return createHmac("sha256", Uint8Array.fromHex(key)).update(text).digest("hex") as Digest;
 }
 
+/** As receivers of webhooks compute it. */
+export function hmacSha256Base64(key: Uint8Array, text: string): string {
+  return createHmac("sha256", key).update(text).digest("base64");
+}
+
 /**
  * Compares in constant time. Secrets are compared by their digests, because a digest that time
  * still gave away could not be inverted.

@@ -283,3 +283,17 @@ export const LINK_PASSWORD_LENGTH_MIN = 8;
 export const LINK_PASSWORD_LENGTH_MAX = 256;
 /** Passwords that wait to be hashed, one after the other: some seconds. */
 export const PASSWORDS_WAITING_MAX = 50;
+/** Matching events in one message of a webhook, but for a group that has more. */
+export const WEBHOOK_EVENTS_MAX = 100;
+/** Events that are read for a message before it is sent with those that match by then. */
+export const WEBHOOK_EVENTS_PER_READ = 1_000;
+/** A receiver puts the work into a queue and answers; Standard Webhooks recommends 15 to 30 s. */
+export const WEBHOOK_ANSWER_MS_MAX = 15_000;
+/** A receiver that is away is asked again after this, then after twice as long, and so on. */
+export const WEBHOOK_RETRY_MS_MIN = 1_000;
+/** Every five minutes tell a receiver early enough that it is back. */
+export const WEBHOOK_RETRY_MS_MAX = 300_000;
+/** Webhooks that commands add are seen after this, and tries that are due begin. */
+export const WEBHOOK_POLL_MS = 1_000;
+/** A sentence on why a delivery failed, for a list. */
+export const WEBHOOK_TROUBLE_LENGTH_MAX = 200;

@@ -49,5 +49,28 @@ CREATE TABLE links (
 ) STRICT, WITHOUT ROWID;
 `;
 
+/** `sending_to` is null while no delivery is under way. */
+const VERSION_4 = `
+CREATE TABLE webhooks (
+  id TEXT PRIMARY KEY,
+  url TEXT NOT NULL,
+  secret TEXT NOT NULL,
+  filter TEXT NOT NULL,
+  folders TEXT,
+  created_ms INTEGER NOT NULL,
+  failing_since_ms INTEGER,
+  trouble TEXT,
+  stopped INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE webhook_cursors (
+  webhook TEXT NOT NULL,
+  epoch TEXT NOT NULL,
+  seq INTEGER NOT NULL,
+  sending_to INTEGER,
+  PRIMARY KEY (webhook, epoch)
+) STRICT, WITHOUT ROWID;
+`;
+
 /** Entry n brings a database from version n to n + 1. Released entries are never edited. */
-export const TOKEN_MIGRATIONS: readonly string[] = [VERSION_1, VERSION_2, VERSION_3];
+export const TOKEN_MIGRATIONS: readonly string[] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4];

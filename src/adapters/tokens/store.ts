@@ -13,18 +13,24 @@ import type {
   TokenRecord,
   TokenStore,
 } from "../../ports/token-store.ts";
+import type { WebhookStore } from "../../ports/webhook-store.ts";
 import { SqliteDatabase, type SqlRow } from "../sqlite/database.ts";
 import { linksIn } from "./links.ts";
 import { TOKEN_MIGRATIONS } from "./schema.ts";
+import { webhooksIn } from "./webhooks.ts";
+
+/** All that lies in this database: who may come in, by which link, and who is told of changes. */
+export type AccessStore = TokenStore & LinkStore & WebhookStore;
 
 /**
  * @param path a file, or ":memory:"
  * @throws {SyncedError} `data_newer` (nothing was written), `damage_found`, `data_not_writable`
  */
-export function openSqliteTokenStore(path: string): TokenStore & LinkStore {
+export function openSqliteTokenStore(path: string): AccessStore {
   const db = new SqliteDatabase(path, TOKEN_MIGRATIONS);
   return {
     ...linksIn(db),
+    ...webhooksIn(db),
     isEmpty: () => db.row("SELECT 1 FROM tokens LIMIT 1") === undefined,
     add: (record) => db.write("full", () => db.run(INSERT, ...valuesOf(record))) === 1,
     find(id) {
