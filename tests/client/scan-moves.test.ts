@@ -450,6 +450,31 @@ test("scan() hinted one path at a time sees moves as moves [A1]", async () => {
   }
 });
 
+test("a move is a move, whichever look at the disk fails once [A1, A3]", async () => {
+  for (const row of ROWS.filter(({ fresh }) => fresh === undefined)) {
+    for (let nth = 0; ; nth++) {
+      const world = new ScanWorld();
+      world.make(...row.before);
+      await world.agree();
+      const before = world.ids();
+      row.act(world);
+      world.clock.elapsedMs += CALM_MS;
+      let calls = 0;
+      world.onCall = () => (calls++ === nth ? "io" : undefined);
+      await world.scan(...row.hints);
+      world.onCall = () => undefined;
+      world.clock.elapsedMs += CALM_MS;
+      await world.settle(...row.hints);
+      expect(world.paths()).toEqual(world.diskPaths());
+      const wanted = Object.entries(row.now).filter(([, to]) => to !== undefined);
+      const now = wanted.map(([from, to = ""]) => [row.title, nth, to, before[from]]);
+      const ids = world.ids();
+      expect(now).toEqual(wanted.map(([, to = ""]) => [row.title, nth, to, ids[to]]));
+      if (calls <= nth) break;
+    }
+  }
+}, 60_000);
+
 test("a directory that goes after its files leaves nothing to wait for [A4] [Y1]", async () => {
   const world = new ScanWorld();
   world.make("d/a", "d/e/b");

@@ -63,13 +63,14 @@ function hardLink({ stat }: Entry, missing: ReadonlyMap<string, LocalNode>): Loc
 /**
  * True if a known node is no longer at its old place, so that the entry with its identity is this
  * node. If the node is still there, the entry is a second hard link. If something unknown of its
- * kind is there, an atomic save left it, and the entry is a backup of the former file.
+ * kind is there, an atomic save left it, and the entry is a backup of the former file. If nobody
+ * can look there, an entry of a single name has left it all the same.
  */
 function hasLeft(run: ScanRun, node: LocalNode, entry: Entry): boolean {
   const path = pathOf(run.overlay, node.id);
   if (path === undefined || path === entry.path) return true;
   const stat = look(run, path);
-  if (stat === "unknown") return false;
+  if (stat === "unknown") return entry.stat.kind === "directory" || entry.stat.links === 1;
   if (stat === "absent" || stat.kind !== node.content.kind) return true;
   if (stat.identity === node.identity) return false;
   if (!stat.sameDevice) return false;
