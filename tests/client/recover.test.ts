@@ -19,6 +19,7 @@ describe("recoverJournal()", () => {
   test("removes what was staged without a note, whatever it is [D14, F4]", async () => {
     const world = await syncedWorld(true, "f");
     world.write(`.synced/staging/${ID}`, "staged");
+    world.write(`.synced/staging/u-${ID}`, "staged, whole or not");
     world.make(".synced/staging/link -> /etc/passwd");
     world.write(".synced/staging/marker-1", "{}");
     await world.recover();
@@ -27,7 +28,7 @@ describe("recoverJournal()", () => {
   });
 
   test("what was displaced or in place before is no leftover of staging [D14, I2]", async () => {
-    const world = await syncedWorld(true, "f", "g", "h");
+    const world = await syncedWorld(true, "f", "g", "h", "i");
     const entry = { node: world.node("f").id, path: "f", sinceMs: 0, scans: 0 };
     const [unchanged, written] = ["a".repeat(32), "b".repeat(32)];
     for (const id of [unchanged, written]) {
@@ -38,9 +39,10 @@ describe("recoverJournal()", () => {
     world.move("g", `.synced/staging/${ID}`);
     world.write("h", "only here");
     world.move("h", `.synced/staging/${"c".repeat(32)}`);
+    world.move("i", `.synced/staging/u-${"d".repeat(32)}`);
     await world.recover();
     expect(world.entries("staging")).toEqual([]);
-    expect(world.entries("quarantine")).toEqual([ID, unchanged]);
+    expect(world.entries("quarantine")).toEqual([ID, unchanged, "d".repeat(32)].toSorted());
     expect(Object.values(world.files()).toSorted()).toEqual([
       "displaced, then written to",
       "only here",

@@ -39,7 +39,7 @@ function stage(
 }
 
 function want(number: number, content: FileContent): StageWant {
-  return { id: nodeId(number), content };
+  return { id: nodeId(number), content, replaces: false };
 }
 
 function bytesAt(world: ApplyWorld, path: string): Uint8Array {
@@ -314,6 +314,16 @@ describe("stageContents()", () => {
     const report = await stage(world, wants);
     expect(report.failed).toMatchObject([{ id: nodeId(2), code: "file_unwritable" }]);
     expect([...report.staged.keys()]).toEqual([nodeId(1), nodeId(3)]);
+    expect(world.entries("staging").length).toBe(2);
+  });
+
+  test("only a file that replaces another is called by its id [D14]", async () => {
+    const world = newWorld();
+    const [made, replacing] = [want(1, world.content("new")), want(2, world.content("other"))];
+    const report = await stage(world, [made, { ...replacing, replaces: true }]);
+    const [first, second] = [1, 2].map((number) => report.staged.get(nodeId(number)));
+    expect(baseName(first?.path ?? "")).toBe(`u-${first?.id}`);
+    expect(baseName(second?.path ?? "")).toBe(second?.id ?? "");
     expect(world.entries("staging").length).toBe(2);
   });
 

@@ -166,7 +166,8 @@ class Application {
       const content = contentOf(step);
       if (content === undefined || this.#taken.has(nodeOf(step))) continue;
       const displaced = this.#options.displaced?.sourcesOf(nodeOf(step), content) ?? [];
-      wants.push({ id: nodeOf(step), content, reuse: [...displaced, ...this.#reuse(step)] });
+      const reuse = [...displaced, ...this.#reuse(step)];
+      wants.push({ id: nodeOf(step), content, replaces: step.kind === "replace", reuse });
     }
     const { known } = this.#options;
     const options = { signal: this.#signal, ...(known === undefined ? {} : { known }) };

@@ -20,7 +20,7 @@ import {
 import { pathOf } from "../../core/tree.ts";
 import { type FileSystem, FileSystemError, type Stat } from "../../ports/filesystem.ts";
 import type { JournalEntry, StateStore } from "../../ports/state-store.ts";
-import { digestOfPartial } from "../stage/plan.ts";
+import { digestOfPartial, idOfStaged } from "../stage/plan.ts";
 import { ApplyBatch, type ApplyPorts } from "./batch.ts";
 import { moveToFreeName, saveConflictCopy } from "./conflict-copy.ts";
 import { digestOf, moveToQuarantine } from "./displaced.ts";
@@ -272,7 +272,7 @@ async function rescueUnknown(
 ): Promise<void> {
   const { fs, store } = batch.ports;
   const digest = await readDigest(batch, path);
-  const id = baseName(path);
+  const id = idOfStaged(baseName(path));
   const former = formerPath(fs, id);
   const stat = fs.stat(path);
   if (digest !== undefined && isId(id) && stat?.kind === "file") {

@@ -31,6 +31,8 @@ export interface ReuseSource {
 export interface StageWant {
   readonly id: NodeId;
   readonly content: FileContent;
+  /** True if it is to be exchanged with the file in its place. */
+  readonly replaces: boolean;
   readonly reuse?: readonly ReuseSource[];
 }
 
@@ -157,11 +159,18 @@ function childrenOf(
 type ManifestNode = Omit<ManifestPlace, "offset">;
 
 /**
- * A download that is not whole or not durable yet, of a file of one chunk. It is dropped after a
- * crash.
+ * A file of one chunk that has not been exchanged with anything, so that a crash drops it, whole or
+ * not.
  */
 export function unfinishedPath(id: string): string {
-  return joinPath(STAGING_DIRECTORY, `u-${id}`);
+  return joinPath(STAGING_DIRECTORY, `${UNFINISHED_PREFIX}${id}`);
+}
+
+const UNFINISHED_PREFIX = "u-";
+
+/** The id in the name of an entry of staging; the name itself if there is none. */
+export function idOfStaged(name: string): string {
+  return name.startsWith(UNFINISHED_PREFIX) ? name.slice(UNFINISHED_PREFIX.length) : name;
 }
 
 /** The partial download of a file of several chunks. It is kept over a crash and continued. */

@@ -41,7 +41,10 @@ export type { ReuseSource, StageFailure, StageWant } from "./plan.ts";
  * yet).
  */
 export interface StagedFile {
-  /** Its name there. The journal entry and the quarantined file that may follow get the same id. */
+  /**
+   * The journal entry and the quarantined file that may follow get the same id. It is also the name
+   * of a file that replaces another one, since that one gets its place in staging.
+   */
   readonly id: string;
   readonly path: string;
   readonly stat: Stat;
@@ -105,6 +108,7 @@ export async function stageContents(
 /** The file that is being written. */
 interface OpenFile {
   readonly want: StageWant;
+  readonly id: string;
   readonly path: string;
   readonly writer: FileWriter;
   readonly hash: Sha256;
@@ -113,6 +117,7 @@ interface OpenFile {
 /** A whole file, verified, with its metadata, whose bytes may still be in memory only. */
 interface WrittenFile {
   readonly want: StageWant;
+  readonly id: string;
   readonly path: string;
   readonly stat: Stat;
 }
@@ -220,8 +225,9 @@ class Stage {
   #begin(want: StageWant): OpenFile {
     const { fs, random } = this.#ports;
     const { content } = want;
-    const path = content.depth > 0 ? partialPath(content) : unfinishedPath(random.id());
-    return { want, path, writer: fs.createFile(path), hash: new Sha256() };
+    const id = random.id<string>();
+    const path = content.depth > 0 ? partialPath(content) : unfinishedPath(id);
+    return { want, id, path, writer: fs.createFile(path), hash: new Sha256() };
   }
 
   async #append(
@@ -297,12 +303,12 @@ class Stage {
     }
     const { executable, mtimeNs } = want.content;
     writer.setMetadata({ executable, mtimeNs });
-    const { path } = file;
+    const { id, path } = file;
     const stat = writer.stat();
     writer.close();
     this.#open = undefined;
     this.#closeReaders();
-    this.#written.push({ want, path, stat });
+    this.#written.push({ want, id, path, stat });
     this.#writtenBytes += stat.size;
     const isGroup =
       this.#written.length >= GROUP_FILES_MAX || this.#writtenBytes >= GROUP_BYTES_MAX;
@@ -343,18 +349,22 @@ class Stage {
     }
   }
 
-  #finish({ want, path, stat }: WrittenFile): void {
-    const { fs, random } = this.#ports;
-    this.staged.set(want.id, { ...this.#named(path, random.id()), stat });
+  #finish({ want, id, path, stat }: WrittenFile): void {
+    const { fs } = this.#ports;
+    const isNamed = want.content.depth > 0 || want.replaces;
+    this.staged.set(want.id, { id, path: isNamed ? this.#named(path, id) : path, stat });
     if (want.content.depth > 0) fs.removeFile(formerPartialPath(want.content));
     this.#progress.done();
   }
 
-  /** Only a whole and durable file gets an id as its name, as displaced files have (D14). */
-  #named(path: string, id: string): { id: string; path: string } {
+  /**
+   * Only a whole and durable file gets an id as its name, as displaced files have (D14). Most new
+   * files do without, because each rename costs a twentieth of receiving a small file.
+   */
+  #named(path: string, id: string): string {
     const target = joinPath(STAGING_DIRECTORY, id);
     const moved = this.#ports.fs.moveNoReplace(path, target);
-    if (moved === "moved") return { id, path: target };
+    if (moved === "moved") return target;
     throw new FileSystemError("io", path, `Cannot name the staged file "${path}": ${moved}`);
   }
 
