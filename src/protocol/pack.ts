@@ -214,9 +214,9 @@ export class PackDecoder {
 
   /** @returns the object's bytes once all have arrived. */
   #takeBody(part: Uint8Array, header: PackedObject): Uint8Array | undefined {
-    const isWhole = this.#filled === 0 && part.length === header.lengthBytes;
-    if (isWhole && this.#memory === undefined) return part;
-    this.#body ??= this.#memory?.(header.lengthBytes) ?? new Uint8Array(header.lengthBytes);
+    if (this.#filled === 0) this.#body = this.#memory?.(header.lengthBytes);
+    if (this.#body === undefined && part.length === header.lengthBytes) return part;
+    this.#body ??= new Uint8Array(header.lengthBytes);
     this.#body.set(part, this.#filled);
     this.#filled += part.length;
     return this.#filled === header.lengthBytes ? this.#body : undefined;

@@ -144,6 +144,19 @@ describe("PackDecoder", () => {
     decoder.finish();
   });
 
+  test("an object goes into the memory that it is given, else its piece holds it [C6]", () => {
+    const [small, large] = [new Uint8Array(20).fill(1), new Uint8Array(90).fill(2)];
+    const buffer = new Uint8Array(90);
+    const memory = (lengthBytes: number) => (lengthBytes < 50 ? undefined : buffer);
+    const pack = encodePack([small, large].map(objectOf));
+    const objects = decodePack(pack, { memory });
+    expect(objects.map(({ bytes }) => bytes)).toEqual([small, large]);
+    expect(objects.map(({ bytes }) => bytes.buffer)).toEqual([pack.buffer, buffer.buffer]);
+    const split = [pack.subarray(0, 50), pack.subarray(50)];
+    const again = new PackDecoder({ memory });
+    expect(split.flatMap((piece) => [...again.push(piece)])).toEqual(objects);
+  });
+
   test("a decoder holds at most one object [C6]", () => {
     const decoder = new PackDecoder();
     const pack = encodePack([objectOf(new Uint8Array(100).fill(7))]);

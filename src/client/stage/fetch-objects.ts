@@ -14,6 +14,11 @@ export const FETCH_OBJECTS_MAX = 4_000;
 const FETCHES_MAX = 4;
 /** Smaller loads are given memory of their own. */
 const LOAD_MEMORY_BYTES_MIN = FETCH_BYTES_MAX / 4;
+/**
+ * Smaller objects are not copied: most of them lie whole in a piece of the answer, which their load
+ * then keeps. Larger ones come in several pieces and are copied anyway.
+ */
+const COPIED_BYTES_MIN = 32 * 1024;
 /** An object that came damaged is asked for again this often. */
 const ATTEMPTS_MAX = 3;
 
@@ -115,6 +120,7 @@ class LoadMemory {
 
   readonly take: ObjectMemory = (lengthBytes) => {
     const start = this.#used;
+    if (lengthBytes < COPIED_BYTES_MIN) return undefined;
     if (start + lengthBytes > this.#buffer.length) return undefined;
     this.#used += lengthBytes;
     return this.#buffer.subarray(start, this.#used);
