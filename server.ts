@@ -83,6 +83,8 @@ export interface ServerOptions {
   readonly scrubMs?: number;
   /** Called for each object that is found damaged. @default silent */
   readonly onDamage?: ScrubOptions["onDamage"];
+  /** The size of the largest file that is taken. @default any */
+  readonly fileBytesMax?: number;
   /** @default all versions are kept for ever */
   readonly retention?: Retention;
   /** Called after each collection of garbage. @default silent */
@@ -267,7 +269,9 @@ async function openBackend(options: ServerOptions, loopbackOnly: boolean): Promi
   // Loaded here, so that commands that serve nothing do not wait for it.
   const { createServerMetrics } = await import("./src/adapters/metrics/server.ts");
   const { instruments, page } = createServerMetrics({ version: packageJson.version });
-  const ports = { metadata, objects, clock: systemClock, random: systemRandom, instruments };
+  const { fileBytesMax } = options;
+  const around = { clock: systemClock, random: systemRandom, instruments, fileBytesMax };
+  const ports = { metadata, objects, ...around };
   // Until this is done, nobody could upload what a killed run was about to delete.
   await finishCollection(ports);
   const sequencer = createSequencer(ports);

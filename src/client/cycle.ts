@@ -37,7 +37,7 @@ const ROUNDS_MAX = 1_000;
 
 export interface CycleParts {
   readonly ports: ClientPorts;
-  readonly session: Pick<Session, "keepUp" | "attempt" | "onRestored"> & {
+  readonly session: Pick<Session, "keepUp" | "attempt" | "onRestored" | "fileBytesMax"> & {
     readonly connection: Pick<Session["connection"], "isOnline" | "tookAll">;
   };
   readonly log: RemoteLog;

@@ -203,6 +203,27 @@ export function parseDurationFlag(name: string, value: string): number {
   );
 }
 
+const SIZE = /^([1-9][0-9]{0,12})(|B|KiB|MiB|GiB|TiB)$/;
+const UNIT_BYTES: Readonly<Record<string, number>> = {
+  "": 1,
+  B: 1,
+  KiB: 1024,
+  MiB: 1024 ** 2,
+  GiB: 1024 ** 3,
+  TiB: 1024 ** 4,
+};
+
+/** Reads `1000000` or `10GiB`. @returns bytes @throws {SyncedError} `usage` */
+export function parseSizeFlag(name: string, value: string): number {
+  const [, number = "", unit = ""] = SIZE.exec(value) ?? [];
+  const bytes = Number(number) * (UNIT_BYTES[unit] ?? 0);
+  if (number !== "" && Number.isSafeInteger(bytes)) return bytes;
+  throw new SyncedError(
+    "usage",
+    `Cannot use --${name} "${value}": expected a number of bytes, or one with a unit: 500MiB, 10GiB`,
+  );
+}
+
 /**
  * Reads `90d`, or `90d,photos=30d,archive=forever`: one time span for all folders, others by name.
  *

@@ -16,6 +16,7 @@ import {
   parseDurationFlag,
   parseKeepFlag,
   parsePortFlag,
+  parseSizeFlag,
   readToken,
   switchFlag,
   textFlag,
@@ -55,6 +56,11 @@ const args = {
     ...textFlag("keep", "TIME", "How long to keep old versions: 90d, or 90d,FOLDER=30d"),
     default: "forever",
   },
+  "file-size-max": textFlag(
+    "file-size-max",
+    "SIZE",
+    "The largest file that is taken, such as 500MiB or 10GiB; any if absent",
+  ),
   "metrics-host": {
     ...textFlag("metrics-host", "ADDRESS", "Address for that port to listen on"),
     default: "127.0.0.1",
@@ -114,6 +120,9 @@ export const command = defineCommand({
         );
       },
       retention: parseKeepFlag(flags.keep),
+      ...(flags["file-size-max"] === undefined
+        ? undefined
+        : { fileBytesMax: parseSizeFlag("file-size-max", flags["file-size-max"]) }),
       onCollected: ({ versions, objects, bytes, skipped }) => {
         output.event("collected", { versions, objects, bytes, skipped });
         for (const message of skipped) output.warn(message);

@@ -68,6 +68,7 @@ export const ERROR_KINDS = {
   cursor_expired: kind("Cursor is older than the log's horizon", 410),
   precondition_failed: kind("Precondition failed", 412),
   body_too_large: kind("Body is too large", 413),
+  file_too_large: kind("File is larger than the server takes", 413, EXIT.problems),
   batch_too_large: kind("Batch is too large", 413),
   unsupported_media_type: kind("Body has the wrong type", 415),
   unsupported_encoding: kind("Body must not be encoded", 415),

@@ -148,6 +148,7 @@ export type RefusalCode =
   | "kind_change"
   | "chunk_missing"
   | "invalid_manifest"
+  | "file_too_large"
   | "invalid_path"
   | "reserved_name"
   | "path_too_long"

@@ -228,7 +228,13 @@ async function putFile({ sequencer, clock }: RouterOptions, call: Call): Promise
     throw new SyncedError("invalid_parameter", 'Cannot use If-None-Match: expected "*" with PUT');
   }
   const { request, memory } = call;
-  await memory.hold(Math.min(declaredLength(request) ?? UPLOAD_BYTES, UPLOAD_BYTES));
+  const { fileBytesMax } = sequencer;
+  const declared = declaredLength(request);
+  if (fileBytesMax !== undefined && declared !== undefined && declared > fileBytesMax) {
+    const why = `the server takes files of up to ${fileBytesMax} bytes`;
+    throw new SyncedError("file_too_large", `Cannot put ${JSON.stringify(path)}: ${why}`);
+  }
+  await memory.hold(Math.min(declared ?? UPLOAD_BYTES, UPLOAD_BYTES));
   const { outcome, node, content, seq } = await sequencer.putFile(folder, {
     path,
     body: readStream(call, clock),

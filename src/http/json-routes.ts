@@ -104,6 +104,7 @@ export function limitOf(call: Call, max: number): number {
 }
 
 function hello({ sequencer, history }: RouterOptions): Hello {
+  const { fileBytesMax } = sequencer;
   return {
     serverId: sequencer.serverId,
     protocol: PROTOCOL_VERSION,
@@ -118,6 +119,7 @@ function hello({ sequencer, history }: RouterOptions): Hello {
       eventsPerPage: EVENTS_PER_PAGE_MAX,
       treeNodesPerPage: TREE_NODES_PER_PAGE_MAX,
       pathBytes: PATH_BYTES_MAX,
+      ...(fileBytesMax === undefined ? undefined : { fileBytes: fileBytesMax }),
     },
   };
 }

@@ -75,6 +75,7 @@ const REFUSAL_CODES: ReadonlySet<string> = new Set<RefusalCode>([
   "kind_change",
   "chunk_missing",
   "invalid_manifest",
+  "file_too_large",
   "invalid_path",
   "reserved_name",
   "path_too_long",

@@ -1,11 +1,11 @@
 /**
  * The reasons for which an op or a group is refused. Pure.
- * Rules: N3, N4, N5, N6, C2, O2, O3, O6.
+ * Rules: N3, N4, N5, N6, C2, O2, O3, O6, O13.
  */
 import { EMPTY_DIGEST } from "../core/digest.ts";
 import { type NodeId, ROOT_ID } from "../core/identifier.ts";
 import { PATH_BYTES_MAX, PATH_DEPTH_MAX } from "../core/limits.ts";
-import type { FileContent, RemoteNode } from "../core/node.ts";
+import { type FileContent, type RemoteNode, sameBytes } from "../core/node.ts";
 import {
   type Group,
   namesContentVersion,
@@ -93,6 +93,29 @@ export function checkContent(op: Op, objects: ReadonlyMap<string, number>): Prob
     return problem("invalid_manifest", op, `its chunks are ${size} bytes, not ${content.size}`);
   }
   return undefined;
+}
+
+/**
+ * O13: a larger file that is there may still be moved, deleted, and given other metadata.
+ *
+ * @param current the node just before the op
+ */
+export function checkSize(
+  op: Op,
+  current: RemoteNode | undefined,
+  fileBytesMax: number | undefined,
+): Problem | undefined {
+  if (fileBytesMax === undefined || !setsContent(op) || op.content.kind !== "file")
+    return undefined;
+  const { size } = op.content;
+  if (size <= fileBytesMax) return undefined;
+  if (current !== undefined && sameBytes(current.content, op.content)) return undefined;
+  return problem("file_too_large", op, tooLarge(size, fileBytesMax));
+}
+
+/** O13, in words. */
+export function tooLarge(sizeBytes: number, fileBytesMax: number): string {
+  return `it has ${sizeBytes} bytes, and the server takes files of up to ${fileBytesMax}`;
 }
 
 /**

@@ -18,7 +18,7 @@ import type {
   OpRecord,
   SubtreeExtent,
 } from "../ports/metadata-store.ts";
-import { checkContent, checkGroupEnd, checkOp, type Refusal } from "./commit-checks.ts";
+import { checkContent, checkGroupEnd, checkOp, checkSize, type Refusal } from "./commit-checks.ts";
 import { type Climb, WorkingTree } from "./working-tree.ts";
 
 export interface Proposal {
@@ -29,6 +29,8 @@ export interface Proposal {
   readonly batches: readonly Batch[];
   /** The time of the new events. */
   readonly time: string;
+  /** @default every size is taken */
+  readonly fileBytesMax?: number | undefined;
 }
 
 export interface Decision {
@@ -79,13 +81,15 @@ class Deciding {
   readonly #loaded: Loaded;
   readonly #extents: ReadonlyMap<NodeId, SubtreeExtent>;
   readonly #time: string;
+  readonly #fileBytesMax: number | undefined;
   readonly #ops = new Map<string, OpRecord>();
   /** Sizes in bytes of the file, by `digest/depth`. */
   readonly #objects = new Map<string, number>();
   #head: Sequence;
   #hash: Digest;
 
-  constructor({ loaded, extents, time }: Proposal) {
+  constructor({ loaded, extents, time, fileBytesMax }: Proposal) {
+    this.#fileBytesMax = fileBytesMax;
     this.tree = new WorkingTree(loaded);
     this.#loaded = loaded;
     this.#extents = extents;
@@ -152,7 +156,10 @@ class Deciding {
     const events: HashedEvent[] = [];
     for (const [index, op] of group.entries()) {
       const current = this.tree.get(op.node);
-      const problem = checkOp(op, current) ?? checkContent(op, this.#objects);
+      const problem =
+        checkOp(op, current) ??
+        checkSize(op, current, this.#fileBytesMax) ??
+        checkContent(op, this.#objects);
       if (problem !== undefined) return { events, refusal: { ...problem, op: index } };
       const event = acceptedEvent(op, current, {
         seq: this.#head + 1 + index,

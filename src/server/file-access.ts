@@ -175,7 +175,14 @@ export class FileAccess {
     body: AsyncIterable<Uint8Array>,
   ): Promise<StoredBytes> {
     const intake = new Intake(new Chunker(profile));
+    const { fileBytesMax = Number.POSITIVE_INFINITY } = this.#ports;
+    let sizeBytes = 0;
     for await (const piece of body) {
+      sizeBytes += piece.length;
+      if (sizeBytes > fileBytesMax) {
+        const why = `the server takes files of up to ${fileBytesMax} bytes`;
+        throw new SyncedError("file_too_large", `Cannot put the file: ${why}`);
+      }
       for (let start = 0; start < piece.length; start += profile.maxBytes) {
         intake.push(piece.subarray(start, start + profile.maxBytes));
         if (intake.readyBytes >= UPLOAD_STEP_BYTES) await this.#flush(folder, intake.take());

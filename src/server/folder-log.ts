@@ -146,7 +146,7 @@ export class FolderLog {
     touches: ReturnType<typeof batchTouches>,
     objectsVersion: number,
   ): Promise<readonly (BatchResult | SyncedError)[] | undefined> {
-    const { metadata, clock } = this.#ports;
+    const { metadata, clock, fileBytesMax } = this.#ports;
     const found = await metadata.load(this.#name, touches.request);
     const known = { known: found.objects, version: objectsVersion };
     const objects = await this.#supply.promote(this.#name, touches.contents, known);
@@ -155,7 +155,7 @@ export class FolderLog {
     const extents =
       moved.length === 0 ? new Map() : await metadata.subtreeExtents(this.#name, moved);
     const time = timeAfter(loaded.headTime, clock.now());
-    const proposal = { loaded, extents, batches, time };
+    const proposal = { loaded, extents, batches, time, fileBytesMax };
     const { results, events, nodes } = await this.#inTurns(decide(proposal));
     if (events.length === 0) return results;
     const expectedHead = loaded.head.seq;

@@ -23,6 +23,7 @@ import type { FileContent } from "../core/node.ts";
 import type { KnownObject, ObjectPlace, ObjectRecording } from "../ports/object-records.ts";
 import type { ObjectMemory } from "../ports/object-store.ts";
 import type { PackObject } from "../protocol/messages.ts";
+import { tooLarge } from "./commit-checks.ts";
 import { HurtObjects } from "./hurt-objects.ts";
 import { ObjectsMoved, withObjectsVersion } from "./objects-version.ts";
 import { requireFolder } from "./path-reads.ts";
@@ -84,6 +85,7 @@ export class ObjectSupply {
       // One after the other: the first that cannot be right ends the work.
       const size =
         depth === 0 ? bytes.length : await this.#sizeOf(folder, object, { known, version });
+      this.#checkSize(digest, size);
       const record = { digest, depth, size };
       known.add(record);
       if (own.delete(`${digest}/${depth}`)) records.push(record);
@@ -94,6 +96,14 @@ export class ObjectSupply {
       .flatMap(childrenOf)
       .filter(({ digest, depth }) => brought.get(digest, depth) === undefined);
     return { version, objects: records, children };
+  }
+
+  /** O13: what no file may hold is not taken in. */
+  #checkSize(digest: Digest, sizeBytes: number): void {
+    const { fileBytesMax } = this.#ports;
+    if (fileBytesMax === undefined || sizeBytes <= fileBytesMax) return;
+    const why = tooLarge(sizeBytes, fileBytesMax);
+    throw new SyncedError("file_too_large", `Cannot store ${digest}: ${why}`);
   }
 
   /** Their bytes are stored first, then the record that the folder knows them (O7). */

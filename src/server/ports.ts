@@ -10,6 +10,8 @@ export interface SequencerPorts {
   readonly objects: ObjectStore;
   readonly clock: Clock;
   readonly random: Random;
+  /** @default every size is taken */
+  readonly fileBytesMax?: number | undefined;
   /** @default nothing is counted */
   readonly instruments?: ServerInstruments;
 }

@@ -60,6 +60,8 @@ import type {
  */
 export interface Sequencer {
   readonly serverId: ServerId;
+  /** The size of the largest file that it takes (O13). */
+  readonly fileBytesMax: number | undefined;
   /** Resolves with the error when storage has failed for good (I41). The process must then stop. */
   readonly failure: Promise<unknown>;
 
@@ -192,6 +194,7 @@ export function createSequencer(ports: SequencerPorts): Sequencer {
   const reportListeners = new Map<FolderName, Set<() => void>>();
   return {
     serverId: metadata.serverId,
+    fileBytesMax: ports.fileBytesMax,
     failure: Promise.race([metadata.failure, objects.failure]),
 
     createFolder: (name) => createFolder(ports, name),

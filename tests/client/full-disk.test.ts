@@ -25,6 +25,7 @@ test("where nothing fits any more the rest is not planned as a whole [Y10, I42]"
   });
   const session = {
     keepUp: async () => {},
+    fileBytesMax: undefined,
     onRestored: () => {},
     attempt: (work: () => Promise<void>) => work(),
     connection: { isOnline: true, tookAll: () => {} },

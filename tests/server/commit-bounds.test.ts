@@ -1,10 +1,12 @@
 /** Batches and packs that cost little to send cost little to refuse or to carry out. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { sha256 } from "../../src/core/digest.ts";
-import { type NodeId, ROOT_ID } from "../../src/core/identifier.ts";
+import { type NodeId, type OpId, ROOT_ID } from "../../src/core/identifier.ts";
 import { CHUNK_SIZE_BYTES_MIN } from "../../src/core/limits.ts";
 import { encodeManifestObject } from "../../src/core/manifest.ts";
+import type { FileContent, RemoteNode } from "../../src/core/node.ts";
 import type { Op } from "../../src/core/op.ts";
+import { checkSize } from "../../src/server/commit-checks.ts";
 import { bestOf, timeOf } from "../timing.ts";
 import {
   create,
@@ -141,3 +143,34 @@ test("the first manifest that cannot be right ends the work on a pack [C5, O12]"
   );
   expect(elapsedMs).toBeLessThan(500);
 }, 60_000);
+
+test("an op with a larger file is refused, unless it is there with these bytes [O13]", () => {
+  const digest = sha256("x");
+  const content = (size: number): FileContent => ({
+    kind: "file",
+    manifest: digest,
+    depth: 1,
+    sha256: digest,
+    size,
+    executable: false,
+    mtimeNs: "0",
+  });
+  const modify = (size: number): Op => {
+    const [opId, node] = [hexId<OpId>("c", 1), hexId<NodeId>("f", 1)];
+    return { kind: "modify", opId, node, baseContent: 1, content: content(size) };
+  };
+  const node = (size: number): RemoteNode => ({
+    id: hexId<NodeId>("f", 1),
+    parent: ROOT_ID,
+    name: "f",
+    content: content(size),
+    contentVersion: 1,
+    placeVersion: 1,
+    deleted: false,
+  });
+  expect(checkSize(modify(11), node(5), 10)?.code).toBe("file_too_large");
+  expect(checkSize(modify(11), undefined, 10)?.code).toBe("file_too_large");
+  expect(checkSize(modify(11), node(11), 10)).toBeUndefined();
+  expect(checkSize(modify(10), node(5), 10)).toBeUndefined();
+  expect(checkSize(modify(11), node(5), undefined)).toBeUndefined();
+});

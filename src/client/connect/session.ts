@@ -34,6 +34,7 @@ export class Session {
   #marker: Marker | undefined;
   /** True if the marker is of this run. */
   #isBound = false;
+  #fileBytesMax: number | undefined;
   #forgetHistory = (): void => {};
 
   constructor(
@@ -69,6 +70,11 @@ export class Session {
   /** The marker of this run; undefined until the folder has joined. */
   get marker(): Marker | undefined {
     return this.#isBound ? this.#marker : undefined;
+  }
+
+  /** The size of the largest file that the server takes, as it said at the last contact (O13). */
+  get fileBytesMax(): number | undefined {
+    return this.#fileBytesMax;
   }
 
   /** The folder's profile, as the server gave it when the folder joined. */
@@ -157,6 +163,7 @@ export class Session {
       { serverUrl: this.#options.serverUrl, marker: this.#marker },
       signal,
     );
+    this.#fileBytesMax = hello.limits["fileBytes"];
     if (!this.#isBound) {
       writeKept(store, KEPT.chunker, folder.chunker);
       await this.#bind(hello.serverId);

@@ -14,6 +14,7 @@ export const NEVER_SYNCED: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "reserved_name",
   "path_too_long",
   "batch_too_large",
+  "file_too_large",
 ]);
 
 /** No news from the log changes these. */
@@ -23,5 +24,6 @@ export const FINAL_REFUSALS: ReadonlySet<string> = new Set([
   "path_too_long",
   "kind_change",
   "invalid_manifest",
+  "file_too_large",
   "idempotency_key_reused",
 ]);

@@ -1,6 +1,6 @@
 /**
- * Posting: sends the ops of a plan to the server, their bytes first. Rules: Y1, O1, O5, O11, H18,
- * R12.
+ * Posting: sends the ops of a plan to the server, their bytes first. Rules: Y1, O1, O5, O11, O13,
+ * H18, R12.
  *
  * It goes batch by batch. A user's changes are synced to the disk while their bytes are on the way.
  * Op ids are durable before anything is sent. The answer is folded before the next batch.
@@ -8,7 +8,8 @@
 import { SyncedError } from "../../core/error.ts";
 import { groupOps } from "../../core/group-ops.ts";
 import type { DeviceId, NodeId } from "../../core/identifier.ts";
-import type { Batch, Group } from "../../core/op.ts";
+import { sameBytes } from "../../core/node.ts";
+import { type Batch, type Group, setsContent } from "../../core/op.ts";
 import type { Plan } from "../../core/transition.ts";
 import type { RemoteLog } from "../connect/remote-log.ts";
 import type { ClientPorts } from "../folder/ports.ts";
@@ -23,6 +24,7 @@ import { PackSize } from "./upload.ts";
 export interface PostingParts {
   readonly ports: ClientPorts;
   readonly log: RemoteLog;
+  readonly session: { readonly fileBytesMax: number | undefined };
   readonly device: DeviceId;
   readonly deferred: DeferredNodes;
   /** The approval that an op about this node carries (G4). */
@@ -82,7 +84,9 @@ export class Posting {
 
   async #postAll(plan: Plan, signal: AbortSignal): Promise<boolean> {
     const { ports, deferred, log } = this.#parts;
-    const { groups, oversized } = groupOps({ ops: plan.ops, remote: ports.store.remote });
+    this.#deferTooLarge(plan);
+    const { ops } = deferred.takenOut(plan);
+    const { groups, oversized } = groupOps({ ops, remote: ports.store.remote });
     const message = "more names change places in a circle than one group may hold";
     for (const id of oversized) deferred.tell(id, "batch_too_large", message);
     if (groups.length === 0) return false;
@@ -94,6 +98,21 @@ export class Posting {
     // If only our own ops came, there is nothing to ask for.
     if (!moved || log.isBehind) await log.catchUp(signal);
     return moved;
+  }
+
+  /** O13: not one byte of them is sent. */
+  #deferTooLarge(plan: Plan): void {
+    const { session, deferred, ports } = this.#parts;
+    const { fileBytesMax } = session;
+    if (fileBytesMax === undefined) return;
+    for (const op of [...plan.ops.values()].flat()) {
+      if (!setsContent(op) || op.content.kind !== "file") continue;
+      const { size } = op.content;
+      const known = ports.store.remote.get(op.node)?.content;
+      if (size <= fileBytesMax || (known !== undefined && sameBytes(known, op.content))) continue;
+      const message = `It has ${size} bytes, and the server takes files of up to ${fileBytesMax}`;
+      deferred.tell(op.node, "file_too_large", message);
+    }
   }
 
   async #postBatch(packed: Batch, signal: AbortSignal): Promise<boolean> {
