@@ -42,8 +42,8 @@ export interface ConflictCopy {
   readonly path: string;
   /** The path of the file that the copy lost against. */
   readonly of: string;
-  /** True for a user's own file that lost its place: no copy of anything (R20). */
-  readonly isMoved: boolean;
+  /** Whose version it is; absent for a user's own file that only lost its place (R20). */
+  readonly ofNode?: NodeId;
 }
 
 /** A change that a guard holds until a person approves it or it is no longer wanted. */

@@ -215,7 +215,7 @@ describe("a state database in a file", () => {
       DROP TABLE birth; DROP TABLE conflict; CREATE TABLE conflict (${columns}) STRICT;
       INSERT INTO conflict VALUES ('${nodeId(1)}', 'a', 'b'); PRAGMA user_version = 1`);
     database.close();
-    const conflicts = [{ node: nodeId(1), path: "a", of: "b", isMoved: true }];
+    const conflicts = [{ node: nodeId(1), path: "a", of: "b" }];
     const copy = openStateStoreCopy(path);
     expect([copy.birth(nodeId(1)), copy.conflicts()]).toEqual([undefined, conflicts]);
     copy.close();

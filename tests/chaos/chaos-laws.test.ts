@@ -79,7 +79,7 @@ class Story {
   ends(
     end: Readonly<Record<string, string>>,
     stopped = end,
-    earlierLosers: ReadonlySet<string> = new Set(),
+    earlierLosers: ReadonlyMap<string, string> = new Map(),
   ): string[] {
     const { ledger } = this;
     const folders = new Map([["A", tree(stopped)]]);
@@ -102,7 +102,11 @@ describe("violationsOf() says nothing", () => {
   test("where a device's copy got its next loser's bytes [R19]", () => {
     const story = new Story().writes("A", "a", "one", "of A").writes("B", "a", "one", "of B");
     const end = { ...START, a: file("of B") };
-    expect(story.ends(end, end, new Set([digestOf("of A")]))).toEqual([]);
+    const replacedBy = (text: string) => new Map([[digestOf("of A"), digestOf(text)]]);
+    story.writes("A", "a", "of B", "later").writes("B", "a", "later", "of B");
+    expect(story.ends(end, end, replacedBy("later"))).toEqual([]);
+    // A copy of another file is no excuse.
+    expect(story.ends(end, end, replacedBy("two"))).toEqual(["lost"]);
   });
 
   test("where what only one device knew traded places with a file that another set [A15]", () => {

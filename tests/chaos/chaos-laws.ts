@@ -12,7 +12,8 @@
  *   quicker by less than a system call), nobody knows what it replaced.
  * - Bytes that several files have (archives that were unpacked twice, empty files) tell no file
  *   from another.
- * - Of one file in a quarrel a device keeps one copy; the history has its earlier losers (R19).
+ * - Of one file in a quarrel a device keeps one copy; the history has its earlier losers (R19). Of
+ *   copies that are older than the round nobody can say whether it was one file.
  * - Where a file that nobody else knew, or with a temporary name, came to a file's path, a client
  *   may take it for the next version of that, whose mode and time then go (A15, R5).
  * - One person's name and another's directory may make a place that a third one chose (R6).
@@ -36,8 +37,8 @@ export interface Round {
   readonly stopped: ReadonlyMap<string, Snapshot>;
   /** What all folders hold now. */
   readonly end: Snapshot;
-  /** Contents of conflict copies that a later loser replaced. */
-  readonly earlierLosers: ReadonlySet<string>;
+  /** Contents of conflict copies that a later loser replaced, each with what came. */
+  readonly earlierLosers: ReadonlyMap<string, string>;
 }
 
 export interface Violation {
@@ -60,13 +61,25 @@ export function violationsOf(round: Round): readonly Violation[] {
   ];
 }
 
-function lostBytes({ ledger, end, earlierLosers }: Round): Violation[] {
-  const present = contentsIn(end).union(earlierLosers);
-  return ledger.missing(present).map(({ content, device, path, round }) => ({
+function lostBytes(round: Round): Violation[] {
+  const { ledger, end } = round;
+  const missing = ledger
+    .missing(contentsIn(end))
+    .filter(({ content }) => !isInCopy(round, content));
+  return missing.map(({ content, device, path, round }) => ({
     what: `lost: ${content.slice(0, 8)}, which ${device} wrote to ${path} in round ${round}`,
     paths: [path],
     pieces: [ledger.pieceOf(content)],
   }));
+}
+
+/** True for an earlier loser of a quarrel, which is in its copy's history (R19). */
+function isInCopy({ ledger, earlierLosers }: Round, content: string): boolean {
+  const next = earlierLosers.get(content);
+  if (next === undefined) return false;
+  const [piece, later] = [ledger.pieceOf(content), ledger.pieceOf(next)];
+  if (piece === undefined || later === undefined || piece === later) return true;
+  return piece.startPath !== undefined && isCopy(piece.startPath);
 }
 
 function inventedBytes({ ledger, end }: Round): Violation[] {
@@ -84,13 +97,14 @@ function inventedBytes({ ledger, end }: Round): Violation[] {
 }
 
 /** What no user touched is as it was, and nothing came to where no user was. */
-function touchedByNobody({ ledger, start, end, earlierLosers }: Round): Violation[] {
+function touchedByNobody(round: Round): Violation[] {
+  const { ledger, start, end } = round;
   const found: Violation[] = [];
   for (const path of new Set([...start.keys(), ...end.keys()])) {
     const [was, is] = [start.get(path), end.get(path)];
     if (was === is || ledger.devicesAbove(path).size > 0) continue;
     const content = contentIn(was ?? is);
-    if (content !== undefined && earlierLosers.has(content)) continue;
+    if (content !== undefined && isInCopy(round, content)) continue;
     const piece = ledger.pieceOf(content);
     const isOpen = piece === undefined || piece.touchedBy.size > 0;
     // What several files hold, and what somebody wrote to, only has to be there. Two people's new

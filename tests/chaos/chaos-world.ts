@@ -175,8 +175,8 @@ export class ChaosWorld {
     return waiting.filter((_, index) => known[index] === false);
   }
 
-  /** @returns contents of conflict copies that a later loser of the same quarrel replaced (R19). */
-  async earlierLosers(): Promise<ReadonlySet<string>> {
+  /** @returns contents of conflict copies that a later loser replaced (R19), with what came. */
+  async earlierLosers(): Promise<ReadonlyMap<string, string>> {
     const events: ServedEvent[] = [];
     for (let isLast = false; !isLast; ) {
       const route = `/v1/folders/${FOLDER}/events?after=${events.length}&limit=1000`;

@@ -362,7 +362,7 @@ for (const exchange of [true, false]) {
       const node = world.node(copy);
       expect(node.conflictOf).toMatchObject({ node: world.node("doc.txt").id });
       expect(world.store.conflicts()).toEqual([
-        { node: node.id, path: copy, of: "doc.txt", isMoved: false },
+        { node: node.id, path: copy, of: "doc.txt", ofNode: world.node("doc.txt").id },
       ]);
       expect(world.events).toContainEqual({ event: "conflict", path: copy, of: "doc.txt" });
       await world.settle();
@@ -519,6 +519,26 @@ for (const exchange of [true, false]) {
       const texts = Object.values(world.files());
       expect(texts).toEqual(expect.arrayContaining(["mine", "my edit"]));
       expect(texts).toHaveLength(6);
+    });
+
+    test("a copy of another file that had the path before stays, too [R19]", async () => {
+      const world = await syncedWorld(exchange, "doc.txt", "other.txt");
+      const lose = async (path: string, now = path) => {
+        world.write(path, `losing ${path}`);
+        await world.settle();
+        world.remoteWrite(now, `winning ${path}`);
+        await world.converge();
+        await world.agree();
+      };
+      await lose("doc.txt");
+      world.remoteSwap("doc.txt", "other.txt");
+      await lose("other.txt", "doc.txt");
+      expect(Object.values(world.files()).toSorted()).toEqual([
+        "losing doc.txt",
+        "losing other.txt",
+        "winning doc.txt",
+        "winning other.txt",
+      ]);
     });
 
     test("a copy that somebody works on is not taken away [R20, I3]", async () => {

@@ -673,8 +673,8 @@ export function stateStoreContract(name: string, open: () => StateStore): void {
         store.removeQuarantine("q");
         expect(store.quarantine()).toEqual([]);
 
-        store.putConflict({ node: nodeId(1), path: "a", of: "b", isMoved: false });
-        const conflict = { node: nodeId(1), path: "c", of: "b", isMoved: true };
+        store.putConflict({ node: nodeId(1), path: "a", of: "b" });
+        const conflict = { node: nodeId(1), path: "c", of: "b", ofNode: nodeId(2) };
         store.putConflict(conflict);
         expect(store.conflicts()).toEqual([conflict]);
         store.removeConflict(nodeId(1));

@@ -154,7 +154,8 @@ export function lostContents(
   }
   for (const { digest } of seenInLog(log)) if (digest !== undefined) present.add(digest);
   const events = log?.events.map(({ event }) => event) ?? [];
-  for (const digest of earlierLosers(events, labelsOf(clients), wasRestored)) present.add(digest);
+  for (const digest of earlierLosers(events, labelsOf(clients), wasRestored).keys())
+    present.add(digest);
   return ledger.lost(present);
 }
 
@@ -186,13 +187,15 @@ export function inventedContents(
  * gave the copy back to a restored server, and never a file that was in the log before it got such
  * a name (R20). Where a server was restored, another one may also have given back the next version,
  * or what a user made of that; then the new name tells who replaced them.
+ *
+ * @returns by the bytes that were replaced those that came.
  */
 export function earlierLosers(
   events: Iterable<Pick<ServedEvent, "kind" | "node" | "path" | "device" | "content">>,
   labels: ReadonlyMap<string | undefined, string>,
   wasRestored = false,
-): ReadonlySet<Digest> {
-  const found = new Set<Digest>();
+): ReadonlyMap<Digest, Digest> {
+  const found = new Map<Digest, Digest>();
   const nodes = new Map<string, { bytes: Digest; readonly copies: Map<Digest, string> }>();
   const others = new Set<string>();
   for (const { kind, node, path, device, content } of events) {
@@ -207,7 +210,8 @@ export function earlierLosers(
     if (isNew && label === undefined && !wasRestored) others.add(node);
     const isNext = wasRestored && label === maker && hash6 !== known.bytes.slice(0, 6);
     const isOwn = maker === labels.get(device);
-    if (isReplaced && maker !== undefined && (isOwn || isNext)) found.add(known.bytes);
+    if (isReplaced && maker !== undefined && (isOwn || isNext))
+      found.set(known.bytes, content.sha256);
     known.bytes = content.sha256;
     if (label !== undefined && hash6 === content.sha256.slice(0, 6))
       known.copies.set(content.sha256, label);

@@ -25,8 +25,8 @@ interface JournalRow extends Omit<JournalEntry, "oldDigest" | "newDigest" | "ord
   readonly new_digest: Digest | null;
 }
 
-interface ConflictRow extends Omit<ConflictCopy, "isMoved"> {
-  readonly moved?: number;
+interface ConflictRow extends Omit<ConflictCopy, "ofNode"> {
+  readonly of_node?: NodeId | null;
 }
 
 export class StateRecords {
@@ -124,16 +124,16 @@ export class StateRecords {
     // `status` may read a database of an earlier version, which does not have the last column.
     return this.#db
       .all<ConflictRow>("SELECT * FROM conflict ORDER BY path")
-      .map(({ node, path, of, moved }) => ({ node, path, of, isMoved: moved !== 0 }));
+      .map(({ of_node, ...copy }) => (of_node == null ? copy : { ...copy, ofNode: of_node }));
   }
 
-  putConflict({ node, path, of, isMoved }: ConflictCopy): void {
+  putConflict({ node, path, of, ofNode }: ConflictCopy): void {
     this.#db.run(
-      "INSERT OR REPLACE INTO conflict (node, path, of, moved) VALUES (?1, ?2, ?3, ?4)",
+      "INSERT OR REPLACE INTO conflict (node, path, of, of_node) VALUES (?1, ?2, ?3, ?4)",
       node,
       path,
       of,
-      isMoved ? 1 : 0,
+      ofNode ?? null,
     );
   }
 

@@ -34,8 +34,8 @@ const BIRTH_TABLE = `
     node TEXT PRIMARY KEY, device TEXT NOT NULL, at_ms INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;`;
 
-/** Since version 3. Of an earlier row nobody knows, so that it stays as it is (R20). */
-const MOVED_COLUMN = "moved INTEGER NOT NULL DEFAULT 1";
+/** Since version 3. Whose version an earlier row is nobody knows, so that it stays (R20). */
+const OF_NODE_COLUMN = "of_node TEXT";
 
 const SCHEMA = `
   CREATE TABLE base (${NODE_COLUMNS},
@@ -81,7 +81,7 @@ const SCHEMA = `
   CREATE TABLE cursor (seq INTEGER PRIMARY KEY, epoch TEXT NOT NULL, hash TEXT NOT NULL) STRICT;
   CREATE TABLE problem (path TEXT PRIMARY KEY, code TEXT NOT NULL, message TEXT NOT NULL) STRICT;
   CREATE TABLE conflict (
-    node TEXT PRIMARY KEY, path TEXT NOT NULL, of TEXT NOT NULL, ${MOVED_COLUMN}
+    node TEXT PRIMARY KEY, path TEXT NOT NULL, of TEXT NOT NULL, ${OF_NODE_COLUMN}
   ) STRICT;
   CREATE TABLE journal (
     ordinal INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -284,7 +284,7 @@ function checkVersion(database: DatabaseSync, path: string): number {
  */
 const MIGRATIONS: readonly string[] = [
   BIRTH_TABLE,
-  `ALTER TABLE conflict ADD COLUMN ${MOVED_COLUMN};`,
+  `ALTER TABLE conflict ADD COLUMN ${OF_NODE_COLUMN};`,
 ];
 
 function migrate(database: DatabaseSync, version: number): void {
@@ -317,6 +317,7 @@ const HEX_COLUMNS: readonly (readonly [table: string, column: string, bytes: num
   ["journal", "id", 16],
   ["journal", "node", 16],
   ["birth", "node", 16],
+  ["conflict", "of_node", 16],
   ["quarantine", "id", 16],
   ["quarantine", "digest", 32],
 ];

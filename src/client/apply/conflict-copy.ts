@@ -99,7 +99,7 @@ export async function saveConflictCopy(batch: ApplyBatch, entry: LostEntry): Pro
   batch.touch(path);
   if (parent === undefined || content === undefined) {
     batch.rescan.add(path);
-    batch.putConflict({ node: id, path, of, isMoved: false });
+    batch.putConflict({ node: id, path, of, ofNode: lost.node });
     return;
   }
   if (content.kind === "directory") batch.rescan.add(path);
@@ -109,7 +109,7 @@ export async function saveConflictCopy(batch: ApplyBatch, entry: LostEntry): Pro
   const origin = isRetired ? {} : { conflictOf: lost.of };
   batch.putManifests(sight.objects);
   batch.putPlaced({ id: node, parent, name, content, identity, ...origin }, path, stat);
-  batch.putConflict({ node, path, of, isMoved: false });
+  batch.putConflict({ node, path, of, ofNode: lost.node });
 }
 
 /** Nobody would see a copy in the parking, so it goes where the parked node stood before. */

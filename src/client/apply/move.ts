@@ -45,7 +45,7 @@ export function applyMove(batch: ApplyBatch, step: MoveStep): void {
   batch.done("move", to, moving.path);
   if (conflictOf === undefined) return;
   const of = pathOf(batch.ports.store.remote, conflictOf.node) ?? moving.path;
-  batch.putConflict({ node: step.id, path: to, of, isMoved: true });
+  batch.putConflict({ node: step.id, path: to, of });
 }
 
 /** @returns undefined, after noting a path to scan, if the node is not where the tree says. */

@@ -23,19 +23,23 @@ export interface FormerCopy {
   readonly seen: Sighting;
 }
 
+/** Bytes that lost, and where the file stood of which they are a version. */
+interface Lost {
+  readonly node: NodeId;
+  readonly directory: string;
+  readonly parent: NodeId | undefined;
+  readonly name: string;
+}
+
 /**
  * Finds the copy whose next version the lost bytes become (R19). It was made of an earlier version
  * of the same file a short while ago, nobody has touched it since, as its name shows, and the
  * history has it.
  */
-export function formerCopy(
-  batch: ApplyBatch,
-  lost: { readonly directory: string; readonly parent: NodeId | undefined; readonly name: string },
-): FormerCopy | undefined {
+export function formerCopy(batch: ApplyBatch, lost: Lost): FormerCopy | undefined {
   const { store, fs, clock } = batch.ports;
-  const of = joinPath(lost.directory, lost.name);
   for (const copy of store.conflicts()) {
-    const node = copy.of === of && !copy.isMoved ? batch.overlay.get(copy.node) : undefined;
+    const node = copy.ofNode === lost.node ? batch.overlay.get(copy.node) : undefined;
     if (node?.content.kind !== "file" || node.parent !== lost.parent) continue;
     const { mtimeNs, sha256: hash6Source } = node.content;
     const source = { name: lost.name, device: batch.deviceName, mtimeNs, hash6Source };

@@ -126,7 +126,7 @@ async function recoverPlaced(batch: ApplyBatch, entry: JournalEntry): Promise<vo
   const copyId = batch.ports.random.id<NodeId>();
   const path = joinPath(directory, copy.name);
   batch.putUnknown({ ...node, id: copyId, name: copy.name, conflictOf: of }, path);
-  batch.putConflict({ node: copyId, path, of: entry.path, isMoved: false });
+  batch.putConflict({ node: copyId, path, of: entry.path, ofNode: id });
 }
 
 /** @returns undefined if it cannot be read, because then nobody can say that it is not needed. */
