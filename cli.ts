@@ -39,6 +39,7 @@ const COMMANDS: SubCommandsDef = {
   verify: async () => (await import("./src/commands/verify.ts")).command,
   gc: async () => (await import("./src/commands/gc.ts")).command,
   healthcheck: async () => (await import("./src/commands/healthcheck.ts")).command,
+  service: async () => (await import("./src/commands/service.ts")).command,
   completions: async () => (await import("./src/commands/completions.ts")).commandFor(COMMANDS),
   demo: async () => (await import("./src/commands/demo.ts")).command,
 };
@@ -148,6 +149,11 @@ const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   verify: ["synced verify --data ./storage"],
   gc: ["synced gc --data ./storage --dry-run", "synced gc --data ./storage"],
   healthcheck: ["synced healthcheck --url http://127.0.0.1:8080"],
+  service: [
+    "synced service install sync ~/notes              # from now on, after each start",
+    "synced service install --print -- sync ~/notes --token-file ~/token",
+    "synced service install --system -- serve --host 0.0.0.0",
+  ],
   demo: ["synced demo", "synced demo ./somewhere --once"],
 };
 

@@ -105,9 +105,10 @@ export function environmentArguments(
  * Refuses what citty would let pass: unknown flags, flags without a value or with an empty one, and
  * too many or too few arguments. An argument whose hint ends in dots may come more than once.
  *
+ * @returns what stands there beside flags and their values
  * @throws {SyncedError} `usage`
  */
-export function checkArguments(args: ArgsDef, rawArgs: readonly string[]): void {
+export function checkArguments(args: ArgsDef, rawArgs: readonly string[]): readonly string[] {
   const options: Record<string, OptionType> = {};
   let required = 0;
   let allowed = 0;
@@ -136,6 +137,7 @@ export function checkArguments(args: ArgsDef, rawArgs: readonly string[]): void 
   // Mostly the value is an unset variable of a script. A default in its place would be a guess.
   const empty = Object.keys(values).find((name) => values[name] === "");
   if (empty !== undefined) throw new SyncedError("usage", `Cannot use --${empty} "": it is empty`);
+  return positionals;
 }
 
 interface OptionType {
