@@ -63,3 +63,24 @@ test("the time of other files that swap places is kept, and of those nobody else
   expect(swapAndTouch("c", "here")).toEqual(undone);
   expect(swapAndTouch("c~", "nowhere")).toEqual(undone);
 });
+
+/**
+ * All agree on `u0` and `u0~`. Ada saves the latter over the former and renames that; bob makes the
+ * former executable and renames the latter.
+ */
+function saveAndRename(recorded: SeenInode["recorded"]): readonly string[] {
+  const entries = new SimEntries();
+  const [old, saved] = [file("here"), file("here", SECOND)];
+  entries.renamed("ada", [{ path: "u0", before: undefined, after: old }]);
+  entries.renamed("ada", [{ path: "u0~", before: undefined, after: saved }]);
+  entries.agree([seen("u0"), seen("u0~", SECOND)]);
+  entries.renamed("ada", renamed(saved, "u0~", "u0", old));
+  entries.madeExecutable("bob", "u0", true);
+  entries.renamed("ada", renamed({ ...saved, recorded }, "u0", "u1"));
+  return entries.undone([seen("d", SECOND)], false);
+}
+
+test("a saved file that is renamed before a scan may be the file it was written as [A1, R6]", () => {
+  expect(saveAndRename("elsewhere")).toEqual([]);
+  expect(saveAndRename("here")).toEqual(["file u0 u1 is gone"]);
+});

@@ -17,7 +17,9 @@
  *   until all agree again (`weaken`).
  * - Of what was moved while the hints of it were lost, or where nobody may look, or right after
  *   another file took its place, or right before one did: mode, time and directory (A1, A3, A4,
- *   Y2). Mode and time that were set within the system call by which the client sets them (D2).
+ *   Y2). Where the client knows that other file by the name under which it was written: the entry's
+ *   name, too, since somebody else may rename that one. Mode and time that were set within the
+ *   system call by which the client sets them (D2).
  * - Of acts on different devices that did not know each other, on one aspect, one wins (R4, R6).
  * - Of moves that would make a cycle, the later one in the log is undone (R10).
  * - Mode, time and directory alone do not keep what somebody deleted, overwrote or saved over
@@ -111,7 +113,7 @@ export class SimEntries {
       if (after === undefined || after.key === before?.key) continue;
       const from = changes.find((other) => other !== change && other.before?.key === after.key);
       if (from === undefined) this.#made(device, change, after);
-      else this.#moved(device, from.path, change);
+      else this.#moved(device, from, change);
       // The file that it was is given up for the one whose place it takes.
       const isKept = changes.some((one) => one.after?.key === before?.key);
       const isSave = !isKept || looksTemporary(baseName(from?.path ?? ""));
@@ -154,8 +156,8 @@ export class SimEntries {
     return entry;
   }
 
-  #moved(device: string, fromPath: string, { path, before, after }: NameChange): void {
-    const [fromName, name] = [baseName(fromPath), baseName(path)];
+  #moved(device: string, from: NameChange, { path, before, after }: NameChange): void {
+    const [fromPath, fromName, name] = [from.path, baseName(from.path), baseName(path)];
     const entry = this.#byName.get(fromName);
     if (fromName !== name && this.#byName.has(name)) {
       const isSave = !OWN_NAME.test(fromName) && after !== undefined;
@@ -168,11 +170,14 @@ export class SimEntries {
       for (const one of [fromPath, path]) this.disown(one);
       return;
     }
-    if (entry.isReplaced && after?.recorded === "nowhere") this.unseen(fromPath);
-    const [from, to] = [this.#directoryOf(fromPath), this.#directoryOf(path)];
-    if (parentPath(fromPath) !== parentPath(path)) entry.directory.set(device, from, to);
+    const recorded = from.before?.recorded;
+    if (entry.isReplaced && recorded !== "here") this.unseen(fromPath);
+    if (parentPath(fromPath) !== parentPath(path))
+      entry.directory.set(device, this.#directoryOf(fromPath), this.#directoryOf(path));
     if (fromName === name) return;
     entry.name.set(device, fromName, name);
+    // What the client sees is the saved file, renamed from the name that it was written under.
+    if (entry.isReplaced && recorded === "elsewhere") entry.name.loosen();
     entry.names.add(name);
     this.#byName.set(name, entry);
   }
