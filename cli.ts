@@ -16,6 +16,9 @@ const COMMANDS: SubCommandsDef = {
   status: async () => (await import("./src/commands/status.ts")).command,
   check: async () => (await import("./src/commands/check.ts")).command,
   approve: async () => (await import("./src/commands/approve.ts")).command,
+  reject: async () => (await import("./src/commands/reject.ts")).command,
+  pause: async () => (await import("./src/commands/pause.ts")).pauseCommand,
+  resume: async () => (await import("./src/commands/pause.ts")).resumeCommand,
   log: async () => (await import("./src/commands/log.ts")).command,
   ls: async () => (await import("./src/commands/ls.ts")).command,
   cat: async () => (await import("./src/commands/cat.ts")).command,
@@ -72,6 +75,15 @@ const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
     "synced status ~/notes                            # what is held?",
     "synced approve ~/notes",
   ],
+  reject: [
+    "synced status ~/notes                            # what is held?",
+    "synced reject ~/notes                            # what the server has comes back",
+  ],
+  pause: [
+    "synced pause ~/notes --for 2h                    # goes on by itself",
+    "synced pause ~/notes --device NAS                # the folder's copy on the NAS",
+  ],
+  resume: ["synced resume ~/notes", "synced resume ~/notes --device NAS"],
   log: [
     "synced log                                       # what happened here last?",
     "synced log notes --since yesterday               # and who did it?",

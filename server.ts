@@ -36,6 +36,7 @@ import { finishCollection } from "./src/server/collect-garbage.ts";
 import { type FilesLogNotice, startFilesLog } from "./src/server/files-log-follower.ts";
 import { createHistory } from "./src/server/history.ts";
 import { Links } from "./src/server/links.ts";
+import { Orders } from "./src/server/orders.ts";
 import { createReadings } from "./src/server/readings.ts";
 import type { Retention } from "./src/server/retention.ts";
 import { type ScrubOptions, startScrub } from "./src/server/scrub.ts";
@@ -347,6 +348,7 @@ async function openBackend(options: ServerOptions, loopbackOnly: boolean): Promi
       clock: systemClock,
       secret: systemSecret,
     }),
+    orders: new Orders({ store: directory.orders, clock: systemClock }),
     ...(options.behindProxy === undefined ? undefined : { behindProxy: options.behindProxy }),
     ...(options.onRefusal === undefined ? undefined : { onRefusal: options.onRefusal }),
     ...(options.token === undefined ? undefined : { token: options.token }),

@@ -1,7 +1,7 @@
 /**
  * A server's data directory: creates it, locks it against a second server, opens and closes it.
  * Rules: L1, O7, I44. It holds `format`, `lock`, `metadata.db`, `history.db`, `tokens.db`,
- * `objects.db` and `objects/`.
+ * `orders.db`, `objects.db` and `objects/`.
  *
  * `lock` is an SQLite file in an exclusive transaction. The kernel releases it when the process
  * ends, however it ends.
@@ -22,10 +22,12 @@ import type { ServerId } from "../core/identifier.ts";
 import type { HistoryStore } from "../ports/history-store.ts";
 import type { MetadataStore } from "../ports/metadata-store.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
+import type { OrderStore } from "../ports/order-store.ts";
 import { reasonOf } from "./disk/system-error.ts";
 import { openSqliteHistoryStore } from "./history/store.ts";
 import { openSqliteMetadataStore } from "./metadata/store.ts";
 import { openDiskObjectStore } from "./objects/store.ts";
+import { openSqliteOrderStore } from "./orders/store.ts";
 import { systemRandom } from "./runtime/random.ts";
 import { keepOthersOut } from "./sqlite/private-file.ts";
 import { type AccessStore, openSqliteTokenStore } from "./tokens/store.ts";
@@ -39,6 +41,7 @@ export interface DataDirectory {
   readonly objects: ObjectStore;
   readonly tokens: AccessStore;
   readonly history: HistoryStore;
+  readonly orders: OrderStore;
   readonly serverId: ServerId;
   /** Waits for writes under way, closes the stores and releases the lock. */
   close(): Promise<void>;
@@ -64,6 +67,7 @@ export function openDataDirectory(path: string): DataDirectory {
   let metadata: MetadataStore | undefined;
   let tokens: AccessStore | undefined;
   let history: HistoryStore | undefined;
+  let orders: OrderStore | undefined;
   try {
     if (isNew) writeFormat(path);
     const newServerId = systemRandom.id<ServerId>();
@@ -73,6 +77,8 @@ export function openDataDirectory(path: string): DataDirectory {
     tokens = openedTokens;
     const derived = openSqliteHistoryStore(join(path, "history.db"));
     history = derived;
+    const openedOrders = openSqliteOrderStore(join(path, "orders.db"));
+    orders = openedOrders;
     const objects = openDiskObjectStore({ directory: path });
     // Makes the new files' names durable before anybody is told that data is in them.
     syncPath(path);
@@ -81,15 +87,18 @@ export function openDataDirectory(path: string): DataDirectory {
       await derived.close();
       await opened.close();
       openedTokens.close();
+      openedOrders.close();
       unlock();
     };
     const { serverId } = opened;
-    return { metadata: opened, objects, history: derived, tokens: openedTokens, serverId, close };
+    const stores = { metadata: opened, objects, history: derived, tokens: openedTokens };
+    return { ...stores, orders: openedOrders, serverId, close };
   } catch (error) {
     // SQLite is closed when this returns, so there is nothing to await.
     void history?.close();
     void metadata?.close();
     tokens?.close();
+    orders?.close();
     unlock();
     throw error;
   }

@@ -86,16 +86,21 @@ export class Cycle {
 
   /**
    * @param scan scans all paths that are due; resolves with true if there were any.
+   * @param isPaused true if both sides are only looked at
    * @throws {SyncedError} trouble that ends the run. If trouble with the server passes by itself,
    * the client goes offline instead, and all that was done is recorded.
    */
-  async run(scan: () => Promise<boolean>, signal: AbortSignal): Promise<CycleReport> {
+  async run(
+    scan: () => Promise<boolean>,
+    signal: AbortSignal,
+    isPaused = false,
+  ): Promise<CycleReport> {
     const { session } = this.#parts;
     await session.keepUp(signal);
     const scanned = await scan();
     let rescan: ReadonlySet<string> | undefined;
     this.#conflicts = 0;
-    if (session.connection.isOnline) {
+    if (session.connection.isOnline && !isPaused) {
       await session.attempt(async () => {
         if (this.retry.isDue) rescan = await this.#reconcile(signal);
         session.connection.tookAll();

@@ -4,13 +4,16 @@
  * of rules of other devices. Rules: A21, G2, G3, G4, G13.
  */
 
+import type { HeldAnswer, HeldSummary } from "../core/device-state.ts";
 import { type Changes, type GuardInput, guard, NO_CHANGES, type Verdict } from "../core/guard.ts";
 import type { Witness } from "../core/guard-evidence.ts";
 import type { GuardSetting } from "../core/guard-setting.ts";
 import type { DeviceId, NodeId } from "../core/identifier.ts";
-import { GUARD_WINDOW_MS } from "../core/limits.ts";
+import { GUARD_WINDOW_MS, HELD_EXAMPLES_LENGTH_MAX, HELD_EXAMPLES_MAX } from "../core/limits.ts";
+import { sameState } from "../core/node.ts";
 import { APPROVAL_FILE } from "../core/state-directory.ts";
 import type { Plan } from "../core/transition.ts";
+import { pathOf } from "../core/tree.ts";
 import type { HeldChange } from "../ports/state-store.ts";
 import { Burst, isGrown } from "./burst.ts";
 import { OthersApprovals } from "./connect/others-approvals.ts";
@@ -21,6 +24,7 @@ import { readSmallFile } from "./folder/small-file.ts";
 
 /** An id and a line end. */
 const ANSWER_BYTES_MAX = 256;
+const REJECTION = "reject ";
 
 interface Approval {
   readonly id: string;
@@ -58,6 +62,8 @@ export class Holding {
   #guarded: HeldChange | undefined;
   /** Withheld by the scanner (A21). */
   #unignored: HeldChange | undefined;
+  /** It takes a look at each node of the held change, so it is made once. */
+  #summary: HeldSummary | undefined;
   #approval: Approval | undefined;
   /** The change that was approved last, which may still be arriving. */
   #burst: Burst | undefined;
@@ -97,19 +103,130 @@ export class Holding {
 
   /** @returns true if a person has agreed to the rules that un-ignore what is withheld. */
   takeAgreement(): boolean {
-    const { fs } = this.#ports;
     if (this.#guarded !== undefined || this.#unignored === undefined) return false;
-    const answer = readSmallFile(fs, APPROVAL_FILE, ANSWER_BYTES_MAX)?.trim();
+    const answer = this.#answer;
     if (answer === undefined) return false;
-    fs.removeFile(APPROVAL_FILE);
+    this.#ports.fs.removeFile(APPROVAL_FILE);
     if (answer !== this.#unignored.id) return false;
     this.withhold(undefined);
     return true;
   }
 
-  /** True if a person has answered to the held change. `judge` then reads the answer. */
+  /** True if a person has answered to the held change. `judge` then reads an approval. */
   get hasAnswer(): boolean {
-    return readSmallFile(this.#ports.fs, APPROVAL_FILE, ANSWER_BYTES_MAX) !== undefined;
+    return this.#answer !== undefined;
+  }
+
+  /** @returns true if the person's answer was no, and the change is taken back */
+  takeRejection(): boolean {
+    const answer = this.#answer;
+    if (answer?.startsWith(REJECTION) !== true) return false;
+    const isTaken = this.reject(answer.slice(REJECTION.length));
+    this.#ports.fs.removeFile(APPROVAL_FILE);
+    return isTaken;
+  }
+
+  get #answer(): string | undefined {
+    return readSmallFile(this.#ports.fs, APPROVAL_FILE, ANSWER_BYTES_MAX)?.trim();
+  }
+
+  /**
+   * Lets the held change through. Durable when it returns.
+   *
+   * @returns false if it is another one by now
+   */
+  approve(id: string): boolean {
+    const held = this.#heldAs(id);
+    if (held === undefined) return false;
+    const { store, clock, observer } = this.#ports;
+    this.#burst = new Burst(held, store.base, clock.monotonic());
+    this.#approve(held.id, held.nodes);
+    this.#formerIds.clear();
+    this.#guarded = undefined;
+    this.#hold(undefined);
+    observer.emit({ event: "released", id: held.id });
+    return true;
+  }
+
+  /**
+   * Takes back what this device did of the held change: its nodes count as never having been here,
+   * so the next scan and plan bring what the server has, and whatever stands in its place is kept
+   * beside it, as where a folder joins (S9). What others did stays held. Durable when it returns.
+   *
+   * @returns false if it is another one by now, or nothing of it was done here
+   */
+  reject(id: string): boolean {
+    const held = this.#heldAs(id);
+    if (held?.direction !== "up") return false;
+    const { store, observer } = this.#ports;
+    const { base, local } = store;
+    store.transaction(() => {
+      for (const node of held.nodes) {
+        if (sameState(base.get(node), local.get(node))) continue;
+        store.forget(node);
+        store.markDirty(node);
+      }
+      this.#guarded = undefined;
+      this.#hold(undefined);
+    });
+    this.#formerIds.clear();
+    observer.emit({ event: "released", id: held.id });
+    return true;
+  }
+
+  /** @param id as a person saw it, perhaps before it grew */
+  #heldAs(id: string): HeldChange | undefined {
+    const held = this.#guarded;
+    return held !== undefined && (held.id === id || this.#formerIds.has(id)) ? held : undefined;
+  }
+
+  /** `approve` for an order from afar. @returns false also if it needs an answer here (V10) */
+  approveFromAfar(id: string): boolean {
+    const held = this.#heldAs(id);
+    return held !== undefined && this.#answersTo(held).includes("approve") && this.approve(id);
+  }
+
+  /** As the server is told of it. */
+  get summary(): HeldSummary | undefined {
+    const held = this.#held;
+    if (held === undefined) return undefined;
+    const { id, direction, reason, count } = held;
+    this.#summary ??= {
+      id,
+      direction,
+      reason,
+      count,
+      examples: this.#examplesOf(held),
+      answers: this.#answersTo(held),
+    };
+    return this.#summary;
+  }
+
+  /**
+   * V10: whoever may give orders may as well delete on the server what this device would delete
+   * there. What would be done here is another matter, and so is what this device ignored: its names
+   * are not told either (A21).
+   */
+  #answersTo({ direction, kinds, nodes }: HeldChange): readonly HeldAnswer[] {
+    if (kinds?.includes("unignoring") === true) return [];
+    const { base, remote } = this.#ports.store;
+    const isUp = direction === "up";
+    const isUpOnly = isUp && nodes.every((id) => sameState(base.get(id), remote.get(id)));
+    const mayApprove = isUpOnly || this.#options.trustsApprovals;
+    return [...(mayApprove ? (["approve"] as const) : []), ...(isUp ? (["reject"] as const) : [])];
+  }
+
+  #examplesOf({ nodes }: HeldChange): readonly string[] {
+    const paths: string[] = [];
+    let length = 0;
+    for (const node of nodes) {
+      const path = pathOf(this.#ports.store.base, node);
+      if (path === undefined || path === "") continue;
+      length += path.length;
+      if (paths.length === HELD_EXAMPLES_MAX || length > HELD_EXAMPLES_LENGTH_MAX) break;
+      paths.push(path);
+    }
+    return paths;
   }
 
   /** When the held change may be judged otherwise although nothing happened (Clock.monotonic). */
@@ -215,24 +332,18 @@ export class Holding {
   }
 
   #takeAnswer(): void {
-    const { fs, store, clock, observer } = this.#ports;
-    const answer = readSmallFile(fs, APPROVAL_FILE, ANSWER_BYTES_MAX)?.trim();
+    const answer = this.#answer;
     if (answer === undefined) return;
-    const held = this.#guarded;
-    if (held !== undefined && (held.id === answer || this.#formerIds.has(answer))) {
-      this.#burst = new Burst(held, store.base, clock.monotonic());
-      this.#approve(held.id, held.nodes);
-      this.#formerIds.clear();
-      this.#guarded = undefined;
-      this.#hold(undefined);
-      observer.emit({ event: "released", id: held.id });
-    }
+    // A no is read before anything is planned.
+    if (answer.startsWith(REJECTION) && this.#guarded !== undefined) return;
+    this.approve(answer);
     // An answer to a change that is not held any more says nothing about the present one.
-    fs.removeFile(APPROVAL_FILE);
+    this.#ports.fs.removeFile(APPROVAL_FILE);
   }
 
   #hold(held: HeldChange | undefined): void {
     this.#held = held;
+    this.#summary = undefined;
     writeKept(this.#ports.store, KEPT.held, held);
   }
 

@@ -2,18 +2,21 @@
  * The loop of one client on one folder: waits for hints, events and times, then runs a cycle.
  * Watchers and streams only mark work; the loop decides when it is done. Rules: Y1-Y5, G1.
  */
-import type { HeldSummary } from "../core/device-state.ts";
+
+import type { DeviceOrder } from "../core/device-order.ts";
+import type { Paused } from "../core/device-state.ts";
 import { SyncedError } from "../core/error.ts";
 import { DEFAULT_GUARD } from "../core/guard-setting.ts";
-import type { HeldChange } from "../ports/state-store.ts";
 import { Agenda, type Reason } from "./agenda.ts";
 import { checkQuarantine, nextQuarantineCheckMs } from "./apply/quarantine.ts";
+import { DeviceOrders } from "./connect/device-orders.ts";
 import { DeviceReport } from "./connect/device-report.ts";
 import { checkRoot } from "./connect/join.ts";
 import { isAbort } from "./connect/remote-log.ts";
 import type { Session } from "./connect/session.ts";
 import { Cycle } from "./cycle.ts";
 import type { ClientOptions, ClientWorld, RunOutcome } from "./folder/options.ts";
+import { readPause, writePause } from "./folder/pause.ts";
 import type { ClientPorts } from "./folder/ports.ts";
 import type { StatusRecord } from "./folder/status-record.ts";
 import { Holding } from "./hold.ts";
@@ -49,6 +52,7 @@ export class Loop {
   readonly #scanning: Scanning;
   readonly #cycle: Cycle;
   readonly #deviceReport: DeviceReport;
+  readonly #orders: DeviceOrders;
   readonly #agenda = new Agenda();
   #wallAheadMs: number;
   /** True if the state may hold manifests of earlier versions. */
@@ -61,6 +65,7 @@ export class Loop {
   #mayProve = false;
   /** The reason why the folder is halted (G1). */
   #haltReason: string | undefined;
+  #paused: Paused | undefined;
   #conflicts = 0;
 
   constructor(parts: LoopParts) {
@@ -92,6 +97,7 @@ export class Loop {
       wake,
     });
     this.#deviceReport = new DeviceReport({ ports, log, deviceName, wake });
+    this.#orders = new DeviceOrders({ ports, log, obey: (order) => this.#obey(order) });
     this.#scanning.scanAll();
     this.#agenda.at("quarantine", ports.clock.monotonic());
   }
@@ -123,6 +129,7 @@ export class Loop {
       this.#report(due, signal);
       return options.once ? "held" : undefined;
     }
+    this.#lookAtPause();
     await this.#scanning.hints.quiet(() => session.log.hasStreamed, signal);
     const refusal = this.#deviceReport.takeRefusal();
     if (refusal !== undefined && session.connection.isOnline) session.connection.diverged(refusal);
@@ -130,6 +137,7 @@ export class Loop {
     const { scanned, rescan, conflicts } = await this.#cycle.run(
       () => this.#scan(due, signal),
       signal,
+      this.#paused !== undefined,
     );
     this.#conflicts += conflicts;
     if (rescan !== undefined) this.#scanning.expect(rescan);
@@ -143,6 +151,7 @@ export class Loop {
     }
     // Turns that only check the root would drown the others.
     if (scanned || hasMoved) world.instruments?.cycleEnded((clock.monotonic() - startMs) / 1_000);
+    await this.#takeOrders(signal);
     this.#report(due, signal);
     return this.#end();
   }
@@ -151,7 +160,10 @@ export class Loop {
     const { retry } = this.#cycle;
     const isAgreed = this.#holding.takeAgreement();
     if (isAgreed) this.#scanner.agreeToRules();
-    else if (this.#holding.held !== undefined && this.#holding.hasAnswer) retry.ask();
+    else if (this.#holding.held !== undefined && this.#holding.hasAnswer) {
+      if (this.#holding.takeRejection()) this.#scanning.scanAll();
+      retry.ask();
+    }
     const all = isAgreed ? new Set([...due, "full scan"] as const) : due;
     const scanned = await this.#scanning.scanDue(all, signal);
     if (scanned === undefined) return false;
@@ -169,7 +181,50 @@ export class Loop {
   #enterNext(): void {
     const { connection } = this.#parts.session;
     this.#agenda.enter("server", connection.dueAtMs);
-    this.#agenda.enter("plan", connection.isOnline ? this.#cycle.retry.atMs : undefined);
+    const mayPlan = connection.isOnline && this.#paused === undefined;
+    this.#agenda.enter("plan", mayPlan ? this.#cycle.retry.atMs : undefined);
+  }
+
+  #lookAtPause(): void {
+    const { observer } = this.#ports;
+    const before = this.#paused;
+    const paused = readPause(this.#ports);
+    this.#paused = paused;
+    if (paused === undefined) {
+      if (before === undefined) return;
+      this.#cycle.retry.ask();
+      observer.emit({ event: "resumed" });
+    } else if (before === undefined || before.until !== paused.until) {
+      observer.emit({ event: "paused", ...paused });
+    }
+  }
+
+  async #takeOrders(signal: AbortSignal): Promise<void> {
+    const { session } = this.#parts;
+    if (!session.connection.isOnline) return;
+    await session.attempt(() => this.#orders.take(session.connection.contacts, signal));
+  }
+
+  /** It takes effect with the next turn, which begins at once. */
+  async #obey(order: DeviceOrder): Promise<void> {
+    switch (order.kind) {
+      case "pause":
+      case "resume": {
+        const { kind: _kind, ...paused } = order;
+        await writePause(this.#ports, order.kind === "pause" ? paused : undefined);
+        break;
+      }
+      case "approve":
+        this.#holding.approveFromAfar(order.held);
+        break;
+      case "reject":
+        if (this.#holding.reject(order.held)) this.#scanning.scanAll();
+        break;
+      default:
+        order satisfies never;
+    }
+    this.#cycle.retry.ask();
+    this.#parts.waking.wake();
   }
 
   #checkRoot(): boolean {
@@ -208,6 +263,7 @@ export class Loop {
     if (!session.connection.isOnline || this.#cycle.shortage !== undefined) {
       return session.gaveUp ? "unreachable" : undefined;
     }
+    if (this.#paused !== undefined) return "paused";
     if (!this.#isQuiet()) return undefined;
     return this.#holding.held === undefined ? "in_sync" : "held";
   }
@@ -219,7 +275,11 @@ export class Loop {
     const { shortage } = this.#cycle;
     const reason = this.#haltReason;
     if (reason !== undefined) status.set({ state: "held", head, reason });
-    else if (this.#holding.held !== undefined) {
+    else if (this.#paused !== undefined) {
+      const { until } = this.#paused;
+      status.set({ state: "paused", head, reason: until === undefined ? null : `until ${until}` });
+      if (connection.isOnline) this.#tell(this.#hasNothingToDo(), due, signal);
+    } else if (this.#holding.held !== undefined) {
       status.set({ state: "held", head });
       if (this.#isQuiet()) this.#tell(false, due, signal);
     } else if (!connection.isOnline)
@@ -240,10 +300,22 @@ export class Loop {
     } else status.set({ state: "syncing", head });
   }
 
+  /** True if a pause keeps nothing back so far. */
+  #hasNothingToDo(): boolean {
+    const { store } = this.#ports;
+    const { log } = this.#parts.session;
+    return store.dirtyCount() === 0 && !log.hasStreamed && !log.isBehind;
+  }
+
   /** @param settled true if nothing that the log says waits to be done here */
   #tell(settled: boolean, due: ReadonlySet<Reason>, signal: AbortSignal): void {
-    const { held } = this.#holding;
-    const state = { settled, ...(held === undefined ? {} : { held: summaryOf(held) }) };
+    const { summary } = this.#holding;
+    const paused = this.#paused;
+    const state = {
+      settled,
+      ...(summary === undefined ? {} : { held: summary }),
+      ...(paused === undefined ? {} : { paused }),
+    };
     const reportAtMs = this.#deviceReport.tell(state, due.has("report"), signal);
     if (reportAtMs === undefined) this.#agenda.done("report");
     else this.#agenda.at("report", reportAtMs);
@@ -311,10 +383,6 @@ export class Loop {
     const problems = this.#ports.store.problems().length;
     return { end, conflicts: this.#conflicts, problems, left: this.#cycle.leftCount };
   }
-}
-
-function summaryOf({ id, direction, reason, count }: HeldChange): HeldSummary {
-  return { id, direction, reason, count };
 }
 
 /** How far the wall clock is ahead of the clock that never goes back. */

@@ -5,9 +5,6 @@
  * `.synced/approved`, with the held change's id. A running client looks for the file; a stopped one
  * reads it when it starts.
  */
-
-import { closeSync, fsyncSync, openSync, renameSync, writeSync } from "node:fs";
-import { join } from "node:path";
 import { defineCommand } from "citty";
 import { EXIT } from "../core/exit-code.ts";
 import { parseId } from "../core/identifier.ts";
@@ -15,7 +12,7 @@ import { APPROVAL_FILE } from "../core/state-directory.ts";
 import { pathOf } from "../core/tree.ts";
 import type { HeldChange, StateStore } from "../ports/state-store.ts";
 import { commonFlags } from "./flags.ts";
-import { heldChangeOf, openJoinedFolderState } from "./folder-state.ts";
+import { heldChangeOf, openJoinedFolderState, writeStateFile } from "./folder-state.ts";
 import { createOutput } from "./output.ts";
 import { count, quoted } from "./progress.ts";
 
@@ -39,7 +36,7 @@ export const command = defineCommand({
         return EXIT.done;
       }
       const paths = namedPaths(store, held);
-      writeApproval(path, held.id);
+      writeStateFile(path, APPROVAL_FILE, `${held.id}\n`);
       output.event("approved", { id: held.id, reason: held.reason, count: held.count, paths });
       output.say(describe(held, paths));
       return EXIT.done;
@@ -50,7 +47,7 @@ export const command = defineCommand({
 });
 
 /** Some paths of the held change, as the base knows them, or those that are not sent. */
-function namedPaths(store: StateStore, held: HeldChange): string[] {
+export function namedPaths(store: StateStore, held: HeldChange): string[] {
   if (held.kinds?.includes("unignoring") === true) {
     const withheld = store.problems().filter(({ code }) => code === "formerly_ignored");
     return withheld.slice(0, NAMED_MAX).map(({ path }) => path);
@@ -74,18 +71,4 @@ function describe(held: HeldChange, paths: readonly string[]): string {
     `Approved: ${held.reason} (${count(held.count, "change")} ${direction}).${list}${more}\n` +
     "A running synced sync applies it now, a stopped one when it starts"
   );
-}
-
-/** Writes the file whole or not at all, because the client may be reading it at this moment. */
-function writeApproval(folderPath: string, id: string): void {
-  const target = join(folderPath, APPROVAL_FILE);
-  const staged = `${target}.${process.pid}`;
-  const file = openSync(staged, "w", 0o600);
-  try {
-    writeSync(file, `${id}\n`);
-    fsyncSync(file);
-  } finally {
-    closeSync(file);
-  }
-  renameSync(staged, target);
 }

@@ -15,9 +15,9 @@ import { createOutput, isRead, type Output } from "./output.ts";
 import { carryOut } from "./planned.ts";
 import { quoted } from "./progress.ts";
 import { formatBytes } from "./progress-bar.ts";
+import { shownTime } from "./shown-time.ts";
 import { openTarget, type Target, targetFlags } from "./target.ts";
 import { textDiff } from "./text-diff.ts";
-import { shownTime } from "./time-expression.ts";
 
 type Side = Extract<PlanRequest, { readonly kind: "resolve" }>["keep"];
 const SIDES: readonly Side[] = ["copy", "original", "both"];

@@ -7,8 +7,8 @@ import type { SeenDevice } from "../protocol/past-api.ts";
 import { commonFlags } from "./flags.ts";
 import { createOutput, isRead } from "./output.ts";
 import { count } from "./progress.ts";
+import { shownTime } from "./shown-time.ts";
 import { openTarget, targetFlags } from "./target.ts";
-import { shownTime } from "./time-expression.ts";
 
 interface Log {
   readonly epoch: string;
@@ -94,6 +94,8 @@ function wordOf({ state, kind, behind, held }: DeviceLine): string {
       return "syncing";
     case "held":
       return `holds ${count(held?.count ?? 0, "change")}`;
+    case "paused":
+      return "paused";
     case "behind":
       return `${behind.events.toLocaleString("en")} behind`;
     case "unknown":

@@ -3,7 +3,17 @@
  * process that owns it. Rules: S1, S3.
  */
 
-import { closeSync, existsSync, openSync, readFileSync, statfsSync, statSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  statfsSync,
+  statSync,
+  writeSync,
+} from "node:fs";
 import { join, resolve } from "node:path";
 import { isFolderLocked } from "../adapters/disk/folder-lock.ts";
 import { openStateStoreReadOnly } from "../adapters/state/store.ts";
@@ -113,6 +123,23 @@ function bindingOf(folderPath: string): Remembered | undefined {
   } finally {
     store?.close();
   }
+}
+
+/**
+ * Writes a file beside the folder's state, whole or not at all, because the client may be reading
+ * it at this moment. Durable when it returns.
+ */
+export function writeStateFile(folderPath: string, name: string, text: string): void {
+  const target = join(folderPath, name);
+  const staged = `${target}.${process.pid}`;
+  const file = openSync(staged, "w", 0o600);
+  try {
+    writeSync(file, text);
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
+  renameSync(staged, target);
 }
 
 /** The change that waits for a person, if any. */

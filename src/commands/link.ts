@@ -13,8 +13,8 @@ import { commonFlags, parseDurationFlag, switchFlag, textFlag } from "./flags.ts
 import { momentAt } from "./moment.ts";
 import { createOutput, type Output } from "./output.ts";
 import { quoted } from "./progress.ts";
+import { shownTime } from "./shown-time.ts";
 import { openTarget, type Target, targetFlags } from "./target.ts";
-import { shownTime } from "./time-expression.ts";
 
 const args = {
   action: { type: "positional", description: "create, list or revoke", required: true },

@@ -10,6 +10,7 @@ import { DEVICE_IGNORE_FILE } from "../core/state-directory.ts";
 import type { ClientEvent, Observer } from "../ports/observer.ts";
 import type { Output } from "./output.ts";
 import { createProgressBar } from "./progress-bar.ts";
+import { shownTime } from "./shown-time.ts";
 
 export interface ProgressOptions {
   readonly output: Output;
@@ -67,6 +68,12 @@ function tell(output: Output, event: Told, folder: string): void {
     case "released":
       output.say("Nothing is held any more");
       break;
+    case "paused":
+      output.say(pausedText(event.until, folder));
+      break;
+    case "resumed":
+      output.say("Goes on");
+      break;
     case "offline":
       output.warn(`Offline: ${event.reason}. Your changes are kept and sent later`);
       break;
@@ -111,10 +118,15 @@ export function held(
   return (
     `Held: ${reason} (${count(changes, "change")}). Everything else goes on, and nothing is lost, ` +
     "because the server's history keeps every version. To let exactly this through: " +
-    `synced approve ${quoted(folder)}. To undo it, put the files back where they changed. Or end ` +
-    `synced, delete .synced in ${quoted(folder)} and sync it again with --server URL: that brings ` +
-    "back all that either side still has"
+    `synced approve ${quoted(folder)}. To take back what this device did: synced reject ` +
+    `${quoted(folder)}; what another device did: synced undo --device NAME`
   );
+}
+
+/** @param until RFC 3339 */
+export function pausedText(until: string | undefined, folder: string): string {
+  const end = until === undefined ? "" : ` until ${shownTime(until)}`;
+  return `Paused${end}: what changes here or there waits. To go on at once: synced resume ${quoted(folder)}`;
 }
 
 function changed(event: Extract<ClientEvent, { readonly event: "change" }>): string {

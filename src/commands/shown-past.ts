@@ -3,7 +3,7 @@ import { printableName } from "../core/printable.ts";
 import type { DiffEntry, ListEntry, LogRow, Touch, Version } from "../protocol/time-answers.ts";
 import { count } from "./progress.ts";
 import { formatBytes } from "./progress-bar.ts";
-import { shownTime } from "./time-expression.ts";
+import { shownTime } from "./shown-time.ts";
 
 const DEVICE_COLUMNS = 12;
 const SEQS_COLUMNS = 11;

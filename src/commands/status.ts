@@ -9,7 +9,7 @@ import { type FolderState, KEPT, readKept } from "../client/folder/kept-values.t
 import { EXIT } from "../core/exit-code.ts";
 import type { HeldKind } from "../core/guard.ts";
 import { DEFAULT_GUARD, guardSettingText } from "../core/guard-setting.ts";
-import { type NodeState, sameContent, samePlace } from "../core/node.ts";
+import { sameState } from "../core/node.ts";
 import type { HeldChange, StateStore } from "../ports/state-store.ts";
 import { commonFlags } from "./flags.ts";
 import {
@@ -163,15 +163,10 @@ function countPending(store: StateStore): { up: number; down: number } {
   let down = 0;
   for (const id of store.dirty()) {
     const base = store.base.get(id);
-    if (differs(base, store.local.get(id))) up += 1;
-    if (differs(base, store.remote.get(id))) down += 1;
+    if (!sameState(base, store.local.get(id))) up += 1;
+    if (!sameState(base, store.remote.get(id))) down += 1;
   }
   return { up, down };
-}
-
-function differs(base: NodeState | undefined, other: NodeState | undefined): boolean {
-  if (base === undefined || other === undefined) return base !== other;
-  return !samePlace(base, other) || !sameContent(base.content, other.content);
 }
 
 function describe(status: FolderStatus, output: Output, folder: string): void {
@@ -208,6 +203,8 @@ function headline(status: FolderStatus): string {
       return status.running
         ? "Held: it waits for you"
         : "Held: it waits for you. No synced sync runs on this folder";
+    case "paused":
+      return `Paused ${status.reason ?? "until you let it go on"}: synced resume`;
     case "offline":
       return `Offline: ${status.reason ?? "the server cannot be reached"}; synced tries again`;
     case "stopped":

@@ -241,6 +241,8 @@ function exitCodeOf(outcome: RunOutcome): number {
   switch (outcome.end) {
     case "held":
       return EXIT.held;
+    case "paused":
+      return EXIT.problems;
     case "unreachable":
       return EXIT.unreachable;
     case "in_sync":

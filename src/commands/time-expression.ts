@@ -4,6 +4,7 @@
  */
 import * as chrono from "chrono-node";
 import { SyncedError } from "../core/error.ts";
+import { shownTime, two } from "./shown-time.ts";
 
 export type TimeExpression =
   | { readonly kind: "seq"; readonly seq: number }
@@ -93,21 +94,10 @@ function refused(text: string, why: string): SyncedError {
 
 const WEEKDAYS = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
 
-/** @returns `2026-11-27 18:00:05`, in this machine's time zone. */
-export function shownTime(time: string | number): string {
-  const date = new Date(time);
-  const day = [date.getFullYear(), two(date.getMonth() + 1), two(date.getDate())].join("-");
-  return `${day} ${[date.getHours(), date.getMinutes(), date.getSeconds()].map(two).join(":")}`;
-}
-
 /** @returns `Fri 2026-11-27 18:00:05 +01:00`. */
 export function shownMoment(time: string | number): string {
   const date = new Date(time);
   const offset = -date.getTimezoneOffset();
   const zone = `${two(Math.floor(Math.abs(offset) / 60))}:${two(Math.abs(offset) % 60)}`;
   return `${WEEKDAYS[date.getDay()]} ${shownTime(time)} ${offset < 0 ? "-" : "+"}${zone}`;
-}
-
-function two(value: number): string {
-  return String(value).padStart(2, "0");
 }

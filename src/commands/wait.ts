@@ -14,8 +14,8 @@ import { commonFlags, parseDurationFlag, parseNumberFlag, switchFlag, textFlag }
 import { createOutput, type Output } from "./output.ts";
 import { type Arrival, lookAtOwn } from "./own-arrival.ts";
 import { count } from "./progress.ts";
+import { shownTime } from "./shown-time.ts";
 import { deviceNamed, openTarget, type Target, targetFlags } from "./target.ts";
-import { shownTime } from "./time-expression.ts";
 
 /** A look at the disk costs as much as a scan, so the looks become rarer. */
 const PAUSE_MS_MIN = 100;

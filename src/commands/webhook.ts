@@ -15,7 +15,7 @@ import { type OpenedWebhooks, openWebhooks } from "../storage.ts";
 import { commonFlags, textFlag } from "./flags.ts";
 import { createOutput, type Output } from "./output.ts";
 import { count, quoted } from "./progress.ts";
-import { shownTime } from "./time-expression.ts";
+import { shownTime } from "./shown-time.ts";
 
 const args = {
   action: { type: "positional", description: "add, list, remove or test", required: true },

@@ -10,6 +10,18 @@ export interface HeldSummary {
   readonly direction: "up" | "down";
   readonly reason: string;
   readonly count: number;
+  /** Some of its paths. */
+  readonly examples?: readonly string[];
+  /** The answers from afar that the device obeys (V10). */
+  readonly answers?: readonly HeldAnswer[];
+}
+
+export const HELD_ANSWERS = ["approve", "reject"] as const;
+export type HeldAnswer = (typeof HELD_ANSWERS)[number];
+
+export interface Paused {
+  /** RFC 3339. @default until somebody lets it go on */
+  readonly until?: string;
 }
 
 /** How a device is. Older ones do not say. */
@@ -21,17 +33,19 @@ export interface DeviceState {
   /** How many paths have a problem there. */
   readonly problems?: number;
   readonly held?: HeldSummary;
+  readonly paused?: Paused;
 }
 
-export type DeviceStanding = "in_sync" | "syncing" | "behind" | "held" | "unknown";
+export type DeviceStanding = "in_sync" | "syncing" | "behind" | "held" | "paused" | "unknown";
 
 /**
  * The one word for a device. What waits for a person comes first.
  *
  * @param isAtHead true if it has applied all of the log, on the same epoch
  */
-export function standingOf({ held, settled }: Said, isAtHead: boolean): DeviceStanding {
+export function standingOf({ held, paused, settled }: Said, isAtHead: boolean): DeviceStanding {
   if (held !== undefined) return "held";
+  if (paused !== undefined) return "paused";
   if (!isAtHead) return "behind";
   if (settled === undefined) return "unknown";
   return settled ? "in_sync" : "syncing";
@@ -39,5 +53,6 @@ export function standingOf({ held, settled }: Said, isAtHead: boolean): DeviceSt
 
 interface Said {
   readonly held?: object | undefined;
+  readonly paused?: object | undefined;
   readonly settled?: boolean | undefined;
 }

@@ -20,10 +20,12 @@ export type BatchId = Brand<string, "BatchId">;
 export type Epoch = Brand<string, "Epoch">;
 /** One server data directory. */
 export type ServerId = Brand<string, "ServerId">;
+/** One wish of a person to a device, given from afar. */
+export type OrderId = Brand<string, "OrderId">;
 /** A folder's name on the server. */
 export type FolderName = Brand<string, "FolderName">;
 
-export type HexId = NodeId | DeviceId | OpId | BatchId | Epoch | ServerId;
+export type HexId = NodeId | DeviceId | OpId | BatchId | Epoch | ServerId | OrderId;
 
 const HEX_ID = /^[0-9a-f]{32}$/;
 const FOLDER_NAME = /^[a-z0-9][a-z0-9._-]{0,63}$/;

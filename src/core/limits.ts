@@ -55,6 +55,13 @@ export const TOKEN_LENGTH_MAX = 256;
 export const TOKENS_MAX = 10_000;
 /** A token is one device's; whoever makes up more of them is not listed any more. */
 export const DEVICES_PER_TOKEN_MAX = 100;
+/** Orders that wait for the devices of a folder: two a device, for more devices than it has. */
+export const ORDERS_PER_FOLDER_MAX = 1_000;
+/** A device that was off for longer would be surprised by an order. */
+export const ORDER_LIFE_MS = 7 * 24 * 3_600_000;
+/** Enough paths for a person to recognise a held change; with the longest ones, one fits. */
+export const HELD_EXAMPLES_MAX = 10;
+export const HELD_EXAMPLES_LENGTH_MAX = 4_096;
 /** Wrong tokens from one address in a minute; a client with a stale one shows six. */
 export const REFUSED_TOKENS_MAX = 20;
 export const REFUSED_TOKENS_WINDOW_MS = 60_000;

@@ -117,6 +117,12 @@ export function isEmptyFile(content: Content): boolean {
   return content.kind === "file" && content.size === 0;
 }
 
+/** Same place, bytes and metadata, or both absent. */
+export function sameState(one: NodeState | undefined, other: NodeState | undefined): boolean {
+  if (one === undefined || other === undefined) return one === other;
+  return samePlace(one, other) && sameContent(one.content, other.content);
+}
+
 /** Same bytes and same metadata. */
 export function sameContent(a: Content, b: Content): boolean {
   if (!sameBytes(a, b)) return false;

@@ -21,7 +21,12 @@ export const MARKER_FILE = ".synced/marker.json";
 export const LOCK_FILE = ".synced/lock";
 /** Ignore rules for this device alone. */
 export const DEVICE_IGNORE_FILE = ".synced/ignore";
-/** `synced approve` writes it: the id of the held change that a person approved. */
+/**
+ * `synced approve` writes it: the id of the held change that a person approved. `synced reject`
+ * writes the word `reject` before it.
+ */
 export const APPROVAL_FILE = ".synced/approved";
+/** While it is there, the folder is paused. */
+export const PAUSE_FILE = ".synced/paused";
 /** The token that this device got for an invitation. */
 export const TOKEN_FILE = ".synced/token";

@@ -13,6 +13,7 @@ import type { Random } from "../ports/random.ts";
 import type { TokenId } from "../ports/token-store.ts";
 import type { History } from "../server/history.ts";
 import type { Links } from "../server/links.ts";
+import type { Orders } from "../server/orders.ts";
 import type { Sequencer } from "../server/sequencer.ts";
 import type { Tickets } from "../server/tickets.ts";
 import type { Tokens } from "../server/tokens.ts";
@@ -36,6 +37,8 @@ export interface RouterOptions {
   readonly tickets?: Tickets;
   /** @default there are no links */
   readonly links?: Links;
+  /** @default devices take no orders */
+  readonly orders?: Orders;
   /** True if the server listens on loopback; then Host must be a loopback name [H3]. */
   readonly loopbackOnly: boolean;
   /** How many event streams may be open at once. @default 1,000 */

@@ -35,6 +35,7 @@ const STREAM_PAGE_EVENTS_MIN = 8;
 const PAGES_READ_MAX = 4;
 
 const encoder = new TextEncoder();
+const ORDER = encoder.encode('data: {"order":true}\n\n');
 const HEARTBEAT = encoder.encode(": heartbeat\n\n");
 /** Sent at once, so that proxies and readers see the headers. */
 const GREETING = encoder.encode(": synced\n\n");
@@ -50,7 +51,7 @@ export function eventRoutes(options: RouterOptions): readonly Route[] {
       methods: {
         GET: {
           needs: "read",
-          parameters: ["after", "epoch", "hash", "limit", "inline", "device"],
+          parameters: ["after", "epoch", "hash", "limit", "inline", "device", "orders"],
           answers: "events",
           async handle(call) {
             const folder = folderOf(call);
@@ -73,8 +74,17 @@ export function eventRoutes(options: RouterOptions): readonly Route[] {
               options.instruments?.streamClosed();
             };
             const { epoch } = page;
+            const takesOrders = isFlag(call.query.get("orders"), "orders");
             const watch = (end: () => void) => revocations.watch(call.caller, end);
-            return openStream(options, { folder, request, tail, epoch, onClose, watch });
+            return openStream(options, {
+              folder,
+              request,
+              takesOrders,
+              tail,
+              epoch,
+              onClose,
+              watch,
+            });
           },
         },
       },
@@ -99,17 +109,17 @@ function eventsRequest(call: Call, isLive: boolean): EventsRequest {
   return {
     after,
     limit: isLive ? Math.min(limit, STREAM_PAGE_EVENTS) : limit,
-    inline: isInline(call.query.get("inline")),
+    inline: isFlag(call.query.get("inline"), "inline"),
     ...(device === undefined ? undefined : { device: parseId<DeviceId>(device) }),
     ...(epoch === undefined ? undefined : { epoch: parseId<Epoch>(epoch) }),
     ...(hash === undefined || !isSameCursor ? undefined : { hash: parseDigest(hash) }),
   };
 }
 
-function isInline(text: string | undefined): boolean {
+function isFlag(text: string | undefined, name: string): boolean {
   if (text === undefined || text === "0") return false;
   if (text === "1") return true;
-  throw new SyncedError("invalid_parameter", 'Cannot use inline: expected "0" or "1"');
+  throw new SyncedError("invalid_parameter", `Cannot use ${name}: expected "0" or "1"`);
 }
 
 /** A page as JSON. */
@@ -177,6 +187,8 @@ class FolderTails {
 interface StreamStart {
   readonly folder: FolderName;
   readonly request: EventsRequest;
+  /** True if the reader wants to know of orders for its device. */
+  readonly takesOrders: boolean;
   readonly tail: FolderTail;
   readonly epoch: Epoch;
   readonly onClose: () => void;
@@ -243,8 +255,8 @@ function openStream(options: RouterOptions, start: StreamStart): Response {
 
 /** Yields pieces of the stream: some events, or a heartbeat. Ends when the signal aborts. */
 async function* livePieces(
-  { sequencer, clock }: RouterOptions,
-  { folder, request, tail, epoch }: StreamStart,
+  { sequencer, clock, orders }: RouterOptions,
+  { folder, request, takesOrders, tail, epoch }: StreamStart,
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const { device, inline = false } = request;
@@ -252,10 +264,21 @@ async function* livePieces(
   let news = new AbortController();
   const wake = () => news.abort();
   const unsubscribe = sequencer.subscribe(folder, wake);
+  const place = takesOrders && device !== undefined ? { epoch, device } : undefined;
+  let hasOrder = place !== undefined && (orders?.waitingFor(place) ?? []).length > 0;
+  const hear = () => {
+    hasOrder = true;
+    wake();
+  };
+  const deafen = place === undefined ? undefined : orders?.subscribe(place, hear);
   signal.addEventListener("abort", wake, { once: true });
   try {
     yield GREETING;
     while (!signal.aborted) {
+      if (hasOrder) {
+        hasOrder = false;
+        yield ORDER;
+      }
       const piece = await tail.read({ after, limit, inline, epoch, device });
       if (piece.bytes.length > 0) yield piece.bytes;
       // Where paths are long, few events make a piece, and the rest would be read again.
@@ -264,11 +287,12 @@ async function* livePieces(
       after = piece.next;
       // Renewed before the head is read, so that a commit in between ends the wait at once.
       if (news.signal.aborted) news = new AbortController();
-      if (after < tail.head || signal.aborted) continue;
+      if (after < tail.head || hasOrder || signal.aborted) continue;
       await clock.sleep(HEARTBEAT_INTERVAL_MS, news.signal);
       if (!news.signal.aborted) yield HEARTBEAT;
     }
   } finally {
     unsubscribe();
+    deafen?.();
   }
 }

@@ -31,6 +31,7 @@ import { parsePath } from "../core/path.ts";
 import {
   type FolderInfo,
   type Hello,
+  ORDERS_FEATURE,
   PROTOCOL_VERSION,
   STATE_FEATURE,
 } from "../protocol/messages.ts";
@@ -103,12 +104,13 @@ export function limitOf(call: Call, max: number): number {
   return text === undefined ? Math.min(EVENTS_PER_PAGE_DEFAULT, max) : parseLimitText(text, max);
 }
 
-function hello({ sequencer, history }: RouterOptions): Hello {
+function hello({ sequencer, history, orders }: RouterOptions): Hello {
   const { fileBytesMax } = sequencer;
+  const time = history === undefined ? [] : ["time", "plans"];
   return {
     serverId: sequencer.serverId,
     protocol: PROTOCOL_VERSION,
-    features: ["inline", STATE_FEATURE, ...(history === undefined ? [] : ["time", "plans"])],
+    features: ["inline", STATE_FEATURE, ...time, ...(orders === undefined ? [] : [ORDERS_FEATURE])],
     limits: {
       jsonDepth: JSON_DEPTH_MAX,
       opsPerBatch: OPS_PER_BATCH_MAX,
@@ -255,7 +257,7 @@ function treeReader(
   };
 }
 
-function deviceRoutes({ sequencer, clock, tokens }: RouterOptions): readonly Route[] {
+function deviceRoutes({ sequencer, clock, tokens, orders }: RouterOptions): readonly Route[] {
   return [
     {
       pattern: `${FOLDER}/devices`,
@@ -272,7 +274,15 @@ function deviceRoutes({ sequencer, clock, tokens }: RouterOptions): readonly Rou
               after === undefined ? { limit } : { after: parseId<DeviceId>(after), limit },
             );
             const next = devices.length === limit ? devices.at(-1)?.device : undefined;
-            return jsonAnswer({ devices, next });
+            const { epoch } = await sequencer.folder(folder);
+            const given = Map.groupBy(orders?.waiting(epoch) ?? [], ({ device }) => device);
+            const shown = devices.map((one) => {
+              const waiting = given
+                .get(one.device)
+                ?.map(({ id, time, order }) => ({ id, time, order }));
+              return waiting === undefined ? one : { ...one, orders: waiting };
+            });
+            return jsonAnswer({ devices: shown, next });
           },
         },
       },

@@ -30,6 +30,7 @@ import { linkRoutes } from "./link-routes.ts";
 import { CallMemory, MemoryBudget } from "./memory-budget.ts";
 import { countRequest, metricsRoutes } from "./metrics.ts";
 import { objectRoutes } from "./object-routes.ts";
+import { orderRoutes } from "./order-routes.ts";
 import { pageRoutes } from "./page-routes.ts";
 import { planRoutes } from "./plan-routes.ts";
 import { parseQuery, rawPath } from "./target.ts";
@@ -49,6 +50,7 @@ export function allRoutes(options: RouterOptions): readonly Route[] {
     ...archiveRoutes(options),
     ...inviteRoutes(options),
     ...linkRoutes(options),
+    ...orderRoutes(options),
     ...metricsRoutes(options.metrics),
     ...pageRoutes(options.page),
   ];

@@ -39,6 +39,9 @@ export type ClientEvent =
       readonly count: number;
     }
   | { readonly event: "released"; readonly id: string }
+  /** `until` is RFC 3339; without it the pause has no end. */
+  | { readonly event: "paused"; readonly until?: string }
+  | { readonly event: "resumed" }
   | { readonly event: "offline"; readonly reason: string }
   | { readonly event: "online" }
   | { readonly event: "notice"; readonly code: string; readonly message: string }

@@ -92,6 +92,8 @@ export interface DeviceReport extends DeviceState {
 
 /** In `Hello.features` of a server that takes a device's state with its report. */
 export const STATE_FEATURE = "settled";
+/** Of a server that keeps orders, and takes `paused` and all of `held` with a report. */
+export const ORDERS_FEATURE = "orders";
 
 /** GET devices */
 export interface DeviceInfo extends DeviceReport {
@@ -133,4 +135,6 @@ export type StreamMessage =
   | { readonly kind: "event"; readonly event: ServedEvent }
   /** Events up to `seq` are the reader's own. It knows them, or asks for them by page. */
   | { readonly kind: "passed"; readonly seq: Sequence }
+  /** An order waits for the reader. */
+  | { readonly kind: "order" }
   | { readonly kind: "heartbeat" };

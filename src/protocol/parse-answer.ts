@@ -6,6 +6,7 @@
  */
 import { z } from "zod";
 import { parseServedProfile } from "../core/chunker.ts";
+import type { GivenOrder } from "../core/device-order.ts";
 import { type Digest, parseDigest } from "../core/digest.ts";
 import { assert, ERROR_KINDS, SyncedError } from "../core/error.ts";
 import { EVENT_KINDS, type EventKind, type ServedEvent } from "../core/event.ts";
@@ -15,6 +16,7 @@ import {
   type Epoch,
   type NodeId,
   type OpId,
+  type OrderId,
   parseFolderName,
   parseId,
   type ServerId,
@@ -23,6 +25,7 @@ import {
   INLINE_BYTES_MAX,
   OBJECTS_PER_REQUEST_MAX,
   OPS_PER_GROUP_MAX,
+  ORDERS_PER_FOLDER_MAX,
   PATH_BYTES_MAX,
 } from "../core/limits.ts";
 import type { Content, RemoteNode } from "../core/node.ts";
@@ -161,11 +164,13 @@ export function parseEventPage(
 }
 
 /**
- * One message of a live stream: an event, or the seq up to which the events are the reader's own.
+ * One message of a live stream: an event, the seq up to which the events are the reader's own, or
+ * that an order waits.
  */
 export function parseStreamMessage(value: unknown): StreamMessage {
   return answered("the event", () => {
-    const { passed } = readFields(value, "the message", ANY_FIELDS, "tolerant");
+    const { passed, order } = readFields(value, "the message", ANY_FIELDS, "tolerant");
+    if (order === true) return { kind: "order" };
     if (passed !== undefined) return { kind: "passed", seq: readCount(passed, "passed") };
     return { kind: "event", event: readEvent(value) };
   });
@@ -447,4 +452,26 @@ function answered<Answer>(what: string, read: () => Answer): Answer {
       cause,
     });
   }
+}
+
+/** GET devices/{id}/orders. Orders of a kind that is not known here are left out. */
+export function parseOrders(value: unknown): readonly GivenOrder[] {
+  return answered("the orders", () => {
+    const fields = readFields(value, "the answer", ANY_FIELDS, "tolerant");
+    return readList(fields["orders"], "orders", ORDERS_PER_FOLDER_MAX).flatMap(readOrder);
+  });
+}
+
+function readOrder(value: unknown): readonly GivenOrder[] {
+  const fields = readFields(value, "the order", ANY_FIELDS, "tolerant");
+  const id = readId<OrderId>(fields["id"], "id");
+  const time = readText(fields["time"], "time");
+  const { kind, until, held } = readFields(fields["order"], "the order", ANY_FIELDS, "tolerant");
+  if (kind === "resume") return [{ id, time, order: { kind } }];
+  if (kind === "approve" || kind === "reject") {
+    return [{ id, time, order: { kind, held: readApproval(held) } }];
+  }
+  if (kind !== "pause") return [];
+  const end = until === undefined ? {} : { until: readText(until, "until") };
+  return [{ id, time, order: { kind, ...end } }];
 }

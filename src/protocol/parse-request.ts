@@ -3,13 +3,21 @@
  * with a code.
  * Rules: H8, N1-N8, O1-O5. Nothing here looks at the log; `decide` does.
  */
-import { DEVICE_KINDS, type HeldSummary } from "../core/device-state.ts";
+import { type DeviceOrder, ORDER_KINDS } from "../core/device-order.ts";
+import {
+  DEVICE_KINDS,
+  HELD_ANSWERS,
+  type HeldAnswer,
+  type HeldSummary,
+  type Paused,
+} from "../core/device-state.ts";
 import type { Digest } from "../core/digest.ts";
 import { SyncedError } from "../core/error.ts";
 import type { Cursor } from "../core/event.ts";
 import type { BatchId, DeviceId, Epoch, NodeId, OpId } from "../core/identifier.ts";
 import {
   DEVICE_NAME_LENGTH_MAX,
+  HELD_EXAMPLES_MAX,
   HELD_REASON_LENGTH_MAX,
   OBJECTS_PER_REQUEST_MAX,
   OPS_PER_BATCH_MAX,
@@ -17,8 +25,8 @@ import {
 } from "../core/limits.ts";
 import type { Sequence } from "../core/node.ts";
 import type { Batch, Group, Op } from "../core/op.ts";
-import { parseName } from "../core/path.ts";
-import { parseTime } from "../core/time.ts";
+import { parseName, parsePath } from "../core/path.ts";
+import { formatTime, parseTime } from "../core/time.ts";
 import type { DeviceReport } from "./messages.ts";
 import {
   type Fields,
@@ -64,8 +72,18 @@ const REPORT_FIELDS: ReadonlySet<string> = new Set([
   "settled",
   "problems",
   "held",
+  "paused",
 ]);
-const HELD_FIELDS: ReadonlySet<string> = new Set(["id", "direction", "reason", "count"]);
+const HELD_FIELDS: ReadonlySet<string> = new Set([
+  "id",
+  "direction",
+  "reason",
+  "count",
+  "examples",
+  "answers",
+]);
+
+const ORDER_FIELDS: ReadonlySet<string> = new Set(["kind", "until", "held"]);
 
 const SEQUENCE = /^(0|[1-9][0-9]{0,15})$/;
 
@@ -187,7 +205,7 @@ export function parseDigests(value: unknown): readonly Digest[] {
 /** The body of PUT devices/{id}. */
 export function parseDeviceReport(value: unknown): DeviceReport {
   const fields = readFields(value, "the report", REPORT_FIELDS, "strict");
-  const { kind, settled, problems, held } = fields;
+  const { kind, settled, problems, held, paused } = fields;
   return {
     name: parseDeviceName(fields["name"]),
     applied: parseCursor(fields["applied"]),
@@ -197,6 +215,7 @@ export function parseDeviceReport(value: unknown): DeviceReport {
     ...(settled === undefined ? {} : { settled: readFlag(settled, "settled") }),
     ...(problems === undefined ? {} : { problems: readCount(problems, "problems") }),
     ...(held === undefined ? {} : { held: parseHeld(held) }),
+    ...(paused === undefined ? {} : { paused: parsePaused(paused) }),
   };
 }
 
@@ -207,12 +226,54 @@ function parseHeld(value: unknown): HeldSummary {
     throw refuse("invalid_parameter", "held.reason", `up to ${HELD_REASON_LENGTH_MAX} characters`);
   }
   const direction = readText(fields["direction"], "held.direction");
+  const { examples, answers } = fields;
   return {
     id: readApproval(fields["id"]),
     direction: parseChoice(direction, "held.direction", ["up", "down"]),
     reason,
     count: readCount(fields["count"], "held.count"),
+    ...(examples === undefined ? {} : { examples: parseExamples(examples) }),
+    ...(answers === undefined ? {} : { answers: parseAnswers(answers) }),
   };
+}
+
+function parseAnswers(value: unknown): readonly HeldAnswer[] {
+  const answers = readList(value, "held.answers", HELD_ANSWERS.length);
+  return answers.map((one) =>
+    parseChoice(readText(one, "an answer"), "held.answers", HELD_ANSWERS),
+  );
+}
+
+function parseExamples(value: unknown): readonly string[] {
+  const paths = readList(value, "held.examples", HELD_EXAMPLES_MAX);
+  return paths.map((path) => parsePath(readText(path, "an example")).join("/"));
+}
+
+function parsePaused(value: unknown): Paused {
+  const { until } = readFields(value, "paused", new Set(["until"]), "strict");
+  return until === undefined ? {} : { until: readTime(until, "paused.until") };
+}
+
+/** The body of PUT devices/{id}/orders/{id}. */
+export function parseOrder(value: unknown): DeviceOrder {
+  const fields = readFields(value, "the order", ORDER_FIELDS, "strict");
+  const { until, held } = fields;
+  const kind = parseChoice(readText(fields["kind"], "kind"), "kind", ORDER_KINDS);
+  const isAnswer = kind === "approve" || kind === "reject";
+  if (isAnswer !== (held !== undefined)) {
+    throw refuse("invalid_parameter", "held", "the id of a held change to approve or reject");
+  }
+  if (until !== undefined && kind !== "pause") {
+    throw refuse("invalid_parameter", "until", "none: only a pause ends by itself");
+  }
+  if (isAnswer) return { kind, held: readApproval(held) };
+  if (kind === "resume" || until === undefined) return { kind };
+  return { kind, until: readTime(until, "until") };
+}
+
+/** @returns RFC 3339, in the form that `parseTime` reads */
+function readTime(value: unknown, what: string): string {
+  return formatTime(parseTimeText(readText(value, what), what));
 }
 
 function parseDeviceName(value: unknown): string {

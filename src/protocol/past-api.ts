@@ -3,10 +3,11 @@
  * commands. Each answer is checked before it is handed out. Rules: H1, H4, G5, E3-E11.
  */
 import { z } from "zod";
+import type { DeviceOrder } from "../core/device-order.ts";
 import { DEVICE_KINDS } from "../core/device-state.ts";
 import type { Digest } from "../core/digest.ts";
 import { SyncedError } from "../core/error.ts";
-import type { DeviceId, FolderName } from "../core/identifier.ts";
+import type { DeviceId, FolderName, OrderId } from "../core/identifier.ts";
 import { EVENTS_PER_PAGE_MAX } from "../core/limits.ts";
 import type { Sequence } from "../core/node.ts";
 import { type ExchangeOptions, type Outgoing, send, sendForJson } from "./exchange.ts";
@@ -58,11 +59,12 @@ const deviceSchema = z.object({
   name: z.string(),
   seenTime: z.string(),
   applied: z.object({ epoch: z.string(), seq: count }),
-  /** These four only of devices that say how they are. */
+  /** These only of devices that say how they are. */
   kind: z.enum(DEVICE_KINDS).optional(),
   settled: z.boolean().optional(),
   problems: count.optional(),
   held: z.object({ direction: z.enum(["up", "down"]), reason: z.string(), count }).optional(),
+  paused: z.object({ until: z.string().optional() }).optional(),
 });
 export type SeenDevice = z.infer<typeof deviceSchema>;
 const devicesSchema = z.object({ devices: z.array(deviceSchema), next: z.string().optional() });
@@ -110,6 +112,8 @@ export interface PastApi {
   makeLink(request: LinkRequest): Promise<MadeLink>;
   links(): Promise<readonly LinkInfo[]>;
   revokeLink(id: string): Promise<void>;
+  /** Gives a device an order; the same order again under the same id is one. */
+  order(device: DeviceId, id: OrderId, order: DeviceOrder): Promise<void>;
 }
 
 /** The server may index history, or compute a plan of 100,000 steps, before it answers. */
@@ -189,5 +193,10 @@ export function createPastApi(options: PastApiOptions): PastApi {
       for await (const piece of answer.pieces()) void piece;
     },
     apply: (id, application) => ask(withBody("PUT", `/plans/${id}`, application), planResultSchema),
+    async order(device, id, order) {
+      const request = withBody("PUT", `/devices/${device}/orders/${id}`, order);
+      const answer = await send(options, request, JSON_TYPE);
+      for await (const piece of answer.pieces()) void piece;
+    },
   };
 }

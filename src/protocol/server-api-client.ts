@@ -21,7 +21,14 @@ import type { Transport } from "../ports/transport.ts";
 import { sendBody } from "./body-refusal.ts";
 import { EventStreamDecoder } from "./event-stream.ts";
 import { type Answer, type Outgoing, parseAnsweredJson, send, sendForJson } from "./exchange.ts";
-import { type Hello, type PackObject, STATE_FEATURE, type StreamMessage } from "./messages.ts";
+import {
+  type DeviceReport,
+  type Hello,
+  ORDERS_FEATURE,
+  type PackObject,
+  STATE_FEATURE,
+  type StreamMessage,
+} from "./messages.ts";
 import { encodePack, PACK_HEADER_BYTES, PACK_MEDIA_TYPE, PackDecoder } from "./pack.ts";
 import {
   parseBatchResult,
@@ -31,6 +38,7 @@ import {
   parseHistoryPart,
   parseIndexPage,
   parseMissing,
+  parseOrders,
   parseStreamMessage,
   parseTreePage,
   parseWanted,
@@ -87,7 +95,7 @@ export function createServerApi(options: ServerApiOptions): ServerApi {
   }
 
   /** As the server said when it was greeted last. */
-  let takesState = false;
+  let features: readonly string[] = [];
 
   async function hello(signal: AbortSignal): Promise<Hello> {
     token = currentToken();
@@ -101,7 +109,7 @@ export function createServerApi(options: ServerApiOptions): ServerApi {
     };
     const answer = await sendForJson(exchange, request, SMALL_ANSWER_BYTES_MAX);
     const greeting = parseHello(answer, exchange.serverUrl);
-    takesState = greeting.features.includes(STATE_FEATURE);
+    features = greeting.features;
     return greeting;
   }
   /** Throws an error that is about the server as a whole. */
@@ -125,6 +133,11 @@ export function createServerApi(options: ServerApiOptions): ServerApi {
     const request = outgoing({ method: "POST", path, contentType, body, signal });
     await attempt(request, () => sendForJson(exchange, request, SMALL_ANSWER_BYTES_MAX));
   };
+  async function sendForNothing(request: Outgoing): Promise<void> {
+    const answer = await send(exchange, request, "application/json");
+    // Read to its end, so that the connection can be used again.
+    for await (const piece of answer.pieces()) void piece;
+  }
   return {
     hello,
 
@@ -157,7 +170,8 @@ export function createServerApi(options: ServerApiOptions): ServerApi {
     },
 
     async *stream({ after, device }, signal) {
-      const path = `${base}/events?${cursorQuery(after)}&inline=1${readerQuery(device)}`;
+      const orders = features.includes(ORDERS_FEATURE) ? "&orders=1" : "";
+      const path = `${base}/events?${cursorQuery(after)}&inline=1${readerQuery(device)}${orders}`;
       const accept = "text/event-stream";
       const idleMs = HEARTBEAT_TIMEOUT_MS;
       const request = outgoing({ method: "GET", path, accept, idleMs, signal });
@@ -251,21 +265,38 @@ export function createServerApi(options: ServerApiOptions): ServerApi {
       return parseIndexPage(await sendForJson(exchange, request, PAGE_BYTES_MAX), limit);
     },
 
-    async reportDevice(device, { name, applied, ...state }, signal) {
-      // An older server refuses what it does not know.
-      const report = takesState ? { name, applied, ...state } : { name, applied };
+    async reportDevice(device, report, signal) {
       const request = outgoing({
         method: "PUT",
         path: `${base}/devices/${device}`,
         contentType: "application/json",
-        body: JSON.stringify(report),
+        body: JSON.stringify(takenOf(report, features)),
         signal,
       });
-      const answer = await send(exchange, request, "application/json");
-      // Read to its end, so that the connection can be used again.
-      for await (const piece of answer.pieces()) void piece;
+      await sendForNothing(request);
+    },
+
+    async orders(device, signal) {
+      if (!features.includes(ORDERS_FEATURE)) return [];
+      const request = outgoing({ method: "GET", path: `${base}/devices/${device}/orders`, signal });
+      return parseOrders(await sendForJson(exchange, request, PAGE_BYTES_MAX));
+    },
+
+    async orderDone(device, order, signal) {
+      const path = `${base}/devices/${device}/orders/${order}`;
+      await sendForNothing(outgoing({ method: "DELETE", path, signal }));
     },
   };
+}
+
+/** The fields that the server takes. An older one refuses what it does not know. */
+function takenOf(report: DeviceReport, features: readonly string[]): DeviceReport {
+  const { name, applied, paused: _paused, held, ...state } = report;
+  if (features.includes(ORDERS_FEATURE)) return report;
+  if (!features.includes(STATE_FEATURE)) return { name, applied };
+  if (held === undefined) return { name, applied, ...state };
+  const { id, direction, reason, count } = held;
+  return { name, applied, ...state, held: { id, direction, reason, count } };
 }
 
 const BYTES = "application/octet-stream";

@@ -7,9 +7,10 @@
  * Rules: H1-H8.
  */
 
+import type { GivenOrder } from "../core/device-order.ts";
 import type { Digest } from "../core/digest.ts";
 import type { Cursor } from "../core/event.ts";
-import type { DeviceId, NodeId } from "../core/identifier.ts";
+import type { DeviceId, NodeId, OrderId } from "../core/identifier.ts";
 import type { Sequence } from "../core/node.ts";
 import type { Batch, BatchResult } from "../core/op.ts";
 import type { ObjectMemory } from "../ports/object-store.ts";
@@ -100,4 +101,8 @@ export interface ServerApi {
   /** One page of all paths, ascending, as of `seq`; as of the head if `seq` is absent. */
   index(request: IndexRequest, signal: AbortSignal): Promise<IndexPage>;
   reportDevice(device: DeviceId, report: DeviceReport, signal: AbortSignal): Promise<void>;
+  /** Asks for the orders of this device. @returns none if the server keeps no orders */
+  orders(device: DeviceId, signal: AbortSignal): Promise<readonly GivenOrder[]>;
+  /** The order was obeyed, or will not be. */
+  orderDone(device: DeviceId, order: OrderId, signal: AbortSignal): Promise<void>;
 }

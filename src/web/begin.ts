@@ -3,7 +3,7 @@ import { effect, untracked } from "@preact/signals";
 import { isSignedOut } from "./model/api.ts";
 import { bindings } from "./model/bindings.ts";
 import { watchConflicts } from "./model/conflicts.ts";
-import { loadDevices } from "./model/devices.ts";
+import { loadDevices, watchDevices } from "./model/devices.ts";
 import { listen } from "./model/keys.ts";
 import { watchRoute } from "./model/listing.ts";
 import { folder, open } from "./model/live.ts";
@@ -17,6 +17,7 @@ export function begin(): void {
   watchRoute();
   watchTime();
   watchConflicts();
+  watchDevices();
   let opened: string | undefined;
   effect(() => {
     const { folder: named } = route.value;

@@ -19,8 +19,11 @@ function files(count: number, directory = "d"): string[] {
   return Array.from({ length: count }, (_, index) => `${directory}/f${index}`);
 }
 
-/** The root, the marker and this device's own rules; a person's answer, where one is waited for. */
-const CALLS_PER_TURN_MAX = 4;
+/**
+ * The root, the marker, this device's own rules and a pause; a person's answer, where one is waited
+ * for.
+ */
+const CALLS_PER_TURN_MAX = 5;
 
 function expectRest({ turns, plans }: Work, turnsMax = TURNS_MAX): void {
   expect(plans).toBeLessThanOrEqual(3);

@@ -69,6 +69,8 @@ const ROUTES = [
   { path: `${BASE}/tree`, methods: ["GET"] },
   { path: `${BASE}/devices`, methods: ["GET"] },
   { path: `${BASE}/devices/${id("device")}`, methods: ["PUT"] },
+  { path: `${BASE}/devices/${id("device")}/orders`, methods: ["GET"] },
+  { path: `${BASE}/devices/${id("device")}/orders/${id("order")}`, methods: ["PUT", "DELETE"] },
   { path: `${BASE}/files`, methods: ["GET", "PUT", "DELETE"] },
   { path: `${BASE}/contents/${sha256("x")}`, methods: ["GET"] },
   { path: `${BASE}/index`, methods: ["GET"] },

@@ -11,6 +11,7 @@ import { createRouter, type Router, type RouterOptions } from "../../src/http/ro
 import type { Clock } from "../../src/ports/clock.ts";
 import { createHistory } from "../../src/server/history.ts";
 import { Links } from "../../src/server/links.ts";
+import { Orders } from "../../src/server/orders.ts";
 import { createSequencer, type Sequencer } from "../../src/server/sequencer.ts";
 import { Tickets } from "../../src/server/tickets.ts";
 import { Tokens } from "../../src/server/tokens.ts";
@@ -117,6 +118,7 @@ export async function openFixture(
     tokens,
     tickets,
     links,
+    orders: new Orders({ store: directory.orders, clock }),
     history,
     clock,
     random: systemRandom,

@@ -19,7 +19,7 @@ export interface ClientMetricsOptions {
   readonly read: () => ClientReadings | undefined;
 }
 
-const STATES = ["in_sync", "syncing", "held", "offline", "stopped"];
+const STATES = ["in_sync", "syncing", "held", "paused", "offline", "stopped"];
 
 export function createClientMetrics(options: ClientMetricsOptions): ClientMetrics {
   const registry = new Registry();

@@ -167,6 +167,10 @@ export class Connection {
         }
         // Usually known already, unless the answer to a batch is still to come or was lost.
         if (message.kind === "passed" && log.pass(message.seq)) this.#wake();
+        if (message.kind === "order") {
+          log.hasOrder = true;
+          this.#wake();
+        }
         if (message.kind !== "event") continue;
         log.take(message.event);
         if (message.event.groupEnd) this.#wake();

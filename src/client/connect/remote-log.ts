@@ -40,6 +40,8 @@ export class RemoteLog {
   head = 0;
   /** The number of events of others that were folded in this run. */
   newsCount = 0;
+  /** True if the stream has told of an order for this device. */
+  hasOrder = false;
   /** Ops that were posted and have not come back yet. */
   readonly own: OwnOps;
   readonly approvals: OthersApprovals;

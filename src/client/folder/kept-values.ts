@@ -12,7 +12,7 @@ export interface KeptValue<Value> {
   readonly parse: (value: unknown) => Value | undefined;
 }
 
-export type FolderState = "in_sync" | "syncing" | "held" | "offline" | "stopped";
+export type FolderState = "in_sync" | "syncing" | "held" | "paused" | "offline" | "stopped";
 
 /** The record that `synced status` reads. */
 export interface StatusValue {
@@ -21,7 +21,7 @@ export interface StatusValue {
   readonly head: number;
   /** Clock.now() of the last time when everything was in sync. */
   readonly lastSyncMs: number | null;
-  /** The reason why it is offline or halted, or what waits for room on the server; else null. */
+  /** The reason why it is offline or halted, how long it is paused, or what waits for room on the server; else null. */
   readonly reason: string | null;
 }
 
@@ -38,7 +38,7 @@ export interface StrayValue {
   readonly rows: readonly unknown[];
 }
 
-const STATES: readonly string[] = ["in_sync", "syncing", "held", "offline", "stopped"];
+const STATES: readonly string[] = ["in_sync", "syncing", "held", "paused", "offline", "stopped"];
 
 /** All of them. Only the state database's own binding is kept beside these. */
 export const KEPT = {
@@ -60,6 +60,8 @@ export const KEPT = {
   held: { key: "held", parse: heldChange } satisfies KeptValue<HeldChange>,
   /** The change that a person let through (G4). */
   approval: { key: "approval", parse: approval } satisfies KeptValue<ApprovalValue>,
+  /** Ids of the last orders from afar that were obeyed (V9). */
+  obeyed: { key: "obeyed", parse: texts } satisfies KeptValue<readonly string[]>,
   /** The texts of the ignore rules in force, by directory (A10). */
   ignoreRules: { key: "ignoreRules", parse: pairs } satisfies KeptValue<readonly TextPair[]>,
   /** The texts of former rules that still count, by moment and directory (A21). */

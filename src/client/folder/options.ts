@@ -49,8 +49,8 @@ export interface ClientOptions {
 }
 
 export interface RunOutcome {
-  /** `in_sync` and `unreachable` only with `once`. */
-  readonly end: "in_sync" | "held" | "unreachable" | "stopped";
+  /** `in_sync`, `paused` and `unreachable` only with `once`. */
+  readonly end: "in_sync" | "held" | "paused" | "unreachable" | "stopped";
   /** The number of conflict copies that were made in this run. */
   readonly conflicts: number;
   /** The number of problems that are open at the end. */

@@ -3,6 +3,8 @@
  * the past are in `protocol/time-answers.ts`.
  */
 import { z } from "zod";
+import { ORDER_KINDS } from "../../core/device-order.ts";
+import { HELD_ANSWERS } from "../../core/device-state.ts";
 
 // Compiled schemas need eval, which the page's policy forbids.
 z.config({ jitless: true });
@@ -55,7 +57,19 @@ export const devicesSchema = z.object({
           direction: z.enum(["up", "down"]),
           reason: z.string(),
           count: z.number(),
+          examples: z.array(z.string()).optional(),
+          answers: z.array(z.enum(HELD_ANSWERS)).optional(),
         })
+        .optional(),
+      paused: z.object({ until: z.string().optional() }).optional(),
+      /** It was asked for these and has not done them yet. */
+      orders: z
+        .array(
+          z.object({
+            id: z.string(),
+            order: z.object({ kind: z.enum(ORDER_KINDS), until: z.string().optional() }),
+          }),
+        )
         .optional(),
       seenTime: z.string(),
     }),
@@ -63,6 +77,7 @@ export const devicesSchema = z.object({
   next: z.string().optional(),
 });
 export type Device = z.infer<typeof devicesSchema>["devices"][number];
+export type Held = NonNullable<Device["held"]>;
 
 export const resultsSchema = z.object({
   results: z.array(

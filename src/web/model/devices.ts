@@ -1,10 +1,25 @@
-/** The folder's devices, and what they are called. */
+/** The folder's devices: what they are called, how they are, and what they are asked to do. */
 import { computed, signal } from "@preact/signals";
-import { type Device, devicesSchema } from "./answers.ts";
-import { ask, folderRoute, query } from "./api.ts";
-import { browser } from "./session.ts";
+import type { DeviceOrder } from "../../core/device-order.ts";
+import { type DeviceStanding, standingOf } from "../../core/device-state.ts";
+import { type LogRow, logAnswerSchema } from "../../protocol/time-answers.ts";
+import { type Device, devicesSchema, type Held } from "./answers.ts";
+import { ask, folderRoute, query, request } from "./api.ts";
+import { folder, head } from "./live.ts";
+import { takeBackSince } from "./plans.ts";
+import { browser, newId } from "./session.ts";
+
+/** A held change makes no event, so it is looked for. */
+const LOOK_MS = 15_000;
+/** The guards of a device look at the changes of this time together. */
+const BURST_MS = 60_000;
 
 export const devices = signal<readonly Device[]>([]);
+
+/** How many devices wait for a person. */
+export const heldCount = computed(
+  () => devices.value.filter(({ held }) => held !== undefined).length,
+);
 
 /** Plain HTTP's device. */
 const HTTP_DEVICE = "0".repeat(32);
@@ -20,14 +35,64 @@ export function deviceName(id: string, told?: string): string {
 }
 
 /** @throws {Problem} */
-export async function loadDevices(folder: string): Promise<void> {
+export async function loadDevices(name: string): Promise<void> {
   const found: Device[] = [];
   let after: string | undefined;
   do {
-    const route = folderRoute(folder, `/devices?${query({ after, limit: 1000 })}`);
+    const route = folderRoute(name, `/devices?${query({ after, limit: 1000 })}`);
     const page = await ask(devicesSchema, route);
     for (const device of page.devices) found.push(device);
     after = page.next;
   } while (after !== undefined);
   devices.value = found;
+}
+
+export function watchDevices(): void {
+  setInterval(() => {
+    const name = folder.value?.name;
+    if (name !== undefined && !document.hidden) void loadDevices(name).catch(() => undefined);
+  }, LOOK_MS);
+}
+
+/** How many events of the log it has not. */
+export function behindOf({ applied }: Device): number {
+  const isSame = applied.epoch === folder.value?.epoch;
+  return isSame ? Math.max(0, head.value - applied.seq) : head.value;
+}
+
+export function standing(device: Device): DeviceStanding {
+  return standingOf(device, behindOf(device) === 0);
+}
+
+/** @throws {Problem} */
+export async function order(device: string, wanted: DeviceOrder): Promise<void> {
+  const name = folder.value?.name ?? "";
+  const route = folderRoute(name, `/devices/${device}/orders/${newId()}`);
+  await request(route, { method: "PUT", json: wanted });
+  await loadDevices(name);
+}
+
+/**
+ * Proposes to take back, for everybody, what a device holds that another one did.
+ *
+ * @returns false if the log does not tell who did it
+ * @throws {Problem}
+ */
+export async function takeBackHeld({ examples = [] }: Held): Promise<boolean> {
+  const [path] = examples;
+  const [row] = path === undefined ? [] : await logRows({ path, limit: 1 });
+  if (row === undefined) return false;
+  let first = row;
+  const earlier = await logRows({ device: row.device, before: row.seq, limit: 1000 });
+  for (const each of earlier) {
+    if (new Date(first.time).getTime() - new Date(each.time).getTime() > BURST_MS) break;
+    first = each;
+  }
+  takeBackSince(first, deviceName(row.device));
+  return true;
+}
+
+async function logRows(values: Parameters<typeof query>[0]): Promise<readonly LogRow[]> {
+  const route = folderRoute(folder.value?.name ?? "", `/log?${query(values)}`);
+  return (await ask(logAnswerSchema, route)).rows;
 }

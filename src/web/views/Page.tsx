@@ -10,6 +10,7 @@ import {
 } from "lucide";
 import { isSignedOut, token } from "../model/api.ts";
 import { conflicts } from "../model/conflicts.ts";
+import { heldCount } from "../model/devices.ts";
 import { connection, folder, head } from "../model/live.ts";
 import { hrefOf, route, type View } from "../model/route.ts";
 import { dialog } from "../model/screen.ts";
@@ -127,9 +128,7 @@ function Rail({ name }: { readonly name: string }) {
           >
             <Icon of={icon} size={18} />
             <span>{title}</span>
-            {target === "conflicts" && conflicts.value.length > 0 ? (
-              <span class="badge wants">{numberText(conflicts.value.length)}</span>
-            ) : null}
+            <Badge of={target} />
           </a>
         ))}
       </div>
@@ -156,6 +155,13 @@ function Rail({ name }: { readonly name: string }) {
       </div>
     </nav>
   );
+}
+
+/** How many things in the view wait for a person. */
+function Badge({ of: view }: { readonly of: View }) {
+  const waiting =
+    view === "conflicts" ? conflicts.value.length : view === "devices" ? heldCount.value : 0;
+  return waiting === 0 ? null : <span class="badge wants">{numberText(waiting)}</span>;
 }
 
 function FolderChoice({
