@@ -21,6 +21,8 @@ export class ChaosDisk {
   /** What is mounted. */
   readonly at: string;
   readonly #image: string;
+  /** Since it was last made free. */
+  isFull = false;
 
   /** @throws {Error} what the tool said, where none can be mounted here */
   constructor(kind: ChaosDiskKind, mebibytes: number, at: string) {
@@ -40,6 +42,7 @@ export class ChaosDisk {
 
   /** @param leftBytes about what stays free */
   fill(leftBytes: number): void {
+    this.isFull = true;
     const fd = openSync(this.#filler, "a");
     try {
       for (;;) {
@@ -56,6 +59,7 @@ export class ChaosDisk {
   }
 
   free(): void {
+    this.isFull = false;
     const fd = openSync(this.#filler, "a");
     ftruncateSync(fd, 0);
     closeSync(fd);
