@@ -85,7 +85,7 @@ describe.skipIf(whyNoBrowser !== undefined)("devices on the page", () => {
     await page.click("text=No: bring them back");
     await page.waitForSelector("text=1 of 1 device in sync");
     expect(readFileSync(`${nas}/7.txt`, "utf8")).toBe("7");
-    expect(await page.locator(".held, .rail .badge").count()).toBe(0);
+    expect(await page.locator(".holding, .rail .badge").count()).toBe(0);
     expect(visit.troubles).toEqual([]);
   });
 
@@ -102,7 +102,7 @@ describe.skipIf(whyNoBrowser !== undefined)("devices on the page", () => {
     await page.click("text=Take it back for everybody");
     await page.waitForSelector(`text=${FILES} come back`);
     await page.click("text=Do exactly this");
-    await page.waitForSelector(".held", { state: "detached" });
+    await page.waitForSelector(".holding", { state: "detached" });
     expect(readdirSync(nas).length).toBe(FILES + 1);
     expect(visit.troubles).toEqual([]);
   });

@@ -167,7 +167,7 @@ function Held({ held, device, name, folder }: HeldProps) {
   const more = count - examples.length;
   const isUp = direction === "up";
   return (
-    <section class="more held" aria-label={`Held by ${name}`}>
+    <section class="more holding" aria-label={`Held by ${name}`}>
       <h2>{capital(reason.replaceAll("this device", name))}</h2>
       <p>
         {isUp
