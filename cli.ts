@@ -8,11 +8,18 @@ import packageJson from "./package.json" with { type: "json" };
  *
  * `--version` imports nothing more, so that it answers at once.
  */
+import { beginWithRoomyAllocator } from "./src/commands/allocator.ts";
 import { EXIT } from "./src/core/exit-code.ts";
 
 const COMMANDS: SubCommandsDef = {
-  serve: async () => (await import("./src/commands/serve.ts")).command,
-  sync: async () => (await import("./src/commands/sync.ts")).command,
+  serve: async () => {
+    beginWithRoomyAllocator();
+    return (await import("./src/commands/serve.ts")).command;
+  },
+  sync: async () => {
+    beginWithRoomyAllocator();
+    return (await import("./src/commands/sync.ts")).command;
+  },
   status: async () => (await import("./src/commands/status.ts")).command,
   check: async () => (await import("./src/commands/check.ts")).command,
   approve: async () => (await import("./src/commands/approve.ts")).command,

@@ -110,6 +110,11 @@ export class RunningSynced {
     return this.#child.exitCode !== null || this.#child.signalCode !== null;
   }
 
+  /** Of the process that was started, whatever it runs by now; Linux only. */
+  get environment(): readonly string[] {
+    return readFileSync(`/proc/${this.#child.pid}/environ`, "utf8").split("\0");
+  }
+
   /** Of its memory, what is in use now; Linux only. */
   get residentMb(): number {
     const status = readFileSync(`/proc/${this.#child.pid}/status`, "utf8");

@@ -329,3 +329,21 @@ describe("the directory that it is started in", () => {
     expect(existsSync(trace)).toBe(false);
   });
 });
+
+describe.if(process.platform === "linux")("memory that a long command frees", () => {
+  const settings = (server: RunningSynced) =>
+    server.environment.filter((line) => line.startsWith("MIMALLOC_"));
+
+  test("stays with it for a moment; it is one process from start to end", async () => {
+    const { server } = await startServer(scratch.join("roomy"));
+    expect(settings(server)).toEqual(["MIMALLOC_PURGE_DELAY=1000", "MIMALLOC_PURGE_HOLES=0"]);
+    expect((await server.stop()).exitCode).toBe(143);
+  });
+
+  test("goes back as the environment says, if it says so", async () => {
+    const env = { MIMALLOC_PURGE_DELAY: "10" };
+    const { server } = await startServer(scratch.join("tight"), { env });
+    expect(settings(server)).toEqual(["MIMALLOC_PURGE_DELAY=10"]);
+    await server.stop();
+  });
+});
