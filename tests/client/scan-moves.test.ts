@@ -2,6 +2,7 @@
  * Table of what users do with names, and which nodes must come out of it, in full and hinted scans.
  */
 import { describe, expect, test } from "bun:test";
+import { KEPT, writeKept } from "../../src/client/folder/kept-values.ts";
 import { CALM_MS, ScanWorld } from "./scan-world.ts";
 
 interface Row {
@@ -474,6 +475,23 @@ test("a move is a move, whichever look at the disk fails once [A1, A3]", async (
     }
   }
 }, 60_000);
+
+for (const isDue of [true, false]) {
+  test(`a new file's rename is ${isDue ? "one" : "none"} while ${isDue ? "an" : "no"} answer is due [A4]`, async () => {
+    const world = new ScanWorld();
+    world.make("a");
+    await world.settle();
+    const { a } = world.ids();
+    if (isDue) writeKept(world.store, KEPT.posted, ["f".repeat(32)]);
+    world.move("a", "b");
+    // The system tells of the names one after the other.
+    await world.scan("a");
+    await world.scan("b");
+    await world.settle("a", "b");
+    expect(world.paths()).toEqual(["b"]);
+    expect(world.ids()["b"] === a).toBe(isDue);
+  });
+}
 
 test("a directory that goes after its files leaves nothing to wait for [A4] [Y1]", async () => {
   const world = new ScanWorld();

@@ -11,6 +11,7 @@ import type { LocalNode } from "../../core/node.ts";
 import { checkName, joinPath, RESERVED_NAME, utf8LengthBytes } from "../../core/path.ts";
 import type { TreeView } from "../../core/tree.ts";
 import { FileSystemError, type Stat } from "../../ports/filesystem.ts";
+import { KEPT } from "../folder/kept-values.ts";
 import { statExactly } from "../folder/spelling.ts";
 import { isDueForAnotherLook, RACY_MARK, readContent, reportUnreadable } from "./content.ts";
 import type { IsReceived } from "./ignore-files.ts";
@@ -352,8 +353,12 @@ function miss(run: ScanRun, task: Task, node: LocalNode): void {
   }
 }
 
-/** True if nobody else knows the node. Then its end need not wait, because nobody hears of it. */
+/**
+ * True if nobody else knows the node. Then its end need not wait, because nobody hears of it. While
+ * an answer is due, the server may have what was posted, and others may have worked on it.
+ */
 function isNobodysLoss(run: ScanRun, { id, conflictOf }: LocalNode): boolean {
   if (conflictOf !== undefined || !run.overlay.isOnlyLocal(id)) return false;
+  if (run.ports.store.value(KEPT.posted.key) !== undefined) return false;
   return run.overlay.children(id).length === 0;
 }
