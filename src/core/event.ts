@@ -58,3 +58,8 @@ export interface Cursor {
   readonly seq: Sequence;
   readonly hash: Digest;
 }
+
+/** True if both name the same event of the same log. */
+export function sameCursor(one: Cursor, other: Cursor): boolean {
+  return one.epoch === other.epoch && one.seq === other.seq && one.hash === other.hash;
+}

@@ -1,12 +1,12 @@
 /**
  * MetadataStore: folders, their logs, and the folds of these. Rules: L1-L5, O1, O6, O7.
  *
- * Asynchronous, so that a networked database can follow. Every write is atomic and, unless it says
- * otherwise, durable when it resolves. A write that throws has done nothing. Reads see only whole
- * writes, and one read sees one moment. All calls may run concurrently. `folder` must be one that
- * `createFolder` made; any other throws `folder_not_found`, and a deleted one `folder_gone`. A full
- * disk throws `storage_full`. A failed barrier throws `storage_failed`, and so does every later
- * write (I41).
+ * Asynchronous, because a network may lie between. Every write is atomic and, unless it says
+ * otherwise, durable when it resolves. A write that throws has done nothing; over a network it may
+ * have done all, and to do it again is right. Reads see only whole writes, and one read sees one
+ * moment. All calls may run concurrently. `folder` must be one that `createFolder` made; any other
+ * throws `folder_not_found`, and a deleted one `folder_gone`. A full disk throws `storage_full`. A
+ * failed barrier throws `storage_failed`, and so does every later write (I41).
  */
 
 import type { DeviceState } from "../core/device-state.ts";
@@ -100,7 +100,7 @@ export interface EventRecord {
 
 export interface Append {
   /** If the head is another one, nothing is done. */
-  readonly expectedHead: Sequence;
+  readonly expectedHead: Cursor;
   /** If a content's root was forgotten since this version of `ObjectRecords`, nothing is done. */
   readonly objectsVersion: number;
   readonly events: readonly EventRecord[];
@@ -217,7 +217,15 @@ export interface MetadataStore {
     folder: FolderName,
     ids: readonly NodeId[],
   ): Promise<ReadonlyMap<NodeId, SubtreeExtent>>;
-  append(folder: FolderName, append: Append): Promise<"appended" | "head_moved" | "objects_moved">;
+  /**
+   * @returns "outcome_unknown" if the connection was lost in the middle: all of it was done, or
+   * nothing, or it may yet be. Whoever loads anew finds the ops if they are there; an append that
+   * comes first then keeps a late one out.
+   */
+  append(
+    folder: FolderName,
+    append: Append,
+  ): Promise<"appended" | "head_moved" | "objects_moved" | "outcome_unknown">;
 
   /**
    * At least `limit` events after `after`, if there are so many. The last group is whole unless the

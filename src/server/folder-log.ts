@@ -33,6 +33,8 @@ export class FolderLog {
   readonly #name: FolderName;
   readonly #usage: UsageTally;
   readonly #listeners = new Set<(head: Sequence) => void>();
+  /** Of which head the listeners know; undefined until it was read once. */
+  #told: Sequence | undefined;
   #queue: Waiting[] = [];
   #draining: Promise<void> | undefined;
 
@@ -140,6 +142,14 @@ export class FolderLog {
     );
   }
 
+  /** Events came that no answer of the store told of: its connection was lost in the middle. */
+  #tellOf(head: Sequence): void {
+    const isNews = this.#told !== undefined && head > this.#told;
+    this.#told = head;
+    if (!isNews) return;
+    for (const listener of this.#listeners) listener(head);
+  }
+
   /** @returns undefined if another commit, or a collection of garbage, came first */
   async #attempt(
     batches: readonly Batch[],
@@ -148,6 +158,7 @@ export class FolderLog {
   ): Promise<readonly (BatchResult | SyncedError)[] | undefined> {
     const { metadata, clock, fileBytesMax } = this.#ports;
     const found = await metadata.load(this.#name, touches.request);
+    this.#tellOf(found.head.seq);
     const known = { known: found.objects, version: objectsVersion };
     const objects = await this.#supply.promote(this.#name, touches.contents, known);
     const loaded = { ...found, objects };
@@ -158,11 +169,11 @@ export class FolderLog {
     const proposal = { loaded, extents, batches, time, fileBytesMax };
     const { results, events, nodes } = await this.#inTurns(decide(proposal));
     if (events.length === 0) return results;
-    const expectedHead = loaded.head.seq;
-    const append = { expectedHead, objectsVersion, events, nodes };
+    const append = { expectedHead: loaded.head, objectsVersion, events, nodes };
     if ((await metadata.append(this.#name, append)) !== "appended") return undefined;
-    const head = expectedHead + events.length;
-    this.#usage.commit({ expectedHead, head, before: loaded.nodes, after: nodes });
+    const head = loaded.head.seq + events.length;
+    this.#told = head;
+    this.#usage.commit({ expectedHead: loaded.head.seq, head, before: loaded.nodes, after: nodes });
     countEvents(this.#ports.instruments, events, loaded.nodes);
     // The events are durable, so listeners may hear of them now (O7).
     for (const listener of this.#listeners) listener(head);

@@ -82,7 +82,7 @@ async function decided(...groups: readonly (readonly Op[])[]) {
   while (step.done !== true) step = steps.next();
   const { results, ...rest } = step.value;
   expect(JSON.stringify(results)).not.toContain("refused");
-  return { expectedHead: loaded.head.seq, objectsVersion, ...rest };
+  return { expectedHead: loaded.head, objectsVersion, ...rest };
 }
 
 /** Appends groups through the real `decide`, so that events and rows belong together. */
@@ -93,10 +93,13 @@ async function append(...groups: readonly (readonly Op[])[]): Promise<readonly E
 }
 
 /** @param make makes an empty store. */
-export function metadataStoreContract(name: string, make: () => MetadataStore): void {
+export function metadataStoreContract(
+  name: string,
+  make: () => MetadataStore | Promise<MetadataStore>,
+): void {
   describe(`${name} keeps the contract of a metadata store`, () => {
     beforeEach(async () => {
-      store = make();
+      store = await make();
       await makeFolder(FOLDER);
     });
     afterEach(() => store.close());

@@ -48,7 +48,7 @@ async function decided(groups: Parameters<typeof batchOf>[1]) {
   let step = steps.next();
   while (step.done !== true) step = steps.next();
   const { events, nodes } = step.value;
-  return { expectedHead: loaded.head.seq, objectsVersion, events, nodes };
+  return { expectedHead: loaded.head, objectsVersion, events, nodes };
 }
 
 async function forget(objects: readonly KnownObject[], untilMs = 1, turn = 0) {
@@ -60,10 +60,13 @@ async function known(digest: Digest, folder = FOLDER): Promise<number> {
 }
 
 /** @param make makes an empty store. */
-export function objectRecordsContract(name: string, make: () => MetadataStore): void {
+export function objectRecordsContract(
+  name: string,
+  make: () => MetadataStore | Promise<MetadataStore>,
+): void {
   describe(`${name} keeps the contract of object records`, () => {
     beforeEach(async () => {
-      store = make();
+      store = await make();
       records = store.objectRecords;
       await makeFolder(FOLDER);
       await makeFolder(OTHER);

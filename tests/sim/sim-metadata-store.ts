@@ -3,7 +3,9 @@
  * same contract suite as the SQLite one. Writes take virtual time; a dead incarnation's calls never
  * return. Rules: O7, I26.
  */
+
 import { SyncedError } from "../../src/core/error.ts";
+import { sameCursor } from "../../src/core/event.ts";
 import type { FolderName } from "../../src/core/identifier.ts";
 import { type NodeId, ROOT_ID, type ServerId } from "../../src/core/identifier.ts";
 import { type Place, type RemoteNode, type Sequence, samePlace } from "../../src/core/node.ts";
@@ -145,7 +147,7 @@ export class SimMetadataStore implements MetadataStore {
     } finally {
       this.#disk.pendingAppends.delete(pending);
     }
-    if (log.head.seq !== append.expectedHead) return "head_moved";
+    if (!sameCursor(log.head, append.expectedHead)) return "head_moved";
     if (this.#disk.objectsVersion !== append.objectsVersion && !log.knowsRoots(append)) {
       return "objects_moved";
     }

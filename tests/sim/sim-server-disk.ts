@@ -2,7 +2,9 @@
  * What a simulated server's disk holds, over its crashes, and what was written but not yet durable.
  * One log a folder; every query is a fold of it, so a restore from a backup is a shorter log.
  */
+
 import type { Digest } from "../../src/core/digest.ts";
+import { sameCursor } from "../../src/core/event.ts";
 import type { FolderName, NodeId } from "../../src/core/identifier.ts";
 import type { Place, RemoteNode, Sequence } from "../../src/core/node.ts";
 import {
@@ -132,7 +134,7 @@ export class SimServerDisk {
   crash(chance: () => boolean): void {
     for (const { log, append } of this.pendingAppends) {
       if (!log.knowsRoots(append)) continue;
-      if (append.expectedHead === log.head.seq && chance()) log.append(append);
+      if (sameCursor(append.expectedHead, log.head) && chance()) log.append(append);
     }
     this.pendingAppends.clear();
     for (const log of this.folders.values()) {

@@ -9,7 +9,7 @@
 
 import type { Digest } from "../../core/digest.ts";
 import { SyncedError } from "../../core/error.ts";
-import type { Cursor, ServedEvent } from "../../core/event.ts";
+import { type Cursor, type ServedEvent, sameCursor } from "../../core/event.ts";
 import {
   type DeviceId,
   type FolderName,
@@ -207,7 +207,7 @@ class SqliteMetadataStore implements MetadataStore {
   async append(name: FolderName, append: Append): ReturnType<MetadataStore["append"]> {
     const folder = this.#folder(name);
     const { events, nodes, expectedHead } = append;
-    if (this.#head(folder).head.seq !== expectedHead) return "head_moved";
+    if (!sameCursor(this.#head(folder).head, expectedHead)) return "head_moved";
     if (objectsVersion(this.#db) !== append.objectsVersion) {
       if (!knowsAll(this.#db, folder.row, newRoots(events))) return "objects_moved";
     }
