@@ -1,15 +1,8 @@
 /**
  * EventSink in PostgreSQL: makes, migrates and fills the table `files_log`. Rules: M1-M6.
  *
- * It uses one connection and throws it away at the first error, because the driver has three traps.
- * It knows no time limit for a query. It replaces a lost connection silently, even within a
- * transaction, and reconnects without a pause if something accepts connections and hangs up (a
- * container's port proxy before its server runs); so each client may connect only once. Its own
- * `begin` writes a rollback to the lost socket, which ends the process; so transactions are plain
- * statements.
+ * It uses one connection and throws it away at the first error.
  */
-import { Socket } from "node:net";
-import postgres from "postgres";
 import { isDigest } from "../../core/digest.ts";
 import { assert, SyncedError } from "../../core/error.ts";
 import type {
@@ -19,8 +12,16 @@ import type {
   SinkBatch,
   SinkCursor,
 } from "../../ports/event-sink.ts";
+import {
+  addressOf,
+  connectOnce,
+  type DatabaseAddress,
+  type PostgresClient,
+  parseDatabaseUrl,
+  type Sql,
+} from "./client.ts";
 import { FILES_LOG_MIGRATIONS, MIGRATION_LOCK } from "./schema.ts";
-import { describeTrouble, type SinkAddress } from "./trouble.ts";
+import { describeTrouble, FILES_LOG } from "./trouble.ts";
 
 export interface PostgresSinkOptions {
   /** `postgres://USER:PASSWORD@HOST:PORT/DATABASE`. Missing parts come from PGHOST and so on. */
@@ -39,30 +40,22 @@ export function createPostgresEventSink(options: PostgresSinkOptions): EventSink
   return new PostgresEventSink(options);
 }
 
-type Sql = ReturnType<typeof postgres>;
-
-interface Client {
-  readonly sql: Sql;
-  /** Ends it at once, even during a query. */
-  drop(): void;
-}
-
 const OPEN_TIMEOUT_MS = 10_000;
 const APPEND_TIMEOUT_MS = 60_000;
 
 class PostgresEventSink implements EventSink {
   readonly name: string;
   readonly #url: string;
-  readonly #address: SinkAddress;
+  readonly #address: DatabaseAddress;
   readonly #openTimeoutMs: number;
   readonly #appendTimeoutMs: number;
-  #client: Client | undefined;
+  #client: PostgresClient | undefined;
   #isBusy = false;
   #isClosed = false;
 
   constructor({ url, openTimeoutMs, appendTimeoutMs }: PostgresSinkOptions) {
-    this.#url = parseUrl(url);
-    this.#address = addressOf(this.#url);
+    this.#url = parseDatabaseUrl(url, "database");
+    this.#address = addressOf(this.#url, "database");
     const { host, database } = this.#address;
     this.name = `PostgreSQL at ${host}, database "${database}"`;
     this.#openTimeoutMs = openTimeoutMs ?? OPEN_TIMEOUT_MS;
@@ -143,7 +136,7 @@ class PostgresEventSink implements EventSink {
     if (this.#isClosed) throw new SyncedError("temporarily_unavailable", "The sink is closed");
     assert(!this.#isBusy, "one call at a time: they share a transaction");
     this.#isBusy = true;
-    this.#client ??= connect(this.#url);
+    this.#client ??= connectOnce(this.#url);
     const { sql } = this.#client;
     const run = async (): Promise<Result> => {
       // The server needs the time limit too, because a session that waits for a lock does not
@@ -165,7 +158,7 @@ class PostgresEventSink implements EventSink {
       return await Promise.race([run(), late]);
     } catch (error) {
       this.#drop();
-      throw error instanceof SyncedError ? error : describeTrouble(error, this.#address);
+      throw error instanceof SyncedError ? error : describeTrouble(error, this.#address, FILES_LOG);
     } finally {
       clearTimeout(timer);
       this.#isBusy = false;
@@ -176,57 +169,6 @@ class PostgresEventSink implements EventSink {
     this.#client?.drop();
     this.#client = undefined;
   }
-}
-
-function connect(url: string): Client {
-  let socket: Socket | undefined;
-  const options = {
-    max: 1,
-    // Poolers that share connections between clients know no prepared statements.
-    prepare: false,
-    fetch_types: false,
-    max_lifetime: null,
-    // Otherwise the driver would print "already exists, skipping".
-    onnotice: () => undefined,
-    connection: { application_name: "synced" },
-    socket: async (target: DriverTarget): Promise<Socket> => {
-      if (socket !== undefined) throw Object.assign(new Error("hung up"), { code: "ECONNRESET" });
-      socket = new Socket();
-      return await connectSocket(target, socket);
-    },
-  };
-  const sql = postgres(url, options);
-  return {
-    sql,
-    drop() {
-      // The query under way is rejected. An error while closing does not matter, because the
-      // connection should go.
-      sql.end({ timeout: 0 }).catch(() => undefined);
-      socket?.destroy();
-    },
-  };
-}
-
-/** The driver passes this to its undocumented `socket` option. */
-interface DriverTarget {
-  readonly host: readonly string[];
-  readonly port: readonly number[];
-  /** The path of a Unix socket. */
-  readonly path: string | false;
-}
-
-function connectSocket({ host, port, path }: DriverTarget, socket: Socket): Promise<Socket> {
-  const address = host[0] ?? "localhost";
-  return new Promise((resolve, reject) => {
-    socket.once("error", reject);
-    socket.once("connect", () => {
-      socket.off("error", reject);
-      // The driver takes the name for the check of the server's certificate from here.
-      resolve(Object.assign(socket, { host: address, port: port[0] }));
-    });
-    if (typeof path === "string") socket.connect(path);
-    else socket.connect(port[0] ?? 5432, address);
-  });
 }
 
 async function readVersion(sql: Sql): Promise<number> {
@@ -277,30 +219,6 @@ function jsonOf(rows: readonly FilesLogRow[]): string {
 
 function storable(text: string): string {
   return text.toWellFormed().replaceAll("\0", "\uFFFD");
-}
-
-/** The messages of the driver and the runtime about a bad URL would show all of it. */
-function parseUrl(url: string): string {
-  const parsed = URL.canParse(url) ? new URL(url) : undefined;
-  if (parsed?.protocol === "postgres:" || parsed?.protocol === "postgresql:") return url;
-  throw new SyncedError(
-    "usage",
-    "Cannot use the database URL: expected postgres://USER:PASSWORD@HOST:PORT/DATABASE, " +
-      'with "%40" for "@" and "%2F" for "/" in the password',
-  );
-}
-
-/**
- * The address as the driver understands it, with its defaults. Making a client connects to nothing.
- */
-function addressOf(url: string): SinkAddress {
-  try {
-    const { host, port, path, user, database } = postgres(url, { max: 1 }).options;
-    const place = typeof path === "string" && path !== "" ? path : `${host[0]}:${port[0]}`;
-    return { host: place, user, database };
-  } catch {
-    throw new SyncedError("usage", "Cannot use the database URL: its escapes are malformed");
-  }
 }
 
 function newerTables(name: string, version: number): SyncedError {
