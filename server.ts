@@ -8,7 +8,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import packageJson from "./package.json" with { type: "json" };
-import { holdCollection, openDataDirectory } from "./src/adapters/data-directory.ts";
+import { holdCollection } from "./src/adapters/data-directory.ts";
 import { listenForScraper } from "./src/adapters/metrics/listener.ts";
 import { createFetchTransport } from "./src/adapters/network/fetch-transport.ts";
 import { type Listener, listen } from "./src/adapters/network/listen.ts";
@@ -17,6 +17,7 @@ import { loadPageFiles } from "./src/adapters/runtime/page-files.ts";
 import { systemPasswordHashes } from "./src/adapters/runtime/password-hashes.ts";
 import { systemRandom, systemSecret } from "./src/adapters/runtime/random.ts";
 import { writeServerAddress } from "./src/adapters/server-address.ts";
+import { openServerData } from "./src/adapters/server-data.ts";
 import {
   ownTlsFiles,
   readTlsFiles,
@@ -49,6 +50,8 @@ import { startWebhooks, type WebhookNotice } from "./src/server/webhooks.ts";
 export interface ServerOptions {
   /** The data directory. It is made if it does not exist. */
   readonly data: string;
+  /** `postgres://...`: the metadata are there, and not in the data directory. @default none */
+  readonly metadataUrl?: string;
   /** @default "127.0.0.1" */
   readonly host?: string;
   /** @default 0, for any free one */
@@ -155,7 +158,7 @@ interface Backend {
  * Starts a server.
  *
  * @throws {SyncedError} `data_in_use`, `data_not_writable`, `data_newer`, `damage_found`,
- * `port_in_use`; `usage` if the files for TLS cannot be used
+ * `port_in_use`; `usage` if the files for TLS cannot be used; what keeps it from the metadata
  */
 export async function createServer(options: ServerOptions): Promise<Server> {
   const host = options.host ?? DEFAULT_HOST;
@@ -265,7 +268,7 @@ function isLoopback(host: string): boolean {
 
 async function openBackend(options: ServerOptions, loopbackOnly: boolean): Promise<Backend> {
   const eventSink = await createEventSink(options);
-  const directory = openDataDirectory(options.data);
+  const directory = await openServerData(options.data, options.metadataUrl);
   const { metadata, objects, history: spans } = directory;
   // Loaded here, so that commands that serve nothing do not wait for it.
   const { createServerMetrics } = await import("./src/adapters/metrics/server.ts");

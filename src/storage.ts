@@ -1,7 +1,8 @@
 /**
  * Works on a data directory on which no server runs: verifies it, collects its garbage, renames and
  * deletes folders. Rules: U4-U6, I25, I27, I37. Functions take the directory's lock, and throw
- * `data_in_use` while a server has it, unless they say otherwise.
+ * `data_in_use` while a server has it, unless they say otherwise; and `usage` if its metadata are
+ * in PostgreSQL.
  */
 import { existsSync, mkdirSync, readdirSync, realpathSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -9,13 +10,12 @@ import { type BackupReport, backUp } from "./adapters/backup.ts";
 import {
   type DataDirectory,
   holdCollection,
-  isDataDirectory,
   openDataDirectory,
   openDataReader,
   openTokenStore,
 } from "./adapters/data-directory.ts";
+import { isDataDirectory, requireOwnMetadata } from "./adapters/data-format.ts";
 import { createDiskFileSystem } from "./adapters/disk/filesystem.ts";
-import { readReportedDevices } from "./adapters/metadata/device-reports.ts";
 import {
   deleteFolder,
   type ListedFolder,
@@ -27,6 +27,7 @@ import { createFetchTransport } from "./adapters/network/fetch-transport.ts";
 import { systemClock } from "./adapters/runtime/clock.ts";
 import { systemRandom, systemSecret } from "./adapters/runtime/random.ts";
 import { readServerAddress, type ServerAddress } from "./adapters/server-address.ts";
+import { readReportsIn } from "./adapters/server-data.ts";
 import { SyncedError } from "./core/error.ts";
 import type { DeviceId, FolderName } from "./core/identifier.ts";
 import { UNNAMED_AGE_MS_MIN } from "./core/limits.ts";
@@ -182,7 +183,10 @@ function openExisting(path: string, action: string): DataDirectory {
 }
 
 function requireExisting(path: string, action: string): void {
-  if (existsSync(join(path, "format"))) return;
+  if (existsSync(join(path, "format"))) {
+    requireOwnMetadata(path);
+    return;
+  }
   const claim = "there is no data directory of synced";
   throw new SyncedError("usage", `Cannot ${action} "${path}": ${claim}`);
 }
@@ -223,7 +227,7 @@ export function openTokens(path: string): OpenedTokens {
 }
 
 function listTokens(path: string, store: TokenStore): readonly TokenInfo[] {
-  const reports = readReportedDevices(join(path, "metadata.db"));
+  const reports = readReportsIn(path);
   const used = store.devices();
   return store.list().map((record) => {
     const own = used.filter(({ token }) => token === record.id);
@@ -259,10 +263,11 @@ const WEBHOOK_ID_LENGTH = 16;
 /**
  * Opens the webhooks of a data directory, also while a server runs on it.
  *
- * @throws {SyncedError} as `openTokens` does
+ * @throws {SyncedError} as `openTokens` does; `usage` if its metadata are in PostgreSQL
  */
 export function openWebhooks(path: string): OpenedWebhooks {
   requireData(path, "the webhooks");
+  requireOwnMetadata(path);
   const store = openTokenStore(path);
   const heads = () => readLogHeads(join(path, "metadata.db"));
   const find = (id: string): Webhook => {

@@ -10,13 +10,8 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import type { Digest } from "../core/digest.ts";
 import { SyncedError } from "../core/error.ts";
-import {
-  holdCollection,
-  lockData,
-  openDataReader,
-  syncPath,
-  writeFormat,
-} from "./data-directory.ts";
+import { holdCollection, lockData, openDataReader } from "./data-directory.ts";
+import { syncPath, writeFormat } from "./data-format.ts";
 import { openDiskObjectStore } from "./objects/store.ts";
 
 export interface BackupReport {
@@ -161,7 +156,9 @@ function publish(target: string): void {
   }
   rmSync(join(target, "history.db"), { force: true });
   syncPath(target);
-  if (!existsSync(join(target, "format"))) writeFormat(target);
+  if (!existsSync(join(target, "format"))) {
+    writeFormat(target, { kind: "whole" });
+  }
   if (existsSync(join(target, BEGUN))) rmdirSync(join(target, BEGUN));
   syncPath(target);
 }

@@ -6,15 +6,7 @@
  * `lock` is an SQLite file in an exclusive transaction. The kernel releases it when the process
  * ends, however it ends.
  */
-import {
-  closeSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  writeSync,
-} from "node:fs";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { SyncedError } from "../core/error.ts";
@@ -23,7 +15,13 @@ import type { HistoryStore } from "../ports/history-store.ts";
 import type { MetadataStore } from "../ports/metadata-store.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
 import type { OrderStore } from "../ports/order-store.ts";
-import { reasonOf } from "./disk/system-error.ts";
+import {
+  notWritable,
+  readFormat,
+  requireOwnMetadata,
+  syncPath,
+  writeFormat,
+} from "./data-format.ts";
 import { openSqliteHistoryStore } from "./history/store.ts";
 import { openSqliteMetadataStore } from "./metadata/store.ts";
 import { openDiskObjectStore } from "./objects/store.ts";
@@ -31,10 +29,6 @@ import { openSqliteOrderStore } from "./orders/store.ts";
 import { systemRandom } from "./runtime/random.ts";
 import { keepOthersOut } from "./sqlite/private-file.ts";
 import { type AccessStore, openSqliteTokenStore } from "./tokens/store.ts";
-
-/** The format that this version reads and writes. */
-const FORMAT = 1;
-const FORMAT_LINE = /^synced data ([1-9][0-9]{0,5})\n$/;
 
 export interface DataDirectory {
   readonly metadata: MetadataStore;
@@ -54,25 +48,35 @@ export interface DataDirectory {
  * `damage_found`
  */
 export function openDataDirectory(path: string): DataDirectory {
-  const isNew = checkFormat(path);
+  requireOwnMetadata(path);
+  const { isNew, unlock } = enterData(path);
+  let metadata: MetadataStore;
   try {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
+    if (isNew) writeFormat(path, { kind: "whole" });
+    const newServerId = systemRandom.id<ServerId>();
+    metadata = openSqliteMetadataStore({ path: join(path, "metadata.db"), newServerId });
   } catch (error) {
-    throw notWritable(path, error);
+    unlock();
+    throw error;
   }
-  // A package or an earlier version may have opened it to others. A new one may be no directory of
-  // ours: somebody may have named /tmp.
-  if (!isNew) keepOthersOut(path);
-  const unlock = lockData(path);
-  let metadata: MetadataStore | undefined;
+  return openBeside(path, metadata, unlock);
+}
+
+/**
+ * Opens all other stores of a data directory.
+ *
+ * @param metadata is closed with them, and if they cannot be opened
+ * @param unlock is called after that
+ */
+export function openBeside(
+  path: string,
+  metadata: MetadataStore,
+  unlock: () => void,
+): DataDirectory {
   let tokens: AccessStore | undefined;
   let history: HistoryStore | undefined;
   let orders: OrderStore | undefined;
   try {
-    if (isNew) writeFormat(path);
-    const newServerId = systemRandom.id<ServerId>();
-    const opened = openSqliteMetadataStore({ path: join(path, "metadata.db"), newServerId });
-    metadata = opened;
     const openedTokens = openTokenStore(path);
     tokens = openedTokens;
     const derived = openSqliteHistoryStore(join(path, "history.db"));
@@ -85,23 +89,42 @@ export function openDataDirectory(path: string): DataDirectory {
     const close = async () => {
       await objects.close();
       await derived.close();
-      await opened.close();
+      await metadata.close();
       openedTokens.close();
       openedOrders.close();
       unlock();
     };
-    const { serverId } = opened;
-    const stores = { metadata: opened, objects, history: derived, tokens: openedTokens };
+    const { serverId } = metadata;
+    const stores = { metadata, objects, history: derived, tokens: openedTokens };
     return { ...stores, orders: openedOrders, serverId, close };
   } catch (error) {
-    // SQLite is closed when this returns, so there is nothing to await.
+    // All is closed when these return, so there is nothing to await.
     void history?.close();
-    void metadata?.close();
+    void metadata.close();
     tokens?.close();
     orders?.close();
     unlock();
     throw error;
   }
+}
+
+/**
+ * Makes a data directory if there is none, and locks it.
+ *
+ * @throws {SyncedError} `data_in_use`, `data_not_writable`, `data_newer`, `damage_found`
+ */
+export function enterData(path: string): { readonly isNew: boolean; readonly unlock: () => void } {
+  const format = readFormat(path);
+  const isNew = format.kind === "new" || (format.kind === "objects" && !format.isBound);
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw notWritable(path, error);
+  }
+  // A package or an earlier version may have opened it to others. A new one may be no directory of
+  // ours: somebody may have named /tmp.
+  if (!isNew) keepOthersOut(path);
+  return { isNew, unlock: lockData(path) };
 }
 
 export interface DataReader {
@@ -117,7 +140,7 @@ export interface DataReader {
  * @throws {SyncedError} `data_newer`; `data_older` if a server of this version has not run on it
  */
 export function openDataReader(path: string): DataReader {
-  checkFormat(path);
+  requireOwnMetadata(path);
   const newServerId = systemRandom.id<ServerId>();
   const file = join(path, "metadata.db");
   const metadata = openSqliteMetadataStore({ path: file, newServerId, isReader: true });
@@ -132,66 +155,6 @@ export function openDataReader(path: string): DataReader {
 /** The tokens of a data directory, also of one on which a server runs now. */
 export function openTokenStore(path: string): AccessStore {
   return openSqliteTokenStore(join(path, "tokens.db"));
-}
-
-/** True if a server has its data there. */
-export function isDataDirectory(path: string): boolean {
-  try {
-    return FORMAT_LINE.test(readFileSync(join(path, "format"), "utf8"));
-  } catch (error) {
-    if (codeOf(error) === undefined) throw error;
-    // It is not there, or cannot be read.
-    return false;
-  }
-}
-
-/** @returns true if the directory has no format yet, because it is new */
-function checkFormat(path: string): boolean {
-  let text: string;
-  try {
-    text = readFileSync(join(path, "format"), "utf8");
-  } catch (error) {
-    if (codeOf(error) === "ENOENT") return true;
-    throw notWritable(path, error);
-  }
-  const match = FORMAT_LINE.exec(text);
-  if (match === null) {
-    const message = `Cannot use "${path}": its file "format" is not one of synced`;
-    throw new SyncedError("damage_found", message);
-  }
-  if (Number(match[1]) > FORMAT) {
-    const claim = `its format ${match[1]} is newer than ${FORMAT}; use a newer version`;
-    throw new SyncedError("data_newer", `Cannot use "${path}": ${claim}`);
-  }
-  return false;
-}
-
-/** Written under the lock and before any database, so that every later file is of this format. */
-export function writeFormat(path: string): void {
-  const temporary = join(path, "format.new");
-  try {
-    const file = openSync(temporary, "w", 0o600);
-    try {
-      writeSync(file, `synced data ${FORMAT}\n`);
-      fsyncSync(file);
-    } finally {
-      closeSync(file);
-    }
-    renameSync(temporary, join(path, "format"));
-    syncPath(path);
-  } catch (error) {
-    throw notWritable(path, error);
-  }
-}
-
-/** Makes a file's bytes, or a directory's names, durable. */
-export function syncPath(path: string): void {
-  const directory = openSync(path, "r");
-  try {
-    fsyncSync(directory);
-  } finally {
-    closeSync(directory);
-  }
 }
 
 /** @throws {SyncedError} `data_in_use`, `data_not_writable` */
@@ -224,13 +187,4 @@ function lock(path: string, name: string, claim: string): () => void {
     }
     throw notWritable(path, error);
   }
-}
-
-function notWritable(path: string, error: unknown): SyncedError {
-  const message = `Cannot use "${path}": ${reasonOf(error)}; make it writable, or name another`;
-  return new SyncedError("data_not_writable", message, { cause: error });
-}
-
-function codeOf(error: unknown): string | undefined {
-  return error instanceof Error && "code" in error ? String(error.code) : undefined;
 }

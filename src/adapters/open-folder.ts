@@ -18,7 +18,7 @@ import {
   STATE_DIRECTORY,
 } from "../core/state-directory.ts";
 import { FileSystemError } from "../ports/filesystem.ts";
-import { isDataDirectory } from "./data-directory.ts";
+import { isDataDirectory } from "./data-format.ts";
 import { errorCode } from "./disk/calls.ts";
 import { createDiskFileSystem, type DiskFileSystem } from "./disk/filesystem.ts";
 import { reasonOf } from "./disk/system-error.ts";

@@ -3,11 +3,13 @@
  * K8-K11, I41.
  */
 
+import { readFileSync } from "node:fs";
 import { isIP } from "node:net";
 import { basename, resolve } from "node:path";
 import { defineCommand } from "citty";
 import { createServer, type Server } from "../../server.ts";
 import { requireOpenFiles } from "../adapters/disk/open-files.ts";
+import { reasonOf } from "../adapters/disk/system-error.ts";
 import { widenThreadPool } from "../adapters/runtime/native-calls.ts";
 import { SyncedError } from "../core/error.ts";
 import { EXIT } from "../core/exit-code.ts";
@@ -66,6 +68,13 @@ const args = {
     default: "127.0.0.1",
   },
   mirror: textFlag("mirror", "DIR", "Keep a plain copy of each folder as DIR/FOLDER"),
+  "metadata-url": textFlag(
+    "metadata-url",
+    "URL",
+    "PostgreSQL to keep the metadata in, postgres://USER:PASSWORD@HOST/DATABASE; --data keeps " +
+      "the objects",
+  ),
+  "metadata-url-file": textFlag("metadata-url-file", "FILE", "File that holds that URL"),
   "database-url": textFlag(
     "database-url",
     "URL",
@@ -86,6 +95,7 @@ export const command = defineCommand({
     const port = parsePortFlag("port", flags.port);
     const metricsPort = flags["metrics-port"];
     const databaseUrl = flags["database-url"];
+    const metadataUrl = readMetadataUrl(flags);
     const interruption = onInterruption(output.say);
     const server = await createServer({
       data: resolve(flags.data),
@@ -110,6 +120,7 @@ export const command = defineCommand({
         ? undefined
         : { metricsPort: parsePortFlag("metrics-port", metricsPort) }),
       ...(databaseUrl === undefined ? undefined : { databaseUrl }),
+      ...(metadataUrl === undefined ? undefined : { metadataUrl }),
       ...(flags.scrub === undefined
         ? undefined
         : { scrubMs: parseDurationFlag("scrub", flags.scrub) }),
@@ -155,6 +166,26 @@ export const command = defineCommand({
     return interruption.exitCode() ?? EXIT.done;
   },
 });
+
+/** @throws {SyncedError} `usage` if both flags are set, or the file cannot be read */
+function readMetadataUrl(flags: {
+  readonly "metadata-url"?: string | undefined;
+  readonly "metadata-url-file"?: string | undefined;
+}): string | undefined {
+  const { "metadata-url": url, "metadata-url-file": file } = flags;
+  if (file === undefined) return url;
+  if (url !== undefined) {
+    const message = "Cannot use both --metadata-url and --metadata-url-file: name one";
+    throw new SyncedError("usage", message);
+  }
+  try {
+    return readFileSync(file, "utf8").trim();
+  } catch (cause) {
+    throw new SyncedError("usage", `Cannot read the URL's file "${file}": ${reasonOf(cause)}`, {
+      cause,
+    });
+  }
+}
 
 interface TlsFlags {
   readonly "tls-cert"?: string | undefined;

@@ -304,3 +304,9 @@ export const WEBHOOK_RETRY_MS_MAX = 300_000;
 export const WEBHOOK_POLL_MS = 1_000;
 /** A sentence on why a delivery failed, for a list. */
 export const WEBHOOK_TROUBLE_LENGTH_MAX = 200;
+/** Connections to the PostgreSQL that holds the metadata; its default allows 100 to all. */
+export const METADATA_CONNECTIONS = 8;
+/** A statement there takes milliseconds; the count of ten million nodes takes seconds. */
+export const METADATA_CALL_MS_MAX = 15_000;
+/** Versions of objects for which it is known whose bytes were deleted, each by one page. */
+export const DELETIONS_KEPT_VERSIONS = 1_000;

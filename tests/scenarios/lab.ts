@@ -6,7 +6,14 @@
 import { expect } from "bun:test";
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { type Ended, type JsonLine, RunningSynced, runSynced, Scratch } from "./binary.ts";
+import {
+  type Ended,
+  type JsonLine,
+  RunningSynced,
+  type RunOptions,
+  runSynced,
+  Scratch,
+} from "./binary.ts";
 import { type CountingProxy, openCountingProxy } from "./proxy.ts";
 import { differences, type Snapshot, snapshotOf } from "./snapshot.ts";
 
@@ -16,6 +23,7 @@ const LOOK_INTERVAL_MS = 20;
 /** An element of GET events. */
 export interface LoggedEvent {
   readonly seq: number;
+  readonly opId: string;
   readonly kind: string;
   readonly path: string;
   readonly from?: string;
@@ -148,8 +156,14 @@ export class Lab {
   readonly scratch = new Scratch();
   readonly data = this.scratch.join("storage");
   readonly #devices: Device[] = [];
+  readonly #serverOptions: RunOptions;
   #server: RunningSynced | undefined;
   #port = 0;
+
+  /** @param serverOptions of each start of the server */
+  constructor(serverOptions: RunOptions = {}) {
+    this.#serverOptions = serverOptions;
+  }
 
   static async open(): Promise<Lab> {
     const lab = new Lab();
@@ -168,7 +182,7 @@ export class Lab {
   /** On any free port at first, on the same one from then on. */
   async startServer(): Promise<void> {
     const args = ["serve", "--data", this.data, "--port", String(this.#port)];
-    this.#server = new RunningSynced(args);
+    this.#server = new RunningSynced(args, this.#serverOptions);
     const { url } = await this.#server.event("listening");
     this.#port = Number(new URL(String(url)).port);
   }
