@@ -23,6 +23,7 @@ import {
   renameFolder,
 } from "./adapters/metadata/folder-names.ts";
 import { readLogHeads } from "./adapters/metadata/log-heads.ts";
+import { type Mended, mendMetadata } from "./adapters/metadata/mend.ts";
 import { createFetchTransport } from "./adapters/network/fetch-transport.ts";
 import { systemClock } from "./adapters/runtime/clock.ts";
 import { systemRandom, systemSecret } from "./adapters/runtime/random.ts";
@@ -38,11 +39,13 @@ import type { TokenRecord, TokenStore } from "./ports/token-store.ts";
 import type { Webhook, WebhookId } from "./ports/webhook-store.ts";
 import { type Collected, type CollectOptions, collectGarbage } from "./server/collect-garbage.ts";
 import { type Exported, exportTree } from "./server/export.ts";
+import type { Finding } from "./server/finding.ts";
 import { seqAtTime } from "./server/moment.ts";
+import { Replay } from "./server/replay.ts";
 import { pruneFolders, type Retention } from "./server/retention.ts";
 import { createSequencer } from "./server/sequencer.ts";
 import { Tokens } from "./server/tokens.ts";
-import { type Finding, type ReadShare, verifyData } from "./server/verify.ts";
+import { type ReadShare, verifyData } from "./server/verify.ts";
 import { deliver, type Outcome } from "./server/webhook-delivery.ts";
 
 /**
@@ -65,6 +68,22 @@ export async function* verifyDataDirectory(
 }
 
 export type { ReadShare, Tokens };
+
+/**
+ * Puts right what the log proves to be wrong.
+ *
+ * @returns each thing when it is done
+ * @throws {SyncedError} as `verifyDataDirectory` does
+ */
+export async function* mendDataDirectory(path: string): AsyncGenerator<Mended, void> {
+  const directory = openExisting(path, "repair");
+  try {
+    const parts = { objects: directory.objects, newReplay: () => new Replay() };
+    yield* mendMetadata(join(path, "metadata.db"), parts);
+  } finally {
+    await directory.close();
+  }
+}
 
 /** @throws {SyncedError} as `verifyDataDirectory` does */
 export async function collectDataDirectory(

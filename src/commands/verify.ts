@@ -8,8 +8,8 @@ import { resolve } from "node:path";
 import { defineCommand } from "citty";
 import { SyncedError } from "../core/error.ts";
 import { EXIT } from "../core/exit-code.ts";
-import { type ReadShare, verifyDataDirectory } from "../storage.ts";
-import { commonFlags, textFlag } from "./flags.ts";
+import { mendDataDirectory, type ReadShare, verifyDataDirectory } from "../storage.ts";
+import { commonFlags, switchFlag, textFlag } from "./flags.ts";
 import { createOutput, type Output } from "./output.ts";
 
 export const command = defineCommand({
@@ -20,12 +20,15 @@ export const command = defineCommand({
       ...textFlag("read-data", "SHARE", "How much to read of all bytes: 1/30 for a part each day"),
       default: "1/1",
     },
+    repair: switchFlag("repair", "First put right what the log proves to be wrong"),
     ...commonFlags,
   },
   async run({ args }) {
     const output = createOutput(args);
     const share = parseShare(args["read-data"]);
-    const count = await countFindings(resolve(args.data), share, output);
+    const data = resolve(args.data);
+    if (args.repair) await repair(data, output);
+    const count = await countFindings(data, share, output);
     output.event("verified", { data: args.data, findings: count });
     if (count === 0) {
       output.say(`"${args.data}" is sound`);
@@ -36,17 +39,35 @@ export const command = defineCommand({
   },
 });
 
+async function repair(path: string, output: Output): Promise<void> {
+  for await (const mended of mendDataDirectory(path)) {
+    output.event("repaired", { ...mended });
+    output.say(`Repaired ${named(mended)}: ${mended.message}`);
+  }
+}
+
+function named({ where, path }: { readonly where: string; readonly path?: string }): string {
+  return path === undefined ? where : `${where} ${JSON.stringify(path)}`;
+}
+
 /** Names each finding at once, because reading a large directory takes a while. */
 async function countFindings(path: string, share: ReadShare, output: Output): Promise<number> {
   let count = 0;
-  for await (const { where, code, message } of verifyDataDirectory(path, share)) {
+  for await (const finding of verifyDataDirectory(path, share)) {
+    if (NOTES.includes(finding.code)) {
+      output.event("note", { ...finding });
+      output.say(`${named(finding)}: ${finding.message}`);
+      continue;
+    }
     count += 1;
-    output.event("finding", { where, code, message });
-    output.warn(`${where}: ${message}`);
+    output.event("finding", { ...finding });
+    output.warn(`${named(finding)}: ${finding.message}`);
   }
   return count;
 }
 
+/** These are about damage, and are none. */
+const NOTES = ["version_healed", "repair_hope"];
 const SHARE = /^1\/([1-9][0-9]{0,3})$/;
 const DAY_MS = 86_400_000;
 

@@ -40,6 +40,23 @@ export function acceptedEvent(
   };
 }
 
+/** The op that became this event: the same in all that `opBodyDigest` covers. */
+export function acceptedOp(event: HashedEvent): Op {
+  const { kind, opId, node, parent, name, content, baseContent, basePlace, conflictOf } = event;
+  switch (kind) {
+    case "create": {
+      const origin = conflictOf === undefined ? {} : { conflictOf };
+      return { kind, opId, node, parent, name, content, base: baseContent, ...origin };
+    }
+    case "modify":
+      return { kind, opId, node, content, baseContent };
+    case "move":
+      return { kind, opId, node, parent, name, basePlace };
+    case "delete":
+      return { kind, opId, node, baseContent, basePlace };
+  }
+}
+
 /** Place, content and bases after an op. */
 function stateAfter(
   op: Op,

@@ -213,6 +213,9 @@ export const STORAGE_RESERVE_SHARE = 1 / 16;
 export const UNNAMED_AGE_MS_MIN = 86_400_000;
 /** A device that asks for an object makes it young again, but not with a write each time. */
 export const TOUCH_INTERVAL_MS = UNNAMED_AGE_MS_MIN / 2;
+/** How long a server can say that damage was healed. A quarter has looks at least every month. */
+export const HEALED_KNOWN_MS = 90 * 86_400_000;
+
 /** How often a running server collects garbage: what it finds is at least a day old. */
 export const COLLECT_INTERVAL_MS = 86_400_000;
 /** Also with a short retention. */

@@ -20,6 +20,14 @@ export interface StoredObject {
  */
 export type ObjectMemory = (lengthBytes: number) => Uint8Array | undefined;
 
+/** An object that was found damaged or lost. */
+export interface Damage {
+  readonly digest: Digest;
+  readonly foundMs: number;
+  /** When its bytes were there again; absent if they are not. */
+  readonly healedMs?: number;
+}
+
 export interface ObjectStore {
   /**
    * Stores the objects that are not there yet. All are durable when it resolves. Idempotent. The
@@ -43,6 +51,8 @@ export interface ObjectStore {
   miss(digest: Digest): Promise<void>;
   /** Objects that were found damaged or lost and were not put again since, ascending. */
   damaged(): Promise<readonly Digest[]>;
+  /** The same with their times, and for HEALED_KNOWN_MS those that were put again. */
+  damage(): Promise<readonly Damage[]>;
   /** The length of an object's bytes, unread; 0 if it is not there. */
   sizeOf(digest: Digest): Promise<number>;
   /**

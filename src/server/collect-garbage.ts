@@ -41,14 +41,16 @@ export async function collectGarbage(ports: Ports, options: CollectOptions): Pro
 }
 
 /**
- * Deletes the bytes that an interrupted run had condemned. Until then nobody could upload them. A
- * server calls it before it answers.
+ * Deletes the bytes that an interrupted run had condemned, and damaged ones that no folder knows.
+ * Until then nobody could upload them. A server calls it before it answers.
  */
 export async function finishCollection({
   metadata,
   objects,
 }: Pick<Ports, "metadata" | "objects">): Promise<Omit<Collected, "skipped">> {
   let [count, bytes] = [0, 0];
+  // Damage that hurts nobody ends here.
+  await metadata.objectRecords.condemn(await objects.damaged());
   for (;;) {
     const condemned = await metadata.objectRecords.condemned(COLLECT_BATCH_MAX);
     if (condemned.length === 0) return { objects: count, bytes };

@@ -204,7 +204,7 @@ class Deciding {
   }
 }
 
-interface ShownPaths {
+export interface ShownPaths {
   readonly path: string;
   readonly from?: string;
 }
@@ -216,13 +216,18 @@ function opKey({ device, opId }: OpKey): string {
 /**
  * The node's path before the group, as people knew it. The group may move or delete its parents.
  */
-function pathBefore(tree: WorkingTree, op: Op): Climb | undefined {
+export function pathBefore(tree: WorkingTree, op: Pick<Op, "kind" | "node">): Climb | undefined {
   if (op.kind !== "move" && op.kind !== "delete") return undefined;
   const node = tree.get(op.node);
   return node === undefined || node.deleted ? undefined : tree.climb(node);
 }
 
-function shownPaths(tree: WorkingTree, event: HashedEvent, before: Climb | undefined): ShownPaths {
+/** @param tree after the event's group. @param before of `pathBefore` */
+export function shownPaths(
+  tree: WorkingTree,
+  event: HashedEvent,
+  before: Climb | undefined,
+): ShownPaths {
   const from = before?.kind === "path" ? before.path : undefined;
   if (event.kind === "delete" && from !== undefined) return { path: from };
   const node = tree.get(event.node);

@@ -5,41 +5,25 @@
  * Nobody may write to the stores meanwhile. `synced verify` opens the data directory under its
  * lock, so it is refused with `data_in_use` while a server runs.
  */
-import { eventHash } from "../core/canonical.ts";
 import type { Digest } from "../core/digest.ts";
 import { SyncedError } from "../core/error.ts";
-import type { Cursor, ServedEvent } from "../core/event.ts";
-import { foldEvent } from "../core/fold.ts";
-import { type FolderName, type NodeId, ROOT_ID } from "../core/identifier.ts";
-import { EVENTS_PER_PAGE_MAX, TREE_NODES_PER_PAGE_MAX } from "../core/limits.ts";
+import type { FolderName } from "../core/identifier.ts";
 import { parseManifestObject, sumOfSizes } from "../core/manifest.ts";
-import { type RemoteNode, sameContent, samePlace } from "../core/node.ts";
+import { parseTime } from "../core/time.ts";
 import type { FolderHead, MetadataStore } from "../ports/metadata-store.ts";
 import type { KnownObject } from "../ports/object-records.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
+import type { Finding } from "./finding.ts";
 import { hurtIn } from "./hurt-objects.ts";
+import { verifyLog } from "./verify-log.ts";
+
+/** More devices than anybody could look for. */
+const DEVICES_ASKED_MAX = 20;
 
 interface Looked {
   readonly sound: ReadonlySet<Digest>;
   readonly share: ReadShare;
 }
-
-export interface Finding {
-  /** `folder NAME`, `folder NAME event N`, `folder NAME event N path PATH`, `folder NAME node ID`, `object DIGEST` or `store`. */
-  readonly where: string;
-  readonly code: FindingCode;
-  readonly message: string;
-}
-
-export type FindingCode =
-  | "store_damaged"
-  | "chain_broken"
-  | "node_differs"
-  | "tree_invalid"
-  | "object_missing"
-  | "object_damaged"
-  | "version_hurt"
-  | "manifest_invalid";
 
 /** Which objects are read. The others must be there. */
 export interface ReadShare {
@@ -102,8 +86,9 @@ async function damageOf(objects: ObjectStore, digest: Digest): Promise<string | 
     const bytes = await objects.get(digest);
     return bytes === undefined ? "It is listed and cannot be found" : undefined;
   } catch (error) {
-    if (error instanceof SyncedError && error.code === "chunk_corrupt") return error.message;
-    throw error;
+    if (error instanceof SyncedError && error.code !== "chunk_corrupt") throw error;
+    // Damage to the store's own pages shows as an error of SQLite.
+    return error instanceof Error ? error.message : String(error);
   }
 }
 
@@ -115,28 +100,39 @@ async function* verifyFolder(
   const { name } = found.folder;
   const where = `folder ${name}`;
   const known = new Map<string, KnownObject>();
-  const bad: Digest[] = [];
-  yield* verifyKnownObjects(stores, { ...looked, name, known, bad });
-  const hurt = await hurtIn(stores, name, bad);
-  const tree = new Map<NodeId, RemoteNode>();
-  let cursor: Cursor = { ...found.head, seq: 0, hash: found.folder.genesis };
-  while (cursor.seq < found.head.seq) {
-    const page = { after: cursor.seq, limit: EVENTS_PER_PAGE_MAX };
-    const { events } = await stores.metadata.events(name, page);
-    if (events.length === 0) {
-      const message = `No events after ${cursor.seq}; the head is ${found.head.seq}`;
-      yield { where, code: "chain_broken", message };
-      break;
-    }
-    for (const event of events) {
-      yield* verifyEvent(event, { where, cursor, known });
-      yield* verifyVersion(event, where, hurt);
-      tree.set(event.node, foldEvent(event));
-      cursor = { ...cursor, seq: event.seq, hash: event.hash };
-    }
+  const [bad, doubtful]: [Digest[], Digest[]] = [[], []];
+  yield* verifyKnownObjects(stores, { ...looked, name, known, bad, doubtful });
+  const context = {
+    where,
+    known,
+    hurt: await hurtIn(stores, name, bad),
+    doubtful: await hurtIn(stores, name, doubtful),
+    healed: await hurtIn(stores, name, await healedIn(stores.objects)),
+  };
+  yield* verifyLog(stores.metadata, found, context);
+  if (bad.length > 0) yield { where, code: "repair_hope", message: await hopeFor(stores, name) };
+}
+
+async function healedIn(objects: ObjectStore): Promise<readonly Digest[]> {
+  const damage = await objects.damage();
+  return damage.filter(({ healedMs }) => healedMs !== undefined).map(({ digest }) => digest);
+}
+
+/** Each device is asked for what is damaged when it is there. */
+async function hopeFor(
+  { metadata, objects }: { readonly metadata: MetadataStore; readonly objects: ObjectStore },
+  name: FolderName,
+): Promise<string> {
+  const damage = await objects.damage();
+  const open = damage.filter(({ healedMs }) => healedMs === undefined);
+  const foundMs = open.reduce((last, one) => Math.max(last, one.foundMs), 0);
+  const devices = await metadata.devices(name, { limit: DEVICES_ASKED_MAX });
+  const away = devices.filter(({ seenTime }) => parseTime(seenTime) < foundMs);
+  if (away.length === 0) {
+    return "What is missing cannot be healed: each device was asked; a backup may have it";
   }
-  yield* verifyTree(tree, where);
-  yield* verifyNodes(stores.metadata, name, tree);
+  const names = away.map((device) => JSON.stringify(device.name)).join(", ");
+  return `What is missing may still be given back by ${names}, not seen since it was found`;
 }
 
 /** Checks that each object that the folder knows is there and has the recorded meaning. */
@@ -146,6 +142,7 @@ async function* verifyKnownObjects(
     name,
     known,
     bad,
+    doubtful,
     sound,
     share,
   }: Looked & {
@@ -153,6 +150,8 @@ async function* verifyKnownObjects(
     readonly known: Map<string, KnownObject>;
     /** This adds objects that cannot be had. */
     readonly bad: Digest[];
+    /** This adds objects that are not what the folder knows them as. */
+    readonly doubtful: Digest[];
   },
 ): AsyncGenerator<Finding, void> {
   let after: KnownObject | undefined;
@@ -174,7 +173,9 @@ async function* verifyKnownObjects(
     }
     if (!isRead(record.digest, share)) continue;
     const message = await meaningDiffers(objects, record, known);
-    if (message !== undefined) yield { where, code: "manifest_invalid", message };
+    if (message === undefined) continue;
+    doubtful.push(record.digest);
+    yield { where, code: "manifest_invalid", message };
   }
 }
 
@@ -200,117 +201,4 @@ async function meaningDiffers(
     if (error instanceof SyncedError && error.code === "invalid_manifest") return error.message;
     throw error;
   }
-}
-
-/** Names each version that cannot be had whole. */
-function* verifyVersion(
-  { seq, path, kind, content, gone }: ServedEvent,
-  where: string,
-  hurt: ReadonlySet<Digest>,
-): Generator<Finding, void> {
-  if (content.kind !== "file" || kind === "delete" || gone === true) return;
-  if (!hurt.has(content.manifest)) return;
-  const message = `The bytes of ${JSON.stringify(path)} as of this event cannot be had whole`;
-  yield { where: `${where} event ${seq}`, code: "version_hurt", message };
-}
-
-function* verifyEvent(
-  event: ServedEvent,
-  context: {
-    readonly where: string;
-    readonly cursor: Cursor;
-    readonly known: ReadonlyMap<string, KnownObject>;
-  },
-): Generator<Finding, void> {
-  const where = `${context.where} event ${event.seq}`;
-  const { seq, hash: previousHash } = context.cursor;
-  if (event.seq !== seq + 1) {
-    yield { where, code: "chain_broken", message: `It follows event ${seq}` };
-  }
-  const hash = eventHash(previousHash, event);
-  if (event.previousHash !== previousHash || event.hash !== hash) {
-    const message = `Its hash is ${event.hash}, and its fields give ${hash}`;
-    yield { where, code: "chain_broken", message };
-  }
-  const { content } = event;
-  if (content.kind !== "file" || content.size === 0 || event.gone === true) return;
-  if (context.known.get(`${content.manifest}/${content.depth}`)?.size === content.size) return;
-  const message = `Its content ${content.manifest} is not known to the folder`;
-  yield { where, code: "object_missing", message };
-}
-
-/** Checks O3 on the tree that the log folds to. */
-function* verifyTree(
-  tree: ReadonlyMap<NodeId, RemoteNode>,
-  where: string,
-): Generator<Finding, void> {
-  const places = new Set<string>();
-  const rooted = new Set<NodeId>([ROOT_ID]);
-  for (const node of tree.values()) {
-    if (node.deleted) continue;
-    const place = `${node.parent}/${node.name}`;
-    if (places.has(place)) yield invalidNode(where, node, "Another node has its place");
-    places.add(place);
-    if (!isRooted(tree, node, rooted)) {
-      yield invalidNode(where, node, "Its parents are not live directories up to the root");
-    }
-  }
-}
-
-/** @param rooted directories that are known to hang from the root; this adds more */
-function isRooted(
-  tree: ReadonlyMap<NodeId, RemoteNode>,
-  from: RemoteNode,
-  rooted: Set<NodeId>,
-): boolean {
-  const way = new Set<NodeId>();
-  for (let id = from.parent; !rooted.has(id); ) {
-    const parent = tree.get(id);
-    if (parent === undefined || parent.deleted || way.has(id)) return false;
-    if (parent.content.kind !== "directory") return false;
-    way.add(id);
-    id = parent.parent;
-  }
-  for (const id of way) rooted.add(id);
-  return true;
-}
-
-function invalidNode(where: string, node: RemoteNode, message: string): Finding {
-  return { where: `${where} node ${node.id}`, code: "tree_invalid", message };
-}
-
-/** Checks that the stored rows are the fold of the log. */
-async function* verifyNodes(
-  metadata: MetadataStore,
-  name: FolderName,
-  tree: ReadonlyMap<NodeId, RemoteNode>,
-): AsyncGenerator<Finding, void> {
-  let after: NodeId | undefined;
-  let rowCount = 0;
-  for (;;) {
-    const page = { limit: TREE_NODES_PER_PAGE_MAX, tombstones: true };
-    const { nodes } = await metadata.nodes(name, { ...page, ...(after && { after }) });
-    for (const node of nodes) {
-      rowCount += 1;
-      const folded = tree.get(node.id);
-      if (folded !== undefined && isSameNode(folded, node)) continue;
-      const message = "Its row differs from the log";
-      yield { where: `folder ${name} node ${node.id}`, code: "node_differs", message };
-    }
-    after = nodes.at(-1)?.id;
-    if (after === undefined) break;
-  }
-  if (rowCount >= tree.size) return;
-  const message = `${tree.size - rowCount} nodes of the log have no row`;
-  yield { where: `folder ${name}`, code: "node_differs", message };
-}
-
-function isSameNode(a: RemoteNode, b: RemoteNode): boolean {
-  return (
-    samePlace(a, b) &&
-    sameContent(a.content, b.content) &&
-    a.deleted === b.deleted &&
-    a.contentVersion === b.contentVersion &&
-    a.placeVersion === b.placeVersion
-  );
 }

@@ -1,15 +1,23 @@
 /**
  * Damage on a server's disk: `synced verify` names the versions that it hurts, and devices that
- * have the bytes give them back. `SYNCED_TEST_ROUNDS` sets how many bits are flipped.
+ * have the bytes give them back. `SYNCED_TEST_ROUNDS` sets how many bits are flipped,
+ * `SYNCED_TEST_SEED` which ones.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { DatabaseSync } from "node:sqlite";
+import { openDataReader } from "../../src/adapters/data-directory.ts";
+import type { Digest } from "../../src/core/digest.ts";
+import { parseFolderName } from "../../src/core/identifier.ts";
+import { parseManifestObject } from "../../src/core/manifest.ts";
+import { noise } from "../generate/contents.ts";
+import { SimRandom } from "../sim/sim-random.ts";
 import { ensureBinary, runSynced } from "./binary.ts";
+import { type Flip, flipBit } from "./bit-flip.ts";
 import { type Device, Lab, waitFor } from "./lab.ts";
 
-const FLIPS = Number(process.env["SYNCED_TEST_ROUNDS"] ?? 3);
+const FLIPS = Number(process.env["SYNCED_TEST_ROUNDS"] ?? 6);
+const SEED = Number(process.env["SYNCED_TEST_SEED"] ?? 1);
 
 beforeAll(ensureBinary, 180_000);
 
@@ -21,6 +29,7 @@ afterAll(async () => {
 interface Finding {
   readonly code: string;
   readonly where: string;
+  readonly path?: string;
   readonly message: string;
 }
 
@@ -31,76 +40,113 @@ async function verify(lab: Lab, ...more: readonly string[]) {
   return { exitCode, findings: lines.map((line): Finding => JSON.parse(line)) };
 }
 
-interface Place {
-  readonly digest: Uint8Array;
-  readonly segment: number;
-  readonly offset: number;
-  readonly size: number;
-}
-
-/** Flips one bit of the nth object that is in use, small ones first. */
-function flipBit(lab: Lab, nth: number): void {
-  const database = new DatabaseSync(join(lab.data, "objects.db"));
-  const small = database.prepare("SELECT digest, bytes FROM objects ORDER BY digest").all();
-  const placed = database.prepare("SELECT * FROM places ORDER BY digest").all();
-  const at = nth % (small.length + placed.length);
-  const row = small[at];
-  if (row !== undefined) {
-    const bytes = row["bytes"] as Uint8Array;
-    bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] ?? 0) ^ 16;
-    const sql = "UPDATE objects SET bytes = ? WHERE digest = ?";
-    database.prepare(sql).run(bytes, row["digest"] as Uint8Array);
-  } else {
-    const { segment, offset, size } = placed[at - small.length] as unknown as Place;
-    const path = join(lab.data, "objects", "segments", "0", String(segment));
-    const bytes = readFileSync(path);
-    bytes[offset + size - 1] = (bytes[offset + size - 1] ?? 0) ^ 1;
-    writeFileSync(path, bytes);
-  }
-  database.close();
-}
-
 async function openLab(count: number): Promise<{ lab: Lab; devices: readonly Device[] }> {
   const lab = await Lab.open();
   labs.push(lab);
   const devices = Array.from({ length: count }, (_, n) => lab.device(`device-${n}`));
   for (const device of devices) device.start();
-  devices[0]?.write("large", crypto.getRandomValues(new Uint8Array(900_000)));
-  devices[0]?.write("dir/small", "some text");
   await lab.settled(devices);
   return { lab, devices };
 }
 
-test("flipped bits are found, with the paths that they hurt, and healed by devices [U11, I37]", async () => {
-  const { lab, devices } = await openLab(2);
-  await devices[1]?.stop();
-  for (let round = 0; round < FLIPS; round += 1) {
-    await lab.stopServer();
-    flipBit(lab, round);
-    const { exitCode, findings } = await verify(lab);
-    expect(exitCode).toBe(4);
-    const hurt = findings.filter(({ code }) => code === "version_hurt");
-    expect(hurt.length).toBeGreaterThan(0);
-    expect(hurt[0]?.message).toMatch(/"(?:large|dir\/small)"/);
-    await lab.startServer();
-    const path = hurt[0]?.message.includes("large") ? "large" : "dir/small";
-    await waitFor(`round ${round}: ${path} is healed`, async () => {
-      const { status } = await fetch(`${lab.folderUrl}/files?path=${encodeURIComponent(path)}`);
-      return status === 200;
-    });
-    await waitFor("nothing is wanted", async () => {
-      const { wanted } = await lab.get<{ wanted: readonly string[] }>("chunks/wanted");
-      return wanted.length === 0;
-    });
+/** By digest: the paths of the versions that need it, and whether one of them is there now. */
+type Owners = ReadonlyMap<string, { readonly paths: Set<string>; isLive: boolean }>;
+
+async function ownersIn(lab: Lab): Promise<Owners> {
+  const reader = openDataReader(lab.data);
+  const owners = new Map<string, { readonly paths: Set<string>; isLive: boolean }>();
+  const own = async (digest: Digest, depth: number, path: string, isLive: boolean) => {
+    const known = owners.get(digest) ?? { paths: new Set<string>(), isLive: false };
+    owners.set(digest, { paths: known.paths.add(path), isLive: known.isLive || isLive });
+    const bytes = depth === 0 ? undefined : await reader.objects.get(digest);
+    for (const child of bytes === undefined ? [] : parseManifestObject(bytes).children) {
+      await own(child.digest, depth - 1, path, isLive);
+    }
+  };
+  const folder = parseFolderName("default");
+  const { events } = await reader.metadata.events(folder, { after: 0, limit: 10_000 });
+  for (const { node, path, content } of events) {
+    if (content.kind !== "file" || content.size === 0) continue;
+    const now = await reader.metadata.node(folder, node);
+    const isLive =
+      now?.deleted === false &&
+      now.content.kind === "file" &&
+      now.content.sha256 === content.sha256;
+    await own(content.manifest, content.depth, path, isLive);
   }
-  await lab.stopServer();
-  expect(await verify(lab)).toEqual({ exitCode: 0, findings: [] });
-}, 120_000);
+  await reader.close();
+  return owners;
+}
+
+/** The same bytes in each run, so that a flip hits the same objects. */
+async function fillWithHistory({ lab, devices }: Awaited<ReturnType<typeof openLab>>) {
+  const [device] = devices;
+  device?.write("large", noise(1, 900_000));
+  device?.write("dir/a", noise(2, 300));
+  device?.write("dir/b", noise(3, 40_000));
+  device?.write("dir/deep/c", noise(4, 300_000));
+  symlinkSync("dir/a", device?.join("link") ?? "");
+  await lab.settled(devices);
+  renameSync(device?.join("dir") ?? "", device?.join("moved") ?? "");
+  device?.write("moved/b", noise(5, 41_000));
+  await lab.settled(devices);
+  rmSync(device?.join("moved/a") ?? "");
+  device?.write("large", noise(6, 800_000));
+  await lab.settled(devices);
+}
+
+function isAffected(finding: Finding, flip: Flip, owners: Owners): boolean {
+  const { path, message } = finding;
+  if (path === undefined) return message.includes(JSON.stringify(flip.path));
+  if (flip.path !== undefined) return `/${path}`.endsWith(`/${flip.path}`);
+  return owners.get(flip.digest ?? "")?.paths.has(path) === true;
+}
+
+test(
+  "flipped bits are found, with the paths that they hurt, and healed by devices [U11, U12, I37]",
+  async () => {
+    const world = await openLab(3);
+    const { lab, devices } = world;
+    await fillWithHistory(world);
+    await devices[2]?.stop();
+    const chance = new SimRandom(SEED, "flips");
+    const owners = await ownersIn(lab);
+    for (let round = 0; round < FLIPS; round += 1) {
+      await lab.stopServer();
+      const flip = flipBit(lab.data, round, (bound) => chance.below(bound));
+      const story = `seed ${SEED}, flip ${round}: ${flip.what}`;
+      const { exitCode, findings } = await verify(lab);
+      expect([story, exitCode]).toEqual([story, 4]);
+      const paths = findings.filter((finding) => isAffected(finding, flip, owners));
+      expect([story, paths.length, findings]).not.toEqual([story, 0, findings]);
+      await verify(lab, "--repair");
+      const isHurt = (await verify(lab)).exitCode === 4;
+      if (isHurt && owners.get(flip.digest ?? "")?.isLive === false) {
+        flip.undo();
+        await verify(lab);
+      }
+      await lab.startServer();
+      await waitFor(`${story}: nothing is wanted`, async () => {
+        const { wanted } = await lab.get<{ wanted: readonly string[] }>("chunks/wanted");
+        return wanted.length === 0;
+      });
+      await lab.stopServer();
+      expect([story, await verify(lab)]).toEqual([story, { exitCode: 0, findings: [] }]);
+      await lab.startServer();
+    }
+    devices[2]?.start();
+    await lab.settled(devices);
+  },
+  60_000 + FLIPS * 10_000,
+);
 
 test("a lost segment is given back, and what no device has stays named [U11]", async () => {
   const { lab, devices } = await openLab(1);
   const [device] = devices;
-  device?.write("large", crypto.getRandomValues(new Uint8Array(500_000)));
+  device?.write("large", noise(1, 900_000));
+  device?.write("dir/small", "some text");
+  await lab.settled(devices);
+  device?.write("large", noise(2, 500_000));
   await lab.settled(devices);
   await lab.stopServer();
   const directory = join(lab.data, "objects", "segments", "0");

@@ -5,9 +5,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { type DataDirectory, openDataDirectory } from "../../src/adapters/data-directory.ts";
+import { sha256 } from "../../src/core/digest.ts";
 import type { FileContent } from "../../src/core/node.ts";
 import { createSequencer } from "../../src/server/sequencer.ts";
 import { verifyData } from "../../src/server/verify.ts";
+import { mendDataDirectory } from "../../src/storage.ts";
 import { noise } from "../generate/contents.ts";
 import { collect, countingRandom, DEVICE, FOLDER, tickingClock } from "./server-world.ts";
 
@@ -82,7 +84,8 @@ describe("verifyData()", () => {
     expect(only).toStartWith(`node_differs: folder ${FOLDER} node `);
     expect(rest).toEqual([]);
     change("metadata.db", "DELETE FROM nodes WHERE name = 'large'");
-    expect(await findings()).toContain(`node_differs: folder ${FOLDER}`);
+    const found = await withData((data) => collect(verifyData(data)));
+    expect(found.map((one) => one.path).sort()).toEqual(["dir/small", "large"]);
   });
 
   test("finds damaged and lost objects, small and large, and the versions they hurt [I37, U11]", async () => {
@@ -105,7 +108,8 @@ describe("verifyData()", () => {
     const versions = damaged.filter((one) => one.startsWith("version_hurt"));
     const hurt = [2, 4].map((seq) => `version_hurt: folder ${FOLDER} event ${seq}`);
     expect(versions).toEqual(hurt);
-    expect(damaged.length - versions.length).toBe(4);
+    expect(damaged).toContain(`repair_hope: folder ${FOLDER}`);
+    expect(damaged.length - versions.length).toBe(5);
     change("objects.db", `DELETE FROM places WHERE digest = x'${first}'`);
     const lost = await findings();
     expect(lost).toContain(`object_missing: folder ${FOLDER} object ${first}`);
@@ -116,4 +120,74 @@ describe("verifyData()", () => {
     change("metadata.db", "DELETE FROM folder_objects WHERE size = 200");
     expect(await findings()).toEqual([`object_missing: folder ${FOLDER} event 3`]);
   });
+
+  test("finds a wrong bit in each column, and puts it right where the log proves it [U12, L2]", async () => {
+    const before = rowsOf("events");
+    for (const table of ["events", "nodes", "folder_objects"]) {
+      const [first = {}] = rowsOf(table);
+      for (const column of Object.keys(first).filter((name) => name !== "touched")) {
+        const story = `${table}.${column}`;
+        if (!flip(table, column)) continue;
+        expect([story, await findings()]).not.toEqual([story, []]);
+        expect([story, await mended()]).not.toEqual([story, 0]);
+      }
+      expect([table, await findings()]).toEqual([table, []]);
+    }
+    expect(rowsOf("events")).toEqual(before);
+    expect(await mended()).toBe(0);
+  }, 120_000);
+
+  test("leaves an event alone of which nothing proves how it was [U12]", async () => {
+    change("metadata.db", "UPDATE events SET time = 'x' WHERE seq = 2");
+    expect(await mended()).toBe(0);
+    expect(await findings()).toEqual([`chain_broken: folder ${FOLDER} event 2`]);
+  });
+
+  test("a version that was hurt and is whole again is called so [U12]", async () => {
+    const small = "(SELECT digest FROM objects WHERE length(bytes) = 200)";
+    change("objects.db", `UPDATE objects SET bytes = zeroblob(200) WHERE digest = ${small}`);
+    expect(await findings()).toContain(`version_hurt: folder ${FOLDER} event 3`);
+    expect(await findings()).toContain(`repair_hope: folder ${FOLDER}`);
+    const bytes = noise(2, 200);
+    await withData((data) => data.objects.put([{ digest: sha256(bytes), bytes }]));
+    expect(await findings()).toEqual([`version_healed: folder ${FOLDER} event 3`]);
+  });
 });
+
+function rowsOf(table: string): readonly Record<string, unknown>[] {
+  const database = new DatabaseSync(join(path, "metadata.db"));
+  const rows = database.prepare(`SELECT * FROM ${table}`).all();
+  database.close();
+  return rows;
+}
+
+/** @returns false if SQLite does not take it */
+function flip(table: string, column: string): boolean {
+  const database = new DatabaseSync(join(path, "metadata.db"));
+  database.exec("PRAGMA foreign_keys = OFF");
+  try {
+    const keys = { events: "seq", nodes: "id", folder_objects: "digest" }[table] ?? "";
+    const sql = `SELECT ${keys}, CAST(${column} AS BLOB) AS raw, ${column} AS value FROM ${table}
+      WHERE ${column} IS NOT NULL AND (typeof(${column}) = 'integer' OR length(${column}) > 0)`;
+    const row = database.prepare(sql).all().at(-1);
+    const { raw, value } = row ?? {};
+    if (row === undefined || !(raw instanceof Uint8Array)) return false;
+    const bytes = Uint8Array.from(raw);
+    bytes[0] = (bytes[0] ?? 0) ^ 1;
+    const number = typeof value === "number" ? Number(BigInt(value) ^ (1n << 9n)) : undefined;
+    const key = row[keys] ?? null;
+    const changed = typeof value === "string" ? "CAST(? AS TEXT)" : "?";
+    const update = `UPDATE ${table} SET ${column} = ${changed} WHERE ${keys} = ?`;
+    database.prepare(update).run(number ?? bytes, key);
+    return true;
+  } catch (error) {
+    if (error instanceof Error && /constraint/i.test(error.message)) return false;
+    throw error;
+  } finally {
+    database.close();
+  }
+}
+
+async function mended(): Promise<number> {
+  return (await collect(mendDataDirectory(path))).length;
+}

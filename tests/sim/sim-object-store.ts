@@ -3,7 +3,7 @@
  * I37.
  */
 import type { Digest } from "../../src/core/digest.ts";
-import type { ObjectStore, StoredObject } from "../../src/ports/object-store.ts";
+import type { Damage, ObjectStore, StoredObject } from "../../src/ports/object-store.ts";
 import type { SimServerDisk } from "./sim-server-disk.ts";
 
 export interface SimObjectStoreOptions {
@@ -46,6 +46,10 @@ export class SimObjectStore implements ObjectStore {
   async miss(): Promise<void> {}
 
   async damaged(): Promise<readonly Digest[]> {
+    return [];
+  }
+
+  async damage(): Promise<readonly Damage[]> {
     return [];
   }
 

@@ -70,6 +70,7 @@ import {
   USAGE,
 } from "./queries.ts";
 import { prune } from "./retention.ts";
+import { checkRows } from "./row-check.ts";
 import {
   eventValues,
   hex,
@@ -381,7 +382,13 @@ class SqliteMetadataStore implements MetadataStore {
   }
 
   async check(): Promise<readonly string[]> {
-    return this.#db.check();
+    const damage = this.#db.check();
+    try {
+      return [...damage, ...checkRows(this.#db, this.serverId)];
+    } catch (error) {
+      if (damage.length === 0 || !(error instanceof Error)) throw error;
+      return [...damage, error.message];
+    }
   }
 
   async close(): Promise<void> {

@@ -14,7 +14,8 @@ import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { type Digest, digestToBytes, isDigest, sha256 } from "../../core/digest.ts";
 import { SyncedError } from "../../core/error.ts";
-import type { ObjectMemory, ObjectStore, StoredObject } from "../../ports/object-store.ts";
+import { HEALED_KNOWN_MS, OBJECT_SIZE_BYTES_MAX } from "../../core/limits.ts";
+import type { Damage, ObjectMemory, ObjectStore, StoredObject } from "../../ports/object-store.ts";
 import type { Page } from "../../ports/page.ts";
 import { hex, integer } from "../metadata/rows.ts";
 import { SqliteDatabase } from "../sqlite/database.ts";
@@ -26,6 +27,8 @@ import { ObjectSegments, type SegmentPlace, type WrittenSegment } from "./segmen
 const SMALL_BYTES_MAX = 64 * 1024;
 /** An upload of this size gets a segment, however small its objects are. */
 const SEGMENT_BYTES_MIN = 256 * 1024;
+
+const NOW_MS = "CAST(unixepoch('subsec') * 1000 AS INTEGER)";
 
 /** Below `objects/`. */
 const SEGMENTS = "segments";
@@ -49,6 +52,10 @@ const MIGRATIONS = [
   ) STRICT, WITHOUT ROWID;`,
   `CREATE INDEX places_by_segment ON places (segment);`,
   `CREATE TABLE damaged (digest BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;`,
+  // Times in milliseconds. What was put again is kept for a while, for whoever asks what became of
+  // the damage.
+  `ALTER TABLE damaged ADD COLUMN found INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE damaged ADD COLUMN healed INTEGER;`,
 ];
 
 export interface DiskObjectStoreOptions {
@@ -96,7 +103,7 @@ class DiskObjectStore implements ObjectStore {
     this.#db = database;
     this.#directory = directory;
     this.#isReader = isReader;
-    for (const known of database.rows("SELECT digest FROM damaged")) {
+    for (const known of database.rows("SELECT digest FROM damaged WHERE healed IS NULL")) {
       this.#damaged.add(hex(known, "digest"));
     }
     this.#reserve = new StorageReserve(directory);
@@ -141,9 +148,12 @@ class DiskObjectStore implements ObjectStore {
     const row = this.#db.row("SELECT bytes FROM objects WHERE digest = ?", digestToBytes(digest));
     const small = row?.["bytes"];
     const bytes = small instanceof Uint8Array ? small : await this.#readLarge(digest, memory);
-    if (bytes === undefined || sha256(bytes) === digest) return bytes;
-    this.#note(digest);
-    throw new SyncedError("chunk_corrupt", `Cannot read object ${digest}: its bytes differ`);
+    if (bytes !== undefined && sha256(bytes) !== digest) {
+      throw this.#corrupt(digest, "its bytes differ");
+    }
+    // A disk may fail once and not again.
+    if (bytes !== undefined && this.#damaged.has(digest)) this.#heal([digest]);
+    return bytes;
   }
 
   async list(page: Page<Digest>): Promise<readonly Digest[]> {
@@ -176,6 +186,15 @@ class DiskObjectStore implements ObjectStore {
     return [...this.#damaged].sort();
   }
 
+  async damage(): Promise<readonly Damage[]> {
+    this.#refuseFailed();
+    return this.#db.rows("SELECT * FROM damaged ORDER BY digest").map((row) => {
+      const { healed } = row;
+      const known = { digest: hex<Digest>(row, "digest"), foundMs: integer(row, "found") };
+      return typeof healed === "number" ? { ...known, healedMs: healed } : known;
+    });
+  }
+
   async sizeOf(digest: Digest): Promise<number> {
     this.#refuseFailed();
     return await this.#removal.sizeOf(digest);
@@ -184,7 +203,7 @@ class DiskObjectStore implements ObjectStore {
   async delete(digests: readonly Digest[]): Promise<number> {
     this.#refuseFailed();
     const bytes = await this.#removal.delete(digests);
-    this.#heal(digests);
+    this.#forgetDamage(digests);
     this.#recount();
     return bytes;
   }
@@ -329,16 +348,30 @@ class DiskObjectStore implements ObjectStore {
     if (this.#damaged.has(digest)) return;
     this.#damaged.add(digest);
     if (this.#isReader) return;
-    const sql = "INSERT OR IGNORE INTO damaged VALUES (?)";
+    const sql = `INSERT OR REPLACE INTO damaged VALUES (?, ${NOW_MS}, NULL)`;
     this.#db.write("normal", () => this.#db.run(sql, digestToBytes(digest)));
   }
 
-  /** The bytes are there anew, or nobody needs them. */
+  /** The bytes are there anew. */
   #heal(digests: readonly Digest[]): void {
     const healed = digests.filter((digest) => this.#damaged.delete(digest));
-    if (healed.length === 0) return;
+    if (healed.length === 0 || this.#isReader) return;
     this.#db.write("normal", () => {
       for (const digest of healed) {
+        const sql = `UPDATE damaged SET healed = ${NOW_MS} WHERE digest = ?`;
+        this.#db.run(sql, digestToBytes(digest));
+      }
+      const old = `DELETE FROM damaged WHERE healed < ${NOW_MS} - ?`;
+      this.#db.run(old, HEALED_KNOWN_MS);
+    });
+  }
+
+  /** Nobody needs the bytes. */
+  #forgetDamage(digests: readonly Digest[]): void {
+    const forgotten = digests.filter((digest) => this.#damaged.delete(digest));
+    if (forgotten.length === 0) return;
+    this.#db.write("normal", () => {
+      for (const digest of forgotten) {
         this.#db.run("DELETE FROM damaged WHERE digest = ?", digestToBytes(digest));
       }
     });
@@ -406,8 +439,14 @@ class DiskObjectStore implements ObjectStore {
     return join(this.#directory, digest.slice(0, 2), digest);
   }
 
+  #corrupt(digest: Digest, reason: string, cause?: unknown): SyncedError {
+    this.#note(digest);
+    return new SyncedError("chunk_corrupt", `Cannot read object ${digest}: ${reason}`, { cause });
+  }
+
   async #readLarge(digest: Digest, memory?: ObjectMemory): Promise<Uint8Array | undefined> {
     const place = this.#placeOf(digest);
+    if (place !== undefined && !isPossible(place)) throw this.#corrupt(digest, "its row is wrong");
     try {
       if (place !== undefined) return await this.#segments.read(place, memory);
       return await readFile(this.#loosePath(digest));
@@ -417,8 +456,8 @@ class DiskObjectStore implements ObjectStore {
       if (codeOf(error) === "ENOENT" && isMoved) return await this.#readLarge(digest, memory);
       if (codeOf(error) === "ENOENT") return undefined;
       const message = `Cannot read object ${digest}: ${describe(error)}`;
-      const code = codeOf(error) === "EIO" ? "chunk_corrupt" : "temporarily_unavailable";
-      throw new SyncedError(code, message, { cause: error });
+      if (codeOf(error) === "EIO") throw this.#corrupt(digest, describe(error), error);
+      throw new SyncedError("temporarily_unavailable", message, { cause: error });
     }
   }
 
@@ -434,6 +473,11 @@ class DiskObjectStore implements ObjectStore {
     const message = `Cannot store objects in "${this.#directory}": ${describe(error)}`;
     return new SyncedError(code, message, { cause: error });
   }
+}
+
+/** No memory is made for a size that no object has. */
+function isPossible({ offset, size }: SegmentPlace): boolean {
+  return offset >= 0 && size >= 0 && size <= OBJECT_SIZE_BYTES_MAX;
 }
 
 function isLooseFolder(name: string): boolean {
