@@ -124,6 +124,19 @@ describe("violationsOf() says nothing", () => {
     expect(story.ends({ d: "directory", "d/c": file("one"), ...copy })).toEqual([]);
   });
 
+  test("where a file that was deleted before comes back with the server's copy [S10]", () => {
+    const { ledger } = new Story();
+    ledger.rejoins.add("server");
+    const copy = { "a (conflict B 2026-11-28 123456)": START.a };
+    ledger.holds(ledger.newPiece("A"), digestOf("older"));
+    const end = tree({ ...START, a: file("older"), ...copy });
+    const round = { ledger, start: tree(START), stopped: new Map(), end, earlierLosers: new Map() };
+    expect(violationsOf({ ...round, restoredTo: tree({ ...START, a: file("older") }) })).toEqual(
+      [],
+    );
+    expect(violationsOf({ ...round, restoredTo: tree(START) })).not.toEqual([]);
+  });
+
   test("where a directory is renamed and a file in it edited [R3]", () => {
     const story = new Story().renamesDirectory("A", "d", "e").writes("B", "d/b", "two", "of B");
     expect(story.ends({ a: START.a, e: "directory", "e/b": file("of B") })).toEqual([]);

@@ -6,8 +6,9 @@
  * Excuses, all of them:
  * - Where a device or the server joined anew in the round (state lost or rolled back, server
  *   restored from an older copy), what was moved, deleted or set may come back as it was, and
- *   copies may be made of what two sides hold differently. What nobody touched is never excused,
- *   nor are bytes, but those that only the lost part of a log held and no disk has.
+ *   copies may be made of what two sides hold differently. What nobody touched, since the server's
+ *   copy was made, is never excused, nor are bytes, but those that only the lost part of a log held
+ *   and no disk has.
  * - Where the hand that acted saw another file than the one that it then replaced (the client was
  *   quicker by less than a system call), nobody knows what it replaced.
  * - Bytes that several files have (archives that were unpacked twice, empty files) tell no file
@@ -39,6 +40,8 @@ export interface Round {
   readonly end: Snapshot;
   /** Contents of conflict copies that a later loser replaced, each with what came. */
   readonly earlierLosers: ReadonlyMap<string, string>;
+  /** What all folders held when the copy was made from which the server was restored. */
+  readonly restoredTo?: Snapshot | undefined;
 }
 
 export interface Violation {
@@ -96,6 +99,12 @@ function inventedBytes({ ledger, end }: Round): Violation[] {
   });
 }
 
+/** True where the server's copy has something else there than the round began with. */
+function isOtherInCopy({ restoredTo, start }: Round, path: string | undefined): boolean {
+  if (restoredTo === undefined || path === undefined) return false;
+  return restoredTo.get(path) !== start.get(path);
+}
+
 /** What no user touched is as it was, and nothing came to where no user was. */
 function touchedByNobody(round: Round): Violation[] {
   const { ledger, start, end } = round;
@@ -106,6 +115,7 @@ function touchedByNobody(round: Round): Violation[] {
     const content = contentIn(was ?? is);
     if (content !== undefined && isInCopy(round, content)) continue;
     const piece = ledger.pieceOf(content);
+    if (isOtherInCopy(round, path) || isOtherInCopy(round, piece?.startPath)) continue;
     const isOpen = piece === undefined || piece.touchedBy.size > 0;
     // What several files hold, and what somebody wrote to, only has to be there. Two people's new
     // name and new directory for one thing are a path that neither knows.
@@ -120,12 +130,14 @@ function touchedByNobody(round: Round): Violation[] {
 }
 
 /** A copy is made only of what two people changed. */
-function needlessCopies({ ledger, start, end }: Round): Violation[] {
+function needlessCopies(round: Round): Violation[] {
+  const { ledger, start, end } = round;
   const found: Violation[] = [];
   const users = namesIn([...start.keys(), ...ledger.touchedPaths]);
   for (const [path, what] of end) {
     const piece = ledger.pieceOf(contentIn(what));
     if (!isNewCopy(path, users) || piece === undefined) continue;
+    if (isOtherInCopy(round, piece.startPath)) continue;
     const isTouched = piece.touchedBy.size > 0;
     if (isTouched && (ledger.rejoins.size > 0 || mayClash(ledger, piece))) continue;
     found.push({

@@ -53,6 +53,7 @@ export class ChaosWorld {
   readonly #log: string;
   #port = 0;
   #wasRestored = false;
+  #keptTree: Snapshot | undefined;
 
   private constructor(options: WorldOptions, port: number) {
     const { scratch, disks } = options;
@@ -113,9 +114,15 @@ export class ChaosWorld {
   }
 
   /** While the server is stopped. */
-  keepServer(): void {
+  #keepServer(tree: Snapshot): void {
+    this.#keptTree = tree;
     rmSync(this.#backup, { recursive: true, force: true });
     cpSync(this.#data, this.#backup, { recursive: true, preserveTimestamps: true });
+  }
+
+  /** What all folders held when the copy was made. */
+  get keptTree(): Snapshot | undefined {
+    return this.#keptTree;
   }
 
   get hasKeptServer(): boolean {
@@ -229,11 +236,15 @@ export class ChaosWorld {
     });
   }
 
-  /** Stops the server, looks at all it keeps, and starts it again. @param keep a copy to restore from later */
-  async verify(keep: boolean): Promise<string[]> {
+  /**
+   * Stops the server, looks at all it keeps, and starts it again.
+   *
+   * @param keep what it holds, if a copy is to be made from which it is restored later
+   */
+  async verify(keep: Snapshot | undefined): Promise<string[]> {
     await this.server.stop("SIGTERM");
     const { exitCode, stdout, stderr } = await runSynced(["verify", "--data", this.#data]);
-    if (keep) this.keepServer();
+    if (keep !== undefined) this.#keepServer(keep);
     await this.startServer();
     return exitCode === 0 ? [] : [`verify ended with ${exitCode}: ${stdout}${stderr}`];
   }

@@ -190,11 +190,18 @@ async function playRound(world: ChaosWorld, { round, tree, random, kinds, tally 
   const end = await afterQuarantine(world, settled.tree);
   const earlierLosers = await world.earlierLosers();
   const violations = [
-    ...violationsOf({ ledger, start: tree, stopped, end, earlierLosers }),
+    ...violationsOf({
+      ledger,
+      start: tree,
+      stopped,
+      end,
+      earlierLosers,
+      restoredTo: ledger.rejoins.has("server") ? world.keptTree : undefined,
+    }),
     ...plain(ledger.suspicions.splice(0)),
     ...plain(devices.flatMap((device) => device.litter())),
     ...plain(await world.unrest()),
-    ...plain(await world.verify(random.chance(0.4))),
+    ...plain(await world.verify(random.chance(0.4) ? end : undefined)),
     ...plain(world.scandals()),
   ];
   return { violations, end, summary };
