@@ -124,6 +124,14 @@ describe("violationsOf() says nothing", () => {
     expect(story.ends({ d: "directory", "d/c": file("one"), ...copy })).toEqual([]);
   });
 
+  test("where bytes that one made anew are those that another one replaced [R3]", () => {
+    const story = new Story().deletes("A", "one", "a").makes("A", "one", "a");
+    expect(story.writes("B", "a", "one", "of B").ends({ ...START, a: file("of B") })).toEqual([]);
+    const { ledger } = story.makes("A", "one", "a");
+    expect(ledger.requires(digestOf("one"))).toBe(true);
+    expect(story.ends({ ...START, a: file("of B") })).toEqual([]);
+  });
+
   test("where a file that was deleted before comes back with the server's copy [S10]", () => {
     const { ledger } = new Story();
     ledger.rejoins.add("server");

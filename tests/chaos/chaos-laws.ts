@@ -68,7 +68,7 @@ function lostBytes(round: Round): Violation[] {
   const { ledger, end } = round;
   const missing = ledger
     .missing(contentsIn(end))
-    .filter(({ content }) => !isInCopy(round, content));
+    .filter(({ content }) => !isInCopy(round, content) && !ledger.isOfSeveral(content));
   return missing.map(({ content, device, path, round }) => ({
     what: `lost: ${content.slice(0, 8)}, which ${device} wrote to ${path} in round ${round}`,
     paths: [path],

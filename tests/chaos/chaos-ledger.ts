@@ -130,6 +130,11 @@ export class ChaosLedger {
     this.#journal.push({ atMs, device, what, paths, pieces: names });
   }
 
+  /** True for bytes that were written anew: whoever gave up the former ones gave up these. */
+  isOfSeveral(content: string): boolean {
+    return this.#ambiguous.has(content);
+  }
+
   /** @returns undefined where it belongs to none, or to several. */
   pieceOf(content: string | undefined): Piece | undefined {
     if (content === undefined || content === EMPTY || this.#ambiguous.has(content))
