@@ -85,9 +85,7 @@ export class PostgresPool {
    */
   async transaction(...statements: readonly string[]): Promise<readonly (readonly SqlRow[])[]> {
     try {
-      return await this.#run(async (sql) => {
-        return await sql.unsafe<SqlRow[][]>(statements.join(";\n")).simple();
-      });
+      return await this.#run((sql) => sql.unsafe<SqlRow[][]>(statements.join(";\n")).simple());
     } catch (error) {
       throw this.trouble(error);
     }

@@ -141,7 +141,9 @@ class PostgresEventSink implements EventSink {
     const run = async (): Promise<Result> => {
       // The server needs the time limit too, because a session that waits for a lock does not
       // notice that its client is gone.
-      await sql.unsafe(`BEGIN; SET LOCAL statement_timeout = ${Math.ceil(timeoutMs)}`).simple();
+      const limit = `SET LOCAL statement_timeout = ${Math.ceil(timeoutMs)}`;
+      const begin: Promise<unknown> = sql.unsafe(`BEGIN; ${limit}`).simple();
+      await begin;
       const result = await work(sql);
       await sql`COMMIT`;
       return result;
