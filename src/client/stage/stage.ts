@@ -321,7 +321,11 @@ class Stage {
     this.#written = [];
     this.#writtenBytes = 0;
     await this.#syncing;
-    if (group.length > 0) this.#syncing = this.#makeDurable(group);
+    if (group.length === 0) return;
+    // Nobody may be waiting when it fails, as when the work was ended.
+    this.#syncing = this.#makeDurable(group).catch((error: unknown) => {
+      this.stop ??= error;
+    });
   }
 
   /** An error that is not about one file ends the work. */
