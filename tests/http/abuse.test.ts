@@ -53,6 +53,9 @@ function expectRows(rows: readonly Row[]): void {
   });
 }
 
+/** Nobody made it. */
+const LINK = `/s/${"0".repeat(16)}-${"0".repeat(64)}/a`;
+
 /** Each route once, with what fills its pattern. */
 const ROUTES = [
   { path: "/healthz", methods: ["GET"] },
@@ -88,6 +91,9 @@ const ROUTES = [
   { path: `${BASE}/tickets`, methods: ["POST"] },
   { path: `${BASE}/plans`, methods: ["POST"] },
   { path: `${BASE}/plans/${id("plan")}`, methods: ["PUT"] },
+  { path: `${BASE}/links`, methods: ["GET", "POST"] },
+  { path: `${BASE}/links/${id("link")}`, methods: ["DELETE"] },
+  { path: LINK, methods: ["GET"] },
 ];
 const OPEN_PATHS = ["/healthz", "/v1/hello"];
 
@@ -120,8 +126,8 @@ describe("Authorization (B41, B46, B47, B53)", () => {
     ["64 KB", { authorization: `Bearer ${"a".repeat(65_536)}` }],
     ["nothing after Bearer", { authorization: "Bearer" }],
   ];
-  // An invitation admits by itself.
-  const unguarded = [...OPEN_PATHS, "/v1/invites/redeem"];
+  // An invitation and a link admit by themselves.
+  const unguarded = [...OPEN_PATHS, "/v1/invites/redeem", LINK];
   const guardedEndpoints = ENDPOINTS.filter(([, path]) => !unguarded.includes(path));
   test.each(guardedEndpoints)("%s %s wants the token [H2]", async (method, path) => {
     for (const [, headers] of wrong) {

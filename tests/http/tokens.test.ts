@@ -58,7 +58,8 @@ function endpoints(): readonly Asked[] {
   return allRoutes({ ...fixture.options, metrics }).flatMap(({ pattern, methods }) =>
     Object.entries(methods)
       .map(([method, { needs }]) => ({ method, pattern, needs }))
-      .filter(({ needs }) => needs !== "nothing"),
+      // A link admits by itself.
+      .filter(({ needs }) => needs !== "nothing" && needs !== "link"),
   );
 }
 
