@@ -116,7 +116,10 @@ test("an acknowledged op is there once, whoever is killed under load [P2, O1, I2
       for (let file = 0; file < 20; file += 1) {
         pair[file % 2]?.write(`${who}-${round}/${file}`, `${who} ${round} ${file}`);
       }
-      if (round > 0) rmSync(pair[0].join(`${who}-${round - 1}`), { recursive: true });
+      // A few of its own: whether the guard holds a whole directory depends on what has arrived.
+      for (const file of round > 0 ? [0, 2, 4] : []) {
+        rmSync(pair[0].join(`${who}-${round - 1}`, String(file)));
+      }
       const wanted = poster.answered.size + 3;
       await waitFor("ops that are answered", () => poster.answered.size >= wanted);
       if (who === "server") {
