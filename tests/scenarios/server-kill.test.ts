@@ -184,7 +184,7 @@ function endsAsWanted(point: Point, { exitCode }: Ended): boolean {
 /** Files that a server left in its data directory and that are not its data. */
 function leftIn(lab: Lab): string[] {
   const known =
-    /^(?:format|address\.json|lock(?:-journal)?|collecting|(?:metadata|objects|tokens|history)\.db(?:-wal|-shm)?|objects)$/;
+    /^(?:format|address\.json|lock(?:-journal)?|collecting|(?:metadata|objects|tokens|history|orders)\.db(?:-wal|-shm)?|objects)$/;
   const strays = readdirSync(lab.data).filter((name) => !known.test(name));
   return [...strays, ...readdirSync(`${lab.data}/objects/tmp`)];
 }
