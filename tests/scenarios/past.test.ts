@@ -1,7 +1,7 @@
 /** What a person asks of a folder's past on the command line, with the built binary. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { BINARY, ensureBinary, runSynced } from "./binary.ts";
+import { ensureBinary, runSynced } from "./binary.ts";
 import { Lab } from "./lab.ts";
 
 const EVIL = "evil\u001b[31m\u202egnp\nname.txt";
@@ -215,16 +215,4 @@ describe("which folder, and when", () => {
     expect(exitCode).toBe(2);
     expect(stderr).toContain('"yesterday 18:00"');
   });
-});
-
-// The last one, because it adds to the log.
-test("log --follow ends with the next change when nobody reads it any more [X3]", async () => {
-  const shell = Bun.spawn(["sh", "-c", `"${BINARY}" log --follow --since 0 | head -n 1`], {
-    cwd: root,
-    stdout: "pipe",
-  });
-  expect(await new Response(shell.stdout).text()).toContain("LAPTOP");
-  writeFileSync(`${root}/late.txt`, "late");
-  expect((await runSynced(["sync", root, "--once"])).exitCode).toBe(0);
-  expect(await shell.exited).toBe(0);
 });
