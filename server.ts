@@ -28,7 +28,7 @@ import {
 import type { SyncedError } from "./src/core/error.ts";
 import type { Fingerprint } from "./src/core/fingerprint.ts";
 import type { FolderName, ServerId } from "./src/core/identifier.ts";
-import type { Refusal } from "./src/http/endpoint.ts";
+import type { AdminUse, Refusal } from "./src/http/endpoint.ts";
 import { createRouter, type RouterOptions } from "./src/http/router.ts";
 import type { EventSink } from "./src/ports/event-sink.ts";
 import type { MetricsPage } from "./src/ports/instruments.ts";
@@ -97,6 +97,8 @@ export interface ServerOptions {
   readonly onUpkeepFailure?: (error: unknown) => void;
   /** Called for wrong tokens, not too often. @default silent */
   readonly onRefusal?: (refusal: Refusal) => void;
+  /** Called for each use of an endpoint for admins, not too often. @default silent */
+  readonly onAdminUse?: (use: AdminUse) => void;
   /** Called when a new certificate is in use, or cannot be used. @default silent */
   readonly onCertificate?: (news: CertificateNews) => void;
   /** Called for answers with a status of 500 and above. @default silent */
@@ -353,6 +355,7 @@ async function openBackend(options: ServerOptions, loopbackOnly: boolean): Promi
     }),
     orders: new Orders({ store: directory.orders, clock: systemClock }),
     ...(options.behindProxy === undefined ? undefined : { behindProxy: options.behindProxy }),
+    ...(options.onAdminUse === undefined ? undefined : { onAdminUse: options.onAdminUse }),
     ...(options.onRefusal === undefined ? undefined : { onRefusal: options.onRefusal }),
     ...(options.token === undefined ? undefined : { token: options.token }),
   } satisfies RouterOptions;

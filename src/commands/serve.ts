@@ -7,7 +7,7 @@ import { readFileSync } from "node:fs";
 import { isIP } from "node:net";
 import { basename, resolve } from "node:path";
 import { defineCommand } from "citty";
-import { createServer, type Server } from "../../server.ts";
+import { createServer, type Server, type ServerOptions } from "../../server.ts";
 import { requireOpenFiles } from "../adapters/disk/open-files.ts";
 import { reasonOf } from "../adapters/disk/system-error.ts";
 import { widenThreadPool } from "../adapters/runtime/native-calls.ts";
@@ -27,7 +27,7 @@ import {
 import { type Interruption, onInterruption } from "./interruption.ts";
 import { startMirror } from "./mirror.ts";
 import { createOutput, type Output } from "./output.ts";
-import { count } from "./progress.ts";
+import { count, quoted } from "./progress.ts";
 import { formatBytes } from "./progress-bar.ts";
 import { reachableUrl } from "./server-url.ts";
 
@@ -109,6 +109,7 @@ export const command = defineCommand({
         output.event("refused", { address, count: number });
         output.warn(`Refused ${count(number, "wrong token")} from ${address}`);
       },
+      onAdminUse: (use) => tellAdminUse(output, use),
       onCertificate: ({ fingerprint, error }) => {
         output.event("certificate", { fingerprint, message: error?.message });
         if (error === undefined) output.say(`A new certificate is in use, key ${fingerprint}`);
@@ -166,6 +167,18 @@ export const command = defineCommand({
     return interruption.exitCode() ?? EXIT.done;
   },
 });
+
+type AdminUse = Parameters<NonNullable<ServerOptions["onAdminUse"]>>[0];
+
+/** Who did what, with which outcome; never a token's text. */
+function tellAdminUse(output: Output, use: AdminUse): void {
+  const { method, path, status, token, address, untold } = use;
+  output.event("admin_use", { method, path, status, token, address, untold });
+  const who = token === undefined ? "the server's own token" : `token ${token}`;
+  const from = address === undefined ? "" : ` from ${address}`;
+  const more = untold === 0 ? "" : `, after ${count(untold, "use")} that are not listed`;
+  output.warn(`${method} ${quoted(path)} by ${who}${from}: answered ${status}${more}`);
+}
 
 /** @throws {SyncedError} `usage` if both flags are set, or the file cannot be read */
 function readMetadataUrl(flags: {

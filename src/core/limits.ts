@@ -53,6 +53,8 @@ export const TOKEN_LENGTH_MIN = 16;
 export const TOKEN_LENGTH_MAX = 256;
 /** Revoked ones stay in the list, so this is years of one's devices and links. */
 export const TOKENS_MAX = 10_000;
+/** A token for more folders is one for all of them. */
+export const FOLDERS_PER_TOKEN_MAX = 1_000;
 /** A token is one device's; whoever makes up more of them is not listed any more. */
 export const DEVICES_PER_TOKEN_MAX = 100;
 /** Orders that wait for the devices of a folder: two a device, for more devices than it has. */
@@ -67,6 +69,17 @@ export const REFUSED_TOKENS_MAX = 20;
 export const REFUSED_TOKENS_WINDOW_MS = 60_000;
 /** Addresses whose wrong tokens are counted: a megabyte. */
 export const REFUSED_ADDRESSES_MAX = 10_000;
+/** Event streams of one token: one for each device that may use it, and some of browsers. */
+export const STREAMS_PER_TOKEN_MAX = 200;
+/** New folders, and devices that report, of one token or address in a day. */
+export const FOLDERS_MADE_MAX = 200;
+export const DEVICES_REPORTED_MAX = 1_000;
+export const ALLOWANCE_WINDOW_MS = 86_400_000;
+/** Of these, the names that are remembered: ten megabytes. */
+export const ALLOWANCE_NAMES_KEPT_MAX = 100_000;
+/** Lines a minute about what admins do: enough for a person's work, and for a script's first. */
+export const AUDIT_LINES_MAX = 60;
+export const AUDIT_WINDOW_MS = 60_000;
 /** So often the tokens behind open streams and uploads are looked at again. */
 export const TOKEN_CHECK_INTERVAL_MS = 2_000;
 /** An idle event stream sends a heartbeat this often; a reader gives up after three. */
@@ -286,8 +299,8 @@ export const WAIT_SEEN_MS_MAX = 7 * 86_400_000;
 export const CONFLICTS_SCANNED_MAX = 5_000;
 /** Share links of one server, all of which a list reads. */
 export const LINKS_MAX = 10_000;
-/** Ten years: a link that nobody may forget is a folder of its own. */
-export const LINK_LIFE_MS_MAX = 3_650 * 86_400_000;
+/** Ten years: who means for ever says so, and a link that nobody may forget is a folder. */
+export const LIFE_MS_MAX = 3_650 * 86_400_000;
 /** A link's password keeps out who finds the link; 20 wrong ones a minute are let through. */
 export const LINK_PASSWORD_LENGTH_MIN = 8;
 export const LINK_PASSWORD_LENGTH_MAX = 256;

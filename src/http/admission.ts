@@ -47,14 +47,14 @@ export function createAdmission(
     const isLink = linkPrefixes.some((prefix) => path.startsWith(prefix));
     const isDocument = isLink || documentPaths.has(path);
     if (!isDocument || !isNavigation(request)) checkOrigin(request, host);
-    const caller = openPaths.has(path)
-      ? NOBODY
-      : isLink
-        ? { ...NOBODY, address: addressOf(request, peer, options) }
+    const address = addressOf(request, peer, options);
+    const caller =
+      isLink || openPaths.has(path)
+        ? NOBODY
         : (ticketHolder(options, request, path) ??
-          callerOf(request.headers.get("authorization"), addressOf(request, peer, options)));
+          callerOf(request.headers.get("authorization"), address));
     checkProtocol(request.headers.get("synced-protocol"));
-    return caller;
+    return { ...caller, address };
   };
 }
 

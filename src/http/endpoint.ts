@@ -54,6 +54,8 @@ export interface RouterOptions {
   readonly behindProxy?: string;
   /** Told of refused tokens, not too often. It must not throw. @default nobody */
   readonly onRefusal?: (refusal: Refusal) => void;
+  /** Told of each use of an endpoint for admins, not too often. It must not throw. @default nobody */
+  readonly onAdminUse?: (use: AdminUse) => void;
   /** Aborts when the server stops. Open event streams then end. */
   readonly signal: AbortSignal;
   /**
@@ -74,6 +76,19 @@ export interface Refusal {
   readonly address: string;
   /** How many since this was told last. */
   readonly count: number;
+}
+
+/** A request for an endpoint that needs an admin, also one that was refused. */
+export interface AdminUse {
+  readonly method: string;
+  /** As it was asked for; anybody may have chosen it. */
+  readonly path: string;
+  readonly status: number;
+  /** Absent for the server's own token, and where none is wanted. */
+  readonly token: TokenId | undefined;
+  readonly address: string | undefined;
+  /** How many uses before this one were not told of. */
+  readonly untold: number;
 }
 
 /** One request that has passed the checks which its endpoint declares. */
@@ -104,7 +119,7 @@ export interface Caller {
   readonly grant: Grant;
   /** Present if the grant is that of a token which may be revoked. */
   readonly token?: TokenId;
-  /** Where it comes from, as far as one can tell; of who opens a link only. */
+  /** Where it comes from, as far as one can tell. Callers in this process come from nowhere. */
   readonly address?: string | undefined;
 }
 

@@ -11,6 +11,7 @@ import { type DeviceId, type Epoch, type FolderName, parseId } from "../core/ide
 import { EVENTS_PER_PAGE_MAX, HEARTBEAT_INTERVAL_MS } from "../core/limits.ts";
 import { parseSequenceText } from "../protocol/parse-request.ts";
 import type { EventsRequest } from "../server/requests.ts";
+import { Allowances } from "./allowances.ts";
 import { bytesAnswer } from "./answer.ts";
 import {
   type Call,
@@ -45,6 +46,7 @@ export function eventRoutes(options: RouterOptions): readonly Route[] {
   const tails = new FolderTails(options);
   const revocations = new RevocationWatch(options);
   const turns = new Turns(options.clock, PAGES_READ_MAX);
+  const allowances = new Allowances(options.clock);
   return [
     {
       pattern: "/v1/folders/:folder/events",
@@ -65,12 +67,14 @@ export function eventRoutes(options: RouterOptions): readonly Route[] {
             // instead of a broken stream.
             const look = { ...request, limit: 1, inline: false, splitsGroups: true };
             const page = await options.sequencer.events(folder, look);
+            const giveBack = allowances.openStream(call.caller);
             streamCount++;
             options.instruments?.streamOpened();
             const tail = tails.open(folder);
             const onClose = () => {
               tails.close(folder);
               streamCount--;
+              giveBack();
               options.instruments?.streamClosed();
             };
             const { epoch } = page;

@@ -45,6 +45,7 @@ import {
 import type { PathNode } from "../server/requests.ts";
 import type { Sequencer } from "../server/sequencer.ts";
 import { waitForDevices } from "../server/waiting.ts";
+import { Allowances } from "./allowances.ts";
 import { emptyAnswer, jsonAnswer } from "./answer.ts";
 import { readJson } from "./body.ts";
 import {
@@ -127,6 +128,7 @@ function hello({ sequencer, history, orders }: RouterOptions): Hello {
 }
 
 function folderRoutes({ sequencer, clock }: RouterOptions): readonly Route[] {
+  const allowances = new Allowances(clock);
   return [
     {
       pattern: "/v1/folders",
@@ -164,6 +166,8 @@ function folderRoutes({ sequencer, clock }: RouterOptions): readonly Route[] {
             const bounds = { bytesMax: SMALL_BODY_BYTES_MAX, clock };
             const body = await readJson(call, bounds);
             if (body !== undefined) parseFolderRequest(body);
+            const known = await sequencer.folder(name).catch(undefinedIfMissing);
+            if (known === undefined) allowances.begin(call.caller, "folder", name);
             const folder = await sequencer.createFolder(name);
             return jsonAnswer(asCalled(call, folder), folder.created ? 201 : 200);
           },
@@ -258,6 +262,7 @@ function treeReader(
 }
 
 function deviceRoutes({ sequencer, clock, tokens, orders }: RouterOptions): readonly Route[] {
+  const allowances = new Allowances(clock);
   return [
     {
       pattern: `${FOLDER}/devices`,
@@ -299,6 +304,7 @@ function deviceRoutes({ sequencer, clock, tokens, orders }: RouterOptions): read
             const device = parseId<DeviceId>(segment(call, 5));
             const bounds = { bytesMax: SMALL_BODY_BYTES_MAX, clock };
             const report = parseDeviceReport(await readJson(call, bounds));
+            allowances.begin(call.caller, "device", `${folder} ${device}`);
             await sequencer.reportDevice(folder, device, report);
             const { token } = call.caller;
             if (token !== undefined) tokens?.sawDevice(token, folder, device);

@@ -36,7 +36,7 @@ export class Refusals {
    */
   check(address: string | undefined): void {
     if (address === undefined) return;
-    const tally = this.#current(keyOf(address));
+    const tally = this.#current(networkOf(address));
     if (tally === undefined || tally.count < REFUSED_TOKENS_MAX) return;
     const retryAfterMs = tally.sinceMs + REFUSED_TOKENS_WINDOW_MS - this.#clock.monotonic();
     throw new SyncedError("rate_limited", "Cannot answer: too many wrong tokens came from there", {
@@ -47,7 +47,7 @@ export class Refusals {
   /** A wrong token came from there. */
   count(address: string | undefined): void {
     if (address === undefined) return;
-    const key = keyOf(address);
+    const key = networkOf(address);
     const tally = this.#current(key) ?? { sinceMs: this.#clock.monotonic(), count: 0, told: 0 };
     tally.count += 1;
     // Put last, so that the first is the one that was silent for longest.
@@ -85,7 +85,7 @@ export class Refusals {
 }
 
 /** An IPv6 network of 64 bits is one household. */
-function keyOf(address: string): string {
+export function networkOf(address: string): string {
   const plain = address.replace(/^::ffff:/i, "");
   return plain.includes(":") ? plain.split(":").slice(0, 4).join(":") : plain;
 }

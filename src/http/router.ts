@@ -11,6 +11,7 @@ import { PACK_MEDIA_TYPE } from "../protocol/pack.ts";
 import { authorise, createAdmission } from "./admission.ts";
 import { problemAnswer } from "./answer.ts";
 import { archiveRoutes } from "./archive-routes.ts";
+import { Audit } from "./audit.ts";
 import { checkBodyHeaders } from "./body.ts";
 import {
   type Call,
@@ -35,6 +36,7 @@ import { pageRoutes } from "./page-routes.ts";
 import { planRoutes } from "./plan-routes.ts";
 import { parseQuery, rawPath } from "./target.ts";
 import { timeRoutes } from "./time-routes.ts";
+import { tokenRoutes } from "./token-routes.ts";
 
 export type { RouterOptions } from "./endpoint.ts";
 
@@ -49,6 +51,7 @@ export function allRoutes(options: RouterOptions): readonly Route[] {
     ...planRoutes(options),
     ...archiveRoutes(options),
     ...inviteRoutes(options),
+    ...tokenRoutes(options),
     ...linkRoutes(options),
     ...orderRoutes(options),
     ...metricsRoutes(options.metrics),
@@ -69,9 +72,10 @@ export function createRouter(options: RouterOptions): Router {
   const all = allRoutes(options);
   const admit = createAdmission(options, all);
   const budget = new MemoryBudget(options.clock);
+  const audit = new Audit(options);
   const app = new Hono<{ Bindings: Origin }>({ getPath: rawPath });
   const requestIds = new WeakMap<Request, string>();
-  const routes = new WeakMap<Request, string>();
+  const routes = new WeakMap<Request, Route>();
   const callers = new WeakMap<Request, Caller>();
   app.use(async (context, next) => {
     const startMs = options.clock.monotonic();
@@ -79,7 +83,11 @@ export function createRouter(options: RouterOptions): Router {
     // The error that a handler threw is an answer by now.
     const { raw, method } = context.req;
     const { status } = context.res;
-    countRequest(options, { method, route: routes.get(raw) }, { status, startMs });
+    const route = routes.get(raw);
+    countRequest(options, { method, route: route?.pattern }, { status, startMs });
+    if (route === undefined || !isForAdmins(route, method)) return;
+    const { token, address } = callers.get(raw) ?? {};
+    audit.note({ method, path: context.req.path, status, token, address });
   });
   app.use(async (context, next) => {
     const { raw, path } = context.req;
@@ -90,7 +98,7 @@ export function createRouter(options: RouterOptions): Router {
     app.all(route.pattern, (context) => {
       const requestId = options.random.id();
       requestIds.set(context.req.raw, requestId);
-      routes.set(context.req.raw, route.pattern);
+      routes.set(context.req.raw, route);
       const caller = callers.get(context.req.raw) ?? { grant: NOTHING };
       const confirm = () => {
         if (caller.token !== undefined) options.tokens?.confirm(caller.token);
@@ -140,6 +148,10 @@ async function answer(
   } finally {
     admitted.memory.release();
   }
+}
+
+function isForAdmins({ methods }: Route, method: string): boolean {
+  return isMethod(method) && methods[method]?.needs === "admin";
 }
 
 /** The raw segment that stands for the folder in the route's pattern, if one does. */

@@ -1,10 +1,6 @@
 /** Share links: what is asked and answered about them. Rules: H40, H8. */
 import { z } from "zod";
-import {
-  LINK_LIFE_MS_MAX,
-  LINK_PASSWORD_LENGTH_MAX,
-  LINK_PASSWORD_LENGTH_MIN,
-} from "../core/limits.ts";
+import { LIFE_MS_MAX, LINK_PASSWORD_LENGTH_MAX, LINK_PASSWORD_LENGTH_MIN } from "../core/limits.ts";
 import type { Sequence } from "../core/node.ts";
 import { parsePath } from "../core/path.ts";
 import { readCount, readFields, readFlag, readText, refuse } from "./shape.ts";
@@ -55,7 +51,7 @@ export function parseLinkRequest(value: unknown): LinkRequest {
     path: path === "" ? "" : parsePath(path).join("/"),
     at: at === undefined ? undefined : readCount(at, "at", "invalid_cursor"),
     follows: follows === undefined ? false : readFlag(follows, "follows"),
-    lifeMs: readCount(fields["lifeMs"], "lifeMs", "invalid_parameter", LINK_LIFE_MS_MAX),
+    lifeMs: readCount(fields["lifeMs"], "lifeMs", "invalid_parameter", LIFE_MS_MAX),
     password: password === undefined ? undefined : readPassword(password),
   };
   if (request.follows && request.at !== undefined) {

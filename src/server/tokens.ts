@@ -124,6 +124,16 @@ export class Tokens {
     this.#requireValid(record);
   }
 
+  /** By time of creation, those that are over too. */
+  list(): readonly TokenRecord[] {
+    return this.#parts.store.list();
+  }
+
+  /** @throws {SyncedError} `invalid_id` */
+  find(text: string): TokenRecord | undefined {
+    return this.#parts.store.find(parseTokenId(text));
+  }
+
   /** @returns false if it was revoked before. @throws {SyncedError} `invalid_id`, `usage` */
   revoke(text: string): boolean {
     const { store, clock } = this.#parts;

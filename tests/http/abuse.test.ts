@@ -61,6 +61,8 @@ const ROUTES = [
   { path: "/healthz", methods: ["GET"] },
   { path: "/v1/hello", methods: ["GET"] },
   { path: "/v1/invites/redeem", methods: ["POST"] },
+  { path: "/v1/tokens", methods: ["GET", "POST"] },
+  { path: `/v1/tokens/${"0".repeat(16)}`, methods: ["DELETE"] },
   { path: "/v1/folders", methods: ["GET"] },
   { path: BASE, methods: ["GET", "PUT"] },
   { path: `${BASE}/events`, methods: ["GET"] },

@@ -133,6 +133,22 @@ test("a token that may only read receives, and keeps changes here, listed [K1, K
   expect(other.stderr).toContain("the token is not for a folder of that name");
 });
 
+test("an admin makes a token by HTTP, and the server says who did [K14]", async () => {
+  const admin = await make("admin", "--access", "admin");
+  const response = await fetch(`${url}/v1/tokens`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${admin.token}`, "content-type": "application/json" },
+    body: JSON.stringify({ access: "read", label: "by HTTP" }),
+  });
+  const made = (await response.json()) as { id: string };
+  expect(response.status).toBe(201);
+  const told = await server?.event("admin_use");
+  const use = { method: "POST", path: "/v1/tokens", status: 201, token: admin.id, untold: 0 };
+  expect(told).toMatchObject({ ...use, address: "127.0.0.1" });
+  expect(JSON.stringify(server?.lines)).not.toContain(admin.token);
+  expect((await token("list")).stderr).toContain(`${made.id}  "by HTTP", reads all folders`);
+});
+
 test("a client whose token is revoked keeps its changes, and goes on with a new one [K4]", async () => {
   const made = await make("revoked", "--folder", "revoked");
   const path = folder("revoked");
