@@ -137,3 +137,25 @@ test("a trouble that lasts stays listed after a scan that sees nothing of it [D8
   deferred.forgetSolved();
   expect(world.store.problems()).toMatchObject([{ path: "f", code: "unsupported_name" }]);
 });
+
+test("what fails again under another path is listed there alone [D8, I43]", async () => {
+  const world = await syncedWorld(true, "d/keep", "e/keep");
+  world.remoteCreate("d/f", "from elsewhere");
+  const deferred = new DeferredNodes(world.ports);
+  world.onCall = (name) => (name === "createFile" ? "full" : undefined);
+  const fail = async (path: string) => {
+    const report = await world.apply();
+    expect(report.failed).toMatchObject([{ path, code: "storage_full" }]);
+    for (const failure of report.failed) deferred.defer(failure);
+    deferred.forgetSolved();
+    expect(world.store.problems()).toMatchObject([{ path, code: "storage_full" }]);
+  };
+  await fail("d/f");
+  world.remoteMove("d", "e/d");
+  await world.apply();
+  await fail("e/d/f");
+  world.onCall = () => undefined;
+  await world.converge();
+  deferred.forgetSolved();
+  expect(world.store.problems()).toEqual([]);
+});

@@ -49,6 +49,8 @@ export class DeferredNodes {
   #lastingAtMs = 0;
   readonly #delays = new Map<NodeId, number>();
   readonly #troubles = new Map<NodeId, Problem>();
+  /** Where troubles were listed before the directory above them got another path. */
+  readonly #formerPaths = new Set<string>();
   /** Their paths and the directories of these; undefined if it has to be computed anew. */
   #places: Set<string> | undefined;
 
@@ -130,7 +132,9 @@ export class DeferredNodes {
   }
 
   #trouble(id: NodeId, trouble: Problem): void {
-    if (this.#troubles.get(id)?.path !== trouble.path) this.#places = undefined;
+    const formerPath = this.#troubles.get(id)?.path;
+    if (formerPath !== trouble.path) this.#places = undefined;
+    if (formerPath !== undefined && formerPath !== trouble.path) this.#formerPaths.add(formerPath);
     this.#troubles.set(id, trouble);
   }
 
@@ -215,6 +219,14 @@ export class DeferredNodes {
     const { store } = this.#ports;
     const dirty = new Set(store.dirty());
     const listed = new Map(store.problems().map((problem) => [problem.path, problem]));
+    for (const path of this.#formerPaths) {
+      const problem = listed.get(path);
+      if (problem === undefined || SCAN_CODES.has(problem.code)) continue;
+      store.setProblem(path, undefined);
+      // Another node that is in trouble there now is listed again below.
+      listed.delete(path);
+    }
+    this.#formerPaths.clear();
     for (const [id, trouble] of this.#troubles) {
       const { path } = trouble;
       const problem = listed.get(path);
