@@ -54,6 +54,8 @@ export class ChaosDevice {
   readonly client: ChaosProcess;
   readonly users: readonly ChaosUser[];
   readonly #kept: string;
+  /** Files in quarantine wait anew for a client that does not know since when they do. */
+  #stateLostMs = 0;
 
   private constructor(parts: DeviceParts, proxy: ChaosProxy) {
     this.name = parts.name;
@@ -131,6 +133,7 @@ export class ChaosDevice {
 
   /** While the client is stopped. */
   loseState(): void {
+    this.#stateLostMs = Date.now();
     for (const name of STATE_FILES) rmSync(this.#state(name), { force: true });
   }
 
@@ -150,7 +153,8 @@ export class ChaosDevice {
     );
     const old = this.#entries("quarantine").filter((entry) => {
       const stat = lstatSync(this.#state("quarantine", entry), { throwIfNoEntry: false });
-      return stat !== undefined && Date.now() - stat.ctimeMs > QUARANTINE_MS_MAX;
+      if (stat === undefined) return false;
+      return Date.now() - Math.max(stat.ctimeMs, this.#stateLostMs) > QUARANTINE_MS_MAX;
     });
     return [...left, ...old.map((entry) => `${this.name}: old .synced/quarantine/${entry}`)];
   }
