@@ -1,7 +1,7 @@
 /** What a person asks of a folder's past on the command line, with the built binary. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { ensureBinary, runSynced } from "./binary.ts";
+import { BINARY, ensureBinary, runSynced } from "./binary.ts";
 import { Lab } from "./lab.ts";
 
 const EVIL = "evil\u001b[31m\u202egnp\nname.txt";
@@ -215,4 +215,26 @@ describe("which folder, and when", () => {
     expect(exitCode).toBe(2);
     expect(stderr).toContain('"yesterday 18:00"');
   });
+});
+
+// The last one, because it adds to the log.
+test("log --follow ends with the next change when nobody reads it any more [X3]", async () => {
+  // A shell waits for all of its pipe, so it is not asked to end before that change.
+  const follow = `{ "${BINARY}" log --follow --since 0; echo "ended $?" >&2; }`;
+  const leave = "{ head -n 1; exec <&-; echo gone; }";
+  const shell = Bun.spawn(["sh", "-c", `${follow} | ${leave}`], {
+    cwd: root,
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  let said = "";
+  const decoder = new TextDecoder();
+  for await (const bytes of shell.stdout) {
+    said += decoder.decode(bytes, { stream: true });
+    if (said.endsWith("gone\n")) break;
+  }
+  expect(said).toContain("LAPTOP");
+  writeFileSync(`${root}/late.txt`, "late");
+  expect((await runSynced(["sync", root, "--once"])).exitCode).toBe(0);
+  expect(await new Response(shell.stderr).text()).toEndWith("ended 0\n");
 });
