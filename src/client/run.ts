@@ -8,7 +8,7 @@ import { SyncedError } from "../core/error.ts";
 import { RETRY_DELAY_MS_MAX, RETRY_DELAY_MS_MIN } from "../core/limits.ts";
 import { FileSystemError } from "../ports/filesystem.ts";
 import { recoverJournal } from "./apply/recover.ts";
-import { recoverCreated } from "./apply/recover-created.ts";
+import { recoverUnrecorded } from "./apply/recover-unrecorded.ts";
 import { openState } from "./connect/join.ts";
 import { isAbort } from "./connect/remote-log.ts";
 import { Session } from "./connect/session.ts";
@@ -119,7 +119,7 @@ async function runJoined(parts: LoopParts, signal: AbortSignal): Promise<RunOutc
     // Recovers before the log goes on, because the steps under way must be judged by what was
     // wanted then.
     await recoverJournal(session.ports, { deviceName });
-    await recoverCreated(session.ports, { deviceName });
+    await recoverUnrecorded(session.ports, { deviceName });
   }
   if (!(await session.firstContact(signal))) {
     const end = signal.aborted ? "stopped" : "unreachable";

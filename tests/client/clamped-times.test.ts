@@ -1,6 +1,6 @@
 /** Disks that cannot hold each time: what they make of it is nobody's change. Rules: N7, A2, D7. */
 import { describe, expect, test } from "bun:test";
-import { recoverCreated } from "../../src/client/apply/recover-created.ts";
+import { recoverUnrecorded } from "../../src/client/apply/recover-unrecorded.ts";
 import { type ApplyWorld, DEVICE, syncedWorld } from "./apply-world.ts";
 import { CALM_MS } from "./scan-world.ts";
 
@@ -57,7 +57,7 @@ describe("on a disk that ends in 2038", () => {
     await expect(world.apply()).rejects.toThrow("io");
     world.crash();
     await world.recover();
-    await recoverCreated(world.ports, { deviceName: DEVICE });
+    await recoverUnrecorded(world.ports, { deviceName: DEVICE });
     await expectAtRest(world);
   });
 

@@ -69,6 +69,7 @@ export class ApplyBatch {
   readonly #stuck = new Set<string>();
   readonly #quarantined: { id: string; node: NodeId; path: string; digest: Digest }[] = [];
   readonly #leftovers = new Map<string, boolean>();
+  readonly #makeshift = new Set<NodeId>();
   readonly #done: string[] = [];
   readonly #events: ClientEvent[] = [];
 
@@ -171,6 +172,15 @@ export class ApplyBatch {
     for (const object of objects) this.#manifests.push(object);
   }
 
+  /**
+   * Records a node at a place that neither its user nor the log chose. The base goes along: the
+   * place then passes for nobody's change, and the log's is taken.
+   */
+  putMakeshift(node: LocalNode): void {
+    this.overlay.put(node);
+    this.#makeshift.add(node.id);
+  }
+
   putLeftover(identity: string, leftover: boolean): void {
     this.#leftovers.set(identity, leftover);
   }
@@ -231,8 +241,10 @@ export class ApplyBatch {
       for (const { digest, bytes } of this.#manifests) store.putManifest(digest, bytes);
       for (const [identity, leftover] of this.#leftovers) store.setLeftover(identity, leftover);
       for (const [id, node] of this.overlay.changes()) {
-        if (node !== undefined) store.agreeLocal(node);
-        else {
+        if (node !== undefined) {
+          if (this.#makeshift.has(id)) this.#moveBase(node);
+          store.agreeLocal(node);
+        } else {
           store.removeLocal(id);
           store.removeConflict(id);
           if (store.remote.get(id) === undefined) store.settle(id);
@@ -253,6 +265,14 @@ export class ApplyBatch {
     for (const { path, code, message } of news) {
       observer.emit({ event: "problem", path, code, message });
     }
+  }
+
+  #moveBase({ id, parent, name }: LocalNode): void {
+    const { store } = this.ports;
+    const base = store.base.get(id);
+    // Where the log has said nothing since, the remote tree would go along.
+    if (base === undefined || store.remoteRow(id)?.placeVersion === base.placeVersion) return;
+    store.putBase({ ...base, parent, name });
   }
 
   /** True if nothing was done or found that has to be recorded. */

@@ -153,11 +153,15 @@ async function recoverBytes(
 
 async function recoverDelete(batch: ApplyBatch, entry: JournalEntry): Promise<void> {
   const path = joinPath(QUARANTINE_DIRECTORY, entry.id);
-  const { fs } = batch.ports;
-  if (fs.stat(path) === undefined) return;
+  const { fs, store } = batch.ports;
+  const stat = fs.stat(path);
+  if (stat === undefined) return;
   const digest = await readDigest(batch, path);
   if (digest !== undefined && digest === entry.oldDigest) {
     await quarantine(batch, entry, path, digest);
+    // Not recorded, it would pass for a deletion by this device's user.
+    const isIts = store.local.get(entry.node)?.identity === stat.identity;
+    if (isIts && store.remote.get(entry.node) === undefined) batch.overlay.remove(entry.node);
   } else if (!putBack(batch, entry, path)) await rescue(batch, entry, path);
 }
 

@@ -57,7 +57,7 @@ export function unpark(batch: ApplyBatch, node: LocalNode, former: Place | undef
   }
   batch.touch(from);
   batch.touch(named.path);
-  batch.overlay.put({ ...node, parent: named.parent ?? ROOT_ID, name: named.name });
+  batch.putMakeshift({ ...node, parent: named.parent ?? ROOT_ID, name: named.name });
   for (const path of [...batch.rescan]) {
     if (isAtOrBelow(path, from)) batch.rescan.add(named.path + path.slice(from.length));
   }

@@ -1,6 +1,6 @@
 /** New nodes of which a crash kept the record from being written. Rules: D7, S2, R13. */
 import { describe, expect, test } from "bun:test";
-import { recoverCreated } from "../../src/client/apply/recover-created.ts";
+import { recoverUnrecorded } from "../../src/client/apply/recover-unrecorded.ts";
 import { type ApplyWorld, DEVICE, syncedWorld } from "./apply-world.ts";
 
 /** All is in place when the process ends, and nothing of it is recorded. */
@@ -12,10 +12,10 @@ async function crashBeforeTheRecord(world: ApplyWorld): Promise<void> {
 
 async function startAgain(world: ApplyWorld): Promise<void> {
   await world.recover();
-  await recoverCreated(world.ports, { deviceName: DEVICE });
+  await recoverUnrecorded(world.ports, { deviceName: DEVICE });
 }
 
-describe("recoverCreated()", () => {
+describe("recoverUnrecorded()", () => {
   test("a file that was put in place follows the log, without a conflict copy [D7, R13]", async () => {
     const world = await syncedWorld(true);
     world.remoteCreate("d", { kind: "directory" });
