@@ -8,7 +8,6 @@ import { createFetchTransport } from "../adapters/network/fetch-transport.ts";
 import { openFolder } from "../adapters/open-folder.ts";
 import { systemClock } from "../adapters/runtime/clock.ts";
 import { checkFolder } from "../client/check.ts";
-import { requireGivenServer } from "../client/connect/join.ts";
 import { KEPT, readKept, type TextPair } from "../client/folder/kept-values.ts";
 import { SyncedError } from "../core/error.ts";
 import { EXIT } from "../core/exit-code.ts";
@@ -23,7 +22,12 @@ import {
   textFlag,
   tokenFlag,
 } from "./flags.ts";
-import { openFolderState, rememberedBinding, resolveFolder } from "./folder-state.ts";
+import {
+  openFolderState,
+  rememberedBinding,
+  requireOwnServer,
+  resolveFolder,
+} from "./folder-state.ts";
 import { onInterruption } from "./interruption.ts";
 import { createOutput } from "./output.ts";
 import { count, quoted } from "./progress.ts";
@@ -61,7 +65,7 @@ export const command = defineCommand({
     };
     const interruption = onInterruption(output.say);
     const { fs } = openFolder(path, { readOnly: true });
-    requireGivenServer(fs, { ...options, isServerRemembered: args.server === undefined });
+    requireOwnServer(fs, path, { ...options, isServerRemembered: args.server === undefined });
     const trust = readTrust(args.fingerprint, known.fingerprint);
     const world = { fs, clock: systemClock, transport: createFetchTransport(trust) };
     let differences = 0;

@@ -6,8 +6,8 @@
  * `textFlag` and `switchFlag` make its flags. `cli.ts` puts the twins' values in front of the
  * command line, so a flag wins over its twin.
  */
-import { existsSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, readFileSync, realpathSync, statSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
 import type { ArgsDef } from "citty";
 import { reasonOf } from "../adapters/disk/system-error.ts";
@@ -15,6 +15,7 @@ import type { Trust } from "../adapters/network/fetch-transport.ts";
 import { SyncedError } from "../core/error.ts";
 import { type Fingerprint, parseFingerprint } from "../core/fingerprint.ts";
 import { type FolderName, parseFolderName } from "../core/identifier.ts";
+import { printableName } from "../core/printable.ts";
 import { TOKEN_FILE } from "../core/state-directory.ts";
 import { parseToken } from "../protocol/token.ts";
 
@@ -309,9 +310,32 @@ export function tokenSource(
 
 function readTokenFile(path: string): string {
   try {
-    return readFileSync(path, "utf8");
+    const text = readFileSync(path, "utf8");
+    warnIfOpen(path);
+    return text;
   } catch (cause) {
     const message = `Cannot read the token file "${path}": ${reasonOf(cause)}`;
     throw new SyncedError("usage", message, { cause });
+  }
+}
+
+/** A client reads its token file again and again; once is enough to be told. */
+const warned = new Set<string>();
+
+function warnIfOpen(path: string): void {
+  if (warned.has(path) || !isReadableByAll(realpathSync(path))) return;
+  warned.add(path);
+  const name = printableName(path);
+  process.stderr.write(
+    `Every user of this machine can read the token file "${name}": chmod 600 "${name}"\n`,
+  );
+}
+
+/** Windows has other rights, of which these bits tell nothing. */
+function isReadableByAll(path: string): boolean {
+  if (process.platform === "win32" || (statSync(path).mode & 0o004) === 0) return false;
+  for (let directory = dirname(path); ; directory = dirname(directory)) {
+    if ((statSync(directory).mode & 0o001) === 0) return false;
+    if (directory === dirname(directory)) return true;
   }
 }

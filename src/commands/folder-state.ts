@@ -7,6 +7,7 @@ import {
   closeSync,
   existsSync,
   fsyncSync,
+  lstatSync,
   openSync,
   readFileSync,
   renameSync,
@@ -17,12 +18,15 @@ import {
 import { join, resolve } from "node:path";
 import { isFolderLocked } from "../adapters/disk/folder-lock.ts";
 import { openStateStoreReadOnly } from "../adapters/state/store.ts";
+import { requireGivenServer } from "../client/connect/join.ts";
 import { parseMarker } from "../client/connect/marker.ts";
 import { KEPT, readKept } from "../client/folder/kept-values.ts";
+import type { ClientOptions } from "../client/folder/options.ts";
 import { SyncedError } from "../core/error.ts";
 import type { Fingerprint } from "../core/fingerprint.ts";
 import type { FolderName } from "../core/identifier.ts";
 import { MARKER_FILE, STATE_DIRECTORY } from "../core/state-directory.ts";
+import type { FileSystem } from "../ports/filesystem.ts";
 import type { HeldChange, StateStore } from "../ports/state-store.ts";
 
 /** @throws {SyncedError} `folder_unusable` unless `folder` is an existing directory. */
@@ -42,9 +46,13 @@ export function stateDirectoryOf(folderPath: string): string {
   return join(folderPath, STATE_DIRECTORY);
 }
 
+function stateFileOf(folderPath: string): string {
+  return join(stateDirectoryOf(folderPath), "state.db");
+}
+
 /** @returns undefined if the folder never joined. */
 export function openFolderState(folderPath: string): StateStore | undefined {
-  const path = join(stateDirectoryOf(folderPath), "state.db");
+  const path = stateFileOf(folderPath);
   return existsSync(path) ? openStateStoreReadOnly(path) : undefined;
 }
 
@@ -109,6 +117,31 @@ export function rememberedBinding(folderPath: string): Remembered | undefined {
   const path = join(folderPath, MARKER_FILE);
   const marker = existsSync(path) ? parseMarker(readFileSync(path, "utf8")) : undefined;
   return marker?.serverUrl === undefined ? (bindingOf(folderPath) ?? marker) : marker;
+}
+
+/**
+ * The token goes where a person of this device said, or where a folder says that this user synced
+ * here. Somebody else's folder may say anything. Rules: G15.
+ *
+ * @throws {SyncedError} `usage`
+ */
+export function requireOwnServer(
+  fs: FileSystem,
+  folderPath: string,
+  options: Pick<ClientOptions, "isServerRemembered" | "token" | "serverUrl">,
+): void {
+  requireGivenServer(fs, options);
+  const uid = process.getuid?.();
+  if (options.isServerRemembered !== true || options.token === undefined) return;
+  for (const path of [join(folderPath, MARKER_FILE), stateFileOf(folderPath)]) {
+    const owner = lstatSync(path, { throwIfNoEntry: false })?.uid;
+    if (owner === undefined || uid === undefined || owner === uid) continue;
+    throw new SyncedError(
+      "usage",
+      `Cannot send the token to ${options.serverUrl}: only "${path}" says so, which is of another ` +
+        `user (${owner}); if it is the right server, add --server URL`,
+    );
+  }
 }
 
 /** A state that cannot be read counts as absent here; the client decides about it. */

@@ -13,7 +13,7 @@ import { FULL_SCAN_INTERVAL_MS } from "../core/limits.ts";
 import type { Sequence } from "../core/node.ts";
 import { openClientWorld } from "./client-world.ts";
 import { clientTokenFile, readToken, readTrust } from "./flags.ts";
-import { openFolderState, rememberedBinding } from "./folder-state.ts";
+import { openFolderState, rememberedBinding, requireOwnServer } from "./folder-state.ts";
 import { count, held, quoted } from "./progress.ts";
 import { parseServerUrl } from "./server-url.ts";
 import { readStatus } from "./status.ts";
@@ -54,6 +54,7 @@ export async function lookAtOwn(folder: OwnFolder, signal: AbortSignal): Promise
   });
   try {
     const options = optionsOf(folder);
+    requireOwnServer(opened.world.fs, root, options);
     return arrivalOf(await planDryRun(opened.world, options, signal), root);
   } finally {
     opened.close();

@@ -35,7 +35,7 @@ import {
   tokenFlag,
   tokenSource,
 } from "./flags.ts";
-import { type Remembered, rememberedBinding } from "./folder-state.ts";
+import { type Remembered, rememberedBinding, requireOwnServer } from "./folder-state.ts";
 import { onInterruption } from "./interruption.ts";
 import { acceptInvitation, readInvitation, withInvitation } from "./invitation.ts";
 import { createOutput, type Output } from "./output.ts";
@@ -124,6 +124,7 @@ export const command = defineCommand({
     });
     try {
       const { signal } = interruption;
+      requireOwnServer(opened.world.fs, path, options);
       if (flags["dry-run"]) return await dryRun(opened.world, options, signal, output);
       const world =
         metrics === undefined

@@ -1,11 +1,12 @@
 /**
  * Which server, folder and path a question about the past is about: a path in a synced folder on
  * this machine, found upwards by its marker, or `--server URL --folder NAME` and a path there.
- * Rules: G5, S4.
+ * Rules: G5, G15, S4.
  */
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join, relative, resolve, sep } from "node:path";
 import { createFetchTransport, type Trust } from "../adapters/network/fetch-transport.ts";
+import { openFolder } from "../adapters/open-folder.ts";
 import { systemClock } from "../adapters/runtime/clock.ts";
 import { parseMarker } from "../client/connect/marker.ts";
 import { SyncedError } from "../core/error.ts";
@@ -22,7 +23,7 @@ import {
   textFlag,
   tokenFlag,
 } from "./flags.ts";
-import { rememberedBinding } from "./folder-state.ts";
+import { rememberedBinding, requireOwnServer } from "./folder-state.ts";
 import { parseServerUrl } from "./server-url.ts";
 
 /** The flags of every command that asks about the past. */
@@ -96,10 +97,20 @@ export async function openTarget(
   const { server, device } = parseMarker(readFileSync(join(root, MARKER_FILE), "utf8"));
   const { serverUrl, folder } = known;
   const token = readToken(clientTokenFile(args["token-file"], process.env, root), process.env);
+  const { fs } = openFolder(root, { readOnly: true });
+  try {
+    requireOwnServer(fs, root, { serverUrl, isServerRemembered: true, ...tokenOf(token) });
+  } finally {
+    fs.close();
+  }
   const trust = readTrust(args.fingerprint, known.fingerprint);
   const api = await greet({ serverUrl, folder, token, trust, server, signal });
   const path = relative(root, absolute).split(sep).join("/");
   return { api, serverUrl, device, root, path: path === "" ? "" : parsePath(path).join("/") };
+}
+
+function tokenOf(token: string | undefined): { readonly token?: string } {
+  return token === undefined ? {} : { token };
 }
 
 /** The path need not be there: it may be gone, which is why it is asked about. */

@@ -4,9 +4,19 @@
  * `SYNCED_TEST_SWAP_SECONDS` sets how long links are swapped. Rules: L7, D1, Y3, I22.
  */
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  chownSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
 import type { FolderStatus } from "../../src/commands/status.ts";
 import { type NodeId, ROOT_ID } from "../../src/core/identifier.ts";
+import { MARKER_FILE } from "../../src/core/state-directory.ts";
 import { hexId } from "../generate/logs.ts";
 import { ensureBinary, RunningSynced, runSynced, Scratch } from "./binary.ts";
 import { waitFor } from "./lab.ts";
@@ -127,10 +137,25 @@ test("the token goes only where a person of this device said [G15]", async () =>
   const copy = scratch.join("copy");
   cpSync(path, copy, { recursive: true });
   const env = { SYNCED_TOKEN: TOKEN };
-  const { exitCode, stderr } = await runSynced(["sync", copy, "--once"], { env });
-  expect({ exitCode, stderr }).toMatchObject({ exitCode: 2 });
-  expect(stderr).toContain("add --server URL once");
-  expect(server.authorised).toEqual([]);
+  const expectRefusals = async (folder: string, words: string) => {
+    for (const args of [
+      ["sync", folder, "--once"],
+      ["sync", folder, "--dry-run"],
+      ["check", folder],
+      ["log", folder],
+      ["wait", folder, "--timeout", "5s"],
+    ]) {
+      const { exitCode, stderr } = await runSynced(args, { env });
+      expect({ args, exitCode, stderr }).toMatchObject({ args, exitCode: 2 });
+      expect(stderr).toContain(words);
+    }
+    expect(server.authorised).toEqual([]);
+  };
+  await expectRefusals(copy, "add --server URL once");
+  if (process.getuid?.() === 0) {
+    chownSync(join(path, MARKER_FILE), 12_345, 12_345);
+    await expectRefusals(path, "of another user (12345)");
+  }
   const said = await runSynced(["sync", copy, "--once", "--server", server.url], { env });
   expect(said).toMatchObject({ exitCode: 0 });
 }, 60_000);

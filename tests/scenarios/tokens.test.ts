@@ -1,6 +1,6 @@
 /** Tokens as people use them: made, shown once, scoped, revoked and replaced under a running client. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import {
   type Ended,
   ensureBinary,
@@ -131,6 +131,25 @@ test("a token that may only read receives, and keeps changes here, listed [K1, K
   const other = await runSynced(syncArgs(folder("read-other"), reader, "--once"));
   expect(other.exitCode).toBe(13);
   expect(other.stderr).toContain("the token is not for a folder of that name");
+});
+
+test("a token file that all users of the machine can read is told once [K2]", async () => {
+  const made = await make("loose");
+  const path = folder("loose");
+  chmodSync(scratch.path, 0o755);
+  for (const [mode, lines] of [
+    [0o600, 0],
+    [0o640, 0],
+    [0o644, 1],
+  ] as const) {
+    chmodSync(made.file, mode);
+    const { exitCode, stderr } = await runSynced([...syncArgs(path, made), "--once", "--quiet"]);
+    const told = stderr.split("\n").filter((line) => line.includes("Every user of this machine"));
+    expect({ exitCode, lines: told.length }).toEqual({ exitCode: 0, lines });
+  }
+  chmodSync(scratch.path, 0o700);
+  const hidden = await runSynced([...syncArgs(path, made), "--once"]);
+  expect(hidden.stderr).not.toContain("Every user");
 });
 
 test("an admin makes a token by HTTP, and the server says who did [K14]", async () => {
