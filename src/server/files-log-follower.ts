@@ -15,7 +15,7 @@ import {
   RETRY_DELAY_MS_MAX,
   RETRY_DELAY_MS_MIN,
 } from "../core/limits.ts";
-import type { Content, Sequence } from "../core/node.ts";
+import type { Sequence } from "../core/node.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { EventSink, LogName, SinkCursor } from "../ports/event-sink.ts";
 import type { MetadataStore } from "../ports/metadata-store.ts";
@@ -23,11 +23,12 @@ import type { Random } from "../ports/random.ts";
 import type { FolderInfo } from "../protocol/messages.ts";
 import { readDeviceNames } from "./device-names.ts";
 import { filesLogRow } from "./files-log.ts";
+import { previousContents } from "./previous-contents.ts";
 import type { Sequencer } from "./sequencer.ts";
 
 export interface FilesLogOptions {
   readonly sequencer: Pick<Sequencer, "serverId" | "folders" | "events" | "devices">;
-  readonly metadata: Pick<MetadataStore, "node">;
+  readonly metadata: Pick<MetadataStore, "eventsAt">;
   /** The follower owns the sink: `stop` closes it. */
   readonly sink: EventSink;
   readonly clock: Clock;
@@ -225,32 +226,9 @@ class Follower implements FilesLog {
   async #rows(folder: FolderName, events: readonly ServedEvent[]) {
     const [names, previous] = await Promise.all([
       readDeviceNames(this.#options.sequencer, folder),
-      this.#previousContents(folder, events),
+      previousContents(this.#options.metadata, folder, events),
     ]);
     return events.map((event) => filesLogRow(event, previous.get(event.seq), names));
-  }
-
-  /**
-   * Finds the content that each modify replaced, by the modify's seq. The event names its
-   * predecessor: `baseContent` is the seq of the event that last changed the node's content. Most
-   * predecessors are in the page; each of the others costs one look-up.
-   */
-  async #previousContents(
-    folder: FolderName,
-    events: readonly ServedEvent[],
-  ): Promise<ReadonlyMap<Sequence, Content>> {
-    const first = events[0]?.seq ?? 0;
-    const found = new Map<Sequence, Content>();
-    const look = async ({ kind, seq, node, baseContent }: ServedEvent) => {
-      if (kind !== "modify") return;
-      const content =
-        baseContent >= first
-          ? events[baseContent - first]?.content
-          : (await this.#options.metadata.node(folder, node, baseContent))?.content;
-      if (content !== undefined) found.set(seq, content);
-    };
-    await Promise.all(events.map(look));
-    return found;
   }
 
   /** The server's log ends before the events that were written. The folder waits for a person. */

@@ -6,6 +6,7 @@ import type { MetadataStore } from "../ports/metadata-store.ts";
 import type { Touch } from "../protocol/time-answers.ts";
 import { type DeviceNames, readDeviceNames } from "./device-names.ts";
 import { fileAction } from "./files-log.ts";
+import { previousContents } from "./previous-contents.ts";
 
 /** An event and what it was to a person. */
 export interface Touched {
@@ -31,23 +32,12 @@ export async function touchesOf(
   folder: FolderName,
   { events, names }: { readonly events: readonly ServedEvent[]; readonly names: DeviceNames },
 ): Promise<readonly Touched[]> {
-  const touched: Touched[] = [];
-  for (const event of events) {
+  const previous = await previousContents(metadata, folder, events);
+  return events.map((event) => {
     const { seq, time, device } = event;
-    const action = fileAction(event, await previousContent(metadata, folder, event));
-    touched.push({ event, touch: { seq, time, device, deviceName: names(device), action } });
-  }
-  return touched;
-}
-
-/** The content that a modify replaced; undefined for other events. */
-async function previousContent(
-  metadata: MetadataStore,
-  folder: FolderName,
-  { kind, node, baseContent }: ServedEvent,
-): Promise<Content | undefined> {
-  if (kind !== "modify") return undefined;
-  return (await metadata.node(folder, node, baseContent))?.content;
+    const action = fileAction(event, previous.get(seq));
+    return { event, touch: { seq, time, device, deviceName: names(device), action } };
+  });
 }
 
 /** The fields of a content that people ask for. */
