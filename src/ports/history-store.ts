@@ -74,12 +74,12 @@ export interface DirectoryRequest extends DirectoryMoment {
   readonly limit: number;
 }
 
-/** A place in the order in which `search` goes through all spans. */
+/** A place in the order in which `search` and `crossing` go through all spans. */
 export interface SpanKey extends Place {
   readonly from: Sequence;
 }
 
-export interface SearchSlice {
+export interface SpanSlice {
   readonly found: readonly Span[];
   /** Where the next slice begins; undefined at the end. */
   readonly next?: SpanKey;
@@ -115,13 +115,25 @@ export interface HistoryStore {
   /** Spans with `after` < to <= `upTo` that were there at `at` already, by `to`. */
   closed(folder: FolderName, range: SequenceRange, at: Sequence): Promise<readonly Span[]>;
   /**
+   * Looks at up to `scan` spans after `after` for those that are there at `after` or at `upTo` of
+   * the range, but not at both. Of a long range this finds them sooner than `opened` and `closed`.
+   */
+  crossing(
+    folder: FolderName,
+    request: {
+      readonly range: SequenceRange;
+      readonly after?: SpanKey | undefined;
+      readonly scan: number;
+    },
+  ): Promise<SpanSlice>;
+  /**
    * Looks at up to `scan` spans after `after` for names that have `text` in them, whatever the case
    * of ASCII letters.
    */
   search(
     folder: FolderName,
     request: { readonly text: string; readonly after?: SpanKey; readonly scan: number },
-  ): Promise<SearchSlice>;
+  ): Promise<SpanSlice>;
   /** Rows that overlap the range, by minute. */
   activity(folder: FolderName, range: SequenceRange): Promise<readonly ActivityRow[]>;
 

@@ -10,7 +10,7 @@ import type { FolderName, NodeId } from "../core/identifier.ts";
 import { DIFF_CHANGES_MAX } from "../core/limits.ts";
 import { type Sequence, samePlace } from "../core/node.ts";
 import { isWithin } from "../core/path.ts";
-import type { Span } from "../ports/history-store.ts";
+import type { SequenceRange, Span, SpanKey } from "../ports/history-store.ts";
 import type { DiffAnswer, DiffEntry } from "../protocol/time-answers.ts";
 import { PastPaths } from "./past-paths.ts";
 import type { PastSources } from "./past-sources.ts";
@@ -49,6 +49,10 @@ interface Change extends Readonly<Sides> {
 
 /** Events whose spans are read between two turns of the event loop. */
 const EVENTS_PER_SLICE = 2_000;
+/** Spans that are looked at between two turns. */
+const SPANS_PER_SLICE = 4_000;
+/** Measured: to find a span by its event takes forty times as long as to pass over one. */
+const SCAN_SHARE = 1 / 20;
 /** Nodes whose paths are computed between two turns. */
 const CHANGES_PER_SLICE = 1_000;
 /** Pages of one comparison come one after the other, and a person looks at few at a time. */
@@ -122,31 +126,50 @@ async function compare(
 
 /** The nodes whose spans differ between two moments; some of them may be as they were. */
 export async function changedNodes(
-  { history, clock }: PastSources,
+  sources: PastSources,
   folder: FolderName,
   { from, to }: Moments,
 ): Promise<ReadonlyMap<NodeId, Sides>> {
   const sides = new Map<NodeId, Sides>();
-  const low = Math.min(from, to);
-  const high = Math.max(from, to);
-  const [earlier, later] =
-    from <= to ? (["before", "after"] as const) : (["after", "before"] as const);
-  const put = (span: Span, side: keyof Sides) => {
-    const known = sides.get(span.node);
-    if (known === undefined) sides.set(span.node, { [side]: span });
-    else known[side] = span;
-  };
-  for (let after = low; after < high; after += EVENTS_PER_SLICE) {
-    const range = { after, upTo: Math.min(after + EVENTS_PER_SLICE, high) };
-    for (const span of await history.closed(folder, range, low)) put(span, earlier);
-    for (const span of await history.opened(folder, range, high)) put(span, later);
+  const range = { after: Math.min(from, to), upTo: Math.max(from, to) };
+  for await (const spans of crossingSpans(sources, folder, range)) {
+    for (const span of spans) {
+      const side = span.from <= from && span.to > from ? "before" : "after";
+      const known = sides.get(span.node);
+      if (known === undefined) sides.set(span.node, { [side]: span });
+      else known[side] = span;
+    }
     if (sides.size > DIFF_CHANGES_MAX) {
       const claim = `more than ${DIFF_CHANGES_MAX} entries differ; take nearer moments`;
       throw new SyncedError("too_many_spans", `Cannot compare ${from} with ${to}: ${claim}`);
     }
-    await clock.yield();
   }
   return sides;
+}
+
+/** Spans that are there at the beginning or the end of a range, but not at both, some at a time. */
+async function* crossingSpans(
+  { history, metadata, clock }: PastSources,
+  folder: FolderName,
+  range: SequenceRange,
+): AsyncGenerator<readonly Span[], void, undefined> {
+  const { after: low, upTo: high } = range;
+  const { seq: head } = await headOf(metadata, folder, undefined);
+  if (high - low > head * SCAN_SHARE) {
+    for (let after: SpanKey | undefined; ; ) {
+      const slice = await history.crossing(folder, { range, after, scan: SPANS_PER_SLICE });
+      yield slice.found;
+      after = slice.next;
+      if (after === undefined) return;
+      await clock.yield();
+    }
+  }
+  for (let after = low; after < high; after += EVENTS_PER_SLICE) {
+    const part = { after, upTo: Math.min(after + EVENTS_PER_SLICE, high) };
+    yield await history.closed(folder, part, low);
+    yield await history.opened(folder, part, high);
+    await clock.yield();
+  }
 }
 
 /** @returns undefined if all is as it was, as after a restore */

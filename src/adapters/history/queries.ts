@@ -60,6 +60,15 @@ export const CLOSED = `
 SELECT ${SPAN_COLUMNS} FROM spans INDEXED BY spans_by_to
 WHERE folder = ? AND to_seq > ? AND to_seq <= ? AND from_seq <= ? ORDER BY to_seq`;
 
+/** Values: folder, six of a slice, then from, to, to, from, to, from. */
+export const CROSSING = `
+SELECT ${SPAN_COLUMNS} FROM spans
+WHERE folder = ? AND (parent, name, from_seq) > (?, ?, ?)
+AND (parent, name, from_seq) <= (?, ?, ?)
+AND ((from_seq > ? AND from_seq <= ? AND to_seq > ?)
+  OR (to_seq > ? AND to_seq <= ? AND from_seq <= ?))
+ORDER BY parent, name, from_seq`;
+
 /** The key of the last span of a slice. */
 export const SLICE_END = `
 SELECT parent, name, from_seq FROM spans

@@ -19,10 +19,10 @@ import {
   type DirectoryRequest,
   type FoldedSpans,
   type HistoryStore,
-  type SearchSlice,
   type SequenceRange,
   type Span,
   type SpanKey,
+  type SpanSlice,
   STILL_OPEN,
 } from "../../ports/history-store.ts";
 import { hex, integer, text, toBlob } from "../metadata/rows.ts";
@@ -34,6 +34,7 @@ import {
   CLOSE_SPAN,
   CLOSED,
   COUNT_AT,
+  CROSSING,
   FOLDER,
   listAt,
   NODE_AT,
@@ -150,18 +151,24 @@ class SqliteHistoryStore implements HistoryStore {
     return this.#db.rows(CLOSED, this.#folder(name), after, upTo, at).map(toSpan);
   }
 
+  async crossing(
+    name: FolderName,
+    request: {
+      readonly range: SequenceRange;
+      readonly after?: SpanKey | undefined;
+      readonly scan: number;
+    },
+  ): Promise<SpanSlice> {
+    const { after: from, upTo: to } = request.range;
+    return this.#slice(CROSSING, name, request, [from, to, to, from, to, from]);
+  }
+
   async search(
     name: FolderName,
     request: { readonly text: string; readonly after?: SpanKey; readonly scan: number },
-  ): Promise<SearchSlice> {
-    const folder = this.#folder(name);
-    const after = keyValues(request.after ?? FIRST_KEY);
-    const end = this.#db.row(SLICE_END, folder, ...after, request.scan - 1);
-    const next = end === undefined ? undefined : toKey(end);
+  ): Promise<SpanSlice> {
     const pattern = `%${request.text.replace(/[\\%_]/g, "\\$&")}%`;
-    const upTo = next === undefined ? BEYOND_ALL : keyValues(next);
-    const found = this.#db.rows(SEARCH, folder, ...after, ...upTo, pattern).map(toSpan);
-    return next === undefined ? { found } : { found, next };
+    return this.#slice(SEARCH, name, request, [pattern]);
   }
 
   async activity(name: FolderName, { after, upTo }: SequenceRange): Promise<ActivityRow[]> {
@@ -170,6 +177,22 @@ class SqliteHistoryStore implements HistoryStore {
 
   async close(): Promise<void> {
     this.#db.close();
+  }
+
+  /** Runs `sql` over the next `scan` spans. */
+  #slice(
+    sql: string,
+    name: FolderName,
+    request: { readonly after?: SpanKey | undefined; readonly scan: number },
+    values: readonly SqlValue[],
+  ): SpanSlice {
+    const folder = this.#folder(name);
+    const after = keyValues(request.after ?? FIRST_KEY);
+    const end = this.#db.row(SLICE_END, folder, ...after, request.scan - 1);
+    const next = end === undefined ? undefined : toKey(end);
+    const upTo = next === undefined ? BEYOND_ALL : keyValues(next);
+    const found = this.#db.rows(sql, folder, ...after, ...upTo, ...values).map(toSpan);
+    return next === undefined ? { found } : { found, next };
   }
 
   /** 0 for a folder of which nothing was folded yet; no row has that. */
