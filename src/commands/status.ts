@@ -93,7 +93,7 @@ export function readStatus(store: StateStore, running: boolean): KeptStatus {
   const state = stateOf(running, change !== undefined, kept?.state ?? first);
   const reason = running ? (kept?.reason ?? null) : null;
   // A halt has the form of a held change, with nothing in it to approve.
-  const halt = state === "held" && reason !== null ? haltOf(reason) : undefined;
+  const halt = kept?.state === "held" && reason !== null ? haltOf(reason) : undefined;
   const held = halt ?? lineOf(change);
   return {
     state,
@@ -146,8 +146,9 @@ function lineOf(change: HeldChange | undefined): HeldLine | null {
   return { id, kinds, reason, count };
 }
 
-/** A state that needs a person comes first. A killed client left the last one that it wrote. */
+/** The first that is true in DESIGN.md's table. A killed client left the last one that it wrote. */
 function stateOf(running: boolean, isHeld: boolean, kept: FolderState): FolderState {
+  if (running && kept === "paused") return "paused";
   if (isHeld) return "held";
   if (!running) return "stopped";
   // It has just started and has not scanned yet.

@@ -1,8 +1,11 @@
 /** What people and programs are told while a client runs. */
 import { describe, expect, test } from "bun:test";
+import { openStateStore } from "../../src/adapters/state/store.ts";
+import { KEPT, type StatusValue, writeKept } from "../../src/client/folder/kept-values.ts";
 import type { Output } from "../../src/commands/output.ts";
 import { createProgress } from "../../src/commands/progress.ts";
 import { formatBytes, renderProgress } from "../../src/commands/progress-bar.ts";
+import { readStatus } from "../../src/commands/status.ts";
 import { printable, printableName } from "../../src/core/printable.ts";
 import type { ClientEvent } from "../../src/ports/observer.ts";
 
@@ -128,5 +131,28 @@ describe("renderProgress()", () => {
   test("formatBytes() keeps to binary units", () => {
     const sizes = [0, 1023, 1024, 5 * 1024 ** 3].map(formatBytes);
     expect(sizes).toEqual(["0 B", "1023 B", "1.0 KiB", "5.0 GiB"]);
+  });
+});
+
+describe("readStatus()", () => {
+  const change = { id: "1f3a", direction: "up", nodes: [], reason: "it deletes", count: 60 } as const;
+
+  function read(kept: Pick<StatusValue, "state" | "reason">, isHeld: boolean, running = true) {
+    const store = openStateStore(":memory:");
+    writeKept(store, KEPT.status, { ...kept, head: 7, lastSyncMs: null });
+    if (isHeld) writeKept(store, KEPT.held, change);
+    const { state, held } = readStatus(store, running);
+    store.close();
+    return [state, held?.id];
+  }
+
+  test("a halt comes first, then a pause, then what a guard holds, also of a stopped client [Y21]", () => {
+    const paused = { state: "paused", reason: "until 17:00" } as const;
+    const halted = { state: "held", reason: "the root is gone" } as const;
+    expect(read(halted, true)).toEqual(["held", "root"]);
+    expect(read(paused, true)).toEqual(["paused", change.id]);
+    expect(read(paused, true, false)).toEqual(["held", change.id]);
+    expect(read({ state: "syncing", reason: null }, true)).toEqual(["held", change.id]);
+    expect(read(halted, false, false)).toEqual(["stopped", undefined]);
   });
 });
