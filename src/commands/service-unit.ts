@@ -22,13 +22,14 @@ export interface Service {
 /** Files that do not begin so are somebody else's: never written over, never removed. */
 export const SERVICE_MARK = "Written by synced service install";
 
-/** Time does not mend these: the command line, the data, a token, a folder that is in use. */
+/**
+ * Time does not mend these: the command line, the data, a token, a folder that is in use or was
+ * deleted on the server.
+ */
 const FINAL: Readonly<Record<Service["kind"], readonly number[]>> = {
   serve: [EXIT.usage, EXIT.unusable],
-  sync: [EXIT.usage, EXIT.held, EXIT.wrongServer, EXIT.unauthorised, EXIT.inUse],
+  sync: [EXIT.usage, EXIT.held, EXIT.wrongServer, EXIT.unauthorised, EXIT.unusable, EXIT.inUse],
 };
-/** By which a command ends when it is stopped. */
-const TERMINATED = 143;
 
 /** Those that a user's own systemd can set up without any privilege; a JIT needs the rest. */
 const HARDENING = [
@@ -71,7 +72,7 @@ export function systemdUnit(service: Service): string {
     `ExecStart=${command.map(quoted).join(" ")}`,
     "Restart=on-failure",
     "RestartSec=5",
-    `SuccessExitStatus=${TERMINATED}`,
+    `SuccessExitStatus=${EXIT.terminated}`,
     `RestartPreventExitStatus=${FINAL[kind].join(" ")}`,
     ...HARDENING,
     ...(system === undefined ? [] : SYSTEM_HARDENING),

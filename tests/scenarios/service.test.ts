@@ -1,7 +1,9 @@
 /** `synced service`: the file that it writes, judged by systemd itself where that is installed. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { launchdAgent, systemdUnit } from "../../src/commands/service-unit.ts";
+import { ERROR_KINDS } from "../../src/core/error.ts";
 import { BINARY, ensureBinary, runSynced, Scratch } from "./binary.ts";
 
 const scratch = new Scratch();
@@ -86,4 +88,18 @@ test("an argument that no file can hold is refused, and one for launchd is escap
   expect(() => systemdUnit({ ...base, command: ["a\nExecStartPre=b"] })).toThrow("Cannot write");
   const agent = launchdAgent({ ...base, command: ["/bin/synced", "<&>100%"] }, "/tmp/log");
   expect(agent).toContain("<string>&lt;&amp;&gt;100%</string>");
+});
+
+test("it is not started again after what no time mends, such as a deleted folder [X11, U6]", () => {
+  const { exitCode: gone } = ERROR_KINDS.folder_gone;
+  const readme = readFileSync(join(import.meta.dir, "../../README.md"), "utf8");
+  const told = [...readme.matchAll(/RestartPreventExitStatus=([\d ]+\d)/g)].map(
+    ([, codes]) => codes,
+  );
+  const written = (["serve", "sync"] as const).map((kind) => {
+    const unit = systemdUnit({ kind, name: "a", description: "a", command: ["a"], directory: "/" });
+    return /^RestartPreventExitStatus=(.*)$/m.exec(unit)?.[1];
+  });
+  expect(written).toEqual(told);
+  for (const codes of written) expect(codes?.split(" ")).toContain(String(gone));
 });
