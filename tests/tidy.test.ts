@@ -73,6 +73,7 @@ const ROOMS_MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     "postgres-metadata",
     "runtime",
     "sqlite",
+    "tls",
     "tokens",
   ],
   "src/adapters/disk": ["runtime"],

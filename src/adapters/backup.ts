@@ -13,6 +13,8 @@ import { SyncedError } from "../core/error.ts";
 import { holdCollection, lockData, openDataReader } from "./data-directory.ts";
 import { syncPath, writeFormat } from "./data-format.ts";
 import { openDiskObjectStore } from "./objects/store.ts";
+import { keepPrivate } from "./sqlite/private-file.ts";
+import { copyOwnTlsFiles } from "./tls/files.ts";
 
 export interface BackupReport {
   /** Objects that the target did not have yet. */
@@ -39,6 +41,7 @@ export async function backUp(source: string, target: string): Promise<BackupRepo
   try {
     for (const name of DATABASES) copyDatabase(join(source, name), join(target, `${name}.new`));
     const report = await copyObjects(source, target);
+    copyOwnTlsFiles(source, target);
     publish(target);
     return { ...report, deleted: await deleteOthers(source, target) };
   } finally {
@@ -73,6 +76,7 @@ function serverIdIn(path: string): string {
 
 function copyDatabase(source: string, target: string): void {
   rmSync(target, { force: true });
+  keepPrivate(target);
   const database = new DatabaseSync(source, { readOnly: true });
   try {
     database.exec("PRAGMA busy_timeout = 5000");

@@ -12,7 +12,9 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { backUp } from "../../src/adapters/backup.ts";
 import { openDataDirectory } from "../../src/adapters/data-directory.ts";
+import { ownTlsFiles, readTlsFiles } from "../../src/adapters/tls/files.ts";
 
 const directories: string[] = [];
 afterAll(() => {
@@ -113,4 +115,23 @@ test("a database that is not one is damage", async () => {
   writeFileSync(join(path, "metadata.db"), "x".repeat(8192));
   expect(["damage_found", "data_newer"]).toContain(await codeOf(() => openDataDirectory(path)));
   chmodSync(path, 0o700);
+});
+
+test("a backup has the server's own key, as its clients know it, for its owner alone [U9, K9, K13]", async () => {
+  const [path, target] = [scratch(), scratch()];
+  await openDataDirectory(path).close();
+  const key = readTlsFiles(ownTlsFiles(path));
+  await backUp(path, target);
+  expect(readTlsFiles(ownTlsFiles(target))).toEqual(key);
+  const others = ["tls-key.pem", "tls-cert.pem", "metadata.db", "tokens.db"].map((name) => {
+    return [name, statSync(join(target, name)).mode & 0o077];
+  });
+  expect(others.filter(([, mode]) => mode !== 0)).toEqual([]);
+  // A key that was made anew takes the former one's place, and one that is lost does not take it.
+  for (const file of Object.values(ownTlsFiles(path))) rmSync(file);
+  await backUp(path, target);
+  expect(readTlsFiles(ownTlsFiles(target))).toEqual(key);
+  const next = readTlsFiles(ownTlsFiles(path));
+  await backUp(path, target);
+  expect(readTlsFiles(ownTlsFiles(target))).toEqual(next);
 });

@@ -135,7 +135,13 @@ describe("renderProgress()", () => {
 });
 
 describe("readStatus()", () => {
-  const change = { id: "1f3a", direction: "up", nodes: [], reason: "it deletes", count: 60 } as const;
+  const change = {
+    id: "1f3a",
+    direction: "up",
+    nodes: [],
+    reason: "it deletes",
+    count: 60,
+  } as const;
 
   function read(kept: Pick<StatusValue, "state" | "reason">, isHeld: boolean, running = true) {
     const store = openStateStore(":memory:");

@@ -1,9 +1,9 @@
 /**
- * A server's key and certificate in files: made once, read, and read again when they change. Rules:
- * K9, K10.
+ * A server's key and certificate in files: made once, read, read again when they change, and copied
+ * with their data directory. Rules: K9, K10, U9.
  */
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { createSecureContext } from "node:tls";
@@ -27,13 +27,34 @@ export interface ServerTls extends KeyAndCertificate {
 
 /** The files of the data directory's own key; made when the key is. Only its owner may read it. */
 export function ownTlsFiles(data: string): TlsFiles {
-  const files = { certFile: join(data, "tls-cert.pem"), keyFile: join(data, "tls-key.pem") };
+  const files = ownFilesIn(data);
   if (existsSync(files.certFile)) return files;
   const { key, cert } = makeSelfSigned(["localhost", "127.0.0.1", "::1", hostname()]);
   // The certificate is written last: without it, a later start makes both anew.
   writeFileSync(files.keyFile, key, { mode: 0o600, flush: true });
   writeFileSync(files.certFile, cert, { mode: 0o600, flush: true });
   return files;
+}
+
+function ownFilesIn(data: string): TlsFiles {
+  return { certFile: join(data, "tls-cert.pem"), keyFile: join(data, "tls-key.pem") };
+}
+
+/**
+ * Copies a data directory's own key, by which clients know its server, if it has one. Durable once
+ * the names in `target` are.
+ *
+ * @throws {SyncedError} `usage` if it cannot be read
+ */
+export function copyOwnTlsFiles(source: string, target: string): void {
+  const [from, to] = [ownFilesIn(source), ownFilesIn(target)];
+  if (!existsSync(from.certFile)) return;
+  const [key, cert] = [read(from.keyFile), read(from.certFile)];
+  writeFileSync(`${to.keyFile}.new`, key, { mode: 0o600, flush: true });
+  writeFileSync(`${to.certFile}.new`, cert, { mode: 0o600, flush: true });
+  // Between these two a server refuses to start; the next copy mends that.
+  renameSync(`${to.keyFile}.new`, to.keyFile);
+  renameSync(`${to.certFile}.new`, to.certFile);
 }
 
 /** @throws {SyncedError} `usage` if they cannot be read, or do not belong to each other */
