@@ -27,13 +27,19 @@ export class MovedDirectories {
   }
 
   /** @returns the path, and the paths where the hinted entry may be by now. */
-  follow(path: string, tree: TreeView): readonly string[] {
-    const paths = [path];
+  follow(path: string, tree: TreeView): Iterable<string> {
+    const paths = new Set([path]);
     if (this.#former.size === 0) return paths;
-    for (let end = path.indexOf("/"); end > 0; end = path.indexOf("/", end + 1)) {
-      const moved = this.#former.get(path.slice(0, end));
-      const directory = moved === undefined ? undefined : pathOf(tree, moved.id);
-      if (directory !== undefined) paths.push(joinPath(directory, path.slice(end + 1)));
+    const followed = new Set<NodeId>();
+    // It grows meanwhile: a directory may be in another one that was moved before it.
+    for (const at of paths) {
+      for (let end = at.indexOf("/"); end > 0; end = at.indexOf("/", end + 1)) {
+        const moved = this.#former.get(at.slice(0, end));
+        if (moved === undefined || followed.has(moved.id)) continue;
+        followed.add(moved.id);
+        const directory = pathOf(tree, moved.id);
+        if (directory !== undefined) paths.add(joinPath(directory, at.slice(end + 1)));
+      }
     }
     return paths;
   }
