@@ -19,7 +19,6 @@ import type { FileSystem, FileSystemErrorCode } from "../../src/ports/filesystem
 import type { ClientEvent } from "../../src/ports/observer.ts";
 import { type Scheduler, SimClock } from "./sim-clock.ts";
 import { type Inode, SimDisk } from "./sim-disk.ts";
-import type { SeenInode } from "./sim-entries.ts";
 import { identityOf, Killed, SimFileSystem } from "./sim-filesystem.ts";
 import { isFile, type SimLedger } from "./sim-ledger.ts";
 import { FAIR_WEATHER, SimConnection, type SimListener } from "./sim-network.ts";
@@ -27,7 +26,7 @@ import { type ClientLabel, FOLDS, type SwarmOptions } from "./sim-options.ts";
 import { SimRandom } from "./sim-random.ts";
 import { SimStateFile, SimStateHome, type StoreWrapper } from "./sim-state-home.ts";
 import type { SimTrace } from "./sim-trace.ts";
-import { type Place, SimUser } from "./sim-user.ts";
+import { type Place, type Recorded, SimUser } from "./sim-user.ts";
 import { SimWatcher } from "./sim-watcher.ts";
 
 /** Where planted bugs sit: between the engine and its ports. */
@@ -151,17 +150,20 @@ export class SimClient {
     });
   }
 
-  #recorded(inode: Inode, { parent, name }: Place): SeenInode["recorded"] {
+  #recorded(inode: Inode, { parent, name }: Place): Recorded {
     const { store } = this.state;
     const node = store?.localByIdentity(identityOf(inode));
     // It may have been put here just now, and be recorded next.
     if (store === undefined || node === undefined)
-      return isFile(inode) && inode.writer === "client" ? "here" : "nowhere";
+      return isFile(inode) && inode.writer === "client"
+        ? { recorded: "here" }
+        : { recorded: "nowhere", isOnlyLocal: true };
     const isHere =
       node.parent === ROOT_ID
         ? parent === this.disk.root
         : store.local.get(node.parent)?.identity === identityOf(parent);
-    return isHere && node.name === name ? "here" : "elsewhere";
+    const isOnlyLocal = store.remoteRow(node.id) === undefined;
+    return { recorded: isHere && node.name === name ? "here" : "elsewhere", isOnlyLocal };
   }
 
   /** What `synced sync` makes before the engine starts. */

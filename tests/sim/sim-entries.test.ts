@@ -64,6 +64,25 @@ test("the time of other files that swap places is kept, and of those nobody else
   expect(swapAndTouch("c~", "nowhere")).toEqual(undone);
 });
 
+/** All agree on two files. Bob touches one; ada swaps it with the other, or with one of her own. */
+function touchAndSwap(isOnlyLocal: boolean): readonly string[] {
+  const entries = new SimEntries();
+  const [old, own] = [file("here"), { ...file("here", SECOND), isOnlyLocal }];
+  entries.timed("ada", FIRST, undefined, 0n);
+  entries.agree([seen("a")]);
+  entries.timed("bob", FIRST, 0n, 9n);
+  entries.renamed("ada", [
+    { path: "a", before: old, after: own },
+    { path: "b", before: own, after: old },
+  ]);
+  return entries.undone([seen("b"), seen("a", SECOND)], false);
+}
+
+test("a time is given up where a file that nobody else knows swaps places with its file [A15]", () => {
+  expect(touchAndSwap(true)).toEqual([]);
+  expect(touchAndSwap(false)).toEqual(["time of b is 0, not 9"]);
+});
+
 /**
  * All agree on `u0` and `u0~`. Ada saves the latter over the former and renames that; bob makes the
  * former executable and renames the latter.

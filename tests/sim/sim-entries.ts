@@ -23,7 +23,8 @@
  * - Of acts on different devices that did not know each other, on one aspect, one wins (R4, R6).
  * - Of moves that would make a cycle, the later one in the log is undone (R10).
  * - Mode, time and directory alone do not keep what somebody deleted, overwrote or saved over
- *   another file (R7, A15). What has a temporary name is also saved where it only swaps places.
+ *   another file (R7, A15). What has a temporary name, or only its device knows, is also saved
+ *   where it only swaps places.
  * - A device that lost its state, or its user's unsynced acts in a power cut: acts of its own user
  *   until all agree again (`weaken`). It has no base: where it differs, the server's stays (R11).
  * - Bytes that are put back after the state was lost: their time (D7).
@@ -52,6 +53,8 @@ export type SeenInode = Omit<Seen, "path" | "mtimeNs"> & {
   readonly links: number;
   /** Where the device's client has met it. */
   readonly recorded: "nowhere" | "here" | "elsewhere";
+  /** The log has never had it, as far as that client knows. */
+  readonly isOnlyLocal?: boolean;
 };
 
 /** One name that got, lost or changed what it leads to. */
@@ -119,6 +122,9 @@ export class SimEntries {
       const isSave = !isKept || looksTemporary(baseName(from?.path ?? ""));
       const isGivenUp = before?.kind === after.kind && isSave && after.recorded !== "nowhere";
       if (isGivenUp && after.digest !== undefined) this.loosenTime(after.digest);
+      // It is that one's edit, whose former bytes are a new file where they went.
+      const isEdit = isKept && before?.kind === after.kind && after.isOnlyLocal === true;
+      if (isEdit && before.digest !== undefined) this.loosenTime(before.digest);
     }
     for (const { path, before } of changes) {
       const isKept = changes.some(({ after }) => after?.key === before?.key);

@@ -29,7 +29,7 @@ export interface SimUserParts {
   /** Rules files are written too. */
   readonly ignoring: boolean;
   /** Where the client has met that very inode, seen from this place. */
-  readonly recorded: (inode: Inode, place: Place) => SeenInode["recorded"];
+  readonly recorded: (inode: Inode, place: Place) => Recorded;
 }
 
 const NAMES = ["a", "b", "c.txt", "d", "e"];
@@ -42,6 +42,8 @@ const OWN_SHARE = 0.4;
 const DEPTH_MAX = 3;
 /** A handle that stays open longer than the quarantine lasts is a written limit. */
 const HANDLE_MS_MAX = 30_000;
+
+export type Recorded = Pick<SeenInode, "recorded" | "isOnlyLocal">;
 
 interface Handle {
   readonly inode: FileInode;
@@ -347,15 +349,25 @@ export class SimUser {
         after: this.#see(inode, place),
       })),
     );
-    for (const path of paths) if (disk.lookup(path) === "denied") ledger.entries.unseen(path);
+    for (const path of paths) if (disk.lookup(path) === "denied") this.hide(path);
     for (const inode of before)
       if (inode?.kind === "file" && inode.links === 0) ledger.destroyed(inode.bytes);
+  }
+
+  /** Where the client cannot look: where what is there came from, no scan can tell. */
+  hide(above: string): void {
+    const { entries } = this.parts.ledger;
+    for (const [path, inode] of this.visible()) {
+      if (path !== above && !path.startsWith(`${above}/`)) continue;
+      entries.unseen(path);
+      if (inode.kind === "file") entries.loosenTime(this.parts.ledger.digest(inode.bytes));
+    }
   }
 
   #see(inode: Inode | undefined, place: Place): SeenInode | undefined {
     if (inode === undefined) return undefined;
     const { kind, links } = inode;
-    const seen = { key: inode, kind, links, recorded: this.parts.recorded(inode, place) };
+    const seen = { key: inode, kind, links, ...this.parts.recorded(inode, place) };
     if (inode.kind !== "file") return seen;
     const { executable } = inode;
     return { ...seen, executable, digest: this.parts.ledger.digest(inode.bytes) };

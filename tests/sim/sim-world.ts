@@ -355,9 +355,7 @@ class SimWorld {
     if (entry === undefined) return;
     entry[1].unreadable = !entry[1].unreadable;
     client.disk.touched(entry[0]);
-    // Where what is in it came from, no scan can tell any more.
-    for (const [path] of client.user.visible())
-      if (path.startsWith(`${entry[0]}/`)) this.#ledger.entries.unseen(path);
+    client.user.hide(entry[0]);
     this.trace.count("unreadable");
     this.trace.add(
       `${this.scheduler.now} ${client.label} ${entry[0]} unreadable ${entry[1].unreadable}`,
