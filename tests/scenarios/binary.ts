@@ -110,6 +110,10 @@ export class RunningSynced {
     return this.#child.exitCode !== null || this.#child.signalCode !== null;
   }
 
+  get pid(): number {
+    return this.#child.pid;
+  }
+
   /** Of the process that was started, whatever it runs by now; Linux only. */
   get environment(): readonly string[] {
     return readFileSync(`/proc/${this.#child.pid}/environ`, "utf8").split("\0");
