@@ -80,8 +80,8 @@ class Place {
   url = "";
   server: RunningSynced | undefined;
 
-  async serve(data = this.scratch.join("data")): Promise<void> {
-    const { url, server } = await startServer(data);
+  async serve(data = this.scratch.join("data"), args: readonly string[] = []): Promise<void> {
+    const { url, server } = await startServer(data, { args });
     this.url = url;
     this.server = server;
   }
@@ -254,6 +254,58 @@ const STATES: Readonly<Record<string, (place: Place) => Promise<Meanwhile | unde
     fs.mkdirSync(join(place.folder("a"), ".synced"), { mode: 0o700 });
     fs.writeFileSync(join(place.folder("a"), ".synced/ignore"), "**/a/**/b/**/c/**\n");
     await place.start("a").problems(1);
+    return undefined;
+  },
+  paused: async (place) => {
+    fill(place.folder("a"), "many");
+    const [a, b] = [place.start("a"), place.start("b")];
+    await a.inSync();
+    await b.inSync(nodes);
+    await runSynced(["pause", b.path]);
+    fill(a.path, "more");
+    fill(b.path, "other");
+    await b.until("has both waiting", ({ pending }) => pending.up + pending.down >= 2 * nodes);
+    return undefined;
+  },
+  "only pulls": async (place) => {
+    const a = place.start("a", { args: ["--direction", "pull"] });
+    await a.inSync();
+    fill(a.path, "many");
+    await a.until("leaves much", ({ pending }) => pending.up >= nodes);
+    return undefined;
+  },
+  "only pushes": async (place) => {
+    fill(place.folder("a"), "many");
+    await place.start("a").inSync();
+    const b = place.start("b", { args: ["--direction", "push"] });
+    await b.until("leaves much", ({ pending }) => pending.down >= nodes);
+    return undefined;
+  },
+  "larger than the server takes": async (place) => {
+    await place.server?.stop();
+    await place.serve(undefined, ["--file-size-max", "100B"]);
+    fill(place.folder("a"), "many");
+    await place.start("a").problems(nodes);
+    return undefined;
+  },
+  "no right to write": async (place) => {
+    const data = place.scratch.join("data");
+    const made = await runSynced(["token", "create", "--access", "read", "--data", data, "--json"]);
+    const file = place.scratch.join("token");
+    fs.writeFileSync(file, JSON.parse(made.stdout).token, { mode: 0o600 });
+    fill(place.folder("a"), "many");
+    await place.start("a", { args: ["--token-file", file] }).problems(nodes);
+    return undefined;
+  },
+  "formerly ignored": async (place) => {
+    const b = place.start("b");
+    fs.writeFileSync(b.join(".syncedignore"), "many/\n");
+    await b.inSync();
+    const a = place.start("a");
+    await a.inSync(1);
+    fill(a.path, "many");
+    fs.rmSync(b.join(".syncedignore"));
+    await a.held();
     return undefined;
   },
   // This one may take up to a twentieth of a processor (A14).
