@@ -8,6 +8,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import packageJson from "./package.json" with { type: "json" };
+import type { BucketPlace } from "./src/adapters/bucket/address.ts";
 import { holdCollection } from "./src/adapters/data-directory.ts";
 import { listenForScraper } from "./src/adapters/metrics/listener.ts";
 import { createFetchTransport } from "./src/adapters/network/fetch-transport.ts";
@@ -52,6 +53,8 @@ export interface ServerOptions {
   readonly data: string;
   /** `postgres://...`: the metadata are there, and not in the data directory. @default none */
   readonly metadataUrl?: string;
+  /** A bucket to keep the objects in, beside metadata in PostgreSQL. */
+  readonly bucket?: BucketPlace;
   /** @default "127.0.0.1" */
   readonly host?: string;
   /** @default 0, for any free one */
@@ -270,7 +273,7 @@ function isLoopback(host: string): boolean {
 
 async function openBackend(options: ServerOptions, loopbackOnly: boolean): Promise<Backend> {
   const eventSink = await createEventSink(options);
-  const directory = await openServerData(options.data, options.metadataUrl);
+  const directory = await openServerData(options.data, options);
   const { metadata, objects, history: spans } = directory;
   // Loaded here, so that commands that serve nothing do not wait for it.
   const { createServerMetrics } = await import("./src/adapters/metrics/server.ts");

@@ -65,9 +65,11 @@ const ROOMS_MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   "src/web/parts": ["model"],
   "src/web/views": ["model", "parts"],
   "src/adapters": [
+    "bucket",
     "disk",
     "history",
     "metadata",
+    "network",
     "objects",
     "orders",
     "postgres-metadata",
@@ -76,6 +78,7 @@ const ROOMS_MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     "tls",
     "tokens",
   ],
+  "src/adapters/bucket": ["metadata", "postgres-metadata", "sqlite"],
   "src/adapters/disk": ["runtime"],
   "src/adapters/history": ["metadata", "sqlite"],
   "src/adapters/metadata": ["runtime", "sqlite"],
@@ -97,6 +100,7 @@ const ROOMS_MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   "@hono/node-server": ["src/adapters/network"],
   "@noble/hashes": ["src/web"],
+  aws4fetch: ["src/adapters/bucket"],
   "@preact/signals": ["src/web", "src/web/model", "src/web/parts", "src/web/views"],
   chokidar: ["src/adapters/watch"],
   "chrono-node": ["src/commands"],

@@ -67,11 +67,13 @@ export function openDataDirectory(path: string): DataDirectory {
  *
  * @param metadata is closed with them, and if they cannot be opened
  * @param unlock is called after that
+ * @param elsewhere the objects, if they are not in the directory
  */
 export function openBeside(
   path: string,
   metadata: MetadataStore,
   unlock: () => void,
+  elsewhere?: ObjectStore,
 ): DataDirectory {
   let tokens: AccessStore | undefined;
   let history: HistoryStore | undefined;
@@ -83,7 +85,7 @@ export function openBeside(
     history = derived;
     const openedOrders = openSqliteOrderStore(join(path, "orders.db"));
     orders = openedOrders;
-    const objects = openDiskObjectStore({ directory: path });
+    const objects = elsewhere ?? openDiskObjectStore({ directory: path });
     // Makes the new files' names durable before anybody is told that data is in them.
     syncPath(path);
     const close = async () => {
@@ -115,7 +117,7 @@ export function openBeside(
  */
 export function enterData(path: string): { readonly isNew: boolean; readonly unlock: () => void } {
   const format = readFormat(path);
-  const isNew = format.kind === "new" || (format.kind === "objects" && !format.isBound);
+  const isNew = format.kind === "new" || ("serverId" in format && !format.isBound);
   try {
     mkdirSync(path, { recursive: true, mode: 0o700 });
   } catch (error) {

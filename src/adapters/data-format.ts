@@ -1,6 +1,6 @@
 /**
  * The file `format` of a server's data directory: which version wrote it, and whether its metadata
- * are there too or in PostgreSQL. Rules: I44, P6.
+ * are there too or in PostgreSQL, and its objects there or in a bucket. Rules: I44, P6, P7.
  *
  * A directory without its own metadata has another first word, so that no earlier version takes its
  * objects for garbage.
@@ -15,7 +15,8 @@ export type DataFormat =
   | { readonly kind: "new" }
   | { readonly kind: "whole" }
   | {
-      readonly kind: "objects";
+      /** Where the objects are; the metadata are in PostgreSQL. */
+      readonly kind: "objects" | "bucket";
       readonly serverId: ServerId;
       /** False if no database is known yet to be that server's; then there is nothing yet. */
       readonly isBound: boolean;
@@ -23,7 +24,8 @@ export type DataFormat =
 
 /** The format that this version reads and writes. */
 const FORMAT = 1;
-const FORMAT_LINE = /^synced (data|objects) ([1-9][0-9]{0,5})(?: ([0-9a-f]{32})( unbound)?)?\n$/;
+const FORMAT_LINE =
+  /^synced (data|objects|bucket) ([1-9][0-9]{0,5})(?: ([0-9a-f]{32})( unbound)?)?\n$/;
 
 /** @throws {SyncedError} `data_newer`, `damage_found`, `data_not_writable` */
 export function readFormat(path: string): DataFormat {
@@ -35,7 +37,7 @@ export function readFormat(path: string): DataFormat {
     throw notWritable(path, error);
   }
   const [, kind, version, id, unbound] = FORMAT_LINE.exec(text) ?? [];
-  if (kind === undefined || (kind === "objects") !== (id !== undefined)) {
+  if (kind === undefined || (kind === "data") !== (id === undefined)) {
     const message = `Cannot use "${path}": its file "format" is not one of synced`;
     throw new SyncedError("damage_found", message);
   }
@@ -44,7 +46,8 @@ export function readFormat(path: string): DataFormat {
     throw new SyncedError("data_newer", `Cannot use "${path}": ${claim}`);
   }
   if (id === undefined) return { kind: "whole" };
-  return { kind: "objects", serverId: parseId(id), isBound: unbound === undefined };
+  const place = kind === "bucket" ? "bucket" : "objects";
+  return { kind: place, serverId: parseId(id), isBound: unbound === undefined };
 }
 
 /** Written under the lock and before any database, so that every later file is of this format. */
@@ -65,7 +68,7 @@ export function writeFormat(path: string, format: Exclude<DataFormat, { kind: "n
   }
 }
 
-/** True if a server has its data there, or its objects. */
+/** True if a server has its data there, or a part of them. */
 export function isDataDirectory(path: string): boolean {
   try {
     return FORMAT_LINE.test(readFileSync(join(path, "format"), "utf8"));
@@ -76,10 +79,10 @@ export function isDataDirectory(path: string): boolean {
   }
 }
 
-/** True if a server has its objects there, and its metadata in PostgreSQL. */
+/** True of a server that has its metadata in PostgreSQL. */
 export function hasMetadataElsewhere(path: string): boolean {
   const format = readFormat(path);
-  return format.kind === "objects" && format.isBound;
+  return "serverId" in format && format.isBound;
 }
 
 /** @throws {SyncedError} `usage` if the metadata are in PostgreSQL; as `readFormat` does */
@@ -106,7 +109,7 @@ export function notWritable(path: string, error: unknown): SyncedError {
 
 function lineOf(format: Exclude<DataFormat, { kind: "new" }>): string {
   if (format.kind === "whole") return `data ${FORMAT}`;
-  return `objects ${FORMAT} ${format.serverId}${format.isBound ? "" : " unbound"}`;
+  return `${format.kind} ${FORMAT} ${format.serverId}${format.isBound ? "" : " unbound"}`;
 }
 
 function codeOf(error: unknown): string | undefined {

@@ -1,21 +1,31 @@
-/** Opens what a server keeps, wherever its metadata are. Rules: P1, P6. */
+/** Opens what a server keeps, wherever its metadata and its objects are. Rules: P1, P6, P7. */
 import { join } from "node:path";
+import { SyncedError } from "../core/error.ts";
+import type { BucketPlace } from "./bucket/address.ts";
 import { type DataDirectory, openDataDirectory } from "./data-directory.ts";
 import { hasMetadataElsewhere } from "./data-format.ts";
 import { type ReportedDevice, readReportedDevices } from "./metadata/device-reports.ts";
 
-/**
- * @param metadataUrl `postgres://...`, or undefined for metadata in the directory
- * @throws {SyncedError} as `openDataDirectory` and `openSplitDirectory` do
- */
+export interface ServerDataPlaces {
+  /** `postgres://...`; absent for metadata in the directory. */
+  readonly metadataUrl?: string;
+  /** Absent for objects in the directory. */
+  readonly bucket?: BucketPlace;
+}
+
+/** @throws {SyncedError} `usage`; as `openDataDirectory` and `openSplitDirectory` do */
 export async function openServerData(
   path: string,
-  metadataUrl: string | undefined,
+  { metadataUrl, bucket }: ServerDataPlaces,
 ): Promise<DataDirectory> {
-  if (metadataUrl === undefined) return openDataDirectory(path);
-  // Loaded here, so that others do not wait for the driver.
-  const { openSplitDirectory } = await import("./split-directory.ts");
-  return await openSplitDirectory(path, { metadataUrl });
+  if (metadataUrl !== undefined) {
+    // Loaded here, so that others do not wait for the driver.
+    const { openSplitDirectory } = await import("./split-directory.ts");
+    return await openSplitDirectory(path, { metadataUrl, bucket });
+  }
+  if (bucket === undefined) return openDataDirectory(path);
+  const claim = "what is in a bucket is known in PostgreSQL; name it with --metadata-url";
+  throw new SyncedError("usage", `Cannot use --bucket-url alone: ${claim}`);
 }
 
 /** Of the devices of a data directory; none if they report to PostgreSQL. */

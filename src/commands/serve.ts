@@ -8,6 +8,7 @@ import { isIP } from "node:net";
 import { basename, resolve } from "node:path";
 import { defineCommand } from "citty";
 import { createServer, type Server, type ServerOptions } from "../../server.ts";
+import type { BucketPlace } from "../adapters/bucket/address.ts";
 import { requireOpenFiles } from "../adapters/disk/open-files.ts";
 import { reasonOf } from "../adapters/disk/system-error.ts";
 import { widenThreadPool } from "../adapters/runtime/native-calls.ts";
@@ -75,6 +76,16 @@ const args = {
       "the objects",
   ),
   "metadata-url-file": textFlag("metadata-url-file", "FILE", "File that holds that URL"),
+  "bucket-url": textFlag(
+    "bucket-url",
+    "URL",
+    "Bucket to keep the objects in, s3://HOST/BUCKET/PREFIX; goes with --metadata-url",
+  ),
+  "bucket-key-file": textFlag(
+    "bucket-key-file",
+    "FILE",
+    "File that holds the bucket's key, ID:SECRET; or set SYNCED_BUCKET_KEY",
+  ),
   "database-url": textFlag(
     "database-url",
     "URL",
@@ -96,6 +107,7 @@ export const command = defineCommand({
     const metricsPort = flags["metrics-port"];
     const databaseUrl = flags["database-url"];
     const metadataUrl = readMetadataUrl(flags);
+    const bucket = readBucket(flags, process.env);
     const interruption = onInterruption(output.say);
     const server = await createServer({
       data: resolve(flags.data),
@@ -122,6 +134,7 @@ export const command = defineCommand({
         : { metricsPort: parsePortFlag("metrics-port", metricsPort) }),
       ...(databaseUrl === undefined ? undefined : { databaseUrl }),
       ...(metadataUrl === undefined ? undefined : { metadataUrl }),
+      ...(bucket === undefined ? undefined : { bucket }),
       ...(flags.scrub === undefined
         ? undefined
         : { scrubMs: parseDurationFlag("scrub", flags.scrub) }),
@@ -187,16 +200,34 @@ function readMetadataUrl(flags: {
 }): string | undefined {
   const { "metadata-url": url, "metadata-url-file": file } = flags;
   if (file === undefined) return url;
-  if (url !== undefined) {
-    const message = "Cannot use both --metadata-url and --metadata-url-file: name one";
-    throw new SyncedError("usage", message);
-  }
+  if (url === undefined) return readSecret(file, "the URL's file");
+  const message = "Cannot use both --metadata-url and --metadata-url-file: name one";
+  throw new SyncedError("usage", message);
+}
+
+/** @throws {SyncedError} `usage` if there is no key, or its file cannot be read */
+function readBucket(
+  flags: {
+    readonly "bucket-url"?: string | undefined;
+    readonly "bucket-key-file"?: string | undefined;
+  },
+  environment: Readonly<Record<string, string | undefined>>,
+): BucketPlace | undefined {
+  const { "bucket-url": url, "bucket-key-file": file } = flags;
+  if (url === undefined) return undefined;
+  const key =
+    file === undefined ? environment["SYNCED_BUCKET_KEY"] : readSecret(file, "the key's file");
+  if (key !== undefined) return { url, key };
+  const advice = "set SYNCED_BUCKET_KEY, or name a file with --bucket-key-file";
+  throw new SyncedError("usage", `Cannot use a bucket without its key: ${advice}`);
+}
+
+function readSecret(file: string, what: string): string {
   try {
     return readFileSync(file, "utf8").trim();
   } catch (cause) {
-    throw new SyncedError("usage", `Cannot read the URL's file "${file}": ${reasonOf(cause)}`, {
-      cause,
-    });
+    const message = `Cannot read ${what} "${file}": ${reasonOf(cause)}`;
+    throw new SyncedError("usage", message, { cause });
   }
 }
 

@@ -326,3 +326,20 @@ export const METADATA_CONNECTIONS = 8;
 export const METADATA_CALL_MS_MAX = 15_000;
 /** Versions of objects for which it is known whose bytes were deleted, each by one page. */
 export const DELETIONS_KEPT_VERSIONS = 1_000;
+
+/** Requests to a bucket at once: enough to fill a line, few enough to be let through. */
+export const BUCKET_REQUESTS_MAX = 16;
+/** A bucket is read in blocks of this size: some hundred small objects, or a large one. */
+export const BUCKET_BLOCK_BYTES = MIB;
+/** Blocks of a bucket that stay in memory for whoever reads next: 32 MiB. */
+export const BUCKET_BLOCKS_KEPT = 32;
+/** Up to this size an object may wait in PostgreSQL, where a small file costs no request. */
+export const WAITING_OBJECT_BYTES_MAX = 64 * 1024;
+/** An upload with more small objects than this goes to the bucket at once. */
+export const WAITING_UPLOAD_BYTES_MAX = MIB;
+/** So much waits in PostgreSQL before it is moved to the bucket. */
+export const WAITING_BYTES_MAX = 8 * MIB;
+/** An upload of 32 MiB takes minutes on a slow line; a server may be stopped for a night. */
+export const SEGMENT_UPLOAD_MS_MAX = 86_400_000;
+/** So long a bucket keeps what is deleted, so that a database restored to a moment finds it. */
+export const SEGMENT_KEPT_MS = 7 * 86_400_000;

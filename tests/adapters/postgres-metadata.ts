@@ -2,6 +2,7 @@
 import { chmodSync } from "node:fs";
 import { join } from "node:path";
 import postgres from "postgres";
+import { PostgresPool } from "../../src/adapters/postgres-metadata/pool.ts";
 import { openPostgresMetadataStore } from "../../src/adapters/postgres-metadata/store.ts";
 import type { MetadataStore } from "../../src/ports/metadata-store.ts";
 import { SERVER } from "../server/server-world.ts";
@@ -24,7 +25,10 @@ export async function startMetadataDatabase(): Promise<MetadataDatabase> {
   chmodSync(scratch.root, 0o711);
   const server = await startPostgres({ dataDir: join(scratch.root, "postgres") });
   const admin = postgres(server.url, { max: 1, onnotice: () => undefined });
-  const store = () => openPostgresMetadataStore({ url: server.url, serverId: SERVER, isNew: true });
+  const store = () => {
+    const pool = new PostgresPool(server.url);
+    return openPostgresMetadataStore({ pool, serverId: SERVER, isNew: true });
+  };
   return {
     server,
     admin,

@@ -198,7 +198,7 @@ function signalAll(child: ChildProcess, signal: "SIGSTOP" | "SIGCONT"): void {
   child.kill(signal);
 }
 
-function freePort(): Promise<number> {
+export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer();
     server.once("error", reject);

@@ -8,7 +8,7 @@ import { noise } from "../generate/contents.ts";
 export interface ObjectStoreFixture {
   readonly store: ObjectStore;
   /** Changes a stored object's bytes behind the store's back. */
-  damage(object: StoredObject): void;
+  damage(object: StoredObject): void | Promise<void>;
   close(): Promise<void>;
 }
 
@@ -20,11 +20,14 @@ export function objectOf(seed: number, length: number): StoredObject {
 }
 
 /** @param make makes an empty store. */
-export function objectStoreContract(name: string, make: () => ObjectStoreFixture): void {
+export function objectStoreContract(
+  name: string,
+  make: () => ObjectStoreFixture | Promise<ObjectStoreFixture>,
+): void {
   let fixture: ObjectStoreFixture;
   let store: ObjectStore;
-  beforeEach(() => {
-    fixture = make();
+  beforeEach(async () => {
+    fixture = await make();
     store = fixture.store;
   });
   afterEach(() => fixture.close());
@@ -74,7 +77,7 @@ export function objectStoreContract(name: string, make: () => ObjectStoreFixture
       test(`damage to ${size} bytes is never served, and a new put heals it [I37]`, async () => {
         const object = objectOf(3, size);
         await store.put([object]);
-        fixture.damage(object);
+        await fixture.damage(object);
         await expect(store.get(object.digest)).rejects.toMatchObject({ code: "chunk_corrupt" });
         await store.put([object]);
         expect(await store.get(object.digest)).toEqual(object.bytes);

@@ -5,6 +5,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { chmodSync, readFileSync, rmSync } from "node:fs";
 import { openDiskObjectStore } from "../../src/adapters/objects/store.ts";
+import { PostgresPool } from "../../src/adapters/postgres-metadata/pool.ts";
 import { openPostgresMetadataStore } from "../../src/adapters/postgres-metadata/store.ts";
 import { parseId, type ServerId } from "../../src/core/identifier.ts";
 import { verifyData } from "../../src/server/verify.ts";
@@ -96,7 +97,10 @@ class Poster {
 async function verify(): Promise<void> {
   const [, id = ""] = /([0-9a-f]{32})\n$/.exec(readFileSync(`${lab.data}/format`, "utf8")) ?? [];
   const serverId = parseId<ServerId>(id);
-  const metadata = await openPostgresMetadataStore({ url: database.url, serverId });
+  const metadata = await openPostgresMetadataStore({
+    pool: new PostgresPool(database.url),
+    serverId,
+  });
   const objects = openDiskObjectStore({ directory: lab.data, isReader: true });
   try {
     expect(await collect(verifyData({ metadata, objects }))).toEqual([]);

@@ -44,7 +44,13 @@ export class PostgresPool {
   readonly #waiting: Waiter[] = [];
   #isClosed = false;
 
-  /** Connects to nothing yet. @throws {SyncedError} `usage` for an illegal URL */
+  /**
+   * Connects to nothing yet.
+   *
+   * @param url `postgres://USER:PASSWORD@HOST:PORT/DATABASE`. Missing parts come from PGHOST and so
+   * on.
+   * @throws {SyncedError} `usage` for an illegal URL
+   */
   constructor(url: string) {
     this.#url = parseDatabaseUrl(url, "metadata");
     this.#address = addressOf(this.#url, "metadata");

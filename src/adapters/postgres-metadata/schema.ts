@@ -131,8 +131,40 @@ CREATE TABLE synced.devices (
 ) WITH (fillfactor = 50);
 `;
 
+/** Where a bucket's objects are; empty while objects are in a directory. */
+const VERSION_2 = `
+CREATE TABLE synced.segments (
+  id bytea PRIMARY KEY,
+  -- Of its objects, without the pack's headers.
+  bytes bigint NOT NULL,
+  -- 0: on its way to the bucket; 1: there; 2: condemned.
+  state smallint NOT NULL,
+  -- When that began, in milliseconds.
+  since bigint NOT NULL
+);
+
+CREATE TABLE synced.objects (
+  digest bytea PRIMARY KEY,
+  size integer NOT NULL,
+  -- Where its bytes are in the bucket; or the bytes.
+  segment bytea,
+  at integer,
+  bytes bytea
+);
+ALTER TABLE synced.objects ALTER COLUMN bytes SET STORAGE EXTERNAL;
+CREATE INDEX objects_by_segment ON synced.objects (segment) WHERE segment IS NOT NULL;
+CREATE INDEX objects_waiting ON synced.objects (digest) INCLUDE (size) WHERE segment IS NULL;
+
+CREATE TABLE synced.damage (
+  digest bytea PRIMARY KEY,
+  -- In milliseconds.
+  found bigint NOT NULL,
+  healed bigint
+);
+`;
+
 /** Entry n brings the tables from version n to n + 1. Released entries are never edited. */
-export const POSTGRES_METADATA_MIGRATIONS: readonly string[] = [VERSION_1];
+export const POSTGRES_METADATA_MIGRATIONS: readonly string[] = [VERSION_1, VERSION_2];
 
 /** In the order of `eventValues`. */
 export const EVENT_COLUMNS = [

@@ -54,7 +54,7 @@ import type { SqlRow } from "../sqlite/database.ts";
 import { loadParameters, toLoaded } from "./load.ts";
 import { postgresObjectRecords } from "./object-records.ts";
 import { openTables } from "./open.ts";
-import { type Parameter, PostgresPool } from "./pool.ts";
+import type { Parameter, PostgresPool } from "./pool.ts";
 import * as queries from "./queries.ts";
 import {
   APPEND,
@@ -68,8 +68,8 @@ import {
 } from "./writes.ts";
 
 export interface PostgresMetadataOptions {
-  /** `postgres://USER:PASSWORD@HOST:PORT/DATABASE`. Missing parts come from PGHOST and so on. */
-  readonly url: string;
+  /** Closed with the store, and if that cannot be opened. */
+  readonly pool: PostgresPool;
   /** Whose database it is. */
   readonly serverId: ServerId;
   /** True to take a database that is none's. @default false */
@@ -79,16 +79,15 @@ export interface PostgresMetadataOptions {
 /**
  * Makes the tables, or brings them up to date.
  *
- * @throws {SyncedError} `usage` for an illegal URL, `data_newer` (nothing was written),
- * `server_changed` if the database is another server's, or none's; and what keeps it from the
- * database. No message shows the URL's password.
+ * @throws {SyncedError} `data_newer` (nothing was written), `server_changed` if the database is
+ * another server's, or none's; and what keeps it from the database. No message shows the URL's
+ * password.
  */
 export async function openPostgresMetadataStore({
-  url,
+  pool,
   serverId,
   isNew = false,
 }: PostgresMetadataOptions): Promise<MetadataStore> {
-  const pool = new PostgresPool(url);
   try {
     const found = await openTables(pool, { serverId, isNew });
     if (found !== serverId) throw anotherServer(pool.name, { found, serverId });
