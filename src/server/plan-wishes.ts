@@ -7,7 +7,7 @@ import { SyncedError } from "../core/error.ts";
 import type { Cursor, ServedEvent } from "../core/event.ts";
 import { type DeviceId, type FolderName, type NodeId, ROOT_ID } from "../core/identifier.ts";
 import { EVENTS_PER_PAGE_MAX, NAME_BYTES_MAX, PLAN_STEPS_MAX } from "../core/limits.ts";
-import type { RemoteNode, Sequence } from "../core/node.ts";
+import type { Place, RemoteNode, Sequence } from "../core/node.ts";
 import { baseName, isWithin, parentPath, utf8LengthBytes } from "../core/path.ts";
 import { copyId } from "../core/plan-id.ts";
 import { restoredState } from "../core/plan-restore.ts";
@@ -104,7 +104,8 @@ async function restoreWishes(ground: PlanGround, request: Of<"restore">): Promis
   const { path, at, keepLater } = request;
   if (at > head.seq) throw beyond(ground, at);
   const atThen = new PastPaths(history, folder, at);
-  if (path !== "" && (await atThen.entryAt(path)) === undefined) {
+  const top = path === "" ? undefined : await atThen.entryAt(path);
+  if (path !== "" && top === undefined) {
     const claim = `nothing was there as of event ${at}`;
     throw new SyncedError("not_found", `Cannot restore "${path}": ${claim}`);
   }
@@ -120,10 +121,37 @@ async function restoreWishes(ground: PlanGround, request: Of<"restore">): Promis
     const now = await tree.node(id);
     if (now === undefined) continue;
     const [then] = before === undefined ? [] : await metadata.eventsAt(folder, [before.from]);
-    wanted.set(id, restoredState(now, then && { ...then, isWithin: wasWithin }));
+    const state = restoredState(now, then && { ...then, isWithin: wasWithin });
+    wanted.set(
+      id,
+      id === top?.node && state.kind === "live"
+        ? { ...state, place: await homeOf(tree, state.place, { atThen, wanted }) }
+        : state,
+    );
     if (wanted.size > PLAN_STEPS_MAX) throw tooLarge();
   }
   return { wanted, overlaps: [] };
+}
+
+/**
+ * Where an entry of then comes back: in its directory, wherever that is by now. If that was deleted,
+ * in the one that has its path, or in itself, at the path that it had then; not below the name that
+ * it had last.
+ */
+async function homeOf(
+  tree: PlanTreeAt,
+  place: Place,
+  then: { readonly atThen: PastPaths; readonly wanted: Map<NodeId, Wanted> },
+): Promise<Place> {
+  const { parent, name } = place;
+  const now = parent === ROOT_ID ? undefined : await tree.node(parent);
+  const earlier = now?.deleted === true ? await then.atThen.nodeAt(parent) : undefined;
+  if (now === undefined || earlier === undefined) return place;
+  const above = await homeOf(tree, { parent: earlier.parent, name: earlier.name }, then);
+  const successor = await tree.child(above);
+  if (successor?.content.kind === "directory") return { parent: successor.id, name };
+  then.wanted.set(parent, { kind: "live", place: above, content: now.content });
+  return place;
 }
 
 /** The nodes of now that a restored directory has to do with. */

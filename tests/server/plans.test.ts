@@ -465,6 +465,28 @@ describe("a plan", () => {
     }
   });
 
+  test("restores a file to its path of then, also where its directory had another name [E11]", async () => {
+    await withStory(async (world) => {
+      const { act, history } = world;
+      await act(0, [move(dir, "renamed", 1)]);
+      const stepsOf = async (path: string) => {
+        const plan = await show(history, { kind: "restore", path, at: 3 });
+        expect(plan.overlaps).toEqual([]);
+        return plan.steps.map(({ what, path: place }) => `${what} ${place}`);
+      };
+      await act(1, [remove(a, 4, 2)]);
+      // A directory that lives keeps the name that somebody gave it.
+      expect(await stepsOf("dir/a")).toEqual(["revive renamed/a"]);
+      await act(1, [remove(b, 5, 3), remove(dir, 1, 6)]);
+      expect(await stepsOf("dir/a")).toEqual(["revive dir", "revive dir/a"]);
+      await act(2, [create(hexId<NodeId>("f", 1), "renamed", DIRECTORY)]);
+      expect(await stepsOf("dir/a")).toEqual(["revive dir", "revive dir/a"]);
+      // One that was made anew under its name takes its place.
+      await act(2, [create(hexId<NodeId>("f", 2), "dir", DIRECTORY)]);
+      expect(await stepsOf("dir/a")).toEqual(["revive dir/a"]);
+    });
+  });
+
   test("says of which versions the bytes are gone, and does the rest [E9-E11, U7]", async () => {
     await withStory(async (world) => {
       const { history, metadata, act, clock } = world;
