@@ -70,7 +70,8 @@ function whatClientSays(root: string): Arrival | undefined {
     const seq = head ?? 0;
     if (change !== null) return { kind: "held", why: held(change, root), seq };
     if (!running || state === "in_sync") return undefined;
-    const why = `this device is ${state}${reason === null ? "" : `: ${reason}`}`;
+    const action = state === "paused" ? `; go on with: synced resume ${quoted(root)}` : "";
+    const why = `this device is ${state}${reason === null ? "" : `: ${reason}`}${action}`;
     return { kind: "behind", why, seq };
   } finally {
     store?.close();

@@ -13,7 +13,7 @@ import type { PastApi, SeenDevice, WaitedFor } from "../protocol/past-api.ts";
 import { commonFlags, parseDurationFlag, parseNumberFlag, switchFlag, textFlag } from "./flags.ts";
 import { createOutput, type Output } from "./output.ts";
 import { type Arrival, lookAtOwn } from "./own-arrival.ts";
-import { count } from "./progress.ts";
+import { count, quoted } from "./progress.ts";
 import { shownTime } from "./shown-time.ts";
 import { deviceNamed, openTarget, type Target, targetFlags } from "./target.ts";
 
@@ -145,13 +145,11 @@ async function lookAt(
     const none = device === "all" ? "no device was seen in the last 7 days" : "it never reported";
     return { kind: "behind", why: none, seq };
   }
-  const seen = await api.devices();
-  const holding = behind.flatMap((one) =>
-    heldBy(seen.find((other) => other.device === one.device)),
-  );
-  const [first] = holding;
+  const seen = new Map((await api.devices()).map((one) => [one.device, one]));
+  const [first] = behind.flatMap((one) => heldBy(seen.get(one.device)));
   if (first !== undefined) return { kind: "held", why: first, seq };
-  return { kind: "behind", why: behind.map((one) => lagOf(one, seq)).join("; "), seq };
+  const lags = behind.map((one) => `${lagOf(one, seq)}${pausedBy(seen.get(one.device))}`);
+  return { kind: "behind", why: lags.join("; "), seq };
 }
 
 function heldBy(device: SeenDevice | undefined): string[] {
@@ -159,6 +157,14 @@ function heldBy(device: SeenDevice | undefined): string[] {
   const { reason, count: changes } = device.held;
   const name = printableName(device.name);
   return [`${name} holds ${count(changes, "change")} for a person: ${reason}`];
+}
+
+function pausedBy(device: SeenDevice | undefined): string {
+  if (device?.paused === undefined) return "";
+  const { until } = device.paused;
+  const end = until === undefined ? "" : ` until ${shownTime(until)}`;
+  const command = `synced resume --device ${quoted(device.name)}`;
+  return `; it is paused${end}, and goes on with: ${command}`;
 }
 
 function lagOf({ name, applied, seenTime }: WaitedFor["devices"][number], seq: Sequence): string {

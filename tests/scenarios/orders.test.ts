@@ -106,7 +106,9 @@ describe("a paused folder", () => {
       return paused?.until !== undefined && settled === false;
     });
     expect((await runSynced(["devices", alpha.path])).stdout).toMatch(/alpha +paused/);
-    expect((await runSynced(["wait", alpha.path, "--timeout", "1s"])).stderr).toContain("paused");
+    expect((await runSynced(["wait", alpha.path, "--timeout", "1s"])).stderr).toContain(
+      "this device is paused: until",
+    );
 
     expect((await runSynced(["resume", alpha.path])).exitCode).toBe(0);
     await lab.settled([alpha, beta]);
@@ -137,6 +139,11 @@ describe("a paused folder", () => {
       const { paused, orders } = await reported("beta");
       return paused !== undefined && orders === undefined;
     });
+    const waited = await runSynced(["wait", ...afar, "--timeout", "1s"]);
+    expect(waited.exitCode).toBe(3);
+    expect(waited.stderr).toContain(
+      'it is paused, and goes on with: synced resume --device "beta"',
+    );
     await beta.stop();
     expect((await runSynced(["resume", ...afar])).exitCode).toBe(0);
     expect(await reported("beta")).toMatchObject({ orders: [{ order: { kind: "resume" } }] });
