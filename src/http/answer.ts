@@ -62,6 +62,35 @@ export function jsonTextAnswer(
   });
 }
 
+/** Smaller answers are one packet or few, however they are sent. */
+const PACKED_LENGTH_MIN = 8 * 1024;
+
+/**
+ * JSON that is gzipped for a browser if it is long. Only for answers without a secret: next to text
+ * that somebody else chooses, their length would tell it.
+ */
+export async function packedJsonAnswer(request: Request, value: unknown): Promise<Response> {
+  const text = JSON.stringify(value);
+  const headers = { vary: "accept-encoding" };
+  if (text.length < PACKED_LENGTH_MIN || !takesGzip(request)) {
+    return jsonTextAnswer(text, 200, headers);
+  }
+  const packed = { ...headers, "content-encoding": "gzip", "content-type": "application/json" };
+  return bytesAnswer(await gzip(text), packed);
+}
+
+/** RFC 9110, section 12.5.3. */
+export function takesGzip({ headers }: Request): boolean {
+  const asked = headers.get("accept-encoding") ?? "";
+  return /\bgzip\b(?!\s*;\s*q=0(?:\.0*)?\s*(?:,|$))/i.test(asked);
+}
+
+/** The runtime packs beside the event loop. */
+export async function gzip(text: string): Promise<Uint8Array<ArrayBuffer>> {
+  const stream = new Blob([text]).stream().pipeThrough(new CompressionStream("gzip"));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+}
+
 /** @param status one that has no body: 204 or 304 */
 export function emptyAnswer(status: number, headers?: Readonly<Record<string, string>>): Response {
   return new Response(null, { status, headers: { ...SECURITY_HEADERS, ...headers } });

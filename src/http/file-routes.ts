@@ -5,7 +5,7 @@
  */
 import { type Digest, parseDigest } from "../core/digest.ts";
 import { assert, SyncedError } from "../core/error.ts";
-import type { FolderName } from "../core/identifier.ts";
+import { type DeviceId, type FolderName, parseId } from "../core/identifier.ts";
 import { CHUNK_SIZE_BYTES_MAX, READ_AHEAD_OBJECTS, UPLOAD_STEP_BYTES } from "../core/limits.ts";
 import type { FileContent } from "../core/node.ts";
 import { baseName, parsePath } from "../core/path.ts";
@@ -52,13 +52,13 @@ function filesRoute(options: RouterOptions): Route {
       },
       PUT: {
         needs: "write",
-        parameters: ["path"],
+        parameters: ["path", "device"],
         takes: "bytes",
         handle: (call) => putFile(options, call),
       },
       DELETE: {
         needs: "write",
-        parameters: ["path"],
+        parameters: ["path", "device"],
         handle: (call) => deleteFile(options, call),
       },
     },
@@ -238,7 +238,7 @@ async function putFile({ sequencer, clock }: RouterOptions, call: Call): Promise
   const { outcome, node, content, seq } = await sequencer.putFile(folder, {
     path,
     body: readStream(call, clock),
-    device: HTTP_DEVICE,
+    device: deviceOf(call),
     ...ifMatchOf(call),
     ...(ifNoneMatch === undefined ? undefined : { ifNoneMatch: true }),
   });
@@ -253,10 +253,16 @@ async function deleteFile({ sequencer }: RouterOptions, call: Call): Promise<Res
   const folder = folderOf(call);
   await sequencer.deleteFile(folder, {
     path: pathOf(call),
-    device: HTTP_DEVICE,
+    device: deviceOf(call),
     ...ifMatchOf(call),
   });
   return emptyAnswer(204);
+}
+
+/** Whose change it is. */
+function deviceOf({ query }: Call): DeviceId {
+  const device = query.get("device");
+  return device === undefined ? HTTP_DEVICE : parseId<DeviceId>(device);
 }
 
 /** The validated path; nothing uses the raw one. */

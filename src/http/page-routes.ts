@@ -6,7 +6,7 @@
 import { sha256 } from "../core/digest.ts";
 import { SyncedError } from "../core/error.ts";
 import type { PageFiles } from "../ports/page-files.ts";
-import { bytesAnswer, emptyAnswer } from "./answer.ts";
+import { bytesAnswer, emptyAnswer, gzip, takesGzip } from "./answer.ts";
 import { parseMatch } from "./conditional.ts";
 import type { Call, Route } from "./endpoint.ts";
 
@@ -115,7 +115,7 @@ function textAnswers(
       return emptyAnswer(304, common);
     }
     const isHead = request.method === "HEAD";
-    if (!/\bgzip\b/.test(request.headers.get("accept-encoding") ?? "")) {
+    if (!takesGzip(request)) {
       const length = { "content-length": String(plain.length) };
       return bytesAnswer(isHead ? null : plain, { ...common, ...length });
     }
@@ -124,9 +124,4 @@ function textAnswers(
     const length = { "content-encoding": "gzip", "content-length": String(bytes.length) };
     return bytesAnswer(isHead ? null : bytes, { ...common, ...length });
   };
-}
-
-async function gzip(text: string): Promise<Uint8Array<ArrayBuffer>> {
-  const stream = new Blob([text]).stream().pipeThrough(new CompressionStream("gzip"));
-  return new Uint8Array(await new Response(stream).arrayBuffer());
 }

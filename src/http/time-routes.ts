@@ -1,6 +1,6 @@
 /**
  * Routes about the past: a directory, a change, a search or a chart as of any event. Rules: E3-E8,
- * H4, H8, H14.
+ * H4, H8, H14, H24.
  */
 import { SyncedError } from "../core/error.ts";
 import { type DeviceId, type NodeId, parseId } from "../core/identifier.ts";
@@ -22,7 +22,7 @@ import {
 } from "../protocol/parse-request.ts";
 import type { History } from "../server/history.ts";
 import type { HistoryRequest } from "../server/requests.ts";
-import { jsonAnswer } from "./answer.ts";
+import { packedJsonAnswer } from "./answer.ts";
 import { type Call, type Route, type RouterOptions, requiredParameter } from "./endpoint.ts";
 import { folderOf, limitOf } from "./json-routes.ts";
 
@@ -51,7 +51,7 @@ function route(
   parameters: readonly string[],
   answer: (call: Call) => Promise<unknown>,
 ): Route {
-  const handle = async (call: Call) => jsonAnswer(await answer(call));
+  const handle = async (call: Call) => packedJsonAnswer(call.request, await answer(call));
   return { pattern: `${FOLDER}/${name}`, methods: { GET: { needs: "read", parameters, handle } } };
 }
 

@@ -162,3 +162,50 @@ describe("plans", () => {
     await expectProblem(await fixture.call("POST", `${BASE}/plans`, { json }), status, code);
   });
 });
+
+describe("any reader", () => {
+  test("a long answer is gzipped for who asks, a short one never [H24]", async () => {
+    const own = await openFixture();
+    for (let number = 0; number < 40; number++) {
+      await own.call("PUT", `${BASE}/files?path=many/${number}`, { body: "x" });
+    }
+    const ask = (route: string, encoding: string) =>
+      own.call("GET", `${BASE}/${route}`, { headers: { "accept-encoding": encoding } });
+    const plain = await (await ask("list?path=many", "identity")).text();
+    for (const [encoding, isPacked] of [
+      ["gzip, deflate, br", true],
+      ["br;q=1, GZIP;q=0.5", true],
+      ["gzip;q=0, br", false],
+      ["x-gzipped", false],
+    ] as const) {
+      const answer = await ask("list?path=many", encoding);
+      expect(answer.headers.get("vary")).toBe("accept-encoding");
+      expect(answer.headers.get("content-encoding")).toBe(isPacked ? "gzip" : null);
+      const bytes = await answer.bytes();
+      expect(
+        isPacked ? new TextDecoder().decode(Bun.gunzipSync(bytes)) : String(bytes.length),
+      ).toBe(isPacked ? plain : String(new TextEncoder().encode(plain).length));
+    }
+    const short = await ask("list?path=", "gzip");
+    expect(short.headers.get("content-encoding")).toBeNull();
+    await own.close();
+  });
+
+  test("a file is put and deleted in the name of a device that is named [H7]", async () => {
+    const own = await openFixture();
+    const device = "ab".repeat(16);
+    const files = `${BASE}/files?path=by-device`;
+    await own.call("PUT", `${files}&device=${device}`, { body: "x" });
+    await own.call("DELETE", `${files}&device=${device}`);
+    const log = await own.call("GET", `${BASE}/log?path=by-device`);
+    expect(await log.json()).toMatchObject({
+      rows: [
+        { action: "delete", device },
+        { action: "upload", device },
+      ],
+    });
+    const refused = await own.call("PUT", `${files}&device=me`, { body: "x" });
+    await expectProblem(refused, 400, "invalid_id");
+    await own.close();
+  });
+});
