@@ -1,7 +1,7 @@
 /**
- * From what a person asks for to how each node is to be. Rules: E9-E11, U7. Only the log up to the
- * plan's head is read, so that the same request is the same plan at any later time, unless bytes
- * that it needs were let go meanwhile.
+ * From what a person asks for to how each node is to be. Rules: E9-E11, E15, U7. Only the log up to
+ * the plan's head is read, so that the same request is the same plan at any later time, unless
+ * bytes that it needs were let go meanwhile.
  */
 import { SyncedError } from "../core/error.ts";
 import type { Cursor, ServedEvent } from "../core/event.ts";
@@ -134,9 +134,9 @@ async function restoreWishes(ground: PlanGround, request: Of<"restore">): Promis
 }
 
 /**
- * Where an entry of then comes back: in its directory, wherever that is by now. If that was deleted,
- * in the one that has its path, or in itself, at the path that it had then; not below the name that
- * it had last.
+ * Where an entry of then comes back: in its directory, wherever that is by now. If that was
+ * deleted, in the one that has its path, or in itself, at the path that it had then; not below the
+ * name that it had last.
  */
 async function homeOf(
   tree: PlanTreeAt,

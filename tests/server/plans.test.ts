@@ -465,7 +465,7 @@ describe("a plan", () => {
     }
   });
 
-  test("restores a file to its path of then, also where its directory had another name [E11]", async () => {
+  test("restores a file to its path of then, not below a later name [E15]", async () => {
     await withStory(async (world) => {
       const { act, history } = world;
       await act(0, [move(dir, "renamed", 1)]);
