@@ -60,6 +60,8 @@ export class Loop {
   /** True after a full scan: the server may have found damage since it was asked. */
   #mayOffer = true;
   #offeredAtContact = 0;
+  /** Ends when what the server wants was offered, or could not be. A single run waits for it. */
+  #offering: Promise<unknown> = Promise.resolve();
   readonly #packSize = new PackSize();
   /** True if there was a full scan since "in sync" was last proven. */
   #mayProve = false;
@@ -106,7 +108,10 @@ export class Loop {
     if (!this.#parts.options.once) await this.#scanning.hints.start();
     while (!signal.aborted) {
       const end = await this.#turn(signal);
-      if (end !== undefined) return this.#outcome(end);
+      if (end !== undefined) {
+        await this.#offering;
+        return this.#outcome(end);
+      }
       await this.#parts.waking.sleepUntil(this.#agenda.nextMs, signal);
     }
     return this.#outcome("stopped");
@@ -351,7 +356,8 @@ export class Loop {
     if (!isDue || this.#parts.options.direction === "pull") return;
     this.#mayOffer = false;
     this.#offeredAtContact = contacts;
-    offerWanted(this.#ports, this.#packSize, signal).catch((cause: unknown) => {
+    const offering = offerWanted(this.#ports, this.#packSize, signal);
+    this.#offering = offering.catch((cause: unknown) => {
       if (!(cause instanceof SyncedError) && !isAbort(cause)) throw cause;
       this.#mayOffer = true;
     });
