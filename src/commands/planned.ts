@@ -42,6 +42,8 @@ export interface Planned {
 
 /** Enough for a person to recognise the change. */
 const NAMED_MAX = 10;
+/** Guards look at no smaller change (G2). */
+const HELD_FROM = 50;
 const ASKED_FOR_MS = 60_000;
 const ASK_INTERVAL_MS = 500;
 
@@ -77,6 +79,11 @@ async function apply(
   const range =
     first === undefined ? "" : ` as events ${number(first)} to ${number(last ?? first)}`;
   output.say(`Done${range}; take it back with: synced undo --last`);
+  if (done >= HELD_FROM) {
+    output.say(
+      "A device that would change much by it may hold it: synced devices shows which ones",
+    );
+  }
   for (const { path, code } of skipped) output.warn(`Left out: ${printableName(path)}: ${code}`);
   return skipped.length === 0 ? EXIT.done : EXIT.problems;
 }

@@ -63,7 +63,13 @@ export const command = defineCommand({
     }
     const device = flags.all ? "all" : await whom(target, flags.device, own);
     const wanted = seq ?? (await greet(deadline, () => api.head()));
-    const arrival = await last(deadline, () => lookAt(api, { device, seq: wanted }));
+    // The first look does not wait, so that a short time-out, too, says who is behind.
+    let within = 0;
+    const arrival = await last(deadline, async () => {
+      const seen = await lookAt(api, { device, seq: wanted, within });
+      within = WITHIN_SECONDS;
+      return seen;
+    });
     return tell(output, arrival, flags.all ? "on all devices" : (flags.device ?? "here"));
   },
 });
@@ -136,9 +142,15 @@ async function persist<Value>(
 
 async function lookAt(
   api: PastApi,
-  { device, seq }: { readonly device: DeviceId | "all"; readonly seq: Sequence },
+  request: {
+    readonly device: DeviceId | "all";
+    readonly seq: Sequence;
+    /** Seconds that the server waits. */
+    readonly within: number;
+  },
 ): Promise<Arrival> {
-  const { reached, devices } = await api.wait({ device, seq, within: WITHIN_SECONDS });
+  const { device, seq } = request;
+  const { reached, devices } = await api.wait({ ...request });
   if (reached) return { kind: "reached", why: "", seq };
   const behind = devices.filter((one) => !one.settled || one.applied < seq);
   if (behind.length === 0) {

@@ -139,7 +139,8 @@ describe("a paused folder", () => {
       const { paused, orders } = await reported("beta");
       return paused !== undefined && orders === undefined;
     });
-    const waited = await runSynced(["wait", ...afar, "--timeout", "1s"]);
+    const next = String((await lab.head()) + 1);
+    const waited = await runSynced(["wait", ...afar, "--seq", next, "--timeout", "5s"]);
     expect(waited.exitCode).toBe(3);
     expect(waited.stderr).toContain(
       'it is paused, and goes on with: synced resume --device "beta"',

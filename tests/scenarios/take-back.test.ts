@@ -196,7 +196,17 @@ describe("undo", () => {
     expect(left.filter((name) => !name.startsWith("7"))).toEqual([]);
     const after = await ask(laptop.path, "log", "--limit", "5");
     expect(after.stdout).toContain("LAPTOP");
-  }, 120_000);
+
+    // The device that did it would change nearly all of its files, so it asks once more.
+    expect((await nas.once()).exitCode).toBe(10);
+    const devices = await ask(laptop.path, "devices");
+    expect(devices.stdout).toMatch(/NAS +holds/);
+    expect((await ask(nas.path, "approve", ".")).exitCode).toBe(0);
+    await laptop.once();
+    expect((await nas.once()).exitCode).toBe(0);
+    expect(nas.snapshot()).toEqual(fresh.snapshot());
+    expect(laptop.snapshot()).toEqual(fresh.snapshot());
+  }, 300_000);
 
   test("wants to know whose and since when, or --last [X4]", async () => {
     const laptop = lab.device("LAPTOP");
