@@ -7,7 +7,7 @@ import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 import { COVERAGE } from "./sim-coverage.ts";
 import { MUTANTS, plantMutant } from "./sim-mutants.ts";
-import { describeOptions, LIVES, type Life, type SwarmOptions } from "./sim-options.ts";
+import { describeOptions, drawLife, LIVES, type Life, type SwarmOptions } from "./sim-options.ts";
 import type { SimOutcome, SimRequest } from "./sim-world.ts";
 
 const flags = readFlags();
@@ -24,7 +24,7 @@ const SEEDS_PER_WORKER_MIN = 100;
  * One seed in so many runs twice, and once more with clocks that are years apart. Odd, so that all
  * workers have some.
  */
-const TWICE_EVERY = 49;
+const TWICE_EVERY = 97;
 /**
  * Memory that a worker gave back to the system, it would ask for again in the next life. The last
  * of the compilers takes longer than what it compiles: minutes are too short for it.
@@ -60,6 +60,8 @@ function readFlags() {
       seconds: { type: "string", default: "Infinity" },
       seed: { type: "string" },
       life: { type: "string" },
+      /** Ten thousand lives within minutes: most of them are brief. */
+      many: { type: "boolean", default: false },
       /** Options that are others than drawn, as JSON. */
       with: { type: "string" },
       bug: { type: "string" },
@@ -72,7 +74,7 @@ function readFlags() {
 }
 
 function requestOf(seed: number, keepTrace = false): SimRequest {
-  const life = lifeOf(flags.life);
+  const life = lifeOf(seed);
   const changes: Partial<SwarmOptions> | undefined =
     flags.with === undefined ? undefined : JSON.parse(flags.with);
   const request: SimRequest = {
@@ -88,14 +90,17 @@ function requestOf(seed: number, keepTrace = false): SimRequest {
   throw new Error(`No bug "${flags.bug}"; there are ${known}`);
 }
 
-function lifeOf(text: string | undefined): Life | undefined {
+function lifeOf(seed: number): Life | undefined {
+  const { life: text, many } = flags;
+  if (text === undefined) return many ? drawLife(seed, "many") : undefined;
   const life = LIVES.find((one) => one === text);
-  if (life !== undefined || text === undefined) return life;
+  if (life !== undefined) return life;
   throw new Error(`No life "${text}"; there are ${LIVES.join(", ")}`);
 }
 
 function replayOf(seed: number, changes?: Partial<SwarmOptions>): string {
-  const life = flags.life === undefined ? "" : ` --life ${flags.life}`;
+  const lived = lifeOf(seed);
+  const life = lived === undefined ? "" : ` --life ${lived}`;
   const bug = flags.bug === undefined ? "" : ` --bug ${flags.bug}`;
   const text = changes === undefined ? flags.with : JSON.stringify(changes);
   return `bun run sim --seed ${seed}${life}${bug}${text === undefined ? "" : ` --with '${text}'`}`;

@@ -61,12 +61,28 @@ export interface SwarmOptions {
   readonly ignoring: boolean;
 }
 
-export const LIVES = ["short", "medium", "long"] as const;
+export const LIVES = ["brief", "short", "medium", "long"] as const;
 /** Most lives are short, so that many situations are met; what takes its time needs long ones. */
 export type Life = (typeof LIVES)[number];
 
+/**
+ * How many of which are lived; the rest is brief. The budgets of mutants are counted in usual
+ * lives. Of `many`, ten thousand take eight minutes of processor.
+ */
+const MIXES = {
+  usual: { long: 0.05, medium: 0.1, short: 0.85 },
+  many: { long: 0.015, medium: 0.03, short: 0.05 },
+} as const;
+export type Mix = keyof typeof MIXES;
+
 export const CLIENTS = ["ada", "bob", "eve"] as const;
 export type ClientLabel = (typeof CLIENTS)[number];
+
+const PAIRS: readonly (readonly ClientLabel[])[] = [
+  ["ada", "bob"],
+  ["ada", "eve"],
+  ["bob", "eve"],
+];
 
 /** Which names a disk takes for one. */
 export type Folding = "case" | "form" | "both";
@@ -77,23 +93,50 @@ export const FOLDS: Readonly<Record<Folding, (name: string) => string>> = {
   both: (name) => name.normalize("NFC").toLowerCase(),
 };
 
-/** The rest is short. */
-const LONG_SHARE = 0.05;
-const MEDIUM_SHARE = 0.1;
-
 const ACCIDENT_SHARE = 0.06;
 
 /** @param life @default drawn too */
-export function drawOptions(seed: number, life?: Life): SwarmOptions {
+export function drawOptions(seed: number, life = drawLife(seed, "usual")): SwarmOptions {
+  switch (life) {
+    case "brief":
+      return drawBriefLife(seed);
+    case "short":
+      return drawShortLife(seed);
+    case "medium":
+      return drawMediumLife(seed);
+    case "long":
+      return drawLongLife(seed);
+  }
+}
+
+export function drawLife(seed: number, mix: Mix): Life {
   const share = new SimRandom(seed, "length").fraction();
-  const isLonger = share < LONG_SHARE + MEDIUM_SHARE;
-  const drawn = life ?? (share < LONG_SHARE ? "long" : isLonger ? "medium" : "short");
-  if (drawn === "long") return drawLongLife(seed);
-  return drawn === "medium" ? drawMediumLife(seed) : drawShortLife(seed);
+  const { long, medium, short } = MIXES[mix];
+  if (share < long) return "long";
+  if (share < long + medium) return "medium";
+  return share < long + medium + short ? "short" : "brief";
 }
 
 /** What is gone only counts as gone after a while, which a life at full pace has not. */
 const SLOW_PACE = 0.5;
+
+/** Mostly two devices, for a moment, until they have converged. */
+function drawBriefLife(seed: number): SwarmOptions {
+  const short = drawShortLife(seed);
+  const random = new SimRandom(seed, "brief life");
+  const { pace } = short;
+  return {
+    ...short,
+    life: "brief",
+    clients: random.chance(0.1) ? CLIENTS : random.pick(PAIRS),
+    troubleMs: pace * random.pick([2_000, 4_000]),
+    calm: random.chance(0.03),
+    duels: random.chance(0.08),
+    accident: random.chance(0.2) ? short.accident : undefined,
+    rest: random.chance(0.02),
+    ignoring: short.ignoring && random.chance(0.2),
+  };
+}
 
 /** Two devices for seconds, most of them; few are brought to rest. */
 function drawShortLife(seed: number): SwarmOptions {
@@ -103,7 +146,7 @@ function drawShortLife(seed: number): SwarmOptions {
   return {
     ...medium,
     life: "short",
-    clients: random.pick([CLIENTS, ["ada", "bob"], ["ada", "eve"], ["bob", "eve"]]),
+    clients: random.pick([CLIENTS, ...PAIRS]),
     pace,
     troubleMs: pace * random.pick([4_000, 8_000, 16_000]),
     initialFiles: random.pick([0, 1, 3]),
