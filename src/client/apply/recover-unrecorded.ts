@@ -102,14 +102,15 @@ function tradedNodes(
   moved: ReadonlyMap<NodeId, LocalNode>,
 ): readonly LocalNode[] {
   const { store, fs } = batch.ports;
+  const others = new Set(waiting).difference(moved);
   return [...moved.keys()].flatMap((id) => {
     const place = batch.overlay.get(id);
     const path = batch.path(id);
     const there = path === undefined ? undefined : lookAt(fs, path);
     if (place === undefined || typeof there !== "object") return [];
     const known = store.localByIdentity(there.identity)?.id;
-    const node = known === undefined || moved.has(known) ? undefined : batch.overlay.get(known);
-    if (node === undefined || !waiting.includes(node.id) || node.id === id) return [];
+    const node = known === undefined || !others.has(known) ? undefined : batch.overlay.get(known);
+    if (node === undefined) return [];
     return [{ ...node, parent: place.parent, name: place.name }];
   });
 }
@@ -143,9 +144,10 @@ function isAt(fs: FileSystem, path: string, { identity }: LocalNode): boolean {
 async function recordMetadata(batch: ApplyBatch, id: NodeId): Promise<void> {
   const { store, fs } = batch.ports;
   const local = batch.overlay.get(id);
+  if (local?.content.kind !== "file") return;
   const remote = store.remote.get(id);
   const path = batch.path(id);
-  if (local?.content.kind !== "file" || remote === undefined || path === undefined) return;
+  if (remote === undefined || path === undefined) return;
   const content = mergeNode({ base: store.base.get(id), local, remote }).state?.content;
   if (content?.kind !== "file" || sameContent(content, local.content)) return;
   if (!sameBytes(content, local.content)) return;
@@ -179,10 +181,10 @@ function recordRemoved(batch: ApplyBatch, dirty: readonly NodeId[]): void {
 function isRemoved(batch: ApplyBatch, id: NodeId): boolean {
   const { store, fs } = batch.ports;
   const local = batch.overlay.get(id);
-  const path = batch.path(id);
-  if (local === undefined || local.content.kind === "file" || path === undefined) return false;
+  if (local === undefined || local.content.kind === "file") return false;
   if (store.base.get(id) === undefined || store.remote.get(id) !== undefined) return false;
-  const there = lookAt(fs, path);
+  const path = batch.path(id);
+  const there = path === undefined ? "unknown" : lookAt(fs, path);
   return there === "absent" || (typeof there === "object" && there.identity !== local.identity);
 }
 

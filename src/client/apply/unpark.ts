@@ -5,7 +5,7 @@
 
 import { conflictName } from "../../core/conflict.ts";
 import { PARKING_ID, ROOT_ID } from "../../core/identifier.ts";
-import type { LocalNode, Place } from "../../core/node.ts";
+import { type LocalNode, type Place, samePlace } from "../../core/node.ts";
 import { joinPath } from "../../core/path.ts";
 import { PARKING_DIRECTORY } from "../../core/state-directory.ts";
 import { FileSystemError } from "../../ports/filesystem.ts";
@@ -57,7 +57,10 @@ export function unpark(batch: ApplyBatch, node: LocalNode, former: Place | undef
   }
   batch.touch(from);
   batch.touch(named.path);
-  batch.putMakeshift({ ...node, parent: named.parent ?? ROOT_ID, name: named.name });
+  const out = { ...node, parent: named.parent ?? ROOT_ID, name: named.name };
+  // Back where it is recorded, its user may have put it there.
+  if (samePlace(out, node)) batch.overlay.put(out);
+  else batch.putMakeshift(out);
   for (const path of [...batch.rescan]) {
     if (isAtOrBelow(path, from)) batch.rescan.add(named.path + path.slice(from.length));
   }
