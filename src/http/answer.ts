@@ -66,17 +66,16 @@ export function jsonTextAnswer(
 const PACKED_LENGTH_MIN = 8 * 1024;
 
 /**
- * JSON that is gzipped for a browser if it is long. Only for answers without a secret: next to text
- * that somebody else chooses, their length would tell it.
+ * Gzips JSON for a browser if it is long. Only for answers without a secret: next to text that
+ * somebody else chooses, their length would tell it.
+ *
+ * @returns undefined if it is to be sent as it is
  */
-export async function packedJsonAnswer(request: Request, value: unknown): Promise<Response> {
-  const text = JSON.stringify(value);
-  const headers = { vary: "accept-encoding" };
-  if (text.length < PACKED_LENGTH_MIN || !takesGzip(request)) {
-    return jsonTextAnswer(text, 200, headers);
-  }
-  const packed = { ...headers, "content-encoding": "gzip", "content-type": "application/json" };
-  return bytesAnswer(await gzip(text), packed);
+export async function packedFor(
+  request: Request,
+  text: string,
+): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  return text.length < PACKED_LENGTH_MIN || !takesGzip(request) ? undefined : await gzip(text);
 }
 
 /** RFC 9110, section 12.5.3. */

@@ -4,7 +4,7 @@
  * and others get a turn between two steps.
  */
 import { PAGE_BYTES_MAX } from "../core/limits.ts";
-import { bytesAnswer, jsonTextAnswer, type StreamOptions, streamOf } from "./answer.ts";
+import { bytesAnswer, jsonTextAnswer, packedFor, type StreamOptions, streamOf } from "./answer.ts";
 import type { CallMemory, Release } from "./memory-budget.ts";
 import type { Turns } from "./turns.ts";
 
@@ -135,6 +135,57 @@ export function listAnswer(
   return bytesAnswer(streamOf(slices, { ...options, onEnd: list.release }), {
     "content-type": "application/json",
   });
+}
+
+/**
+ * Answers with a value that is made at once, in a turn, since it may be large while it is made.
+ *
+ * @param options with `packsFor`, if the answer has no secret and may be gzipped
+ * @throws {SyncedError} `temporarily_unavailable`, and what `make` throws
+ */
+export async function answerInTurn(
+  make: () => Promise<unknown>,
+  { turns, memory, packsFor, ...options }: TurnOptions,
+): Promise<Response> {
+  const [text, packed] = await turns.take(async () => {
+    const made = JSON.stringify(await make());
+    const bytes = packsFor === undefined ? undefined : await packedFor(packsFor, made);
+    return bytes === undefined ? ([made, undefined] as const) : (["", bytes] as const);
+  });
+  const headers = {
+    "content-type": "application/json",
+    ...(packsFor === undefined ? undefined : { vary: "accept-encoding" }),
+    ...(packed === undefined ? undefined : { "content-encoding": "gzip" }),
+  };
+  const length = packed?.length ?? text.length;
+  if (length <= WHOLE_LENGTH_MAX) {
+    return packed === undefined ? jsonTextAnswer(text, 200, headers) : bytesAnswer(packed, headers);
+  }
+  // Whoever waited for memory here would hold the text meanwhile.
+  const onEnd = memory.keepAtOnce(packed === undefined ? COPIES * length : length);
+  const pieces = packed === undefined ? piecesOf(text) : slicesOfBytes(packed);
+  return bytesAnswer(streamOf(pieces, { ...options, memory, onEnd }), headers);
+}
+
+interface TurnOptions extends Omit<StreamOptions, "onEnd"> {
+  readonly turns: Turns;
+  readonly packsFor?: Request;
+}
+
+async function* slicesOfBytes(bytes: Uint8Array): AsyncGenerator<Uint8Array, void> {
+  for (let start = 0; start < bytes.length; start += SLICE_LENGTH) {
+    yield bytes.subarray(start, start + SLICE_LENGTH);
+  }
+}
+
+/** A piece never ends within a pair of surrogates. */
+async function* piecesOf(text: string): AsyncGenerator<Uint8Array, void> {
+  for (let start = 0; start < text.length; ) {
+    let end = Math.min(text.length, start + SLICE_LENGTH);
+    if (/[\ud800-\udbff]/.test(text.charAt(end - 1))) end += 1;
+    yield encoder.encode(text.slice(start, end));
+    start = end;
+  }
 }
 
 function* separated(texts: readonly string[]): Generator<string> {

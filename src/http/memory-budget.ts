@@ -130,6 +130,13 @@ export class CallMemory {
     return this.#budget.takeNow(bytes);
   }
 
+  /** As `keep`, without waiting. @throws {SyncedError} `temporarily_unavailable` */
+  keepAtOnce(bytes: number): Release {
+    const release = this.keepNow(bytes);
+    if (release === undefined) throw later();
+    return release;
+  }
+
   /** Gives back all that `hold` took. */
   release(): void {
     for (const release of this.#held.splice(0)) release();

@@ -4,15 +4,19 @@ import { type DeviceId, parseId } from "../core/identifier.ts";
 import { PLAN_BODY_BYTES_MAX, PLAN_STEPS_PER_PAGE } from "../core/limits.ts";
 import { parsePlanApplication, parsePlanRequest } from "../protocol/parse-plan.ts";
 import { parseSequenceText } from "../protocol/parse-request.ts";
-import { jsonAnswer } from "./answer.ts";
 import { readJson } from "./body.ts";
-import { type Route, type RouterOptions, segment } from "./endpoint.ts";
+import { type Route, type RouterOptions, segment, sendingOf } from "./endpoint.ts";
 import { folderOf, limitOf } from "./json-routes.ts";
+import { answerInTurn } from "./list-page.ts";
+import { Turns } from "./turns.ts";
 
 const PLAN_ID = /^[0-9a-f]{32}$/;
 
-export function planRoutes({ history, clock }: RouterOptions): readonly Route[] {
+export function planRoutes(options: RouterOptions): readonly Route[] {
+  const { history, clock } = options;
   if (history === undefined) return [];
+  // A large plan takes some 100 MB while it is made.
+  const turns = new Turns(clock, 1);
   const bounds = { bytesMax: PLAN_BODY_BYTES_MAX, clock };
   return [
     {
@@ -30,7 +34,8 @@ export function planRoutes({ history, clock }: RouterOptions): readonly Route[] 
             const device = text === undefined ? undefined : parseId<DeviceId>(text);
             const request = parsePlanRequest(await readJson(call, bounds));
             const asked = { request, device, offset, limit };
-            return jsonAnswer(await history.showPlan(folder, asked));
+            const plan = () => history.showPlan(folder, asked);
+            return await answerInTurn(plan, { turns, ...sendingOf(options, call) });
           },
         },
       },
@@ -51,7 +56,8 @@ export function planRoutes({ history, clock }: RouterOptions): readonly Route[] 
               );
             }
             const application = parsePlanApplication(await readJson(call, bounds));
-            return jsonAnswer(await history.applyPlan(folder, { id, application }));
+            const done = () => history.applyPlan(folder, { id, application });
+            return await answerInTurn(done, { turns, ...sendingOf(options, call) });
           },
         },
       },

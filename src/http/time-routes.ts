@@ -22,42 +22,72 @@ import {
 } from "../protocol/parse-request.ts";
 import type { History } from "../server/history.ts";
 import type { HistoryRequest } from "../server/requests.ts";
-import { packedJsonAnswer } from "./answer.ts";
-import { type Call, type Route, type RouterOptions, requiredParameter } from "./endpoint.ts";
+import {
+  type Call,
+  type Route,
+  type RouterOptions,
+  requiredParameter,
+  sendingOf,
+} from "./endpoint.ts";
 import { folderOf, limitOf } from "./json-routes.ts";
+import { answerInTurn } from "./list-page.ts";
+import { Turns } from "./turns.ts";
 
 const FOLDER = "/v1/folders/:folder";
 const ROWS_MAX = HISTORY_ROWS_PER_PAGE_MAX;
 const BUCKETS_DEFAULT = 200;
+/** Questions that are answered at the same time. */
+const QUESTIONS_MAX = 2;
 
 export function timeRoutes(options: RouterOptions): readonly Route[] {
   const { history } = options;
-  if (history === undefined) return [historyRoute(options)];
+  const turns = new Turns(options.clock, QUESTIONS_MAX);
+  const questions = [
+    historyQuestion(options),
+    ...(history === undefined ? [] : questionsOf(history)),
+  ];
+  return questions.map(({ name, parameters, answer }) => {
+    const handle = (call: Call) =>
+      answerInTurn(() => answer(call), {
+        turns,
+        packsFor: call.request,
+        ...sendingOf(options, call),
+      });
+    const GET = { needs: "read", parameters, handle } as const;
+    return { pattern: `${FOLDER}/${name}`, methods: { GET } };
+  });
+}
+
+interface Question {
+  readonly name: string;
+  readonly parameters: readonly string[];
+  readonly answer: (call: Call) => Promise<unknown>;
+}
+
+function questionsOf(history: History): readonly Question[] {
   return [
-    historyRoute(options),
-    listRoute(history),
-    spansRoute(history),
-    momentRoute(history),
-    diffRoute(history),
-    logRoute(history),
-    activityRoute(history),
-    searchRoute(history),
-    conflictsRoute(history),
+    listQuestion(history),
+    spansQuestion(history),
+    momentQuestion(history),
+    diffQuestion(history),
+    logQuestion(history),
+    activityQuestion(history),
+    searchQuestion(history),
+    conflictsQuestion(history),
   ];
 }
 
-function route(
+function question(
   name: string,
   parameters: readonly string[],
   answer: (call: Call) => Promise<unknown>,
-): Route {
-  const handle = async (call: Call) => packedJsonAnswer(call.request, await answer(call));
-  return { pattern: `${FOLDER}/${name}`, methods: { GET: { needs: "read", parameters, handle } } };
+): Question {
+  return { name, parameters, answer };
 }
 
-function listRoute(history: History): Route {
+function listQuestion(history: History): Question {
   const parameters = ["path", "at", "sort", "order", "offset", "after", "limit", "deleted"];
-  return route("list", parameters, (call) => {
+  return question("list", parameters, (call) => {
     const sort = choiceOf(call, "sort", LIST_SORTS) ?? "name";
     const descending = choiceOf(call, "order", ["asc", "desc"]) === "desc";
     const after = call.query.get("after");
@@ -80,8 +110,8 @@ function listRoute(history: History): Route {
   });
 }
 
-function spansRoute(history: History): Route {
-  return route("spans", ["path", "at", "from", "to", "limit"], (call) => {
+function spansQuestion(history: History): Question {
+  return question("spans", ["path", "at", "from", "to", "limit"], (call) => {
     const limit = call.query.get("limit") ?? String(SPANS_PER_ANSWER_MAX);
     return history.spans(folderOf(call), {
       path: pathOf(call),
@@ -93,8 +123,8 @@ function spansRoute(history: History): Route {
   });
 }
 
-function momentRoute(history: History): Route {
-  return route("moment", ["time", "seq"], (call) => {
+function momentQuestion(history: History): Question {
+  return question("moment", ["time", "seq"], (call) => {
     const timeMs = timeOf(call, "time");
     const seq = sequenceOf(call, "seq");
     if ((timeMs === undefined) === (seq === undefined)) {
@@ -104,8 +134,8 @@ function momentRoute(history: History): Route {
   });
 }
 
-function diffRoute(history: History): Route {
-  return route("diff", ["from", "to", "path", "offset", "limit"], (call) =>
+function diffQuestion(history: History): Question {
+  return question("diff", ["from", "to", "path", "offset", "limit"], (call) =>
     history.diff(folderOf(call), {
       from: parseSequenceText(requiredParameter(call, "from"), "from"),
       offset: sequenceOf(call, "offset") ?? 0,
@@ -116,9 +146,9 @@ function diffRoute(history: History): Route {
   );
 }
 
-function logRoute(history: History): Route {
+function logQuestion(history: History): Question {
   const filters = ["path", "id", "device", "action", "since", "until"];
-  return route("log", ["before", "after", ...filters, "limit"], (call) => {
+  return question("log", ["before", "after", ...filters, "limit"], (call) => {
     const { query } = call;
     if (query.has("before") && query.has("after")) {
       throw new SyncedError("invalid_parameter", "Cannot use both before and after");
@@ -137,8 +167,8 @@ function logRoute(history: History): Route {
   });
 }
 
-function activityRoute(history: History): Route {
-  return route("activity", ["from", "to", "buckets", "by"], (call) => {
+function activityQuestion(history: History): Question {
+  return question("activity", ["from", "to", "buckets", "by"], (call) => {
     const buckets = call.query.get("buckets") ?? String(BUCKETS_DEFAULT);
     return history.activity(folderOf(call), {
       bucketCount: parseLimitText(buckets, ACTIVITY_BUCKETS_MAX),
@@ -149,8 +179,8 @@ function activityRoute(history: History): Route {
   });
 }
 
-function searchRoute(history: History): Route {
-  return route("search", ["q", "ever", "at", "path", "after", "limit"], (call) => {
+function searchQuestion(history: History): Question {
+  return question("search", ["q", "ever", "at", "path", "after", "limit"], (call) => {
     const text = requiredParameter(call, "q");
     if (text === "") throw new SyncedError("invalid_parameter", "Cannot search for nothing");
     return history.search(folderOf(call), {
@@ -164,8 +194,8 @@ function searchRoute(history: History): Route {
   });
 }
 
-function conflictsRoute(history: History): Route {
-  return route("conflicts", ["after", "limit"], (call) =>
+function conflictsQuestion(history: History): Question {
+  return question("conflicts", ["after", "limit"], (call) =>
     history.conflicts(folderOf(call), {
       after: sequenceOf(call, "after") ?? 0,
       limit: limitOf(call, ROWS_MAX),
@@ -173,8 +203,8 @@ function conflictsRoute(history: History): Route {
   );
 }
 
-function historyRoute({ sequencer }: RouterOptions): Route {
-  return route("history", ["path", "at", "id", "before", "limit"], async (call) => {
+function historyQuestion({ sequencer }: RouterOptions): Question {
+  return question("history", ["path", "at", "id", "before", "limit"], async (call) => {
     const folder = folderOf(call);
     const of = historyOf(call);
     const before = sequenceOf(call, "before");

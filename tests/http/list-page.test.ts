@@ -1,7 +1,7 @@
 /** Pages that are read in steps, and sent as memory allows. */
 import { beforeEach, expect, test } from "bun:test";
 import { MEMORY_BYTES_MAX, PAGE_BYTES_MAX } from "../../src/core/limits.ts";
-import { type ListReader, listAnswer, readPage } from "../../src/http/list-page.ts";
+import { answerInTurn, type ListReader, listAnswer, readPage } from "../../src/http/list-page.ts";
 import { CallMemory, MemoryBudget } from "../../src/http/memory-budget.ts";
 import { Turns } from "../../src/http/turns.ts";
 import { HandClock } from "./fixture.ts";
@@ -104,4 +104,36 @@ test("others have their turn between two steps [H22]", async () => {
   };
   await Promise.all([read("a")(), read("b")()]);
   expect(order).toEqual(["a", "b", "a", "b", "a", "b"]);
+});
+
+test("answers that are made at once wait their turn, and hold memory until they are read [H21, H22]", async () => {
+  const turns = new Turns(clock, 1);
+  let [making, makingMax] = [0, 0];
+  const ask = (length: number) => {
+    const options = { onError: () => undefined, clock, memory: new CallMemory(budget), turns };
+    return answerInTurn(async () => {
+      makingMax = Math.max(makingMax, ++making);
+      await clock.yield();
+      making -= 1;
+      return `\u{1f600}x${"y".repeat(length)}`;
+    }, options);
+  };
+  // 16 MiB of text take 32 MiB, and the reserve is not for them.
+  const asked = Array.from({ length: 5 }, () => ask(16 * MIB - 100));
+  const settled = await Promise.allSettled(asked);
+  expect(makingMax).toBe(1);
+  expect(settled.map(({ status }) => status)).toEqual([
+    "fulfilled",
+    "fulfilled",
+    "fulfilled",
+    "rejected",
+    "rejected",
+  ]);
+  expect(settled[3]).toMatchObject({ reason: { code: "temporarily_unavailable" } });
+  // What is small needs none.
+  expect((await (await ask(10)).text()).length).toBe(15);
+  for (const one of settled) {
+    if (one.status === "fulfilled") expect(await one.value.json()).toStartWith("\u{1f600}xy");
+  }
+  expect(budget.takenBytes).toBe(0);
 });
