@@ -10,14 +10,15 @@ import process from "node:process";
 import { ensureBinary, runSynced, Scratch, startServer } from "../scenarios/binary.ts";
 import { SimRandom } from "../sim/sim-random.ts";
 
-const TOKEN = "abuse-bench-0123456789abcdef";
 const RSS_MB_MAX = 512;
 const HANG_MS = 15_000;
+/** While a plain request takes so long, the machine has no time, and a hang proves nothing. */
+const STARVED_MS = 3_000;
 const LATER: ReadonlySet<number> = new Set([503, 507]);
 const GOOD = "--good";
 
-async function good(url: string, untilMs: number): Promise<void> {
-  const headers = { authorization: `Bearer ${TOKEN}` };
+async function good(url: string, token: string, untilMs: number): Promise<void> {
+  const headers = { authorization: `Bearer ${token}` };
   const file = `${url}/v1/folders/default/files?path=good.txt`;
   const latenciesMs: number[] = [];
   let wrongCount = 0;
@@ -45,10 +46,94 @@ interface Good {
 }
 
 async function startGood(url: string, ms: number): Promise<Good> {
-  const command = [process.execPath, import.meta.path, GOOD, url, String(Date.now() + ms)];
+  const until = String(Date.now() + ms);
+  const command = [process.execPath, import.meta.path, GOOD, url, TOKEN_TEXT.good, until];
   const child = Bun.spawn(command, { stdout: "pipe" });
   return JSON.parse(await new Response(child.stdout).text()) as Good;
 }
+
+const METHODS = [
+  "GET",
+  "GET",
+  "GET",
+  "POST",
+  "POST",
+  "POST",
+  "PUT",
+  "DELETE",
+  "HEAD",
+  "BREW",
+] as const;
+const F = "/v1/folders/FOLDER";
+/** Each route, some more often, and what is none. */
+const ROUTES = [
+  F,
+  "/v1/folders",
+  "/v1/hello",
+  "/v1/tokens",
+  "/v1/tokens/HEX",
+  "/v1/invites/redeem",
+  "/metrics",
+  "/healthz",
+  "/",
+  "/s/HEX-HEX/a",
+  `${F}/events`,
+  `${F}/events`,
+  `${F}/ops`,
+  `${F}/ops`,
+  `${F}/ops`,
+  `${F}/tree`,
+  `${F}/index`,
+  `${F}/history`,
+  `${F}/files`,
+  `${F}/files`,
+  `${F}/devices`,
+  `${F}/devices/HEX`,
+  `${F}/devices/HEX/orders`,
+  `${F}/devices/HEX/orders/HEX`,
+  `${F}/chunks`,
+  `${F}/chunks/missing`,
+  `${F}/chunks/fetch`,
+  `${F}/chunks/wanted`,
+  `${F}/contents/HEX`,
+  `${F}/list`,
+  `${F}/spans`,
+  `${F}/moment`,
+  `${F}/diff`,
+  `${F}/log`,
+  `${F}/activity`,
+  `${F}/search`,
+  `${F}/conflicts`,
+  `${F}/wait`,
+  `${F}/tickets`,
+  `${F}/plans`,
+  `${F}/plans/HEX`,
+  `${F}/links`,
+  `${F}/links/HEX`,
+  `${F}/archive`,
+  `${F}/nothing`,
+] as const;
+const PARAMETERS = [
+  "after",
+  "limit",
+  "path",
+  "seq",
+  "inline",
+  "epoch",
+  "hash",
+  "at",
+  "from",
+  "to",
+  "q",
+  "device",
+  "buckets",
+  "ticket",
+  "offset",
+  "as",
+  "x",
+] as const;
+/** The tokens of this run: one that may write, and one that may read another folder. */
+const TOKEN_TEXT = { good: "", pool: [""] };
 
 /** Makes requests: mostly nearly right, sometimes garbage. */
 class Grammar {
@@ -59,7 +144,7 @@ class Grammar {
   }
 
   #text(): string {
-    const length = this.#random.pick([0, 1, 8, 300, 5000]);
+    const length = this.#random.pick([0, 1, 1, 8, 8, 300, 5000]);
     return this.#random
       .pick(["a", "é", "%00", "../", "\\", "\u202e", "𝕏", '"', "'"])
       .repeat(length);
@@ -84,7 +169,7 @@ class Grammar {
     const leaf = [this.#text(), Number(this.#number()), null, true, "0".repeat(32)] as const;
     if (depth > 4 || this.#random.chance(0.5)) return this.#random.pick(leaf);
     if (this.#random.chance(0.5))
-      return Array.from({ length: this.#random.pick([0, 1, 3, 50]) }, () => this.#value(depth + 1));
+      return Array.from({ length: this.#random.pick([0, 1, 3, 20]) }, () => this.#value(depth + 1));
     const keys = [
       "device",
       "batch",
@@ -93,6 +178,12 @@ class Grammar {
       "digests",
       "name",
       "kind",
+      "access",
+      "path",
+      "secret",
+      "label",
+      "applied",
+      "request",
       "__proto__",
     ] as const;
     return Object.fromEntries(
@@ -101,84 +192,83 @@ class Grammar {
   }
 
   #target(): string {
-    const folder = this.#random.pick([
-      "default",
-      "default",
-      "default",
-      "none",
-      "%2e%2e",
-      this.#text(),
-    ]);
-    const route = this.#random.pick([
-      "",
-      "/events",
-      "/ops",
-      "/tree",
-      "/index",
-      "/history",
-      "/files",
-      "/devices",
-      "/chunks",
-      "/chunks/missing",
-      "/chunks/fetch",
-      `/contents/${"a".repeat(64)}`,
-      "/archive",
-      "/nothing",
-    ]);
-    const name = this.#random.pick([
-      "after",
-      "limit",
-      "path",
-      "seq",
-      "inline",
-      "epoch",
-      "hash",
-      "x",
-    ]);
-    const value = encodeURIComponent(this.#random.chance(0.5) ? this.#number() : this.#text());
+    const folder = this.#random.pick(["default", "default", "default", "none", "%2e%2e", ""]);
+    const route = this.#random.pick(ROUTES).replaceAll("HEX", () => this.#hex());
+    const place = route.replace("FOLDER", folder === "" ? this.#text() : folder);
+    const one = () => {
+      const value = this.#random.pick([this.#number(), this.#text(), "default", "good.txt", "all"]);
+      return `${this.#random.pick(PARAMETERS)}=${encodeURIComponent(value)}`;
+    };
     const query = this.#random.pick([
-      "",
       "",
       "",
       "?after=0",
       "?path=good.txt",
-      `?${name}=${value}`,
+      `?${one()}`,
+      `?${one()}&${one()}`,
     ]);
-    return `/v1/folders/${folder}${route}${query}`.replaceAll(/[ \r\n]/g, "");
+    return `${place}${query}`.replaceAll(/[ \r\n]/g, "");
+  }
+
+  #hex(): string {
+    const digit = this.#random.pick(["0", "a", "A"]);
+    return digit.repeat(this.#random.pick([16, 31, 32, 64]));
+  }
+
+  #authorization(): readonly string[] {
+    if (this.#random.chance(0.3)) return [];
+    const wrong = [`Basic ${TOKEN_TEXT.pool.length}`, "Bearer", `Bearer sy-${this.#hex()}`];
+    const shown = this.#random.chance(0.05)
+      ? this.#random.pick(wrong)
+      : `Bearer ${this.#random.pick(TOKEN_TEXT.pool)}`;
+    return [`Authorization: ${shown}`];
   }
 
   request(): string {
     if (this.#random.chance(0.05)) return this.#text() + "\r\n\r\n";
-    const method = this.#random.pick([
-      "GET",
-      "GET",
-      "POST",
-      "POST",
-      "PUT",
-      "DELETE",
-      "HEAD",
-      "BREW",
-    ]);
-    const body = this.#random.chance(0.5) ? JSON.stringify(this.#value()) : this.#text();
-    const bytes = Buffer.byteLength(body);
+    const method = this.#random.pick(METHODS);
+    const body = this.#random.chance(0.7) ? JSON.stringify(this.#value()) : this.#text();
     const lines = [
       `${method} ${this.#target()} HTTP/1.1`,
-      "Host: 127.0.0.1",
-      ...(this.#random.chance(0.7) ? [`Authorization: Bearer ${TOKEN}`] : []),
+      ...(this.#random.chance(0.98) ? ["Host: 127.0.0.1"] : []),
+      ...this.#authorization(),
       ...(this.#random.chance(0.2) ? ["Accept: text/event-stream"] : []),
-      ...(this.#random.chance(0.5) ? ["Content-Type: application/json"] : []),
+      ...(this.#random.chance(0.6) ? ["Content-Type: application/json"] : []),
+      ...(this.#random.chance(0.1) ? ["Content-Type: application/vnd.synced.pack"] : []),
       ...(this.#random.chance(0.1) ? [`Range: bytes=${this.#number()}-${this.#number()}`] : []),
-      ...(this.#random.chance(0.1) ? ["Content-Encoding: gzip"] : []),
+      ...(this.#random.chance(0.05) ? [`If-Match: ${this.#text()}`] : []),
+      ...(this.#random.chance(0.05) ? [`Last-Event-ID: ${this.#number()}`] : []),
+      ...(this.#random.chance(0.02) ? ["Content-Encoding: gzip"] : []),
+      ...(this.#random.chance(0.02) ? ["X-A: 1", " folded", "X-B : 2"] : []),
     ];
     if (method === "GET" && this.#random.chance(0.9)) return `${lines.join("\r\n")}\r\n\r\n`;
-    const length = this.#random.chance(0.9) ? bytes : bytes + 5;
-    return `${lines.join("\r\n")}\r\nContent-Length: ${length}\r\n\r\n${body}`;
+    return `${lines.join("\r\n")}\r\n${this.#framed(body)}`;
+  }
+
+  /** Mostly well, and in each of the ways in which a body can be framed badly. */
+  #framed(body: string): string {
+    const bytes = Buffer.byteLength(body);
+    const chunk = `${bytes.toString(16)}\r\n${body}\r\n0\r\n\r\n`;
+    const plain = `Content-Length: ${bytes}\r\n\r\n${body}`;
+    if (this.#random.chance(0.8)) return plain;
+    return this.#random.pick([
+      `Transfer-Encoding: chunked\r\n\r\n${chunk}`,
+      `Transfer-Encoding: chunked\r\n\r\nffffffffff\r\n${body}`,
+      `Transfer-Encoding: chunked\r\n\r\nzz\r\n${body}`,
+      `Transfer-Encoding: chunked\r\nContent-Length: ${bytes}\r\n\r\n${chunk}`,
+      `Content-Length: ${bytes + 5}\r\n\r\n${body}`,
+      `Content-Length: ${bytes}\r\nContent-Length: 1\r\n\r\n${body}`,
+      `Content-Length: -1\r\n\r\n${body}`,
+      `${plain}${plain}`,
+      `${plain}GET /v1/hello HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n`,
+    ]);
   }
 }
 
 /** Connections that are kept open, each in its own way. */
 function tormentors(port: number): readonly Socket[] {
-  const head = `HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer ${TOKEN}\r\n`;
+  const token = TOKEN_TEXT.good;
+  const head = `HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer ${token}\r\n`;
   const base = "/v1/folders/default";
   const pack = "Content-Type: application/vnd.synced.pack";
   const begin: readonly (readonly [count: number, text: string, drips: boolean])[] = [
@@ -229,12 +319,44 @@ function exchange(port: number, request: string): Promise<number> {
   });
 }
 
+/** How long plain requests took lately, on connections of their own. */
+class Pulse {
+  readonly #recentMs: number[] = [];
+  longestMs = 0;
+
+  async beat(port: number, untilMs: number): Promise<void> {
+    while (performance.now() < untilMs) {
+      const sinceMs = performance.now();
+      await exchange(port, "GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n");
+      const tookMs = performance.now() - sinceMs;
+      this.#recentMs.push(tookMs);
+      if (this.#recentMs.length > 20) this.#recentMs.shift();
+      this.longestMs = Math.max(this.longestMs, tookMs);
+      await Bun.sleep(500);
+    }
+  }
+
+  get isStarved(): boolean {
+    return this.#recentMs.some((ms) => ms > STARVED_MS);
+  }
+}
+
+async function makeToken(data: string, ...args: string[]): Promise<string> {
+  return (await runSynced(["token", "create", "--data", data, ...args])).stdout.trim();
+}
+
 async function abuse(seconds: number, seed: number): Promise<boolean> {
   await ensureBinary();
   const scratch = new Scratch();
   const data = scratch.join("data");
-  const { url, server } = await startServer(data, { env: { SYNCED_TOKEN: TOKEN } });
-  const headers = { authorization: `Bearer ${TOKEN}` };
+  const { url, server } = await startServer(data);
+  TOKEN_TEXT.good = await makeToken(data);
+  TOKEN_TEXT.pool = [
+    TOKEN_TEXT.good,
+    TOKEN_TEXT.good,
+    await makeToken(data, "--access", "read", "--folder", "elsewhere"),
+  ];
+  const headers = { authorization: `Bearer ${TOKEN_TEXT.good}` };
   await fetch(`${url}/v1/folders/default`, { method: "PUT", headers });
   const idle = await startGood(url, 5_000);
 
@@ -243,11 +365,17 @@ async function abuse(seconds: number, seed: number): Promise<boolean> {
   const untilMs = performance.now() + seconds * 1000;
   const counts = new Map<number, number>();
   let rssMbMax = 0;
+  let starvedCount = 0;
+  const pulse = new Pulse();
   const fuzz = async (worker: number) => {
     const grammar = new Grammar(seed * 1000 + worker);
     while (performance.now() < untilMs) {
       const request = grammar.request();
       const status = await exchange(port, request);
+      if (status === -1 && pulse.isStarved) {
+        starvedCount += 1;
+        continue;
+      }
       counts.set(status, (counts.get(status) ?? 0) + 1);
       if (status === -1 || (status >= 500 && !LATER.has(status))) {
         console.log(`${status} for ${JSON.stringify(request.slice(0, 500))}`);
@@ -264,7 +392,7 @@ async function abuse(seconds: number, seed: number): Promise<boolean> {
       for (const socket of sockets) socket.destroy();
     }
   };
-  await Promise.all([torment(), ...[1, 2, 3, 4, 5, 6, 7, 8].map(fuzz)]);
+  await Promise.all([torment(), pulse.beat(port, untilMs), ...[1, 2, 3, 4, 5, 6, 7, 8].map(fuzz)]);
 
   const under = await beside;
   const { exitCode } = await server.stop();
@@ -279,6 +407,8 @@ async function abuse(seconds: number, seed: number): Promise<boolean> {
       .map((one) => one.join(":"))
       .join(" ")}`,
   );
+  const longest = `${(pulse.longestMs / 1000).toFixed(1)} s`;
+  console.log(`pulse      ${longest} at most; ${starvedCount} requests fell into such times`);
   console.log(`memory     ${rssMbMax} MB at most`);
   for (const [name, { count, p50, p99, wrongCount }] of Object.entries({ idle, under })) {
     const numbers = `p50 ${p50.toFixed(1)} ms, p99 ${p99.toFixed(1)} ms`;
@@ -289,6 +419,6 @@ async function abuse(seconds: number, seed: number): Promise<boolean> {
   return bad.length === 0 && rssMbMax <= RSS_MB_MAX && isSound;
 }
 
-const [, , first, second, third] = process.argv;
-if (first === GOOD) await good(String(second), Number(third));
+const [, , first, second, third, fourth] = process.argv;
+if (first === GOOD) await good(String(second), String(third), Number(fourth));
 else process.exitCode = (await abuse(Number(first ?? 60), Number(second ?? 1))) ? 0 : 1;
