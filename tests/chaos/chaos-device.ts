@@ -9,6 +9,7 @@ import {
   rmSync,
 } from "node:fs";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { BINARY } from "../scenarios/binary.ts";
 import { type Snapshot, snapshotOf } from "../scenarios/snapshot.ts";
 import { SimRandom } from "../sim/sim-random.ts";
@@ -34,8 +35,9 @@ export interface Status {
 const USERS = 2;
 /** state.db with what SQLite keeps beside it. */
 const STATE_FILES = ["state.db", "state.db-wal", "state.db-shm"];
-/** Longer than it waits for late writers, and for the scans that must have looked by then. */
+/** Longer than it waits for late writers. */
 const QUARANTINE_MS_MAX = 100_000;
+const SCANS_MIN = 2;
 
 export interface DeviceParts {
   readonly name: string;
@@ -54,8 +56,6 @@ export class ChaosDevice {
   readonly client: ChaosProcess;
   readonly users: readonly ChaosUser[];
   readonly #kept: string;
-  /** Files in quarantine wait anew for a client that does not know since when they do. */
-  #stateLostMs = 0;
 
   private constructor(parts: DeviceParts, proxy: ChaosProxy) {
     this.name = parts.name;
@@ -133,7 +133,6 @@ export class ChaosDevice {
 
   /** While the client is stopped. */
   loseState(): void {
-    this.#stateLostMs = Date.now();
     for (const name of STATE_FILES) rmSync(this.#state(name), { force: true });
   }
 
@@ -151,12 +150,34 @@ export class ChaosDevice {
     const left = ["staging", "parking"].flatMap((name) =>
       this.#entries(name).map((entry) => `${this.name}: .synced/${name}/${entry}`),
     );
+    const waiting = this.#waitingSince();
     const old = this.#entries("quarantine").filter((entry) => {
       const stat = lstatSync(this.#state("quarantine", entry), { throwIfNoEntry: false });
-      if (stat === undefined) return false;
-      return Date.now() - Math.max(stat.ctimeMs, this.#stateLostMs) > QUARANTINE_MS_MAX;
+      const sinceMs = waiting.get(entry) ?? stat?.ctimeMs;
+      return sinceMs !== undefined && Date.now() - sinceMs > QUARANTINE_MS_MAX;
     });
     return [...left, ...old.map((entry) => `${this.name}: old .synced/quarantine/${entry}`)];
+  }
+
+  /**
+   * Since when files wait in quarantine, by the client's own account, as it begins anew where its
+   * state was lost. One that no two scans came after waits for the next full one.
+   */
+  #waitingSince(): ReadonlyMap<string, number> {
+    const database = new DatabaseSync(this.#state("state.db"), { readOnly: true });
+    try {
+      const rows = database.prepare("SELECT id, since_ms, scans FROM quarantine").all();
+      return new Map(
+        rows.map(({ id, since_ms, scans }) => {
+          return [
+            String(id),
+            Number(scans) < SCANS_MIN ? Number.POSITIVE_INFINITY : Number(since_ms),
+          ];
+        }),
+      );
+    } finally {
+      database.close();
+    }
   }
 
   /** What may still turn out to have been written to late. */
