@@ -1,4 +1,4 @@
-/** Starts all that goes on beside the views. */
+/** Starts all that goes on beside the views: what an address names is asked for at once. */
 import { effect, untracked } from "@preact/signals";
 import { isSignedOut } from "./model/api.ts";
 import { bindings } from "./model/bindings.ts";
@@ -22,19 +22,20 @@ export function begin(): void {
   effect(() => {
     const { folder: named } = route.value;
     const known = folders.value;
-    if (known === undefined || isSignedOut.value) {
+    if (isSignedOut.value) {
       opened = undefined;
       return;
     }
-    const [first] = known;
     if (named === undefined) {
-      if (known.length === 1 && first !== undefined)
+      const [first] = known ?? [];
+      if (known?.length === 1 && first !== undefined)
         untracked(() => settle({ folder: first.name }));
       return;
     }
     if (named === opened) return;
     opened = named;
     folder.value = undefined;
+    // Why it is not open is what its list says.
     void open(named).catch(() => undefined);
     void loadDevices(named).catch(() => undefined);
   });

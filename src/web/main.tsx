@@ -3,6 +3,6 @@ import { render } from "preact";
 import { begin } from "./begin.ts";
 import { Page } from "./views/Page.tsx";
 
+begin();
 const root = document.getElementById("page");
 if (root !== null) render(<Page />, root);
-begin();

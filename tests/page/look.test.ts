@@ -89,6 +89,22 @@ const VIEWS: readonly (readonly [string, string, (page: Page) => Promise<void>])
     },
   ],
   [
+    "links",
+    "#/l/notes",
+    async (page) => {
+      await page.waitForSelector(".links li");
+    },
+  ],
+  [
+    "share",
+    "#/f/notes",
+    async (page) => {
+      await rowOf(page, "done.txt").locator("input[type=checkbox]").click();
+      await page.keyboard.press("s");
+      await page.waitForSelector("text=Make the link");
+    },
+  ],
+  [
     "search",
     "#/f/notes",
     async (page) => {
@@ -121,6 +137,13 @@ const VIEWS: readonly (readonly [string, string, (page: Page) => Promise<void>])
     "#/f/fresh",
     async (page) => {
       await page.waitForSelector("text=Nothing here yet");
+    },
+  ],
+  [
+    "missing",
+    "#/f/missing",
+    async (page) => {
+      await page.waitForSelector("text=All folders");
     },
   ],
   [
@@ -159,6 +182,11 @@ describe.skipIf(whyNoBrowser !== undefined)("how the page looks", () => {
     if (PICTURES !== undefined) mkdirSync(PICTURES, { recursive: true });
     scene = await makeScene(scratch);
     await fetch(`${scene.url}/v1/folders/fresh`, { method: "PUT" });
+    await fetch(`${scene.url}/v1/folders/notes/links`, {
+      method: "POST",
+      body: JSON.stringify({ path: "work", lifeMs: 86_400_000 }),
+      headers: { "content-type": "application/json" },
+    });
     browser = await TestBrowser.start();
   });
 
@@ -196,7 +224,7 @@ describe.skipIf(whyNoBrowser !== undefined)("how the page looks", () => {
       .evaluateAll((found) => found.map((element) => element.getAttribute("data-key") ?? ""));
     expect(keys.length).toBeGreaterThan(25);
     await page.keyboard.press("Escape");
-    for (const address of ["#/f/notes", "#/f/notes?at=20", "#/a/notes", "#/d/notes"]) {
+    for (const address of ["#/f/notes", "#/f/notes?at=20", "#/a/notes", "#/l/notes"]) {
       for (const key of keys) {
         await page.evaluate((hash) => {
           location.hash = hash;

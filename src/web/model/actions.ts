@@ -3,7 +3,7 @@ import { joinPath, parentPath } from "../../core/path.ts";
 import type { ListEntry } from "../../protocol/time-answers.ts";
 import { bringBack, propose, restoreAt } from "./plans.ts";
 import { at, go, route } from "./route.ts";
-import { pane, renaming } from "./screen.ts";
+import { dialog, pane, renaming } from "./screen.ts";
 import { focused, targets } from "./selection.ts";
 import { countText } from "./words.ts";
 
@@ -49,4 +49,14 @@ export function askRestore(): void {
     const isOne = targets.value.length === 1 && entry !== undefined;
     restoreAt(isOne ? joinPath(route.value.path, entry.name) : route.value.path, moment);
   }
+}
+
+/** Shares the chosen entry, or the directory, at the moment that is shown. */
+export function askShare(): void {
+  const live = targets.value.filter(({ deleted }) => deleted === undefined);
+  const [entry] = live;
+  if (live.length > 1) return;
+  const { path } = route.value;
+  const shared = entry === undefined ? path : joinPath(path, entry.name);
+  dialog.value = { kind: "share", path: shared, at: at.value };
 }

@@ -1,5 +1,5 @@
 /** The keys, and the actions that they run. */
-import { askDelete, askRestore, goUp, openEntry, startRename } from "./actions.ts";
+import { askDelete, askRestore, askShare, goUp, openEntry, startRename } from "./actions.ts";
 import type { Binding } from "./keys.ts";
 import { filter, rows } from "./listing.ts";
 import { closeTime, isTimeOpen, step, stepDays, toNow } from "./moment.ts";
@@ -91,6 +91,7 @@ export const bindings: readonly Binding[] = [
   }),
   file("Delete", "Delete", askDelete),
   file("r", "Restore, or bring back", askRestore, isFiles),
+  file("s", "Share by a link", askShare, isFiles),
   {
     key: "Ctrl+k",
     does: "Search names, now or ever",
@@ -121,6 +122,7 @@ export const bindings: readonly Binding[] = [
   view("a", "Activity", "activity"),
   view("d", "Devices", "devices"),
   view("c", "Conflicts", "conflicts"),
+  view("l", "Links", "links"),
   {
     key: "?",
     does: "This help",

@@ -8,8 +8,8 @@ import {
   listAnswerSchema,
   type Touch,
 } from "../../protocol/time-answers.ts";
-import type { FolderEvent } from "./answers.ts";
-import { ask, folderRoute, type Problem, problemOf, query } from "./api.ts";
+import type { Folder, FolderEvent } from "./answers.ts";
+import { ask, folderRoute, isSignedOut, type Problem, problemOf, query } from "./api.ts";
 import { deviceName } from "./devices.ts";
 import { folder, onEvent } from "./live.ts";
 import { route, settle } from "./route.ts";
@@ -17,7 +17,7 @@ import { route, settle } from "./route.ts";
 const FOLD_DELAY_MS = 30;
 /** How soon a server that is still indexing is asked again. */
 const PENDING_MS = 1_000;
-const FIRST_ROWS = 200;
+const FIRST_ROWS = 100;
 const ROWS_PER_REQUEST = 1000;
 /** Beyond this a list is no use to a person, and a browser cannot scroll it. */
 const ROWS_MAX = 400_000;
@@ -85,12 +85,12 @@ let loading = new AbortController();
 /** Loads what the address names whenever that changes. */
 export function watchRoute(): void {
   effect(() => {
-    const { view, path, at, from } = route.value;
-    const open = folder.value;
+    const { folder: name, view, path, at, from } = route.value;
+    const open = folder.value?.name === name ? folder.value : undefined;
     const withDeleted = showsDeleted.value;
-    if (open === undefined || view !== "files") return;
-    if (from !== undefined) return;
-    untracked(() => void load({ folder: open.name, path, at, withDeleted }));
+    if (isSignedOut.value) shown = undefined;
+    if (name === undefined || isSignedOut.value || view !== "files" || from !== undefined) return;
+    untracked(() => list({ folder: name, path, at, withDeleted }, open));
   });
   onEvent((event) => {
     if (route.value.at !== undefined) return;
@@ -101,10 +101,9 @@ export function watchRoute(): void {
 }
 
 export function reload(): void {
-  const { path, at } = route.value;
-  const open = folder.value;
-  if (open === undefined) return;
-  void load({ folder: open.name, path, at, withDeleted: showsDeleted.value });
+  const { folder: name, path, at } = route.value;
+  if (name === undefined) return;
+  void load({ folder: name, path, at, withDeleted: showsDeleted.value });
 }
 
 interface Wanted {
@@ -115,6 +114,30 @@ interface Wanted {
 }
 
 let shown: Wanted | undefined;
+/** The folder as it was opened when that was asked for; undefined if it was not open yet. */
+let shownOf: Folder | undefined;
+/** The event as of which the present is listed; undefined until the first rows are there. */
+let listedSeq: number | undefined;
+
+/**
+ * The first list is asked for beside the folder, and stands if the folder was not opened at a later
+ * event: from there on the stream tells of each change.
+ */
+function list(wanted: Wanted, open: Folder | undefined): void {
+  const isAsked = shownOf === undefined && shown !== undefined && isSame(shown, wanted);
+  shownOf = open;
+  if (!isAsked || isBefore(open)) void load(wanted);
+}
+
+function isSame(one: Wanted, other: Wanted): boolean {
+  const { folder: name, path, at, withDeleted } = one;
+  const isSamePlace = name === other.folder && path === other.path;
+  return isSamePlace && at === other.at && withDeleted === other.withDeleted;
+}
+
+function isBefore(open: Folder | undefined): boolean {
+  return open !== undefined && listedSeq !== undefined && listedSeq < open.head;
+}
 
 async function load(wanted: Wanted): Promise<void> {
   loading.abort();
@@ -130,6 +153,7 @@ async function load(wanted: Wanted): Promise<void> {
     directory.value = "";
   }
   shown = wanted;
+  listedSeq = undefined;
   listingState.value = { kind: "loading" };
   // Heard while pages are on their way.
   missed.length = 0;
@@ -155,7 +179,8 @@ async function load(wanted: Wanted): Promise<void> {
 
 const missed: FolderEvent[] = [];
 
-async function loadPages({ folder: name, path, at, withDeleted }: Wanted, signal: AbortSignal) {
+async function loadPages(wanted: Wanted, signal: AbortSignal): Promise<void> {
+  const { folder: name, path, at, withDeleted } = wanted;
   const found = new Map<string, Entry>();
   let seq = at;
   let offset: number | undefined;
@@ -168,6 +193,12 @@ async function loadPages({ folder: name, path, at, withDeleted }: Wanted, signal
       signal,
     });
     if (signal.aborted) return;
+    if (at === undefined && seq === undefined) {
+      const isSecond = listedSeq !== undefined;
+      listedSeq = page.seq;
+      // The folder was opened meanwhile, at a later event.
+      if (isBefore(shownOf) && !isSecond) return await loadPages(wanted, signal);
+    }
     seq ??= page.seq;
     directory.value = page.node;
     total.value = page.total;

@@ -53,10 +53,24 @@ export async function open(name: string): Promise<void> {
   const mine = new AbortController();
   following = mine;
   connection.value = { kind: "connecting" };
-  const found = await ask(folderSchema, folderRoute(name), { signal: mine.signal });
+  const found = await look(name, mine.signal);
   if (mine.signal.aborted) return;
   enter(found);
   void follow(name, mine.signal);
+}
+
+/** Asks until the server says what the folder is, or that it is none for us. */
+async function look(name: string, signal: AbortSignal): Promise<Folder> {
+  for (let delayMs = RETRY_MS_MIN; ; delayMs = Math.min(delayMs * 2, RETRY_MS_MAX)) {
+    try {
+      return await ask(folderSchema, folderRoute(name), { signal });
+    } catch (error) {
+      const { status } = problemOf(error);
+      const isFinal = status >= 400 && status < 500 && status !== 429;
+      if (isFinal || signal.aborted) throw error;
+      await pause(delayMs, signal);
+    }
+  }
 }
 
 function enter(found: Folder): void {

@@ -1,7 +1,7 @@
 /** Where the page is: the address's fragment, `#/VIEW/FOLDER/PATH?at=SEQ`, as a signal. */
 import { computed, signal } from "@preact/signals";
 
-export const VIEWS = ["files", "activity", "devices", "conflicts"] as const;
+export const VIEWS = ["files", "activity", "devices", "conflicts", "links"] as const;
 export type View = (typeof VIEWS)[number];
 
 export interface Route {
@@ -21,6 +21,7 @@ const LETTERS: Readonly<Record<View, string>> = {
   activity: "a",
   devices: "d",
   conflicts: "c",
+  links: "l",
 };
 
 export const route = signal(parseRoute(location.hash));

@@ -15,6 +15,19 @@ const VERBS: Readonly<Record<Action, string>> = {
   metadata: "marked",
 };
 
+/** Of several: "made 54 folders in". */
+const MANY: Readonly<Record<Action, readonly [string, string]>> = {
+  upload: ["made", "files"],
+  update: ["changed", "files"],
+  rename: ["renamed", "entries"],
+  delete: ["deleted", "files"],
+  restore: ["brought back", "entries"],
+  mkdir: ["made", "folders"],
+  rmdir: ["deleted", "folders"],
+  symlink: ["made", "links"],
+  metadata: ["marked", "files"],
+};
+
 export function verbOf(action: Action): string {
   return VERBS[action];
 }
@@ -23,8 +36,14 @@ export function whoOf({ device, deviceName: told }: Pick<Touch, "device" | "devi
   return deviceName(device, told);
 }
 
-/** "NAS deleted 54 in"; the path follows. */
+/** "NAS deleted 54 files in", "NAS deleted"; the path follows. */
 export function saysOf(row: LogRow): string {
-  const many = row.count > 1 ? ` ${numberText(row.count)} in` : "";
-  return `${whoOf(row)} ${verbOf(row.action)}${many}`;
+  return `${whoOf(row)} ${deedOf(row)}`;
+}
+
+/** "deleted 54 files in", "deleted folder"; the path follows. */
+export function deedOf({ action, count }: LogRow): string {
+  if (count === 1) return verbOf(action);
+  const [verb, noun] = MANY[action];
+  return `${verb} ${numberText(count)} ${noun} in`;
 }

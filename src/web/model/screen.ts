@@ -14,6 +14,7 @@ export type Dialog =
   | { readonly kind: "search" }
   | { readonly kind: "new-directory" }
   | { readonly kind: "move"; readonly entries: readonly Entry[] }
+  | { readonly kind: "share"; readonly path: string; readonly at: number | undefined }
   /** The plan is in `plans.ts`. */
   | { readonly kind: "plan" };
 

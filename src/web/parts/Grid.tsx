@@ -70,7 +70,7 @@ export function Grid(props: GridProps) {
   if (isOut && focusedEntry !== undefined) shown.push({ entry: focusedEntry, index: focusIndex });
   return (
     <div
-      class="grid"
+      class={props.mark === undefined ? "grid" : "grid marked"}
       role="grid"
       tabIndex={0}
       aria-label={props.label}

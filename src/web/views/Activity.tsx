@@ -8,7 +8,7 @@ import { deviceName, devices } from "../model/devices.ts";
 import { head, folder as openFolder } from "../model/live.ts";
 import { takeBack, takeBackSince } from "../model/plans.ts";
 import { go } from "../model/route.ts";
-import { verbOf, whoOf } from "../model/sayings.ts";
+import { deedOf, verbOf, whoOf } from "../model/sayings.ts";
 import { exactTimeText, numberText, sizeText, timeText } from "../model/words.ts";
 import { Path } from "../parts/Name.tsx";
 
@@ -125,7 +125,7 @@ export function Activity({ folder }: { readonly folder: string }) {
       ) : null}
       <ol class="log">
         {shown?.map((row) => (
-          <Row key={row.seq} row={row} />
+          <Row key={row.seq} row={row} folder={folder} />
         ))}
       </ol>
       {next.value === undefined || shown === undefined || shown.length === 0 ? null : (
@@ -199,17 +199,17 @@ function Filters() {
   );
 }
 
-function Row({ row }: { readonly row: LogRow }) {
-  const { seq, lastSeq, time, action, path, from, size, count } = row;
+function Row({ row, folder }: { readonly row: LogRow; readonly folder: string }) {
+  const { seq, lastSeq, time, action, path, from, size } = row;
   const events = seq === lastSeq ? numberText(seq) : `${numberText(seq)}–${numberText(lastSeq)}`;
-  const shownPath = path === "" ? "/" : path;
+  const shownPath = path === "" ? folder : path;
   return (
     <li class={`log-row ${action}`}>
       <time dateTime={time} title={exactTimeText(time)}>
         {timeText(time)}
       </time>
       <span class="log-text">
-        <strong>{whoOf(row)}</strong> {verbOf(action)} {count > 1 ? `${numberText(count)} in ` : ""}
+        <strong>{whoOf(row)}</strong> {deedOf(row)}{" "}
         {from === undefined ? null : (
           <>
             <Path path={from} /> to{" "}

@@ -12,6 +12,7 @@ import { Help } from "./Help.tsx";
 import { PickDirectory } from "./PickDirectory.tsx";
 import { PlanView } from "./PlanView.tsx";
 import { Search } from "./Search.tsx";
+import { Share } from "./Share.tsx";
 
 function close(): void {
   dialog.value = undefined;
@@ -45,6 +46,8 @@ export function Dialogs({ folder }: { readonly folder: string }) {
           }}
         />
       );
+    case "share":
+      return <Share folder={folder} path={open.path} at={open.at} onClose={close} />;
     case "plan":
       return <PlanView onClose={closePlan} />;
   }

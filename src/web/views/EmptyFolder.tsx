@@ -1,8 +1,6 @@
 /** A folder without anything in it: the line that connects a device, ready to be copied. */
-import { Copy } from "lucide";
 import { token } from "../model/api.ts";
-import { tell } from "../model/toast.ts";
-import { Icon } from "../parts/Icon.tsx";
+import { CopyLine } from "../parts/CopyLine.tsx";
 
 interface EmptyFolderProps {
   readonly folder: string;
@@ -28,12 +26,7 @@ export function EmptyFolder({ folder, path, canWrite }: EmptyFolderProps) {
     <div class="empty welcome">
       <h2>Nothing here yet</h2>
       <p>Drop files to upload them, or connect a folder on another machine:</p>
-      <div class="command">
-        <code>{line}</code>
-        <button type="button" onClick={() => copy(line)}>
-          <Icon of={Copy} /> Copy
-        </button>
-      </div>
+      <CopyLine text={line} />
       <p class="faint">
         {tokenFlag === ""
           ? "What is in that folder appears here as soon as it is sent."
@@ -41,15 +34,4 @@ export function EmptyFolder({ folder, path, canWrite }: EmptyFolderProps) {
       </p>
     </div>
   );
-}
-
-/** `navigator.clipboard` is missing on plain http. */
-function copy(text: string): void {
-  const field = document.createElement("textarea");
-  field.value = text;
-  document.body.append(field);
-  field.select();
-  const isCopied = document.execCommand("copy");
-  field.remove();
-  tell({ text: isCopied ? "Copied" : "Select the line to copy it" });
 }

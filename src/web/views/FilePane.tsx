@@ -1,9 +1,9 @@
 /** The pane beside the list: one file's bytes, its versions, and what is known of it. */
-import { Download, FolderArchive, X } from "lucide";
+import { Download, FolderArchive, Link as LinkIcon, X } from "lucide";
 import type { ListEntry } from "../../protocol/time-answers.ts";
 import { type FileAt, save, saveArchive } from "../model/content.ts";
 import { deviceName } from "../model/devices.ts";
-import { pane, type Tab } from "../model/screen.ts";
+import { dialog, pane, type Tab } from "../model/screen.ts";
 import { exactTimeText, numberText, sizeText } from "../model/words.ts";
 import { Icon } from "../parts/Icon.tsx";
 import { Name, Path } from "../parts/Name.tsx";
@@ -51,6 +51,7 @@ export function FilePane({ folder, path, at, entry }: FilePaneProps) {
           <button type="button" onClick={() => save(file)}>
             <Icon of={Download} /> Download
           </button>
+          {deleted === undefined ? <ShareButton path={path} at={at} /> : null}
           <span class="faint">{sizeText(size)}</span>
         </div>
       ) : null}
@@ -59,6 +60,7 @@ export function FilePane({ folder, path, at, entry }: FilePaneProps) {
           <button type="button" onClick={() => saveArchive(folder, path, at)}>
             <Icon of={FolderArchive} /> Download as zip
           </button>
+          <ShareButton path={path} at={at} />
         </div>
       ) : null}
       <div class="tabs" role="tablist">
@@ -92,6 +94,19 @@ export function FilePane({ folder, path, at, entry }: FilePaneProps) {
         {tab === "about" ? <About entry={entry} path={path} /> : null}
       </div>
     </aside>
+  );
+}
+
+function ShareButton({ path, at }: Pick<FilePaneProps, "path" | "at">) {
+  return (
+    <button
+      type="button"
+      onClick={() => {
+        dialog.value = { kind: "share", path, at };
+      }}
+    >
+      <Icon of={LinkIcon} /> Share…
+    </button>
   );
 }
 

@@ -3,7 +3,7 @@ import { FolderPlus, History, PanelRight, Search, TextSearch, Upload as UploadIc
 import { useRef, useState } from "preact/hooks";
 import { joinPath, parentPath } from "../../core/path.ts";
 import type { ListEntry } from "../../protocol/time-answers.ts";
-import { askDelete, openEntry, startRename } from "../model/actions.ts";
+import { askDelete, askShare, openEntry, startRename } from "../model/actions.ts";
 import { moveEntries, renameEntry } from "../model/changes.ts";
 import {
   directory,
@@ -240,9 +240,14 @@ function Body({ folder, canWrite }: PartProps) {
       <div class="empty" role="alert">
         <p>{message}</p>
         {requestId === undefined ? null : <p class="faint">Request {requestId}</p>}
-        <button type="button" onClick={reload}>
-          Retry
-        </button>
+        <span class="buttons">
+          <button type="button" onClick={reload}>
+            Retry
+          </button>
+          <a class="button" href={hrefOf({})}>
+            All folders
+          </a>
+        </span>
       </div>
     );
   }
@@ -347,6 +352,11 @@ function SelectionButtons({ chosen }: { readonly chosen: readonly ListEntry[] })
       {chosen.length === 1 ? (
         <button type="button" onClick={startRename}>
           Rename
+        </button>
+      ) : null}
+      {chosen.length === 1 ? (
+        <button type="button" onClick={askShare}>
+          Share…
         </button>
       ) : null}
       <button

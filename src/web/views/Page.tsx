@@ -1,9 +1,11 @@
 /** The frame: which folder, which view, whether the server is there. */
 import {
   Files as FilesIcon,
+  Folders,
   GitFork,
   HelpCircle,
   History,
+  Link as LinkIcon,
   LogOut,
   MonitorSmartphone,
   X,
@@ -23,12 +25,14 @@ import { Conflicts } from "./Conflicts.tsx";
 import { Devices } from "./Devices.tsx";
 import { Dialogs } from "./Dialogs.tsx";
 import { Files } from "./Files.tsx";
+import { Links } from "./Links.tsx";
 import { SignIn } from "./SignIn.tsx";
 
 export function Page() {
   if (isSignedOut.value) return <SignIn />;
-  if (folders.value === undefined) return <Starting />;
   const { folder: name } = route.value;
+  const isStarting = name === undefined || startProblem.value !== undefined;
+  if (folders.value === undefined && isStarting) return <Starting />;
   if (name === undefined) return <ChooseFolder />;
   return (
     <div class="frame">
@@ -53,6 +57,8 @@ function Shown({ name }: { readonly name: string }) {
       return <Devices folder={name} />;
     case "conflicts":
       return <Conflicts folder={name} />;
+    case "links":
+      return <Links folder={name} />;
   }
 }
 
@@ -111,6 +117,7 @@ const VIEWS: readonly (readonly [View, string, typeof FilesIcon])[] = [
   ["activity", "Activity", History],
   ["devices", "Devices", MonitorSmartphone],
   ["conflicts", "Conflicts", GitFork],
+  ["links", "Links", LinkIcon],
 ];
 
 function Rail({ name }: { readonly name: string }) {
@@ -131,6 +138,12 @@ function Rail({ name }: { readonly name: string }) {
             <Badge of={target} />
           </a>
         ))}
+        {all.length < 2 ? null : (
+          <a class="all-folders" href={hrefOf({})}>
+            <Icon of={Folders} size={18} />
+            <span>Folders</span>
+          </a>
+        )}
       </div>
       <div class="rail-bottom">
         <span class="connection">
@@ -138,7 +151,7 @@ function Rail({ name }: { readonly name: string }) {
         </span>
         <button
           type="button"
-          class="quiet"
+          class="quiet keys-button"
           onClick={() => {
             dialog.value = { kind: "help" };
           }}

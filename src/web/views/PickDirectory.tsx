@@ -1,6 +1,6 @@
 /** Chooses a directory of the folder: one level at a time, from its root. */
 import { ChevronRight, CornerLeftUp, Folder } from "lucide";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { joinPath, parentPath } from "../../core/path.ts";
 import type { ListEntry } from "../../protocol/time-answers.ts";
 import { problemOf } from "../model/api.ts";
@@ -24,6 +24,12 @@ interface Level {
 
 export function PickDirectory({ folder, title, onClose, onPick }: PickDirectoryProps) {
   const [path, setPath] = useState("");
+  // Ahead of what is drawn: a click on what is drawn no more must not pick it.
+  const asked = useRef("");
+  const enter = (next: string) => {
+    asked.current = next;
+    setPath(next);
+  };
   const [found, setFound] = useState<Level | undefined>(undefined);
   // Nothing can be picked before it is known: the level found before is another directory.
   const level = found?.path === path ? found : undefined;
@@ -48,14 +54,14 @@ export function PickDirectory({ folder, title, onClose, onPick }: PickDirectoryP
       <ul class="picker">
         {path === "" ? null : (
           <li>
-            <button type="button" class="quiet" onClick={() => setPath(parentPath(path))}>
+            <button type="button" class="quiet" onClick={() => enter(parentPath(path))}>
               <Icon of={CornerLeftUp} /> Up
             </button>
           </li>
         )}
         {level?.directories.map(({ id, name }) => (
           <li key={id}>
-            <button type="button" class="quiet" onClick={() => setPath(joinPath(path, name))}>
+            <button type="button" class="quiet" onClick={() => enter(joinPath(path, name))}>
               <Icon of={Folder} />
               <Name name={name} />
               <Icon of={ChevronRight} />
@@ -72,7 +78,9 @@ export function PickDirectory({ folder, title, onClose, onPick }: PickDirectoryP
           type="button"
           class="primary"
           disabled={level === undefined}
-          onClick={() => void onPick(level?.node ?? "")}
+          onClick={() => {
+            if (level?.path === asked.current) void onPick(level.node);
+          }}
         >
           Here
         </button>

@@ -136,7 +136,7 @@ function Step({ step }: { readonly step: PlanStep }) {
   );
 }
 
-/** "As of event 1,240: 54 come back, 2 get their bytes back, 1 goes." */
+/** "As of event 1,240: 54 come back, 2 get their bytes back, 1 is deleted." */
 function sentence({ head, summary, total }: PlanAnswer): string {
   const { created, revived, written, moved, deleted, bytes } = summary;
   const parts = [
@@ -144,7 +144,7 @@ function sentence({ head, summary, total }: PlanAnswer): string {
     [created, "are made anew"],
     [written, "get their bytes back"],
     [moved, "go back to their place"],
-    [deleted, "go"],
+    [deleted, "are deleted"],
   ] as const;
   const said = parts
     .filter(([count]) => count > 0)
@@ -160,7 +160,7 @@ function singular(verb: string): string {
     "are made anew": "is made anew",
     "get their bytes back": "gets its bytes back",
     "go back to their place": "goes back to its place",
-    go: "goes",
+    "are deleted": "is deleted",
   };
   return words[verb] ?? verb;
 }

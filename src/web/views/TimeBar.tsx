@@ -48,7 +48,7 @@ export function TimeBar() {
           </span>
           {row === undefined ? null : (
             <span class="said">
-              {saysOf(row)} <Path path={row.path === "" ? "/" : row.path} />
+              {saysOf(row)} <Path path={row.path === "" ? (route.value.folder ?? "") : row.path} />
             </span>
           )}
         </div>
