@@ -6,6 +6,7 @@ import { opBodyDigest } from "./canonical.ts";
 import { sha256 } from "./digest.ts";
 import type { Cursor } from "./event.ts";
 import { type BatchId, type NodeId, type OpId, parseId } from "./identifier.ts";
+import { OPS_PER_BATCH_MAX, PLAN_STEPS_MAX } from "./limits.ts";
 import type { Group, Op } from "./op.ts";
 import type { OpDraft } from "./transition.ts";
 
@@ -47,6 +48,17 @@ export function identifyPlan(
 /** The id of the n-th batch in which a plan is posted. */
 export function planBatchId(id: PlanId, index: number): BatchId {
   return derivedId<BatchId>(id, `batch ${index}`);
+}
+
+/** Batches of more than half of what one may hold, since a group is never parted. */
+const PLAN_BATCHES_MAX = (2 * PLAN_STEPS_MAX) / OPS_PER_BATCH_MAX;
+
+/** @returns whether the batch posts a part of that plan; of a held change's approval it is false */
+export function isPlanBatch(id: PlanId, batch: BatchId): boolean {
+  for (let index = 0; index < PLAN_BATCHES_MAX; index++) {
+    if (planBatchId(id, index) === batch) return true;
+  }
+  return false;
 }
 
 /** The id of the copy that a plan makes of a node. */

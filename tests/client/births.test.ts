@@ -7,6 +7,7 @@ import type { Event } from "../../src/core/event.ts";
 import { foldEvent } from "../../src/core/fold.ts";
 import { parseId, ROOT_ID } from "../../src/core/identifier.ts";
 import { GUARD_OWN_AGE_MS } from "../../src/core/limits.ts";
+import { planBatchId } from "../../src/core/plan-id.ts";
 import { fileContent, nodeId } from "../contracts/state-store-contract.ts";
 
 const [ours, theirs] = ["a", "b"].map((digit) => digit.repeat(32));
@@ -30,7 +31,12 @@ class BirthWorld {
     return this;
   }
 
-  fold(kind: Event["kind"], node: number, device = ours): void {
+  fold(
+    kind: Event["kind"],
+    node: number,
+    device = ours,
+    more: Partial<Pick<Event, "approval" | "batch">> = {},
+  ): void {
     this.#seq += 1;
     const content = fileContent(`${node}`);
     const event: Event = {
@@ -49,6 +55,7 @@ class BirthWorld {
       basePlace: 0,
       previousHash: content.sha256,
       hash: content.sha256,
+      ...more,
     };
     this.births.note(event);
     this.store.putRemote(foldEvent(event));
@@ -76,6 +83,16 @@ test("a birth outlives its maker's deletion, and nobody else's [G6]", () => {
   world.fold("delete", 2, ours);
   world.fold("delete", 3, theirs);
   expect([1, 2, 3].map((node) => world.knows(node))).toEqual([true, false, true]);
+});
+
+test("a birth outlives a plan's deletion, and not one that was held and approved [G6]", () => {
+  const world = new BirthWorld().inSync();
+  const plan = "e".repeat(32);
+  for (const node of [1, 2, 3]) world.fold("create", node, theirs);
+  world.fold("delete", 1, ours, { approval: plan, batch: planBatchId(plan, 0) });
+  world.fold("delete", 2, ours, { approval: plan, batch: planBatchId(plan, 199) });
+  world.fold("delete", 3, ours, { approval: plan, batch: parseId("d".repeat(32)) });
+  expect([1, 2, 3].map((node) => world.knows(node))).toEqual([true, true, false]);
 });
 
 test("what was deleted and is back was made before [G6]", () => {

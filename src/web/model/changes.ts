@@ -50,7 +50,7 @@ export async function introduce(name: string): Promise<void> {
   if (introduced.has(name)) return;
   await request(folderRoute(name, `/devices/${browser.id}`), {
     method: "PUT",
-    json: { name: browser.name, applied: currentCursor() },
+    json: { name: browser.name, kind: "page", applied: currentCursor() },
   });
   introduced.add(name);
 }
