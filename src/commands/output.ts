@@ -1,6 +1,7 @@
 /**
  * The output of commands: lines for people on stderr, lines for programs, and results, on stdout.
  */
+import { styleText } from "node:util";
 import { type ConsolaInstance, createConsola, LogLevels } from "consola/core";
 import { printable } from "../core/printable.ts";
 
@@ -17,7 +18,7 @@ export interface Output {
   event(name: string, fields?: Readonly<Record<string, unknown>>): void;
   /**
    * One result of a question, on stdout whatever the flags say: the line for people, with `--json`
-   * the object alone for programs.
+   * the object alone for programs. With the field `gone` a terminal shows the line grey.
    */
   result(fields: Readonly<Record<string, unknown>>, line: string): void;
   /** For people: the ordinary course of things. Silent with `--quiet`. */
@@ -40,13 +41,19 @@ export function createOutput(options: OutputOptions): Output {
       process.stdout.write(`${JSON.stringify(line)}\n`);
     },
     result(fields, line) {
-      process.stdout.write(`${options.json ? JSON.stringify(fields) : printable(line)}\n`);
+      const shown = fields["gone"] === true ? grey(printable(line)) : printable(line);
+      process.stdout.write(`${options.json ? JSON.stringify(fields) : shown}\n`);
     },
     say: (text) => people.log(printable(text)),
     detail: (text) => people.debug(printable(text)),
     warn: (text) => people.warn(printable(text)),
     error: (text) => people.error(printable(text)),
   };
+}
+
+function grey(text: string): string {
+  const isPlain = !process.stdout.isTTY || (process.env["NO_COLOR"] ?? "") !== "";
+  return isPlain ? text : styleText("dim", text);
 }
 
 /**

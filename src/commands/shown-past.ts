@@ -17,7 +17,7 @@ export function logLine(row: LogRow): string {
   const place = row.count > 1 ? `${shownDirectory(path)} (${row.count})` : printableName(path);
   const before = from === undefined ? "" : `${printableName(from)} -> `;
   const bytes = size === undefined ? "" : `  ${formatBytes(size)}`;
-  return `${whoAndWhat(row, seqs)}  ${before}${place}${bytes}`;
+  return `${whoAndWhat(row, seqs)}  ${before}${place}${bytes}${notKept(row)}`;
 }
 
 /** `2026-11-27 18:04:05  1234         PHONE         update    12 kB  notes/plan.md`. */
@@ -25,7 +25,13 @@ export function versionLine(version: Version): string {
   const { seq, size, path, from } = version;
   const bytes = (size === undefined ? "" : formatBytes(size)).padEnd(SIZE_COLUMNS);
   const before = from === undefined ? "" : `${printableName(from)} -> `;
-  return `${whoAndWhat(version, String(seq))}  ${bytes}  ${before}${printableName(path)}`;
+  const place = `${before}${printableName(path)}${notKept(version)}`;
+  return `${whoAndWhat(version, String(seq))}  ${bytes}  ${place}`;
+}
+
+/** Why its bytes cannot be had (U7). */
+function notKept({ gone }: { readonly gone?: boolean | undefined }): string {
+  return gone === true ? "  (bytes gone: older than the server keeps versions)" : "";
 }
 
 /** Of what is deleted, who deleted it. */

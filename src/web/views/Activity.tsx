@@ -216,6 +216,9 @@ function Row({ row, folder }: { readonly row: LogRow; readonly folder: string })
           </>
         )}
         <Path path={shownPath} />
+        {row.gone === true ? (
+          <span class="faint"> (bytes gone: older than the server keeps versions)</span>
+        ) : null}
       </span>
       <span class="faint log-size">
         {size === undefined ? "" : sizeText(size)}

@@ -45,11 +45,12 @@ export function Versions({ folder, path, entry }: VersionsProps) {
     <div class="versions">
       <ol>
         {versions.map((each, index) => (
-          <li key={each.seq} class={open === each.seq ? "version open" : "version"}>
+          <li key={each.seq} class={classOf(each, open === each.seq)}>
             <button
               type="button"
               class="quiet"
               aria-expanded={open === each.seq}
+              disabled={each.size === undefined || each.gone === true}
               onClick={() => setOpen(open === each.seq ? undefined : each.seq)}
             >
               <span class="when">{timeText(each.time)}</span>
@@ -61,13 +62,16 @@ export function Versions({ folder, path, entry }: VersionsProps) {
               </span>
               <span class="size">{each.size === undefined ? "" : sizeText(each.size)}</span>
               <span class="seq">event {numberText(each.seq)}</span>
+              {each.gone === true ? (
+                <span class="from">Bytes gone: older than the server keeps versions</span>
+              ) : null}
               {each.from === undefined ? null : (
                 <span class="from">
                   before: <Path path={each.from} />
                 </span>
               )}
             </button>
-            {open === each.seq && each.size !== undefined ? (
+            {open === each.seq && each.size !== undefined && each.gone !== true ? (
               <Opened folder={folder} version={each} before={before(versions, index)} />
             ) : null}
           </li>
@@ -87,7 +91,12 @@ export function Versions({ folder, path, entry }: VersionsProps) {
 
 /** The version before it that had bytes. */
 function before(versions: readonly Version[], index: number): Version | undefined {
-  return versions.slice(index + 1).find(({ size }) => size !== undefined);
+  return versions.slice(index + 1).find(({ size, gone }) => size !== undefined && gone !== true);
+}
+
+function classOf({ gone }: Version, isOpen: boolean): string {
+  if (gone === true) return "version gone";
+  return isOpen ? "version open" : "version";
 }
 
 interface OpenedProps {
