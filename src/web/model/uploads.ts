@@ -48,6 +48,9 @@ declare const trustedTypes:
 
 const JOBS_PER_REQUEST = 200;
 const BYTES_PER_REQUEST = 64 * 1024 * 1024;
+const RETRY_MS = 2_000;
+/** About as long as the worker waits. */
+const ATTEMPTS_MAX = 180;
 
 export const uploads = signal<readonly Upload[]>([]);
 
@@ -129,9 +132,10 @@ async function store(batch: readonly Upload[]): Promise<void> {
   const stored = batch.filter(({ id }) => contents.has(id));
   if (stored.length === 0) return;
   try {
-    const directories = await ensureDirectories(stored);
+    const directories = await persistently(() => ensureDirectories(stored));
     const groups = stored.map((upload) => [createOp(upload, directories, contents)]);
-    const results = await postGroups(groups);
+    // Ops keep their ids, so those that the server took before it was cut off are not done twice.
+    const results = await persistently(() => postGroups(groups));
     const states = new Map<number, UploadState>();
     for (const [index, { id }] of stored.entries()) {
       const result = results[index];
@@ -145,6 +149,20 @@ async function store(batch: readonly Upload[]): Promise<void> {
   } catch (error) {
     const reason = reasonOf(problemOf(error));
     setStates(new Map(stored.map(({ id }) => [id, { kind: "failed", reason }])));
+  }
+}
+
+/** Goes on over a server that is away, as the worker does. @throws {Problem} */
+async function persistently<T>(action: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await action();
+    } catch (error) {
+      const { status } = problemOf(error);
+      const isPassing = status === 0 || status >= 500 || status === 429;
+      if (!isPassing || attempt === ATTEMPTS_MAX) throw error;
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+    }
   }
 }
 
