@@ -50,15 +50,27 @@ export const override = signal<ReadonlyMap<string, Entry> | undefined>(undefined
 
 const collator = new Intl.Collator(undefined, { numeric: true, sensitivity: "base" });
 
+/** All rows in order. What is nearly in order is sorted at once, so the last order goes in. */
+let inOrder: readonly Entry[] = [];
+const sorted = computed<readonly Entry[]>(() => {
+  const all = override.value ?? entries.value;
+  const { by, isDescending } = sort.value;
+  const known = new Set(inOrder.map(({ id }) => id));
+  const kept = inOrder.flatMap(({ id }) => all.get(id) ?? []);
+  const found = [...kept, ...[...all.values()].filter(({ id }) => !known.has(id))];
+  const sign = isDescending ? -1 : 1;
+  inOrder = found.sort((one, other) => rank(one) - rank(other) || sign * compare(one, other, by));
+  return inOrder;
+});
+
 export const rows = computed<readonly Entry[]>(() => {
   const wanted = filter.value.trim().toLowerCase();
-  const { by, isDescending } = sort.value;
-  const found = [...(override.value ?? entries.value).values()].filter(
+  const all = sorted.value;
+  const withGhosts = showsDeleted.value;
+  return all.filter(
     ({ name, deleted }) =>
-      (deleted === undefined || showsDeleted.value) && name.toLowerCase().includes(wanted),
+      (deleted === undefined || withGhosts) && name.toLowerCase().includes(wanted),
   );
-  const sign = isDescending ? -1 : 1;
-  return found.sort((one, other) => rank(one) - rank(other) || sign * compare(one, other, by));
 });
 
 /** Directories stand first, whatever the order. */
