@@ -11,8 +11,11 @@ export interface SessionOptions {
 export interface Session {
   readonly a: string;
   readonly b: string;
-  /** Until B is said to be as A is. Then it is watching, where the program does that. */
-  carry(): Promise<void>;
+  /**
+   * Until B is said to be as A is, with `untilBoth` by both. Then it is watching, where the program
+   * does that.
+   */
+  carry(options?: { readonly untilBoth: boolean }): Promise<void>;
   /** Until it would take what comes to A, and B has joined. */
   wait(): Promise<void>;
   /** From here on it is measured. */

@@ -37,15 +37,20 @@ export async function carried(row: CarryRow, options: SampleOptions): Promise<Fi
       Bun.spawnSync(["cp", "-a", `${session.a}/.`, session.b]);
     } else await session.wait();
     if (row.measures === "act") await session.carry();
-    Bun.spawnSync(["sync"]);
+    settleDisk();
     session.begin();
     const actSeconds = secondsOf(() => row.act?.(session.a, scale));
-    await session.carry();
+    await session.carry({ untilBoth: row.measures === "a first sync of equals" });
     requireSame(session.a, session.b, carrier.timeGrainNs);
     return { ...session.figures(), ...(row.act && { "act s": actSeconds }) };
   } finally {
     await session.close();
   }
+}
+
+/** What was filled is on the disk before it is measured; others may never let it rest. */
+export function settleDisk(): void {
+  Bun.spawnSync(["timeout", "20", "sync"]);
 }
 
 function secondsOf(act: () => void): number {

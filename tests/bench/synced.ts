@@ -93,7 +93,7 @@ export class SyncedSession implements Session {
     return new Map([...this.#running].map(([name, { pid }]) => [name, pid]));
   }
 
-  async carry(): Promise<void> {
+  async carry({ untilBoth } = { untilBoth: false }): Promise<void> {
     for (const name of ["a", "b"] as const) this.start(name);
     let endMs = this.#beganMs;
     let shape: ReturnType<typeof shapeOf> | undefined;
@@ -105,7 +105,7 @@ export class SyncedSession implements Session {
           if (line["event"] === "held") await runSynced(["approve", this[name]]);
           if (line["event"] !== "in_sync") continue;
           last[name] = Number(line["seq"]);
-          if (name === "b") endMs = performance.now();
+          if (name === "b" || untilBoth) endMs = performance.now();
         }
       }
       if (last.a !== last.b || lookedAtMs === endMs) return false;

@@ -1,6 +1,7 @@
 /** Rows about programs that watch: one change, a restart, and what waiting costs. */
 import * as fs from "node:fs";
 import { join } from "node:path";
+import { settleDisk } from "./carry-rows.ts";
 import { makeTree, SeededBytes } from "./data.ts";
 import { requireSame } from "./identity.ts";
 import { openSynced, type Row, type SampleOptions, scaled } from "./row.ts";
@@ -142,7 +143,7 @@ async function million(options: SampleOptions): Promise<Figures> {
     const directories = scaled(10_000, options.scale);
     makeTree(session.a, { seed: SEED, files, directories, medianBytes: 100, sigma: 1 });
     await session.wait();
-    Bun.spawnSync(["sync"]);
+    settleDisk();
     session.begin();
     await session.carry();
     const first = session.figures();
