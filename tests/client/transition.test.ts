@@ -683,3 +683,17 @@ for (const exchange of [true, false]) {
     });
   });
 }
+
+test("nothing is put into a directory that took the place of the known one [D5, A1]", async () => {
+  const world = await syncedWorld(true, "a/", "b/", "f");
+  const { id } = world.node("a");
+  world.remoteCreate("a/new", "from elsewhere");
+  world.remoteMove("f", "a/f");
+  world.move("a", "c");
+  world.move("b", "a");
+  await world.apply();
+  expect(world.files()).toEqual({ f: "text of f" });
+  await world.converge();
+  expect(world.files()).toEqual({ "c/f": "text of f", "c/new": "from elsewhere" });
+  expect(world.node("c").id).toBe(id);
+});

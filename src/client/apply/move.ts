@@ -13,7 +13,7 @@ import { type FileSystem, FileSystemError, type Stat } from "../../ports/filesys
 import { RACY_MARK } from "../scan/content.ts";
 import { type ApplyBatch, isSameSight, looksAlike } from "./batch.ts";
 import { moveEntry } from "./move-by-parts.ts";
-import { isGhostly, reportOccupied } from "./step.ts";
+import { isGhostly, isParentThere, reportOccupied } from "./step.ts";
 
 type MoveStep = Extract<Transition, { kind: "move" }>;
 
@@ -28,7 +28,7 @@ export function applyMove(batch: ApplyBatch, step: MoveStep): void {
   const moving = locate(batch, batch.overlay.get(step.id));
   const to = batch.pathOfPlace(step);
   if (moving === undefined || to === undefined || moving.path === to) return;
-  if (isGhostly(batch, step, to)) return;
+  if (isGhostly(batch, step, to) || !isParentThere(batch, step)) return;
   const moved = moveEntry(batch, step.id, moving.path, to);
   if (moved === "absent") {
     batch.rescan.add(moving.path).add(to);

@@ -42,7 +42,7 @@ export function applyCreate(
     if (staged !== undefined) batch.discard(staged.path);
     return;
   }
-  if (isGhostly(batch, node, path)) {
+  if (isGhostly(batch, node, path) || !isParentThere(batch, node)) {
     if (staged !== undefined) batch.discard(staged.path);
     return;
   }
@@ -61,6 +61,19 @@ export function applyCreate(
   batch.dropGhost(node, id);
   batch.putPlaced({ id, parent, name, content, identity: made.identity }, path, made);
   batch.done("create", path);
+}
+
+/**
+ * False, after noting a path to scan, if another directory stands where the parent is known to be.
+ * What is put into it would look like a move by its user.
+ */
+export function isParentThere(batch: ApplyBatch, { parent }: Place): boolean {
+  const node = batch.overlay.get(parent);
+  const path = batch.path(parent);
+  if (node === undefined || path === undefined) return true;
+  if (batch.ports.fs.stat(path)?.identity === node.identity) return true;
+  batch.rescan.add(path);
+  return false;
 }
 
 /** True if the tree has another node there. The scan must first find out where its user took it. */
