@@ -4,7 +4,8 @@
  * Existence, content and place are taken back separately. Of each, only the last changes can be: if
  * somebody else changed it after an event that is to be undone, that is kept and listed.
  */
-import type { Event, EventKind } from "./event.ts";
+import { EVENT_KINDS, type Event, type EventKind } from "./event.ts";
+import { setsContent, setsPlace } from "./op.ts";
 import type { Overlap, Wanted } from "./wanted-tree.ts";
 
 /** An event of the node, as far as it matters here. */
@@ -22,8 +23,8 @@ export interface Undone {
 }
 
 const EXISTENCE: readonly EventKind[] = ["create", "delete"];
-const CONTENT: readonly EventKind[] = ["create", "modify"];
-const PLACE: readonly EventKind[] = ["create", "move"];
+const CONTENT = EVENT_KINDS.filter((kind) => setsContent({ kind }));
+const PLACE = EVENT_KINDS.filter((kind) => setsPlace({ kind }));
 
 /** True if older events cannot change what `undoneState` says. */
 export function isEnough(steps: readonly Step[], isUndone: IsUndone): boolean {

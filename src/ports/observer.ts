@@ -3,6 +3,7 @@
  * and never block. Rules: Y3, Y5.
  */
 import type { ErrorCode } from "../core/error.ts";
+import type { EventKind } from "../core/event.ts";
 import type { HeldKind } from "../core/guard.ts";
 
 export type ClientEvent =
@@ -48,7 +49,7 @@ export type ClientEvent =
   | {
       readonly event: "change";
       readonly direction: "up" | "down";
-      readonly kind: "create" | "modify" | "move" | "delete";
+      readonly kind: EventKind;
       readonly path: string;
       readonly from?: string;
     }

@@ -4,6 +4,7 @@
  * schemas, which pass over what a newer server adds.
  */
 import { z } from "zod";
+import { EVENT_KINDS } from "../core/event.ts";
 import { FILE_ACTIONS } from "../ports/event-sink.ts";
 
 const sequence = z.int().min(0);
@@ -250,7 +251,7 @@ export const versionSchema = z.object({
   time: z.string(),
   device: z.string(),
   deviceName: z.string(),
-  kind: z.enum(["create", "modify", "move", "delete"]),
+  kind: z.enum(EVENT_KINDS),
   action: actionSchema,
   id: z.string(),
   path: z.string(),

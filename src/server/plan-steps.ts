@@ -1,7 +1,7 @@
 /** A plan in words for people: its steps, its sums, and whose later work it takes back. Rules: E9. */
 import type { DeviceId, NodeId } from "../core/identifier.ts";
 import type { Sequence } from "../core/node.ts";
-import type { Group, Op } from "../core/op.ts";
+import { type Group, type Op, setsContent } from "../core/op.ts";
 import { joinPath } from "../core/path.ts";
 import type { PlanAnswer, PlanRequest, PlanStep } from "../protocol/plan-messages.ts";
 import type { DeviceNames } from "./device-names.ts";
@@ -25,7 +25,7 @@ export async function stepsAndSummary(
   const ops = groups.flat();
   for (const op of ops) {
     summary[SUMS[whatOf(op)]] += 1;
-    if (op.kind === "create" || op.kind === "modify") summary.bytes += sizeOf(op) ?? 0;
+    if (setsContent(op)) summary.bytes += sizeOf(op) ?? 0;
   }
   const paths = new PlannedPaths(ground, ops);
   const steps: PlanStep[] = [];
@@ -46,7 +46,7 @@ function whatOf(op: Op): PlanStep["what"] {
 }
 
 function sizeOf(op: Op): number | undefined {
-  if (op.kind !== "create" && op.kind !== "modify") return undefined;
+  if (!setsContent(op)) return undefined;
   return op.content.kind === "file" ? op.content.size : undefined;
 }
 

@@ -6,6 +6,7 @@
 
 import type { Digest } from "../../core/digest.ts";
 import type { ErrorCode } from "../../core/error.ts";
+import type { EventKind } from "../../core/event.ts";
 import type { NodeId } from "../../core/identifier.ts";
 import type { EncodedManifestObject } from "../../core/manifest.ts";
 import type { LocalNode, Place } from "../../core/node.ts";
@@ -196,7 +197,7 @@ export class ApplyBatch {
   }
 
   /** One transition is done. */
-  done(kind: "create" | "modify" | "move" | "delete", path: string, from?: string): void {
+  done(kind: EventKind, path: string, from?: string): void {
     this.applied += 1;
     this.#done.push(path);
     const event = { event: "change", direction: "down", kind, path } as const;

@@ -6,7 +6,7 @@
  * It trusts nothing that the server says about the tree: planning, applying and deleting rely on
  * parents that exist, on names that stand once, and on chains that end in the root.
  */
-import { acceptedEvent } from "../../core/accept.ts";
+import { acceptedEvent, acceptedOp } from "../../core/accept.ts";
 import { canonicalEvent } from "../../core/canonical.ts";
 import { SyncedError } from "../../core/error.ts";
 import type { Event } from "../../core/event.ts";
@@ -14,7 +14,6 @@ import { foldEvent } from "../../core/fold.ts";
 import { type NodeId, PARKING_ID, ROOT_ID } from "../../core/identifier.ts";
 import { OPS_PER_GROUP_MAX, PATH_BYTES_MAX, PATH_DEPTH_MAX } from "../../core/limits.ts";
 import { type Place, placeKey, type RemoteNode } from "../../core/node.ts";
-import type { Op } from "../../core/op.ts";
 import { utf8LengthBytes } from "../../core/path.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { StateStore } from "../../ports/state-store.ts";
@@ -101,22 +100,9 @@ function checkEvent(event: Event, before: RemoteNode | undefined): void {
     return;
   }
   if (!isAlive) throw illegal(event, "its node does not exist");
-  const wanted = acceptedEvent(opOf(event), before, event);
+  const wanted = acceptedEvent(acceptedOp(event), before, event);
   if (canonicalEvent(wanted) !== canonicalEvent(event)) {
     throw illegal(event, "it does not follow from its node's state");
-  }
-}
-
-/** The op that the event would be the answer to. */
-function opOf(event: Event): Exclude<Op, { readonly kind: "create" }> {
-  const { opId, node, kind, parent, name, content, baseContent, basePlace } = event;
-  switch (kind) {
-    case "move":
-      return { kind, opId, node, parent, name, basePlace };
-    case "delete":
-      return { kind, opId, node, baseContent, basePlace };
-    default:
-      return { kind: "modify", opId, node, content, baseContent };
   }
 }
 

@@ -5,6 +5,7 @@
 import { z } from "zod";
 import { ORDER_KINDS } from "../../core/device-order.ts";
 import { HELD_ANSWERS } from "../../core/device-state.ts";
+import { EVENT_KINDS } from "../../core/event.ts";
 
 // Compiled schemas need eval, which the page's policy forbids.
 z.config({ jitless: true });
@@ -24,7 +25,7 @@ export const eventSchema = z.object({
   seq: z.number(),
   time: z.string(),
   device: z.string(),
-  kind: z.enum(["create", "modify", "move", "delete"]),
+  kind: z.enum(EVENT_KINDS),
   node: z.string(),
   parent: z.string(),
   name: z.string(),

@@ -14,7 +14,7 @@ import { isSignedOut, token } from "../model/api.ts";
 import { conflicts } from "../model/conflicts.ts";
 import { heldCount } from "../model/devices.ts";
 import { connection, folder, head } from "../model/live.ts";
-import { hrefOf, route, type View } from "../model/route.ts";
+import { hrefOf, route, VIEWS, type View } from "../model/route.ts";
 import { dialog } from "../model/screen.ts";
 import { folders, signOut, start, startProblem } from "../model/session.ts";
 import { numberText, timeText } from "../model/words.ts";
@@ -112,13 +112,13 @@ function ChooseFolder() {
   );
 }
 
-const VIEWS: readonly (readonly [View, string, typeof FilesIcon])[] = [
-  ["files", "Files", FilesIcon],
-  ["activity", "Activity", History],
-  ["devices", "Devices", MonitorSmartphone],
-  ["conflicts", "Conflicts", GitFork],
-  ["links", "Links", LinkIcon],
-];
+const RAIL: Readonly<Record<View, { readonly title: string; readonly icon: typeof FilesIcon }>> = {
+  files: { title: "Files", icon: FilesIcon },
+  activity: { title: "Activity", icon: History },
+  devices: { title: "Devices", icon: MonitorSmartphone },
+  conflicts: { title: "Conflicts", icon: GitFork },
+  links: { title: "Links", icon: LinkIcon },
+};
 
 function Rail({ name }: { readonly name: string }) {
   const { view } = route.value;
@@ -127,14 +127,14 @@ function Rail({ name }: { readonly name: string }) {
     <nav class="rail" aria-label="Views">
       <div class="rail-top">
         <FolderChoice name={name} names={all.map((each) => each.name)} />
-        {VIEWS.map(([target, title, icon]) => (
+        {VIEWS.map((target) => (
           <a
             key={target}
             href={hrefOf({ view: target, folder: name })}
             aria-current={view === target ? "page" : undefined}
           >
-            <Icon of={icon} size={18} />
-            <span>{title}</span>
+            <Icon of={RAIL[target].icon} size={18} />
+            <span>{RAIL[target].title}</span>
             <Badge of={target} />
           </a>
         ))}
