@@ -1,7 +1,6 @@
 /**
  * A server's data directory: creates it, locks it against a second server, opens and closes it.
- * Rules: L1, O7, I44. It holds `format`, `lock`, `metadata.db`, `history.db`, `tokens.db`,
- * `orders.db`, `objects.db` and `objects/`.
+ * Rules: L1, O7, I44. DESIGN.md ("Formats and where they lie") names the files in it.
  *
  * `lock` is an SQLite file in an exclusive transaction. The kernel releases it when the process
  * ends, however it ends.

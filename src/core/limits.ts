@@ -1,4 +1,7 @@
-/** Every bound in one place, each with its reason. Rules: N3, N4, C1, G2, H4. */
+/**
+ * The bounds that people, other programs or several files meet, each with its reason. Rules: N3,
+ * N4, C1, G2, H4.
+ */
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -35,7 +38,9 @@ export const NEW_NODES_PER_PLAN_MAX = 30_000;
 export const OPS_BODY_BYTES_MAX = 16 * MIB;
 /** One pack: large enough to amortise a round trip, small enough to hold in memory. */
 export const PACK_BYTES_MAX = 32 * MIB;
+/** Their digests are 700 KB of JSON. */
 export const OBJECTS_PER_REQUEST_MAX = 10_000;
+/** Rows of one answer, of some hundred bytes each: a round trip, and little memory. */
 export const EVENTS_PER_PAGE_DEFAULT = 500;
 export const EVENTS_PER_PAGE_MAX = 1000;
 export const TREE_NODES_PER_PAGE_MAX = 5000;
@@ -92,6 +97,7 @@ export const HISTORY_DIRECTORIES_MAX = 1000;
  * reader, and there may be a thousand readers that take nothing.
  */
 export const STREAM_PIECE_BYTES = 32 * KIB;
+/** Leaves most of a conflict copy's 255 bytes to the file's own name. */
 export const DEVICE_NAME_LENGTH_MAX = 64;
 /** A younger stamp may hide a later write that leaves it equal (the racy rule). */
 export const RACY_WINDOW_MS = 2_000;
@@ -117,7 +123,9 @@ export const BUSY_FILE_BYTES_MIN = 4 * MIB;
 export const BUSY_FILE_REST_MS_MIN = 25_000;
 /** Lets renames and atomic saves settle, and lets a running `rm -rf` be judged as one change. */
 export const DELETE_SETTLE_MS = 300;
+/** A program that has a file open seldom writes to it for longer after it was replaced. */
 export const QUARANTINE_AGE_MS_MIN = 60_000;
+/** Finds what watching missed, without a load; `--interval` is another one. */
 export const FULL_SCAN_INTERVAL_MS = 600_000;
 /**
  * Losing versions of one file on one device belong to one quarrel if no pause between them is
@@ -159,6 +167,7 @@ export const GUARD_ONE_DIRECTORY_SHARE = 0.9;
  * within a minute.
  */
 export const GUARD_BESIDE_AGE_MS = 180_000;
+/** Soon enough for trouble of a moment, and no load while it lasts. */
 export const RETRY_DELAY_MS_MIN = 500;
 export const RETRY_DELAY_MS_MAX = 60_000;
 /** A person who has just restarted the server should not have to wait for a minute. */
