@@ -85,7 +85,11 @@ function agreesInPart({ base, local, remote }: ReconcileInput, id: NodeId): bool
  */
 function isSkipped(
   input: ReconcileInput,
-  { merged, target, remote }: Pick<Proposal, "target" | "remote"> & { readonly merged: MergedTree },
+  {
+    merged,
+    target,
+    remote,
+  }: Pick<ProposedNode, "target" | "remote"> & { readonly merged: MergedTree },
 ): boolean {
   const node = target ?? remote;
   if (node === undefined) return false;
@@ -131,12 +135,12 @@ function replaceStep(merged: MergedTree, target: NodeState, local: LocalNode): T
   return name === undefined ? step : { ...step, conflict: { name, of: { node: id, version } } };
 }
 
-interface Proposal extends Difference {
+interface ProposedNode extends Difference {
   readonly id: NodeId;
   readonly remote: RemoteNode | undefined;
 }
 
-function opsOf(input: ReconcileInput, proposal: Proposal): readonly OpDraft[] {
+function opsOf(input: ReconcileInput, proposal: ProposedNode): readonly OpDraft[] {
   const { id, target, local, remote } = proposal;
   if (target === undefined) {
     // R12: the disk's node is deleted first. If the log has deleted it already, no op is needed.
