@@ -1,13 +1,13 @@
 #!/usr/bin/env bun
-import { stripVTControlCharacters } from "node:util";
-import type { ArgsDef, CommandDef, SubCommandsDef } from "citty";
-import packageJson from "./package.json" with { type: "json" };
 /**
  * The binary's entry: names the subcommands, imports the one that the user asks for, and maps
  * errors to exit codes.
  *
  * `--version` imports nothing more, so that it answers at once.
  */
+import { stripVTControlCharacters } from "node:util";
+import type { ArgsDef, CommandDef, SubCommandsDef } from "citty";
+import packageJson from "./package.json" with { type: "json" };
 import { beginWithRoomyAllocator } from "./src/commands/allocator.ts";
 import { EXIT } from "./src/core/exit-code.ts";
 

@@ -151,7 +151,7 @@ interface Backend {
   readonly metrics: MetricsPage;
   /** @param peer the address at the other end of the connection */
   handle(request: Request, peer?: string): Response | Promise<Response>;
-  /** `Server.handle`. */
+  /** See `Server.handle`: for callers in this process. */
   handleInside(request: Request): Response | Promise<Response>;
   folders(): Promise<readonly FolderName[]>;
   /** Ends live streams; other requests are still answered. */

@@ -32,13 +32,12 @@ export class Agenda {
     if (known === undefined || atMs < known) this.#times.set(reason, atMs);
   }
 
-  /** Enters work in place of an earlier entry; undefined: no such work is due any more. */
+  /** Replaces an earlier entry; undefined only removes it. */
   enter(reason: Reason, atMs: number | undefined): void {
     this.done(reason);
     if (atMs !== undefined) this.at(reason, atMs);
   }
 
-  /** No such work is due any more. */
   done(reason: Reason): void {
     this.#times.delete(reason);
   }

@@ -152,7 +152,7 @@ export class Cycle {
   }
 
   /**
-   * Plans news without what is held, so that their cost does not grow with that.
+   * Plans news without the held nodes, so that its cost does not grow with their number.
    *
    * @returns true if all that is dirty now is held.
    */

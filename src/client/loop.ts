@@ -121,7 +121,7 @@ export class Loop {
     this.#scanning.hints.close();
   }
 
-  /** One turn of the loop. @returns how the run ends, if it ends. */
+  /** @returns how the run ends, if it ends. */
   async #turn(signal: AbortSignal): Promise<RunOutcome["end"] | undefined> {
     const { session, options, world } = this.#parts;
     const { store, clock } = this.#ports;

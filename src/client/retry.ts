@@ -49,7 +49,7 @@ export class Retry {
     this.#planned = undefined;
   }
 
-  /** All that is dirty is what was dirty when it rested last. */
+  /** Call it if nothing became dirty since the last rest. */
   restAgain(): void {
     const { ports, scanner, holding } = this.#parts;
     this.#planned = { dirtyVersion: ports.store.dirtyVersion(), rules: scanner.ignoreRules };
@@ -85,7 +85,7 @@ export class Retry {
     return this.#hasNews || this.#isPast(this.atMs);
   }
 
-  /** True if all that was dirty is held, and nothing but news makes a plan due. */
+  /** True if every node of the last plan is held, so that only newly dirty nodes need planning. */
   get hasNewsBesideHeld(): boolean {
     const { scanner, holding, deferred, room } = this.#parts;
     if (holding.guarded === undefined || !this.#isResting || this.#planned === undefined)

@@ -35,7 +35,6 @@ export function textFlag(name: string, valueHint: string, description: string) {
   } as const;
 }
 
-/** A flag without a value. */
 export function switchFlag(name: string, description: string) {
   return {
     type: "boolean",

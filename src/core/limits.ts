@@ -80,7 +80,7 @@ export const STREAMS_PER_TOKEN_MAX = 200;
 export const FOLDERS_MADE_MAX = 200;
 export const DEVICES_REPORTED_MAX = 1_000;
 export const ALLOWANCE_WINDOW_MS = 86_400_000;
-/** Of these, the names that are remembered: ten megabytes. */
+/** Names of such folders and devices that are remembered: ten megabytes. */
 export const ALLOWANCE_NAMES_KEPT_MAX = 100_000;
 /** Lines a minute about what admins do: enough for a person's work, and for a script's first. */
 export const AUDIT_LINES_MAX = 60;
@@ -333,7 +333,7 @@ export const WEBHOOK_TROUBLE_LENGTH_MAX = 200;
 export const METADATA_CONNECTIONS = 8;
 /** A statement there takes milliseconds; the count of ten million nodes takes seconds. */
 export const METADATA_CALL_MS_MAX = 15_000;
-/** Versions of objects for which it is known whose bytes were deleted, each by one page. */
+/** Versions of the objects for which the deleted digests are remembered; each deletes one page. */
 export const DELETIONS_KEPT_VERSIONS = 1_000;
 
 /** Requests to a bucket at once: enough to fill a line, few enough to be let through. */

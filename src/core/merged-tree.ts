@@ -1,3 +1,7 @@
+/**
+ * MergedTree: lays the merged dirty nodes over the tree that both sides have, and makes it legal:
+ * one node in a place, no cycle, no node below one that is gone. Rules: R6, R8-R10, R13, R15-R18.
+ */
 import { conflictName } from "./conflict.ts";
 import { sha256 } from "./digest.ts";
 import { assert } from "./error.ts";
@@ -138,9 +142,9 @@ export class MergedTree implements TreeView {
   }
 
   /**
-   * R6: the parent from one side and the name from the other may make a place that another node
-   * has. Nobody chose it, so nobody loses a name for it, and the node stays at the log's place.
-   * With a conflict name both names would differ from the base's, and be merged again for ever.
+   * R6: if one side moved a node and the other renamed it, the combined place may be taken. Nobody
+   * chose that place, so the node keeps the log's, without a conflict name. With one, both names
+   * would differ from the base's, and be merged again for ever.
    */
   #isInNobodysPlace(id: NodeId): boolean {
     const node = this.#dirty.get(id);
@@ -197,8 +201,7 @@ export class MergedTree implements TreeView {
   }
 
   /**
-   * The node that the log has there; else the one that all trees have there; else the lowest id,
-   * which is the same on every device.
+   * The node that the log has there; else the lowest id, which is the same on every device.
    */
   #winner(place: Place, occupants: readonly NodeId[]): NodeId {
     const inLog = occupants.find((id) => {

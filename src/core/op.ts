@@ -123,7 +123,8 @@ export interface Batch {
 
 export type GroupResult =
   | {
-      readonly status: "accepted" /** One a op, in the group's order. */;
+      readonly status: "accepted";
+      /** One an op, in the group's order. */
       readonly seqs: readonly Sequence[];
     }
   | {

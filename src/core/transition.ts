@@ -48,7 +48,6 @@ export type Transition =
     }
   | { readonly kind: "delete"; readonly id: NodeId; readonly expected: LocalNode };
 
-/** The node that a step is about. */
 export function nodeOf(step: Transition): NodeId {
   return step.kind === "create" ? step.node.id : step.id;
 }

@@ -97,7 +97,7 @@ export interface QuarantineEntry {
   readonly digest: Digest;
   /** Clock.now() when the file was displaced. */
   readonly sinceMs: number;
-  /** Full or partial scans since then. */
+  /** Full or partial scans since it was put there. */
   readonly scans: number;
 }
 
@@ -219,8 +219,8 @@ export interface StateStore {
   /** All nodes that are dirty now are in a plan that is being made. */
   noteAllPlanned(): void;
   /**
-   * The nodes that became dirty since then, in this process; undefined if they are many, a node
-   * that was dirty has changed, or nothing was noted.
+   * The nodes that became dirty since `noteAllPlanned`, in this process; undefined if they are
+   * many, a node that was dirty then has changed, or nothing was noted.
    */
   dirtySincePlanned(): readonly NodeId[] | undefined;
   markAllDirty(): void;

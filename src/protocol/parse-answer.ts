@@ -274,9 +274,6 @@ export function parseBatchResult(value: unknown, batch: Batch): BatchResult {
   });
 }
 
-/**
- * POST chunks/missing. @returns a subset of `asked`: never a digest that was not asked for [B68].
- */
 /** GET chunks/wanted. */
 export function parseWanted(value: unknown): readonly Digest[] {
   return answered("the list of wanted objects", () => {
@@ -287,6 +284,7 @@ export function parseWanted(value: unknown): readonly Digest[] {
   });
 }
 
+/** POST chunks/missing. @returns a subset of `asked`: no digest that was not asked for [B68]. */
 export function parseMissing(value: unknown, asked: readonly Digest[]): readonly Digest[] {
   return answered("the list of missing objects", () => {
     const fields = readFields(value, "the list", ANY_FIELDS, "tolerant");

@@ -123,7 +123,7 @@ export class FolderLog {
     }
   }
 
-  /** Takes the steps of a decision, and lets others run in between: 5,000 ops take a while. */
+  /** Takes the steps of a decision, and lets others run in between: 1,000 ops take a while. */
   async #inTurns(steps: ReturnType<typeof decide>): Promise<Decision> {
     const turn = turnsOf(this.#ports.clock);
     for (;;) {

@@ -14,7 +14,10 @@ type Ports = Pick<SequencerPorts, "metadata" | "objects">;
 
 export class HurtObjects {
   readonly #ports: Ports;
-  /** By folder: for which damage it was found out. Looking at all manifests takes a while. */
+  /**
+   * The hurt objects of each folder, cached, because looking at all manifests takes a while; `key`
+   * is the list of damaged digests that they were computed from.
+   */
   readonly #known = new Map<FolderName, { readonly key: string; hurt: Promise<Set<Digest>> }>();
 
   constructor(ports: Ports) {

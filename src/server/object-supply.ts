@@ -70,7 +70,7 @@ export class ObjectSupply {
     });
   }
 
-  /** Finds out as what the folder will know these objects. */
+  /** Computes each object's record: its depth, and its size in bytes of the file. */
   async #records(
     folder: FolderName,
     objects: readonly PackObject[],
@@ -119,9 +119,9 @@ export class ObjectSupply {
   }
 
   /**
-   * The same bytes may be a chunk of one file and a manifest object of another. A device that was
-   * told that the folder has them will not send them again. So this reads stored bytes to find out
-   * their meaning at the other depth.
+   * An object known at one depth may be named at another: as a chunk here, as a manifest there. A
+   * device that was told that the folder has its bytes will not send them again. So this reads them
+   * and records the object at the wanted depth too.
    *
    * @param known the folder's records of the contents' roots
    * @returns `known` and the new records

@@ -2,9 +2,9 @@
  * The log as people read it: who did what, newest first, with runs of one kind as one row.
  * Rules: E5.
  *
- * A run is what one batch did of one action in one directory, also where it did other things in
- * between: a deleted directory is two rows and not a thousand. Rows stand in the order in which
- * runs begin. Where a page ends within a batch, the next page goes on with rows of its own.
+ * A run is all events of one batch with the same action in the same directory, even if other events
+ * lie between them. So a deleted directory is two rows. Rows stand in the order in which runs
+ * begin. If a page ends within a batch, the next page goes on with rows of its own.
  */
 import type { EventKind, ServedEvent } from "../core/event.ts";
 import type { DeviceId, FolderName, NodeId } from "../core/identifier.ts";

@@ -95,7 +95,6 @@ export class ApplyBatch {
     this.#touched.add(parentPath(path));
   }
 
-  /** The file at `path` was changed in place. */
   touchFile(path: string): void {
     this.#changed.add(path);
   }
@@ -196,7 +195,6 @@ export class ApplyBatch {
     if (!this.#stuck.has(journal)) this.#resolved.push(journal);
   }
 
-  /** One transition is done. */
   done(kind: EventKind, path: string, from?: string): void {
     this.applied += 1;
     this.#done.push(path);

@@ -1,7 +1,8 @@
 /**
  * DeviceReport: tells the server how far this device has applied its log, and how it is, some time
- * after that changed. A lost report may wait for the next change. A report that the server refuses
- * tells that it was restored, also where its stream is silent. Rules: S5, Y5, V3, V8.
+ * after that changed. A lost report may wait for the next change. If the server refuses the
+ * reported cursor, it was restored from a backup; so this is noticed even while its stream is
+ * silent. Rules: S5, Y5, V3, V8.
  */
 import type { DeviceState } from "../../core/device-state.ts";
 import { SyncedError } from "../../core/error.ts";

@@ -58,6 +58,3 @@ export interface RunOutcome {
   /** The number of changes that stay on their side (R21). */
   readonly left: number;
 }
-
-// run.ts: runClient(world: ClientWorld, options: ClientOptions, signal: AbortSignal):
-// Promise<RunOutcome>

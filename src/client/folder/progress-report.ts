@@ -20,7 +20,6 @@ export class ProgressReport {
     this.#toldAt = ports.clock.monotonic();
   }
 
-  /** One more item, of so many bytes, is to be done. */
   expect(bytes: number): void {
     this.#counts.total += 1;
     this.#counts.bytesTotal += bytes;
@@ -31,7 +30,6 @@ export class ProgressReport {
     this.#tellNowAndThen();
   }
 
-  /** One item is done. */
   done(): void {
     this.#counts.done += 1;
     this.#tellNowAndThen();

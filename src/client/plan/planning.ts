@@ -67,9 +67,9 @@ export class Planning {
   }
 
   /**
-   * Plans what became dirty since all was planned, while the rest is held.
+   * Plans the nodes that became dirty after the last full plan, leaving held nodes out.
    *
-   * @returns `bound` if it has to be planned together with that.
+   * @returns `bound` if they depend on a held node, so that all must be planned together
    */
   async nextBeside(
     held: ReadonlySet<NodeId>,

@@ -31,7 +31,10 @@ export interface Supply {
 export interface SupplyReport {
   /** Nodes whose bytes the server does not have. Their ops must not be posted now. */
   readonly unavailable: ReadonlySet<NodeId>;
-  /** Those of them that cannot be sent, and why. The others have changed since the scan. */
+  /**
+   * The nodes of `unavailable` that were refused, each with the reason. The rest of `unavailable`
+   * changed after the scan.
+   */
   readonly refused: ReadonlyMap<NodeId, SyncedError>;
   /** Paths to be scanned again. */
   readonly rescan: ReadonlySet<string>;

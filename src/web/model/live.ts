@@ -42,7 +42,7 @@ export function onEvent(listener: Listener): void {
   listeners.add(listener);
 }
 
-/** The last event that was heard, which ops name as what they were made at. */
+/** The last event that was heard. Ops name it as the cursor that they were made at. */
 export function currentCursor(): Cursor | undefined {
   return cursor;
 }
