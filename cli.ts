@@ -254,13 +254,13 @@ function examples(name: string): string {
 /** Reports an error. @returns its exit code. */
 async function report(error: unknown): Promise<number> {
   const { SyncedError } = await import("./src/core/error.ts");
-  const { printable } = await import("./src/core/printable.ts");
+  const { printable, printableJson } = await import("./src/core/printable.ts");
   const isExpected = error instanceof SyncedError;
   if (process.argv.includes("--json") || ["1", "true"].includes(process.env["SYNCED_JSON"] ?? "")) {
     const code = isExpected ? error.code : "internal";
     const message = error instanceof Error ? error.message : String(error);
     const line = { event: "error", time: new Date().toISOString(), code, message };
-    process.stdout.write(`${JSON.stringify(line)}\n`);
+    process.stdout.write(`${printableJson(line)}\n`);
   }
   if (isExpected) {
     process.stderr.write(`${printable(error.message)}\n`);

@@ -6,6 +6,7 @@ import { EXIT } from "../core/exit-code.ts";
 import type { DeviceId } from "../core/identifier.ts";
 import { HISTORY_ROWS_PER_PAGE_MAX } from "../core/limits.ts";
 import type { Sequence } from "../core/node.ts";
+import { printableName } from "../core/printable.ts";
 import { formatTime } from "../core/time.ts";
 import { FILE_ACTIONS } from "../ports/event-sink.ts";
 import type { PastApi, Query } from "../protocol/past-api.ts";
@@ -166,8 +167,10 @@ function printCsv(): (row: LogRow) => void {
   };
 }
 
+/** A spreadsheet must not take a name for a formula, nor a terminal for a command. */
 function csvField(value: string | number | undefined): string {
-  const text =
-    typeof value === "string" && /^[=+\-@\t\r]/.test(value) ? `'${value}` : `${value ?? ""}`;
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  const text = typeof value === "string" ? printableName(value) : `${value ?? ""}`;
+  const isFormula = typeof value === "string" && /^[=+\-@\t\r]/.test(value);
+  const shown = isFormula ? `'${text}` : text;
+  return /[",]/.test(shown) ? `"${shown.replaceAll('"', '""')}"` : shown;
 }

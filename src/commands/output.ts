@@ -3,7 +3,7 @@
  */
 import { styleText } from "node:util";
 import { type ConsolaInstance, createConsola, LogLevels } from "consola/core";
-import { printable } from "../core/printable.ts";
+import { printable, printableJson } from "../core/printable.ts";
 
 export interface OutputOptions {
   readonly json: boolean;
@@ -38,11 +38,11 @@ export function createOutput(options: OutputOptions): Output {
     event(name, fields = {}) {
       if (!options.json) return;
       const line = { event: name, time: new Date().toISOString(), ...fields };
-      process.stdout.write(`${JSON.stringify(line)}\n`);
+      process.stdout.write(`${printableJson(line)}\n`);
     },
     result(fields, line) {
       const shown = fields["gone"] === true ? grey(printable(line)) : printable(line);
-      process.stdout.write(`${options.json ? JSON.stringify(fields) : shown}\n`);
+      process.stdout.write(`${options.json ? printableJson(fields) : shown}\n`);
     },
     say: (text) => people.log(printable(text)),
     detail: (text) => people.debug(printable(text)),

@@ -10,6 +10,7 @@ import { EXIT } from "../core/exit-code.ts";
 import type { HeldKind } from "../core/guard.ts";
 import { DEFAULT_GUARD, guardSettingText } from "../core/guard-setting.ts";
 import { sameState } from "../core/node.ts";
+import { printableJson } from "../core/printable.ts";
 import type { HeldChange, StateStore } from "../ports/state-store.ts";
 import { commonFlags } from "./flags.ts";
 import {
@@ -67,7 +68,7 @@ export const command = defineCommand({
       const guard = remembered?.guard ?? guardSettingText(DEFAULT_GUARD);
       const direction = remembered?.direction ?? "both";
       const status = { ...frozen(kept, path), pending, guard, direction };
-      if (args.json) process.stdout.write(`${JSON.stringify(status)}\n`);
+      if (args.json) process.stdout.write(`${printableJson(status)}\n`);
       else describe(status, createOutput(args), args.path);
       // A listed path that is left alone does not keep the folder from being in sync, but this disk
       // lacks it.

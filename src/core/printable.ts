@@ -25,6 +25,13 @@ export function printableName(name: string): string {
   return printable(name).replaceAll("\n", "\\n");
 }
 
+/** JSON on one line in which such characters are written as `\uXXXX`: it says the same. */
+export function printableJson(value: unknown): string {
+  return JSON.stringify(value).replace(UNPRINTABLE, (character) => {
+    return `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  });
+}
+
 /** Takes a name apart, so that a reader can tell `\n` in a name from the two characters. */
 export function printablePieces(name: string): readonly PrintablePiece[] {
   const pieces: PrintablePiece[] = [];

@@ -40,7 +40,7 @@ beforeAll(async () => {
     heads[name] = await lab.head();
   }
   root = laptop.path;
-}, 60_000);
+}, 180_000);
 
 afterAll(async () => {
   await lab.close();
@@ -88,6 +88,14 @@ describe("log", () => {
     const [header, ...lines] = stdout.split("\r\n");
     expect(header).toStartWith("seq,lastSeq,time,device");
     expect(lines.length).toBeGreaterThan(1);
+    const evil = await ask("log", EVIL, "--csv");
+    expect(evil.stdout).toContain(",evil\\x1b[31m\\u{202e}gnp\\nname.txt,");
+  });
+
+  test("writes JSON without a character that does not show [X3]", async () => {
+    const { stdout } = await ask("log", EVIL, "--json");
+    expect(stdout).toContain("evil\\u001b[31m\\u202egnp\\nname.txt");
+    expect(JSON.parse(stdout)).toMatchObject({ path: EVIL });
   });
 });
 
