@@ -406,17 +406,28 @@ function openLazily(): Promise<Backend> {
 
 async function openFromEnvironment(): Promise<Backend> {
   const token = tokenFromEnvironment();
-  const databaseUrl = process.env["SYNCED_DATABASE_URL"];
+  const databaseUrl = fromEnvironment("SYNCED_DATABASE_URL");
+  const metadataUrl = fromEnvironment("SYNCED_METADATA_URL");
+  const bucketUrl = fromEnvironment("SYNCED_BUCKET_URL");
+  const bucket = { url: bucketUrl ?? "", key: fromEnvironment("SYNCED_BUCKET_KEY") ?? "" };
   return await openBackend(
     {
-      data: process.env["SYNCED_DATA"] ?? DEFAULT_DATA,
+      data: fromEnvironment("SYNCED_DATA") ?? DEFAULT_DATA,
       onError: writeError,
       onFilesLog: ({ message }) => process.stderr.write(`${message}\n`),
-      ...(databaseUrl === undefined || databaseUrl === "" ? undefined : { databaseUrl }),
+      ...(databaseUrl === undefined ? undefined : { databaseUrl }),
+      ...(metadataUrl === undefined ? undefined : { metadataUrl }),
+      ...(bucketUrl === undefined ? undefined : { bucket }),
       ...(token === undefined ? undefined : { token }),
     },
     true,
   );
+}
+
+/** @returns undefined for a variable that is empty, as compose makes those without a value */
+function fromEnvironment(name: string): string | undefined {
+  const value = process.env[name];
+  return value === "" ? undefined : value;
 }
 
 function writeError(error: unknown, requestId: string): void {

@@ -1,6 +1,6 @@
 /**
- * Random work on the store in SQLite and on the one in PostgreSQL: after each step every read of
- * both says the same [P1].
+ * Random work on the store in SQLite and on the one in PostgreSQL: each step has the same outcome,
+ * and after the last one every read of both says the same [P1].
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import fc from "fast-check";
