@@ -161,7 +161,7 @@ describe.skipIf(whyNoBrowser !== undefined)("the page's files", () => {
     await page.keyboard.press("m");
     await page.click(".picker >> text=archive");
     await page.waitForSelector("dialog p >> text=notes/archive");
-    await page.click("dialog >> text=Here");
+    await page.click("dialog >> role=button[name='Here']");
     await until("it is moved", () => existsSync(`${laptop}/archive/done.txt`));
     await rowOf(page, "small (2).txt").locator("input[type=checkbox]").click();
     await rowOf(page, "archive").locator("input[type=checkbox]").click();
