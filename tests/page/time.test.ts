@@ -103,7 +103,7 @@ describe.skipIf(whyNoBrowser !== undefined)("the page's time", () => {
     await page.goto(`${scene.url}/#/a/notes`);
     await page.selectOption("select[aria-label=Device]", { label: "NAS" });
     await page.selectOption("select[aria-label=Action]", { label: "deleted" });
-    const row = page.locator(".log-row", { hasText: "NAS deleted 20 in photos/2019" });
+    const row = page.locator(".log-row", { hasText: "NAS deleted 20 files in photos/2019" });
     await row.waitFor();
     await page.locator(".log-row", { hasText: "made" }).first().waitFor({ state: "detached" });
     await row.locator("text=Show then").click();
