@@ -64,7 +64,7 @@ export const command = defineCommand({
     const device = flags.all ? "all" : await whom(target, flags.device, own);
     const wanted = seq ?? (await greet(deadline, () => api.head()));
     // The first look does not wait, so that a short time-out, too, says who is behind.
-    let within = 0;
+    let within: number | undefined;
     const arrival = await last(deadline, async () => {
       const seen = await lookAt(api, { device, seq: wanted, within });
       within = WITHIN_SECONDS;
@@ -145,8 +145,8 @@ async function lookAt(
   request: {
     readonly device: DeviceId | "all";
     readonly seq: Sequence;
-    /** Seconds that the server waits. */
-    readonly within: number;
+    /** Seconds that the server waits; not at all if absent. */
+    readonly within: number | undefined;
   },
 ): Promise<Arrival> {
   const { device, seq } = request;
