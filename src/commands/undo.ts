@@ -55,15 +55,18 @@ async function latestPlan(
   api: PastApi,
   device: DeviceId,
 ): Promise<{ readonly first: Sequence; readonly last: Sequence }> {
-  let plan: { readonly approval: string; first: Sequence; readonly last: Sequence } | undefined;
+  let plan: { readonly approval: string; first: Sequence; last: Sequence } | undefined;
   let before: Sequence | undefined;
   do {
     const page = await api.log({ device, before, limit: HISTORY_ROWS_PER_PAGE_MAX });
     for (const { seq, lastSeq, approval } of page.rows) {
-      if (plan === undefined && approval !== undefined)
-        plan = { approval, first: seq, last: lastSeq };
-      else if (plan !== undefined && plan.approval !== approval) return plan;
-      else if (plan !== undefined) plan.first = seq;
+      if (plan === undefined) {
+        if (approval !== undefined) plan = { approval, first: seq, last: lastSeq };
+      } else if (plan.approval === approval) {
+        // One row may begin within another: a changed file among files that were brought back.
+        plan.first = Math.min(plan.first, seq);
+        plan.last = Math.max(plan.last, lastSeq);
+      } else return plan;
     }
     before = page.next;
   } while (before !== undefined);
