@@ -223,8 +223,19 @@ export class Cycle {
     store.transaction(() => {
       for (const id of settled) if (!failed.has(id)) store.settle(id);
       for (const id of agreed) if (!failed.has(id)) store.agree(id);
-      for (const id of skipped) store.forget(id);
+      for (const id of skipped) {
+        store.forget(id);
+        // A21: the log has it, so it arrives, or waits for what is withheld at its place.
+        if (!this.#isIgnored(id)) store.markDirty(id);
+      }
     });
+  }
+
+  #isIgnored(id: NodeId): boolean {
+    const { ports, scanner } = this.#parts;
+    const path = pathOf(ports.store.remote, id);
+    const isDirectory = ports.store.remote.get(id)?.content.kind === "directory";
+    return path === undefined || scanner.ignoreRules.ignores(path, isDirectory);
   }
 
   async #apply(plan: Plan, signal: AbortSignal): Promise<boolean> {

@@ -34,6 +34,11 @@ export interface ReconcileInput {
   readonly dirty: readonly NodeId[];
   /** True if this device ignores that path. */
   ignores(path: string, isDirectory: boolean): boolean;
+  /**
+   * True if an entry that stands at that path, or above it, is not offered for now (A21). So a node
+   * that seems to be gone from there may not be. @default no
+   */
+  withholds?(path: string): boolean;
   /** This device's name, for conflict copies. */
   readonly device: string;
   /** True if the log had that content earlier, at this node or at its path. @default no */

@@ -80,8 +80,8 @@ function agreesInPart({ base, local, remote }: ReconcileInput, id: NodeId): bool
 }
 
 /**
- * R15, A7: if a path is ignored here, itself or by a directory above it, this disk neither gets nor
- * misses it.
+ * R15, A7, A21: if a path is ignored here, itself or by a directory above it, this disk neither
+ * gets nor misses it; if something there is withheld, the disk does not miss it.
  */
 function isSkipped(
   input: ReconcileInput,
@@ -95,6 +95,7 @@ function isSkipped(
   if (node === undefined) return false;
   const path = pathOf(target === undefined ? input.remote : merged, node.id);
   assert(path !== undefined, "a live node has a path");
+  if (target === undefined && input.withholds?.(path) === true) return true;
   return input.ignores(path, node.content.kind === "directory");
 }
 

@@ -38,6 +38,7 @@ export class PlannerWorld {
   readonly remote = new MemoryTree<RemoteNode>();
   readonly tombstones = new Map<NodeId, RemoteNode>();
   ignored: (path: string) => boolean = () => false;
+  withheld: (path: string) => boolean = () => false;
   isEarlier: (id: NodeId, content: Content) => boolean = () => false;
   seq = 0;
   #nextId = 1;
@@ -106,6 +107,7 @@ export class PlannerWorld {
       remoteRow: (id) => this.remote.get(id) ?? this.tombstones.get(id),
       dirty,
       ignores: (path) => this.ignored(path),
+      withholds: (path) => this.withheld(path),
       device: "here",
       isEarlier: (id, content) => this.isEarlier(id, content),
     });

@@ -320,6 +320,18 @@ describe("reconcile() of directories", () => {
     expect(new Set(skipped)).toEqual(new Set([build, out]));
   });
 
+  test("what stands withheld in its place is not deleted there, and arrives otherwise [A21]", () => {
+    const world = new PlannerWorld();
+    const file = world.agree(ROOT_ID, "key", text("key"));
+    world.local.remove(file);
+    world.withheld = (path) => path === "key";
+    const { ops, transitions, skipped } = world.plan();
+    expect([ops.size, transitions.length, skipped]).toEqual([0, 0, [file]]);
+    // The base of what was skipped is forgotten. What others made there comes, and finds it.
+    world.base.remove(file);
+    expect(world.plan().transitions).toMatchObject([{ kind: "create", node: { id: file } }]);
+  });
+
   test("a deleted directory is kept for what is left out beneath it here [R8, R15]", () => {
     const world = new PlannerWorld();
     const dir = world.agree(ROOT_ID, "d", directory);

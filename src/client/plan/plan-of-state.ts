@@ -1,5 +1,6 @@
-/** Makes a plan from the three trees in the state. Rules: Y1, R1-R20. */
+/** Makes a plan from the three trees in the state. Rules: Y1, A21, R1-R20. */
 import type { NodeId } from "../../core/identifier.ts";
+import { parentPath } from "../../core/path.ts";
 import { reconcile } from "../../core/reconcile.ts";
 import type { Plan } from "../../core/transition.ts";
 import type { StateStore } from "../../ports/state-store.ts";
@@ -18,6 +19,7 @@ export function planOfState(
   parts: { readonly scanner: Scanner; readonly device: string; readonly earlier: EarlierVersions },
 ): Plan {
   const { scanner, device, earlier } = parts;
+  let withheld: ReadonlySet<string> | undefined;
   return reconcile({
     base: store.base,
     local: store.local,
@@ -25,7 +27,17 @@ export function planOfState(
     remoteRow: (id) => store.remoteRow(id),
     dirty,
     ignores: (path, isDirectory) => scanner.ignoreRules.ignores(path, isDirectory),
+    withholds(path) {
+      withheld ??= withheldIn(store);
+      for (let at = path; at !== ""; at = parentPath(at)) if (withheld.has(at)) return true;
+      return false;
+    },
     device,
     isEarlier: (id, content) => earlier.has(id, content),
   });
+}
+
+function withheldIn(store: StateStore): ReadonlySet<string> {
+  const withheld = store.problems().filter(({ code }) => code === "formerly_ignored");
+  return new Set(withheld.map(({ path }) => path));
 }
