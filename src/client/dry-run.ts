@@ -95,6 +95,7 @@ export async function planDryRun(
           recentUp: () => NO_CHANGES,
           recentDown: () => NO_CHANGES,
           earlierDown: NOTHING_EARLIER,
+          isGrowth: (before, after) => log.growth.isKnown(before, after),
           ...answeredIn(store, options.trustsApprovals === true),
         });
         const problems = store.problems().length;

@@ -16,7 +16,9 @@ import type { Plan } from "../core/transition.ts";
 import { pathOf } from "../core/tree.ts";
 import type { HeldChange } from "../ports/state-store.ts";
 import { Burst, isGrown } from "./burst.ts";
+import type { Growth } from "./connect/growth.ts";
 import { OthersApprovals } from "./connect/others-approvals.ts";
+import type { RemoteLog } from "./connect/remote-log.ts";
 import { EarlierChanges } from "./earlier-changes.ts";
 import { type ApprovalValue, KEPT, readKept, writeKept } from "./folder/kept-values.ts";
 import type { ClientPorts } from "./folder/ports.ts";
@@ -51,6 +53,7 @@ export class Holding {
   readonly #ports: ClientPorts;
   readonly #options: HoldingOptions;
   readonly #approvedThere: OthersApprovals;
+  readonly #growth: Growth;
   #window: WindowEntry[] = [];
   readonly #earlierDown = new EarlierChanges();
   /**
@@ -74,9 +77,14 @@ export class Holding {
   /** The id that this run reported last. A change that an earlier run held is reported again. */
   #told: string | undefined;
 
-  constructor(ports: ClientPorts, approvedThere: OthersApprovals, options: HoldingOptions) {
+  constructor(
+    ports: ClientPorts,
+    { approvals, growth }: Pick<RemoteLog, "approvals" | "growth">,
+    options: HoldingOptions,
+  ) {
     this.#ports = ports;
-    this.#approvedThere = approvedThere;
+    this.#approvedThere = approvals;
+    this.#growth = growth;
     this.#options = options;
     this.#held = readKept(ports.store, KEPT.held);
     if (this.#held?.kinds?.includes("unignoring") === true) this.#unignored = this.#held;
@@ -294,6 +302,7 @@ export class Holding {
       recentUp: () => together(window.map(({ up }) => up)),
       recentDown: () => together(window.map(({ down }) => down)),
       earlierDown: this.#earlierDown,
+      isGrowth: (before, after) => this.#growth.isKnown(before, after),
       isApproved: (id) =>
         this.#approval?.nodes.has(id) === true || (trustsApprovals && this.#approvedThere.has(id)),
       isEmptied: isEmptiedIn(this.#guarded),
@@ -305,6 +314,7 @@ export class Holding {
     this.#tell(undefined);
     if (this.#approval !== undefined) this.#setApproval(undefined);
     this.#approvedThere.clear();
+    this.#growth.clear();
   }
 
   #tell(guarded: HeldChange | undefined): void {
@@ -376,7 +386,10 @@ function isEmptiedIn(held: HeldChange | undefined): GuardInput["isEmptied"] {
 }
 
 type Known = Pick<HoldingOptions, "device" | "setting"> &
-  Pick<GuardInput, "recentUp" | "recentDown" | "earlierDown" | "isApproved" | "isEmptied">;
+  Pick<
+    GuardInput,
+    "recentUp" | "recentDown" | "earlierDown" | "isApproved" | "isEmptied" | "isGrowth"
+  >;
 
 /** Judges a plan by the guards; changes nothing. */
 export function verdictOn(

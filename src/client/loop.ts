@@ -77,7 +77,7 @@ export class Loop {
     const { device } = log;
     const wake = () => parts.waking.wake();
     const scanner = new Scanner(ports, session.chunkerProfile);
-    const holding = new Holding(ports, log.approvals, {
+    const holding = new Holding(ports, log, {
       device,
       setting: options.guard ?? DEFAULT_GUARD,
       trustsApprovals: options.trustsApprovals === true,

@@ -73,6 +73,8 @@ export interface GuardInput {
   isApproved(id: NodeId): boolean;
   /** True if the node is held since all files were lost (G3), however many there are by now. */
   isEmptied(id: NodeId): boolean;
+  /** True if bytes from the server are known to begin with all the old ones. */
+  isGrowth(before: Content, after: Content): boolean;
   /** Evidence on deletions by this device, and on deletions that come from the server. */
   readonly seenUp: Witness;
   readonly seenDown: Witness;
@@ -209,13 +211,17 @@ function take(found: Findings, op: OpDraft): void {
   }
 }
 
-function downwardChanges({ plan, base, isApproved }: GuardInput): Findings {
+function downwardChanges({ plan, base, isApproved, isGrowth }: GuardInput): Findings {
   const found = new Findings(base);
   for (const step of plan.transitions) {
     if (step.kind === "create" || step.kind === "metadata" || isApproved(step.id)) continue;
     if (step.kind === "delete") found.delete(step.id);
-    else if (step.kind === "replace") found.overwrite(step.id, step.content);
-    else found.move(step.id, step.name);
+    else if (step.kind === "move") found.move(step.id, step.name);
+    else {
+      const before = base.get(step.id)?.content;
+      if (before !== undefined && isGrowth(before, step.content)) continue;
+      found.overwrite(step.id, step.content);
+    }
   }
   return found;
 }

@@ -18,7 +18,7 @@ test("where nothing fits any more the rest is not planned as a whole [Y10, I42]"
   const { ports, scanner } = world;
   const device = parseId<DeviceId>("d".repeat(32));
   const log = new RemoteLog(ports, device);
-  const holding = new Holding(ports, log.approvals, {
+  const holding = new Holding(ports, log, {
     device,
     setting: DEFAULT_GUARD,
     trustsApprovals: false,

@@ -20,6 +20,8 @@ export interface Circumstances {
   readonly emptied?: readonly string[];
   /** Deletions that nobody saw happen: the client was stopped, a disk is lost. */
   readonly isUnseen?: boolean;
+  /** What comes from the server begins with all the old bytes. */
+  readonly isGrowth?: boolean;
   readonly recent?: Changes;
   /** Let through within an hour, but not within the minute. */
   readonly earlier?: Changes;
@@ -153,6 +155,7 @@ export class GuardWorld {
       },
       isApproved: () => isApproved,
       isEmptied: (id) => emptied.has(id),
+      isGrowth: () => circumstances.isGrowth === true,
       seenUp: { ...known, tree: local, wasSeenGoing: () => circumstances.isUnseen !== true },
       seenDown: { ...known, tree: remote, wasSeenGoing: () => true },
     });

@@ -450,6 +450,7 @@ describe("from the server, little is let through slowly [G14]", () => {
     { what: "50 overwrites of 60", world: () => from(60, 50) },
     { what: "51 overwrites of 60", world: () => from(60, 51), held: "overwrite 51 of 60" },
     { what: "900 overwrites of 900", world: () => from(900, 900), held: "overwrite 900 of 900" },
+    { what: "900 appends of 900", world: () => from(900, 900), circumstances: { isGrowth: true } },
     { what: "a third of 900", world: () => from(900, 300) },
     {
       what: "a third of 900 after a third of it",

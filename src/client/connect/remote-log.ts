@@ -20,12 +20,16 @@ import type { Batch, BatchResult } from "../../core/op.ts";
 import type { EventPage } from "../../protocol/messages.ts";
 import type { ClientPorts } from "../folder/ports.ts";
 import { Births } from "./births.ts";
+import { Growth } from "./growth.ts";
 import { checkEvents, checkTree } from "./log-gate.ts";
 import { OthersApprovals } from "./others-approvals.ts";
 import { OwnOps } from "./own-ops.ts";
 
 /** Inlined small contents that wait to be staged: a few pages' worth, in bytes. */
 const INLINE_BYTES_KEPT_MAX = 16 * 1024 * 1024;
+
+/** Events of this device that were foreseen come without anything that the server adds. */
+type FoldedEvent = Event & Pick<ServedEvent, "inline">;
 
 export class RemoteLog {
   readonly #ports: ClientPorts;
@@ -45,6 +49,7 @@ export class RemoteLog {
   /** Ops that were posted and have not come back yet. */
   readonly own: OwnOps;
   readonly approvals: OthersApprovals;
+  readonly growth = new Growth();
   readonly #births: Births;
 
   constructor(ports: ClientPorts, device: DeviceId) {
@@ -267,7 +272,7 @@ export class RemoteLog {
     return folded;
   }
 
-  #recordAll(folded: Cursor, events: readonly Event[]): void {
+  #recordAll(folded: Cursor, events: readonly FoldedEvent[]): void {
     const { store } = this.#ports;
     const approved = events.filter((event) => event.approval !== undefined).map((e) => e.node);
     store.transaction(() => {
@@ -279,7 +284,7 @@ export class RemoteLog {
   }
 
   /** Call it in a transaction. */
-  #record(event: Event): void {
+  #record(event: FoldedEvent): void {
     const { store } = this.#ports;
     this.#births.note(event);
     const isOwn = event.device === this.device && this.own.take(event.opId);
@@ -288,6 +293,7 @@ export class RemoteLog {
     if (isOwn) store.agreeOwn(event);
     else {
       this.newsCount += 1;
+      if (event.kind === "modify") this.growth.note(store.remoteRow(event.node)?.content, event);
       store.putRemote(foldEvent(event));
     }
   }
