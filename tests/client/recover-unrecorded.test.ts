@@ -1,6 +1,8 @@
-/** New nodes of which a crash kept the record from being written. Rules: D7, S2, R13. */
+/** New nodes of which a crash kept the record from being written. Rules: D7, D23, S2, R13. */
 import { describe, expect, test } from "bun:test";
 import { recoverUnrecorded } from "../../src/client/apply/recover-unrecorded.ts";
+import { KEPT } from "../../src/client/folder/kept-values.ts";
+import type { FileInode } from "../sim/sim-disk.ts";
 import { type ApplyWorld, DEVICE, syncedWorld } from "./apply-world.ts";
 
 /** All is in place when the process ends, and nothing of it is recorded. */
@@ -15,7 +17,113 @@ async function startAgain(world: ApplyWorld): Promise<void> {
   await recoverUnrecorded(world.ports, { deviceName: DEVICE });
 }
 
+function setMetadata(world: ApplyWorld, path: string, change: Partial<FileInode>): void {
+  const inode = world.inode(path);
+  if (inode.kind !== "file") throw new Error(`${path} is no file`);
+  world.disk.setMetadata(inode, change, "durable");
+}
+
+/** The ops that are left, each as its kind, place, bytes and metadata. */
+async function opsOf(world: ApplyWorld): Promise<readonly unknown[]> {
+  await world.settle();
+  const { transitions, ops } = world.plan();
+  expect(transitions).toEqual([]);
+  return [...ops.values()].flat();
+}
+
+const TOUCHED_NS = 1_700_000_000_000_000_000n;
+
+/** What the log wants of a file, and what its user does to it as soon as it stands there. */
+const PLACED = [
+  { what: "created", news: (world: ApplyWorld) => world.remoteCreate("d/f", "remote") },
+  { what: "replaced", news: (world: ApplyWorld) => world.remoteWrite("d/f", "remote") },
+] as const;
+
+const CASES = PLACED.flatMap((one) => [true, false].map((exchange) => ({ ...one, exchange })));
+
+for (const { what, news, exchange } of CASES) {
+  const how = exchange ? "with" : "without";
+  describe(`a file that was ${what} ${how} exchange before a crash, and then`, () => {
+    async function placed(): Promise<ApplyWorld> {
+      const world = await syncedWorld(exchange, "d/", "e/", ...(what === "created" ? [] : ["d/f"]));
+      news(world);
+      await crashBeforeTheRecord(world);
+      return world;
+    }
+
+    test("touched has its user's time [D7, D23, R1, R5]", async () => {
+      const world = await placed();
+      setMetadata(world, "d/f", { mtimeNs: TOUCHED_NS });
+      await startAgain(world);
+      const content = { mtimeNs: String(TOUCHED_NS), executable: false };
+      expect(await opsOf(world)).toMatchObject([{ kind: "modify", content }]);
+    });
+
+    test("made executable stays so [D7, D23, R1, R5]", async () => {
+      const world = await placed();
+      setMetadata(world, "d/f", { executable: true });
+      await startAgain(world);
+      expect(await opsOf(world)).toMatchObject([{ kind: "modify", content: { executable: true } }]);
+    });
+
+    test("written to has its user's bytes, without a conflict copy [D7, D23, R1]", async () => {
+      const world = await placed();
+      const { sha256 } = world.content("remote, and more");
+      world.write("d/f", "remote, and more");
+      await startAgain(world);
+      expect(await opsOf(world)).toMatchObject([{ kind: "modify", content: { sha256 } }]);
+      expect(world.files()).toEqual({ "d/f": "remote, and more" });
+    });
+
+    for (const to of ["d/g", "e/f"]) {
+      test(`renamed to ${to} has its user's name [D7, D23, R1]`, async () => {
+        const world = await placed();
+        const { id } = world.remote("d/f");
+        world.move("d/f", to);
+        await startAgain(world);
+        const name = to.slice(2);
+        expect(await opsOf(world)).toMatchObject([{ kind: "move", node: id, name }]);
+        expect(world.files()).toEqual({ [to]: "remote" });
+      });
+    }
+
+    test("saved by rename and write keeps its node [D7, D23, R1, A1]", async () => {
+      const world = await placed();
+      const { id } = world.remote("d/f");
+      const { sha256 } = world.content("saved");
+      world.move("d/f", "d/f~");
+      world.write("d/f", "saved");
+      await startAgain(world);
+      const ops = await opsOf(world);
+      expect(ops).toHaveLength(2);
+      expect(ops).toContainEqual(expect.objectContaining({ kind: "create", name: "f~" }));
+      const content = expect.objectContaining({ sha256 });
+      expect(ops).toContainEqual(expect.objectContaining({ kind: "modify", node: id, content }));
+    });
+
+    test("deleted meanwhile by others goes, though it was touched [D7, D23, R7]", async () => {
+      const world = await placed();
+      setMetadata(world, "d/f", { mtimeNs: TOUCHED_NS });
+      await startAgain(world);
+      world.remoteDelete("d/f");
+      await world.converge();
+      expect(world.files()).toEqual({});
+    });
+  });
+}
+
 describe("recoverUnrecorded()", () => {
+  test("a user's own file of the same bytes takes the log's time and mode [D7, D23, R5, R9]", async () => {
+    const world = await syncedWorld(true);
+    world.remoteCreate("f", "text of f");
+    world.make("f");
+    setMetadata(world, "f", { mtimeNs: TOUCHED_NS, executable: true });
+    await startAgain(world);
+    await world.converge();
+    expect(await opsOf(world)).toEqual([]);
+    expect(world.node("f").content).toEqual(world.remote("f").content);
+  });
+
   test("a file that was put in place follows the log, without a conflict copy [D7, R13]", async () => {
     const world = await syncedWorld(true);
     world.remoteCreate("d", { kind: "directory" });
@@ -64,10 +172,11 @@ describe("recoverUnrecorded()", () => {
     expect(Object.values(world.files()).toSorted()).toEqual(["an edit", "second"]);
   });
 
-  test("what cannot be read is left to the scan [D8, F23]", async () => {
+  test("what cannot be read is left to the scan, if no note tells of it [D8, F23]", async () => {
     const world = await syncedWorld(true);
     world.remoteCreate("f", "first");
     await crashBeforeTheRecord(world);
+    world.store.setValue(KEPT.placing.key, undefined);
     world.onCall = (name, path) => (name === "open" && path === "f" ? "io" : undefined);
     await startAgain(world);
     expect(world.store.local.children(world.remote("f").parent)).toEqual([]);

@@ -28,6 +28,7 @@ import {
 import { ApplyBatch, type ApplyFailure } from "./batch.ts";
 import { Journal } from "./journal.ts";
 import { applyMove } from "./move.ts";
+import { notePlacing } from "./placing.ts";
 import { prepareStateDirectories, recoverJournal } from "./recover.ts";
 import { applyCreate, applyDelete, applyMetadata, applyReplace, reportOccupied } from "./step.ts";
 import { unparkAll } from "./unpark.ts";
@@ -225,6 +226,11 @@ class Application {
       batch.fail({ ...failure, path });
     }
     const staged = new Map(stage.staged);
+    if (staged.size > 0) {
+      batch.isPlacing = true;
+      const files = [...staged].map(([id, { stat }]) => [id, stat.identity] as const);
+      notePlacing(this.#ports.store, files);
+    }
     const journal = new Journal(this.#ports, batch, staged);
     for (const [index, step] of steps.entries()) {
       this.#coming.set(nodeOf(step), (this.#coming.get(nodeOf(step)) ?? 0) - 1);

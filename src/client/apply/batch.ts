@@ -16,12 +16,14 @@ import { pathOf } from "../../core/tree.ts";
 import { FileSystemError, type Stat } from "../../ports/filesystem.ts";
 import type { ClientEvent } from "../../ports/observer.ts";
 import type { ConflictCopy } from "../../ports/state-store.ts";
+import { KEPT, writeKept } from "../folder/kept-values.ts";
 import { Pace } from "../folder/pace.ts";
 import type { ClientPorts } from "../folder/ports.ts";
 import { RACY_MARK } from "../scan/content.ts";
 import type { DisplacedContent } from "../stage/displaced-contents.ts";
 import { forgetName } from "./former-names.ts";
 import { ApplyOverlay } from "./overlay.ts";
+import { notePlacing } from "./placing.ts";
 
 export type ApplyPorts = Pick<ClientPorts, "fs" | "store" | "observer" | "clock" | "random">;
 
@@ -58,6 +60,8 @@ export class ApplyBatch {
   isComing: (id: NodeId) => boolean = () => false;
   /** True for nodes with trouble of their own, also from earlier batches. */
   hasFailed: (id: NodeId) => boolean = (id) => this.failed.some((failure) => failure.id === id);
+  /** True if a note tells which files this batch puts in place, until they are recorded. */
+  isPlacing = false;
   conflicts = 0;
   applied = 0;
   readonly #touched = new Set<string>();
@@ -235,8 +239,12 @@ export class ApplyBatch {
     const sinceMs = clock.now();
     const news = this.#newFailures();
     // A step that fails again and again leaves nothing to write (Y5).
-    if (this.#isIdle && news.length === 0) return;
+    if (this.#isIdle && news.length === 0) {
+      if (this.isPlacing) notePlacing(store, []);
+      return;
+    }
     store.transaction(() => {
+      if (this.isPlacing) writeKept(store, KEPT.placing, undefined);
       for (const { digest, bytes } of this.#manifests) store.putManifest(digest, bytes);
       for (const [identity, leftover] of this.#leftovers) store.setLeftover(identity, leftover);
       for (const [id, node] of this.overlay.changes()) {

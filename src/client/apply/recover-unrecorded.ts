@@ -3,7 +3,7 @@
  * in between. Without it, if the log has gone on meanwhile, what was done would pass for a change
  * of this device's user: a new entry would become a conflict copy, and a rename that somebody took
  * back would be done again.
- * Rules: D7, D12, S2, I14.
+ * Rules: D7, D12, D23, S2, I14.
  */
 import type { NodeId } from "../../core/identifier.ts";
 import { mergeNode } from "../../core/merge.ts";
@@ -22,6 +22,7 @@ import { shownMtime } from "../folder/shown-time.ts";
 import { statExactly } from "../folder/spelling.ts";
 import { ApplyBatch, type ApplyPorts } from "./batch.ts";
 import { digestOf } from "./displaced.ts";
+import { findFiles, placedFiles } from "./placing.ts";
 
 /**
  * Call it at the start, before news is pulled: what was wanted then tells what was done.
@@ -34,6 +35,8 @@ export async function recoverUnrecorded(
 ): Promise<void> {
   const { store } = ports;
   const batch = new ApplyBatch(ports, options.deviceName);
+  const placed = placedFiles(store);
+  batch.isPlacing = placed.size > 0;
   const dirty = store.dirty();
   let waiting = dirty.filter((id) => mayStandUnrecorded(ports, id) || isToMove(store, id));
   // A directory comes before its entries.
@@ -41,9 +44,11 @@ export async function recoverUnrecorded(
     count = waiting.length;
     const moved = recordMoved(batch, waiting);
     const missed: NodeId[] = [];
-    for (const id of waiting) if (!moved.has(id) && !(await recover(batch, id))) missed.push(id);
+    for (const id of waiting)
+      if (!moved.has(id) && !(await recover(batch, id, placed.get(id)))) missed.push(id);
     waiting = missed;
   }
+  await recordElsewhere(batch, dirty, placed);
   for (const id of dirty) await recordMetadata(batch, id);
   recordRemoved(batch, dirty);
   await batch.commit();
@@ -197,17 +202,79 @@ function lookAt(fs: FileSystem, path: string): Stat | "absent" | "unknown" {
   }
 }
 
-/** @returns true if the node stands at its place and is recorded now. */
-async function recover(batch: ApplyBatch, id: NodeId): Promise<boolean> {
+/**
+ * Records files that were put in place and renamed since as standing where they were put. The scan
+ * then finds what their user did.
+ */
+async function recordElsewhere(
+  batch: ApplyBatch,
+  dirty: readonly NodeId[],
+  placed: ReadonlyMap<string, string>,
+): Promise<void> {
+  const { store, fs } = batch.ports;
+  const missing = new Map<string, LocalNode>();
+  for (const id of dirty) {
+    const identity = placed.get(id);
+    const remote = store.remote.get(id);
+    const local = batch.overlay.get(id);
+    if (identity === undefined || remote?.content.kind !== "file") continue;
+    if (local === undefined && store.base.get(id) !== undefined) continue;
+    const { parent, name } = local ?? remote;
+    const occupant = batch.overlay.child(parent, name)?.id ?? id;
+    const path = batch.pathOfPlace({ parent, name });
+    if (path === undefined || occupant !== id || local?.identity === identity) continue;
+    // The old file stands there, or again.
+    const there = lookAt(fs, path);
+    if (typeof there === "object" && there.identity === local?.identity) continue;
+    missing.set(identity, { id, parent, name, content: remote.content, identity, stamp: "" });
+  }
+  if (missing.size === 0) return;
+  for (const [identity, path] of await findFiles(fs, new Set(missing.keys()), batch.pace)) {
+    const node = missing.get(identity);
+    // An inode may have been given to another file since.
+    if (node === undefined || !(await hasBytes(batch, path, node))) continue;
+    batch.touch(batch.path(node.id) ?? path);
+    batch.touch(path);
+    batch.touchFile(path);
+    batch.putUnknown(node, path);
+  }
+}
+
+async function hasBytes(
+  batch: ApplyBatch,
+  path: string,
+  { content }: Pick<LocalNode, "content">,
+): Promise<boolean> {
+  try {
+    const digest = await digestOf(batch.ports.fs, path, batch.pace);
+    return content.kind === "file" && digest === content.sha256;
+  } catch (error) {
+    if (error instanceof FileSystemError) return false;
+    throw error;
+  }
+}
+
+/**
+ * @param placed the identity of the file that was to get this place when the process ended
+ * @returns true if the node stands at its place and is recorded now.
+ */
+async function recover(
+  batch: ApplyBatch,
+  id: NodeId,
+  placed: string | undefined,
+): Promise<boolean> {
   const node = batch.ports.store.remote.get(id);
   const path = node === undefined ? undefined : batch.pathOfPlace(node);
   if (node === undefined || path === undefined) return false;
   if (batch.overlay.child(node.parent, node.name) !== undefined) return false;
   try {
     const stat = batch.ports.fs.stat(path);
-    if (stat === undefined || !(await holds(batch, path, stat, node))) return false;
+    if (stat === undefined) return false;
+    // It had the log's bytes, time and mode, and what else it has by now is its user's change.
+    const isPlaced = stat.identity === placed && node.content.kind === "file";
+    if (!isPlaced && !(await holds(batch, path, stat, node))) return false;
     const { parent, name } = node;
-    const content = contentOf(batch.ports.fs, node, stat);
+    const content = isPlaced ? node.content : contentOf(batch.ports.fs, node, stat);
     batch.touch(path);
     if (stat.kind === "file") batch.touchFile(path);
     batch.putUnknown({ id, parent, name, content, identity: stat.identity, stamp: "" }, path);

@@ -26,6 +26,7 @@ import { moveToFreeName, saveConflictCopy } from "./conflict-copy.ts";
 import { digestOf, moveToQuarantine } from "./displaced.ts";
 import { formerPath, sweepNames } from "./former-names.ts";
 import { putPartsBack } from "./move-by-parts.ts";
+import { dropStaged, placedFiles } from "./placing.ts";
 import { unpark } from "./unpark.ts";
 
 /** Makes the directories below the state directory that are missing. */
@@ -59,6 +60,7 @@ export async function recoverJournal(
 ): Promise<ReadonlySet<string>> {
   prepareStateDirectories(ports.fs);
   const batch = new ApplyBatch(ports, options.deviceName);
+  dropStaged(ports.fs, ports.store);
   for (const entry of ports.store.journal()) {
     try {
       if (entry.kind === "delete") await recoverDelete(batch, entry);
@@ -90,13 +92,17 @@ async function recoverReplace(batch: ApplyBatch, entry: JournalEntry): Promise<v
   else await recoverBytes(batch, entry, staged, digest);
 }
 
-/** D6 got as far as moving the old file out. If the place is empty, the file belongs there. */
+/**
+ * If the place is empty, D6 got as far as moving the old file out, which then belongs there; or the
+ * new file was put there, and its user took it away.
+ */
 async function recoverDisplaced(
   batch: ApplyBatch,
   entry: JournalEntry,
   path: string,
 ): Promise<void> {
-  if (putBack(batch, entry, path)) return;
+  const isPlaced = placedFiles(batch.ports.store).has(entry.node);
+  if (!isPlaced && putBack(batch, entry, path)) return;
   await recoverBytes(batch, entry, path, await readDigest(batch, path));
 }
 
@@ -113,7 +119,9 @@ async function recoverPlaced(batch: ApplyBatch, entry: JournalEntry): Promise<vo
   if (node === undefined || remote === undefined || stat === undefined) return;
   if (stat.identity === node.identity || stat.kind !== remote.content.kind) return;
   if (pathOf(store.local, node.id) !== entry.path) return;
-  if ((await readDigest(batch, entry.path)) !== entry.newDigest) return;
+  // Its user may have written to it since.
+  const isKnown = placedFiles(store).get(entry.node) === stat.identity;
+  if (!isKnown && (await readDigest(batch, entry.path)) !== entry.newDigest) return;
   if (remote.content.kind === "file" && remote.content.sha256 !== entry.newDigest) return;
   const { id, parent, name } = node;
   const { identity } = stat;

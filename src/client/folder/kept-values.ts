@@ -50,6 +50,8 @@ export const KEPT = {
   chunker: { key: "chunker", parse: profile } satisfies KeptValue<ChunkerProfile>,
   /** Ids of ops that were posted and have not come back (Y17). */
   posted: { key: "posted", parse: texts } satisfies KeptValue<readonly string[]>,
+  /** Nodes with the identities of their files that are being put in place (D23). */
+  placing: { key: "placing", parse: pairs } satisfies KeptValue<readonly TextPair[]>,
   /** The common point of a re-join that is under way (S10). */
   restoredSince: { key: "restoredSince", parse: number } satisfies KeptValue<number>,
   /** Bases that are set aside until the re-join is through (S10). */
