@@ -166,6 +166,25 @@ test("takes what comes from elsewhere, but no bytes of its own to its place [A21
   await world.stop();
 });
 
+test("a synced file that its user replaces by another kind is replaced everywhere [A21, A7]", async () => {
+  const world = await started(RULES);
+  await world.remote(".syncedignore", "");
+  await world.remote("id.key", "theirs");
+  await world.pass(10_000);
+  expect(world.folder.disk.at("id.key")?.kind).toBe("file");
+  world.remove("id.key");
+  world.make("id.key/x");
+  await world.pass(30_000);
+  expect(world.store.problems().map(({ path }) => path)).toEqual(["id.key/x"]);
+  expect(await hasSent(world, "id.key/x")).toBe(false);
+  await approve(world);
+  await world.pass(10_000);
+  expect(world.status.state).toBe("in_sync");
+  expect(world.store.conflicts()).toEqual([]);
+  expect(await hasSent(world, "id.key/x")).toBe(true);
+  await world.stop();
+});
+
 test("rules of a directory that others delete go on to protect what stays in it [A21, A8]", async () => {
   const world = await started(undefined, "d/x.o", "d/b");
   await world.stop();

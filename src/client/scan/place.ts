@@ -6,7 +6,13 @@
 import type { NodeId } from "../../core/identifier.ts";
 import { IGNORE_FILE } from "../../core/ignore.ts";
 import { TEMPORARY_AGE_MS_MIN } from "../../core/limits.ts";
-import { type Content, type LocalNode, type RemoteNode, sameBytes } from "../../core/node.ts";
+import {
+  type Content,
+  type LocalNode,
+  type RemoteNode,
+  sameBytes,
+  samePlace,
+} from "../../core/node.ts";
 import { checkName, joinPath, looksTemporary } from "../../core/path.ts";
 import { pathOf } from "../../core/tree.ts";
 import { FileSystemError, type Listing, type Stat } from "../../ports/filesystem.ts";
@@ -142,7 +148,7 @@ async function create(run: ScanRun, task: Task, entry: Entry): Promise<void> {
     if (run.ignoreFiles.isUnknown(task.path) || mayVanish(run, entry)) return;
   }
   const twin = former === undefined ? twinInLog(run, task.id, entry) : undefined;
-  const isWithheld = former === undefined && wasIgnored(run, entry);
+  const isWithheld = wasIgnored(run, entry) && !isSyncedPlace(run, task.id, entry);
   if (isWithheld && twin === undefined) return withhold(run, entry);
   const read = await readContent(run, entry, (former ?? twin)?.content);
   if (read === undefined) return;
@@ -159,6 +165,13 @@ async function create(run: ScanRun, task: Task, entry: Entry): Promise<void> {
 
 function wasIgnored({ ignoreFiles }: ScanRun, { path, stat }: Entry): boolean {
   return ignoreFiles.wasIgnored(path, stat.kind === "directory");
+}
+
+/** True if log and disk agreed on a node there which stands nowhere else, whatever its kind. */
+function isSyncedPlace(run: ScanRun, parent: NodeId, { name }: Entry): boolean {
+  const former = run.ports.store.base.child(parent, name);
+  const now = former === undefined ? undefined : run.overlay.get(former.id);
+  return former !== undefined && (now === undefined || samePlace(now, former));
 }
 
 /** A21: it is not offered until a person of this device agrees to the rules. */
