@@ -56,7 +56,7 @@ import {
   segment,
   sendingOf,
 } from "./endpoint.ts";
-import { type ListReader, listAnswer, readPage } from "./list-page.ts";
+import { answerInTurn, type ListReader, listAnswer, readPage } from "./list-page.ts";
 import { Turns } from "./turns.ts";
 
 /** Pages of nodes that are read at the same time. */
@@ -261,8 +261,29 @@ function treeReader(
   };
 }
 
-function deviceRoutes({ sequencer, clock, tokens, orders }: RouterOptions): readonly Route[] {
+/** A page of the devices of a folder, each with the orders that wait for it. */
+async function devicesOf({ sequencer, orders }: RouterOptions, call: Call): Promise<object> {
+  const folder = folderOf(call);
+  const limit = limitOf(call, EVENTS_PER_PAGE_MAX);
+  const after = call.query.get("after");
+  const devices = await sequencer.devices(
+    folder,
+    after === undefined ? { limit } : { after: parseId<DeviceId>(after), limit },
+  );
+  const next = devices.length === limit ? devices.at(-1)?.device : undefined;
+  const { epoch } = await sequencer.folder(folder);
+  const given = Map.groupBy(orders?.waiting(epoch) ?? [], ({ device }) => device);
+  const shown = devices.map((one) => {
+    const waiting = given.get(one.device)?.map(({ id, time, order }) => ({ id, time, order }));
+    return waiting === undefined ? one : { ...one, orders: waiting };
+  });
+  return { devices: shown, next };
+}
+
+function deviceRoutes(options: RouterOptions): readonly Route[] {
+  const { sequencer, clock, tokens } = options;
   const allowances = new Allowances(clock);
+  const turns = new Turns(clock, PAGES_READ_MAX);
   return [
     {
       pattern: `${FOLDER}/devices`,
@@ -270,25 +291,8 @@ function deviceRoutes({ sequencer, clock, tokens, orders }: RouterOptions): read
         GET: {
           needs: "read",
           parameters: ["after", "limit"],
-          async handle(call) {
-            const folder = folderOf(call);
-            const limit = limitOf(call, EVENTS_PER_PAGE_MAX);
-            const after = call.query.get("after");
-            const devices = await sequencer.devices(
-              folder,
-              after === undefined ? { limit } : { after: parseId<DeviceId>(after), limit },
-            );
-            const next = devices.length === limit ? devices.at(-1)?.device : undefined;
-            const { epoch } = await sequencer.folder(folder);
-            const given = Map.groupBy(orders?.waiting(epoch) ?? [], ({ device }) => device);
-            const shown = devices.map((one) => {
-              const waiting = given
-                .get(one.device)
-                ?.map(({ id, time, order }) => ({ id, time, order }));
-              return waiting === undefined ? one : { ...one, orders: waiting };
-            });
-            return jsonAnswer({ devices: shown, next });
-          },
+          handle: (call) =>
+            answerInTurn(() => devicesOf(options, call), { turns, ...sendingOf(options, call) }),
         },
       },
     },

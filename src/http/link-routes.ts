@@ -15,13 +15,17 @@ import type { Links } from "../server/links.ts";
 import { bytesAnswer, emptyAnswer, jsonAnswer, problemAnswer } from "./answer.ts";
 import { sendArchive } from "./archive-routes.ts";
 import { readJson } from "./body.ts";
-import { type Call, type Route, type RouterOptions, segment } from "./endpoint.ts";
+import { type Call, type Route, type RouterOptions, segment, sendingOf } from "./endpoint.ts";
 import { attachment, sendContent } from "./file-routes.ts";
 import { folderOf } from "./json-routes.ts";
 import { LINK_PAGE_HEADERS, linkListing, linkProblem } from "./link-page.ts";
+import { answerInTurn } from "./list-page.ts";
 import { Refusals } from "./refusals.ts";
+import { Turns } from "./turns.ts";
 
 const BODY_BYTES_MAX = 64 * 1024;
+/** Lists that are made at the same time. */
+const LISTS_MAX = 2;
 /** Segments of "/s/LINK" before those of a path. */
 const LINK_SEGMENTS = 3;
 export const LINK_PATTERN = "/s/:link/*";
@@ -62,12 +66,17 @@ export function linkRoutes(options: RouterOptions): readonly Route[] {
 
 function linksRoute(options: RouterOptions, history: History, links: Links): Route {
   const bounds = { bytesMax: BODY_BYTES_MAX, clock: options.clock };
+  const turns = new Turns(options.clock, LISTS_MAX);
   return {
     pattern: "/v1/folders/:folder/links",
     methods: {
       GET: {
         needs: "write",
-        handle: (call) => jsonAnswer({ links: links.list(namesOf(options, folderOf(call))) }),
+        handle: (call) =>
+          answerInTurn(async () => ({ links: links.list(namesOf(options, folderOf(call))) }), {
+            turns,
+            ...sendingOf(options, call),
+          }),
       },
       POST: {
         needs: "write",

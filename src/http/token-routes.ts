@@ -4,16 +4,24 @@ import { EVENTS_PER_PAGE_MAX } from "../core/limits.ts";
 import { formatTime } from "../core/time.ts";
 import type { TokenRecord } from "../ports/token-store.ts";
 import { parseTokenRequest } from "../protocol/token-request.ts";
+import type { Tokens } from "../server/tokens.ts";
 import { emptyAnswer, jsonAnswer } from "./answer.ts";
 import { readJson } from "./body.ts";
-import { type Route, type RouterOptions, segment } from "./endpoint.ts";
+import { type Call, type Route, type RouterOptions, segment, sendingOf } from "./endpoint.ts";
 import { limitOf } from "./json-routes.ts";
+import { answerInTurn } from "./list-page.ts";
+import { Turns } from "./turns.ts";
 
 const TOKENS_PATH = "/v1/tokens";
 const BODY_BYTES_MAX = 128 * 1024;
 
-export function tokenRoutes({ tokens, clock }: RouterOptions): readonly Route[] {
+/** Lists that are made at the same time. */
+const LISTS_MAX = 2;
+
+export function tokenRoutes(options: RouterOptions): readonly Route[] {
+  const { tokens, clock } = options;
   if (tokens === undefined) return [];
+  const turns = new Turns(clock, LISTS_MAX);
   return [
     {
       pattern: TOKENS_PATH,
@@ -21,16 +29,11 @@ export function tokenRoutes({ tokens, clock }: RouterOptions): readonly Route[] 
         GET: {
           needs: "admin",
           parameters: ["after", "limit"],
-          handle(call) {
-            const limit = limitOf(call, EVENTS_PER_PAGE_MAX);
-            const after = call.query.get("after");
-            const first = after === undefined ? undefined : tokens.find(after)?.id;
-            const all = tokens.list();
-            const start = first === undefined ? 0 : all.findIndex(({ id }) => id === first) + 1;
-            const page = all.slice(start, start + limit);
-            const next = start + limit < all.length ? page.at(-1)?.id : undefined;
-            return jsonAnswer({ tokens: page.map(shown), next });
-          },
+          handle: (call) =>
+            answerInTurn(async () => tokensPage(tokens, call), {
+              turns,
+              ...sendingOf(options, call),
+            }),
         },
         POST: {
           needs: "admin",
@@ -60,6 +63,17 @@ export function tokenRoutes({ tokens, clock }: RouterOptions): readonly Route[] 
       },
     },
   ];
+}
+
+function tokensPage(tokens: Tokens, call: Call): object {
+  const limit = limitOf(call, EVENTS_PER_PAGE_MAX);
+  const after = call.query.get("after");
+  const first = after === undefined ? undefined : tokens.find(after)?.id;
+  const all = tokens.list();
+  const start = first === undefined ? 0 : all.findIndex(({ id }) => id === first) + 1;
+  const page = all.slice(start, start + limit);
+  const next = start + limit < all.length ? page.at(-1)?.id : undefined;
+  return { tokens: page.map(shown), next };
 }
 
 /** Never the digest, whose secret somebody may have chosen badly in a later version. */
