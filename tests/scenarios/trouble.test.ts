@@ -88,6 +88,16 @@ test.skipIf(!mayMount())(
     rmSync(full.join("filler"));
     full.running.signal("SIGCONT");
     await lab.settled([full, other], 120_000);
+
+    await full.stop();
+    fill(full.join("filler"));
+    const { exitCode, stderr } = await full.once();
+    expect({ exitCode, stderr }).toMatchObject({
+      exitCode: 1,
+      stderr: expect.stringContaining("this device's disk is full"),
+    });
+    rmSync(full.join("filler"));
+    expect((await full.once()).exitCode).toBe(0);
   },
   240_000,
 );

@@ -48,7 +48,7 @@ export class StateDatabase {
     try {
       return work();
     } catch (error) {
-      const trouble = stateTrouble(error);
+      const trouble = stateTrouble(error, this.#database.location() ?? undefined);
       if (trouble === error || !(trouble instanceof Error)) throw error;
       this.#hasFailed = true;
       // A process that only reads has nothing to begin anew, so a person gets the error.

@@ -247,7 +247,7 @@ function soundly(
     database?.close();
     if (error instanceof SyncedError) throw error;
     if (tellsOfDamage(error)) throw damage(path, error.message, error);
-    const trouble = stateTrouble(error);
+    const trouble = stateTrouble(error, path);
     if (!readOnly || trouble === error || !(trouble instanceof Error)) throw trouble;
     throw new SyncedError("folder_unusable", trouble.message, { path, cause: error });
   }

@@ -3,10 +3,16 @@
  * client begins again as after a crash. Rules: S1, I41, F21, F27.
  */
 
+import { statfsSync } from "node:fs";
+import { dirname } from "node:path";
 import { SyncedError } from "../../core/error.ts";
 import { STATE_DATABASE } from "../../core/state-directory.ts";
 import { FileSystemError, type FileSystemErrorCode } from "../../ports/filesystem.ts";
 
+const FULL = "database or disk is full";
+/** Bytes. SQLite extends its shared memory by 32 KiB. */
+const WORKING_BYTES = 64 * 1024;
+const IO_ERROR = /disk I\/O error/;
 /** Deno reports no SQLite code, so the texts of sqlite3_errstr() decide. */
 const TROUBLES: readonly (readonly [RegExp, FileSystemErrorCode, string])[] = [
   [/database or disk is full/, "full", "this device's disk is full; free some space"],
@@ -20,15 +26,29 @@ const TROUBLES: readonly (readonly [RegExp, FileSystemErrorCode, string])[] = [
 ];
 
 /**
+ * @param path of the database, if it is a file. Its disk is asked about an I/O error, because that
+ * is how SQLite calls a full disk, too, on which it cannot extend its shared memory.
  * @returns a FileSystemError if the cause is outside synced. Any other error is returned unchanged.
  */
-export function stateTrouble(error: unknown): unknown {
+export function stateTrouble(error: unknown, path?: string): unknown {
   if (!(error instanceof Error) || error instanceof SyncedError) return error;
   if (error instanceof FileSystemError) return error;
+  const isFullDisk = IO_ERROR.test(error.message) && path !== undefined && isFull(dirname(path));
+  const told = isFullDisk ? FULL : error.message;
   for (const [text, code, reason] of TROUBLES) {
-    if (!text.test(error.message)) continue;
+    if (!text.test(told)) continue;
     const message = `Cannot use this folder's state "${STATE_DATABASE}": ${reason}`;
     return new FileSystemError(code, STATE_DATABASE, message, error);
   }
   return error;
+}
+
+function isFull(directory: string): boolean {
+  try {
+    const { bavail, blocks, bsize } = statfsSync(directory);
+    // Some network file systems do not tell their size.
+    return blocks > 0 && bavail * bsize < WORKING_BYTES;
+  } catch {
+    return false;
+  }
 }
