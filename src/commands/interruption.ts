@@ -1,11 +1,15 @@
 /**
  * Ctrl-C and SIGTERM. The first one asks the work to end. A second one, or a time-out, ends the
- * process. It may end at any point, because the next start recovers as from a crash. Rules: D7.
+ * process. It may end at any point, because the next start recovers as from a crash. Rules: D7,
+ * H25.
  */
 import { EXIT } from "../core/exit-code.ts";
 
-/** Open requests and transactions end long before. Anything slower is not waited for. */
-const FORCED_EXIT_AFTER_MS = 2_000;
+/**
+ * Open requests and transactions end long before. Anything slower is not waited for, so that the
+ * process is gone within 2 s also on a busy machine.
+ */
+const FORCED_EXIT_AFTER_MS = 1_200;
 
 const CODES = { SIGINT: EXIT.interrupted, SIGTERM: EXIT.terminated } as const;
 

@@ -41,7 +41,7 @@ export interface Listener {
 }
 
 /** So long may requests under way still run. */
-const GRACE_MS = 1_000;
+const GRACE_MS = 500;
 /**
  * Closes an idle connection, or a body that stands still. Streams are exempt. Bun allows at most
  * 255.
