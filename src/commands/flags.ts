@@ -318,11 +318,14 @@ function readTokenFile(path: string): string {
   }
 }
 
+/** Where containers get their secrets: no other user of the machine sees that directory. */
+const CONTAINER_SECRETS = "/run/secrets/";
 /** A client reads its token file again and again; once is enough to be told. */
 const warned = new Set<string>();
 
 function warnIfOpen(path: string): void {
-  if (warned.has(path) || !isReadableByAll(realpathSync(path))) return;
+  const isContainersOwn = path.startsWith(CONTAINER_SECRETS);
+  if (isContainersOwn || warned.has(path) || !isReadableByAll(realpathSync(path))) return;
   warned.add(path);
   const name = printableName(path);
   process.stderr.write(

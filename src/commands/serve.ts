@@ -91,6 +91,7 @@ const args = {
     "URL",
     "PostgreSQL to write every event to, postgres://USER:PASSWORD@HOST/DATABASE",
   ),
+  "database-url-file": textFlag("database-url-file", "FILE", "File that holds that URL"),
   ...commonFlags,
 } as const;
 
@@ -105,8 +106,14 @@ export const command = defineCommand({
     const tls = tlsOptions(flags);
     const port = parsePortFlag("port", flags.port);
     const metricsPort = flags["metrics-port"];
-    const databaseUrl = flags["database-url"];
-    const metadataUrl = readMetadataUrl(flags);
+    const databaseUrl = readUrl("database-url", {
+      url: flags["database-url"],
+      file: flags["database-url-file"],
+    });
+    const metadataUrl = readUrl("metadata-url", {
+      url: flags["metadata-url"],
+      file: flags["metadata-url-file"],
+    });
     const bucket = readBucket(flags, process.env);
     const interruption = onInterruption(output.say);
     const server = await createServer({
@@ -193,16 +200,18 @@ function tellAdminUse(output: Output, use: AdminUse): void {
   output.warn(`${method} ${quoted(path)} by ${who}${from}: answered ${status}${more}`);
 }
 
-/** @throws {SyncedError} `usage` if both flags are set, or the file cannot be read */
-function readMetadataUrl(flags: {
-  readonly "metadata-url"?: string | undefined;
-  readonly "metadata-url-file"?: string | undefined;
-}): string | undefined {
-  const { "metadata-url": url, "metadata-url-file": file } = flags;
+/**
+ * A URL with a password in it, from the flag or from the file that the flag's twin names.
+ *
+ * @throws {SyncedError} `usage` if both are set, or the file cannot be read
+ */
+function readUrl(
+  name: string,
+  { url, file }: { readonly url: string | undefined; readonly file: string | undefined },
+): string | undefined {
   if (file === undefined) return url;
   if (url === undefined) return readSecret(file, "the URL's file");
-  const message = "Cannot use both --metadata-url and --metadata-url-file: name one";
-  throw new SyncedError("usage", message);
+  throw new SyncedError("usage", `Cannot use both --${name} and --${name}-file: name one`);
 }
 
 /** @throws {SyncedError} `usage` if there is no key, or its file cannot be read */

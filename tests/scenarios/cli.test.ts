@@ -140,6 +140,27 @@ describe("usage", () => {
     });
   }
 
+  test("the URL of a database may come from a file, which is the only place then [M4]", async () => {
+    const file = scratch.join("database-url");
+    writeFileSync(file, "postgres://me:hunter2@127.0.0.1\n");
+    const args = ["serve", "--data", scratch.join("data-of-url"), "--port", "0"];
+    const both = ["--database-url-file", file, "--database-url", "postgres://127.0.0.1/x"];
+    for (const [more, said] of [
+      [both, "name one"],
+      [["--database-url-file", scratch.join("nowhere")], "Cannot read the URL's file"],
+      [["--database-url-file", "/dev/null"], "expected postgres://"],
+    ] as const) {
+      const { exitCode, stderr } = await runSynced([...args, ...more]);
+      expect({ exitCode, stderr }).toMatchObject({ exitCode: 2 });
+      expect(stderr).toContain(said);
+    }
+    const running = new RunningSynced([...args, "--database-url-file", file]);
+    await running.event("listening");
+    const { exitCode, stderr } = await running.stop();
+    expect(exitCode).toBe(143);
+    expect(stderr).not.toContain("hunter2");
+  }, 30_000);
+
   test("a password in a server's address is not repeated on the terminal", async () => {
     const args = ["sync", folder("untouched"), "--server", "http://me:hunter2@127.0.0.1/"];
     const { stderr } = await runSynced(args);
