@@ -185,23 +185,28 @@ describe("recoverUnrecorded()", () => {
     expect(world.files()).toEqual({ f: "first" });
   });
 
-  test("a user's rename survives where its node was out of its place for a moment [D7, R6]", async () => {
-    const world = await syncedWorld(false, "d/a", "e/b");
-    world.move("d/a", "d/b");
-    world.clock.elapsedMs += 10_000;
-    await world.settle();
-    world.remoteMove("e/b", "tmp");
-    world.remoteMove("d/a", "e/a");
-    world.remoteMove("tmp", "d/b");
-    world.onCall = (name) => {
-      if (name === "moveNoReplace" && world.entries("parking").length > 0) throw new Error("crash");
-      return undefined;
-    };
-    await expect(world.apply()).rejects.toThrow("crash");
-    world.crash();
-    expect(world.entries("parking")).toHaveLength(1);
-    await startAgain(world);
-    await world.converge();
-    expect(world.files()).toEqual({ "d/b": "text of e/b", "e/b": "text of d/a" });
-  });
+  for (const taken of [false, true]) {
+    const title = taken ? "has taken that place" : "comes to that place";
+    test(`a user's rename survives a crash while its node is parked and another ${title} [D7, R6]`, async () => {
+      const world = await syncedWorld(false, "d/a", "e/b");
+      world.move("d/a", "d/b");
+      world.clock.elapsedMs += 10_000;
+      await world.settle();
+      world.remoteMove("e/b", "tmp");
+      world.remoteMove("d/a", "e/a");
+      world.remoteMove("tmp", "d/b");
+      world.onCall = (name) => {
+        const isParked = name === "moveNoReplace" && world.entries("parking").length > 0;
+        const isTaken = world.disk.at("d/b") !== undefined;
+        if (isParked && isTaken === taken) throw new Error("crash");
+        return undefined;
+      };
+      await expect(world.apply()).rejects.toThrow("crash");
+      world.crash();
+      expect(world.entries("parking")).toHaveLength(1);
+      await startAgain(world);
+      await world.converge();
+      expect(world.files()).toEqual({ "d/b": "text of e/b", "e/b": "text of d/a" });
+    });
+  }
 });

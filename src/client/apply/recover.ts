@@ -8,7 +8,8 @@
 import { recoveredName } from "../../core/conflict.ts";
 import type { Digest } from "../../core/digest.ts";
 import { type NodeId, PARKING_ID, parseId, ROOT_ID } from "../../core/identifier.ts";
-import type { LocalNode } from "../../core/node.ts";
+import { mergeNode } from "../../core/merge.ts";
+import { type LocalNode, samePlace } from "../../core/node.ts";
 import { baseName, joinPath, parentPath } from "../../core/path.ts";
 import {
   NAMES_DIRECTORY,
@@ -242,8 +243,38 @@ async function recoverParked(batch: ApplyBatch, options: RecoverOptions): Promis
     } else if (node === undefined || node.identity !== stat.identity) {
       await rescueUnknown(batch, path, options);
     } else if (node.parent === PARKING_ID) unpark(batch, node, store.base.get(node.id));
-    else unpark(batch, node, node);
+    else if (!putWhereWanted(batch, node, path)) unpark(batch, node, node);
   }
+}
+
+/**
+ * Keeps a user's rename that the log has not heard of, if something has that place by now (R6): the
+ * node goes on to where it was to go, and the one that came to its place is recorded there.
+ *
+ * @returns false if its place is free, nobody renamed it, or it cannot go on.
+ */
+function putWhereWanted(batch: ApplyBatch, node: LocalNode, from: string): boolean {
+  const { fs, store } = batch.ports;
+  const [base, remote] = [store.base.get(node.id), store.remote.get(node.id)];
+  const path = batch.path(node.id);
+  const there = path === undefined ? undefined : batch.look(path);
+  if (path === undefined || there === undefined) return false;
+  if (base === undefined || remote === undefined || samePlace(base, node)) return false;
+  const wanted = mergeNode({ base, local: node, remote }).state;
+  const to = wanted === undefined ? undefined : batch.pathOfPlace(wanted);
+  if (wanted === undefined || to === undefined || samePlace(wanted, node)) return false;
+  const comer = store.localByIdentity(there.identity);
+  const occupant = batch.overlay.child(wanted.parent, wanted.name);
+  if (occupant !== undefined && occupant.id !== comer?.id) return false;
+  const comersPlace = comer === undefined ? undefined : store.remote.get(comer.id);
+  if (comer !== undefined && (comersPlace === undefined || !samePlace(comersPlace, node)))
+    return false;
+  if (fs.moveNoReplace(from, to) !== "moved") return false;
+  for (const touched of [from, path, to]) batch.touch(touched);
+  const { parent, name } = node;
+  if (comer !== undefined) batch.putUnknown({ ...comer, parent, name }, path);
+  batch.putUnknown({ ...node, parent: wanted.parent, name: wanted.name }, to);
+  return true;
 }
 
 /**
