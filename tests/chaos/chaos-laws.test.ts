@@ -117,6 +117,14 @@ describe("violationsOf() says nothing", () => {
     expect(story.ends(end)).toEqual([]);
   });
 
+  test("where a conflict copy gets a directory and the file itself a name [R4]", () => {
+    const story = new Story().writes("A", "a", "one", "of A").writes("B", "a", "one", "of B");
+    const copy = "a (conflict B 2026-11-28 123456)";
+    story.renames("B", "of B", copy, `d/${copy}`).renames("B", "of A", "a", "c");
+    const { a: _, ...others } = START;
+    expect(story.ends({ ...others, c: file("of A"), [`d/${copy}`]: file("of B") })).toEqual([]);
+  });
+
   test("where one's name and another's directory make a place that a third one chose [R6]", () => {
     const story = new Story().renames("A", "one", "a", "c").renames("B", "one", "a", "d/a");
     story.renames("C", "two", "d/b", "d/c");

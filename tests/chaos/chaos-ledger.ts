@@ -6,7 +6,7 @@
  */
 import { looksTemporary } from "../../src/core/path.ts";
 import { digestOf, type Snapshot } from "../scenarios/snapshot.ts";
-import { contentIn } from "./chaos-snapshot.ts";
+import { contentIn, isCopy } from "./chaos-snapshot.ts";
 
 /** What one user's hand did, in one line of a journal. */
 export interface JournalLine {
@@ -327,6 +327,11 @@ export class ChaosLedger {
     if (piece === undefined) return;
     give(piece.name, device, nameOf(from), nameOf(to));
     give(piece.parent, device, parentOf(from), parentOf(to));
+    // A copy of this round has the piece's bytes, but another file's name and directory.
+    if (isCopy(from) && from !== piece.startPath) {
+      piece.name.returned = true;
+      piece.parent.returned = true;
+    }
   }
 
   #newPiece(label: string, startPath: string | undefined): Piece {
