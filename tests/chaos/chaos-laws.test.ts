@@ -20,8 +20,11 @@ const START = { a: file("one"), "d/b": file("two"), d: "directory" };
 class Story {
   readonly ledger = new ChaosLedger();
 
-  constructor() {
-    this.ledger.beginRound(1, tree(START));
+  readonly #start: Snapshot;
+
+  constructor(start: Readonly<Record<string, string>> = START) {
+    this.#start = tree(start);
+    this.ledger.beginRound(1, this.#start);
   }
 
   writes(device: string, path: string, before: string, after: string): this {
@@ -83,7 +86,8 @@ class Story {
   ): string[] {
     const { ledger } = this;
     const folders = new Map([["A", tree(stopped)]]);
-    const round = { ledger, start: tree(START), stopped: folders, end: tree(end), earlierLosers };
+    const start = this.#start;
+    const round = { ledger, start, stopped: folders, end: tree(end), earlierLosers };
     return violationsOf(round).map(({ what }) => what.split(":")[0]?.split(" at ")[0] ?? "");
   }
 }
@@ -107,6 +111,19 @@ describe("violationsOf() says nothing", () => {
     expect(story.ends(end, end, replacedBy("later"))).toEqual([]);
     // A copy of another file is no excuse.
     expect(story.ends(end, end, replacedBy("two"))).toEqual(["lost"]);
+  });
+
+  test("where somebody set the mode of a copy that got its next loser's bytes [R19]", () => {
+    const copy = "a (conflict C 2026-11-28 123456)";
+    const began = { ...START, [copy]: file("of C") };
+    const story = new Story(began).writes("B", "a", "one", "of B").writes("C", "a", "one", "later");
+    story.sets("A", "of C", { mode: true }).ledger.placeEvent("A", copy);
+    const stopped = { ...START, [copy]: file("of C", " executable") };
+    const next = "a (conflict C 2026-11-28 abcdef)";
+    const end = { ...START, a: file("of B"), [next]: file("later", " executable") };
+    const losers = new Map([[digestOf("of C"), digestOf("later")]]);
+    expect(story.ends(end, stopped, losers)).toEqual([]);
+    expect(story.ends(end, stopped)).toEqual(["undone"]);
   });
 
   test("where what only one device knew traded places with a file that another set [A15]", () => {

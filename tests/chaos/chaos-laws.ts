@@ -201,7 +201,8 @@ function doubled({ ledger, stopped, end }: Round): Violation[] {
  * Where one person alone worked, what stood there when he stopped is what stands there in the end:
  * kinds, bytes, modes, times, names, and that it is gone.
  */
-function undoneOfOne({ ledger, start, stopped, end }: Round): Violation[] {
+function undoneOfOne(round: Round): Violation[] {
+  const { ledger, start, stopped, end } = round;
   const found: Violation[] = [];
   const paths = new Set(ledger.touchedPaths);
   for (const piece of ledger.pieces)
@@ -215,6 +216,8 @@ function undoneOfOne({ ledger, start, stopped, end }: Round): Violation[] {
     const isTold = [was, meant].every((what, index) => isTellable(what, pieces[index]));
     const is = end.get(path);
     if (!isSole || !isTold || is === meant || ledger.isBlurredAt(path)) continue;
+    const content = contentIn(meant);
+    if (content !== undefined && isInCopy(round, content)) continue;
     // It lives while something beneath it lives (R8), and that is judged by itself.
     if (is === DIRECTORY && [...end.keys()].some((below) => below.startsWith(`${path}/`))) continue;
     found.push({
