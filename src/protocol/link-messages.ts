@@ -1,5 +1,5 @@
 /** Share links: what is asked and answered about them. Rules: H40, H8. */
-import { z } from "zod";
+import { z } from "zod/mini";
 import { LIFE_MS_MAX, LINK_PASSWORD_LENGTH_MAX, LINK_PASSWORD_LENGTH_MIN } from "../core/limits.ts";
 import type { Sequence } from "../core/node.ts";
 import { parsePath } from "../core/path.ts";
@@ -21,17 +21,17 @@ const linkSchema = z.object({
   id: z.string(),
   path: z.string(),
   /** Absent if it follows what changes. */
-  at: z.int().min(0).optional(),
+  at: z.optional(z.int().check(z.minimum(0))),
   created: z.string(),
   expires: z.string(),
   hasPassword: z.boolean(),
   /** Why it opens nothing any more. */
-  over: z.enum(["expired", "token"]).optional(),
+  over: z.optional(z.enum(["expired", "token"])),
 });
 export type LinkInfo = z.infer<typeof linkSchema>;
 
 /** The answer to POST links. */
-export const madeLinkSchema = linkSchema.extend({
+export const madeLinkSchema = z.extend(linkSchema, {
   /** The link's path on the server. It is told this once. */
   address: z.string(),
 });

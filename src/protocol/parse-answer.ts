@@ -4,7 +4,7 @@
  * the core would refuse.
  * Rules: H5, H8, L1, L5, N1-N8.
  */
-import { z } from "zod";
+import { z } from "zod/mini";
 import { parseServedProfile } from "../core/chunker.ts";
 import type { GivenOrder } from "../core/device-order.ts";
 import { type Digest, parseDigest } from "../core/digest.ts";
@@ -85,31 +85,38 @@ const REFUSAL_CODES: ReadonlySet<string> = new Set<RefusalCode>([
   "idempotency_key_reused",
 ]);
 
-const count = z.int().min(0);
+const count = z.int().check(z.minimum(0));
 
 const helloSchema = z.object({
-  serverId: z.string().transform((text) => parseId<ServerId>(text)),
+  serverId: z.pipe(
+    z.string(),
+    z.transform((text) => parseId<ServerId>(text)),
+  ),
   protocol: count,
-  features: z.array(z.string().max(64)).max(100),
-  limits: z.record(z.string().max(64), count),
+  features: z.array(z.string().check(z.maxLength(64))).check(z.maxLength(100)),
+  limits: z.record(z.string().check(z.maxLength(64)), count),
 });
 
 const folderCreationSchema = z.object({
-  name: z.string().transform(parseFolderName),
-  epoch: z.string().transform((text) => parseId<Epoch>(text)),
+  name: z.pipe(z.string(), z.transform(parseFolderName)),
+  epoch: z.pipe(
+    z.string(),
+    z.transform((text) => parseId<Epoch>(text)),
+  ),
   head: count,
-  hash: z.string().transform(parseDigest),
-  chunker: z
-    .object({ minBytes: count, averageBytes: count, maxBytes: count })
-    .transform(parseServedProfile),
-  nameBytesMax: count.min(1),
+  hash: z.pipe(z.string(), z.transform(parseDigest)),
+  chunker: z.pipe(
+    z.object({ minBytes: count, averageBytes: count, maxBytes: count }),
+    z.transform(parseServedProfile),
+  ),
+  nameBytesMax: count.check(z.minimum(1)),
   /** The answer to a GET does not say it. */
-  created: z.boolean().default(false),
+  created: z._default(z.boolean(), false),
 });
 
 const problemSchema = z.object({
-  code: z.string().max(64),
-  detail: z.string().max(4096).exactOptional(),
+  code: z.string().check(z.maxLength(64)),
+  detail: z.exactOptional(z.string().check(z.maxLength(4096))),
 });
 
 /** GET /v1/hello. @throws {SyncedError} `not_a_synced_server` if it is no such answer. */

@@ -2,7 +2,7 @@
  * The typed client of the routes about the past, of files by path and content, and of plans, for
  * commands. Each answer is checked before it is handed out. Rules: H1, H4, G5, E3-E11.
  */
-import { z } from "zod";
+import { z } from "zod/mini";
 import type { DeviceOrder } from "../core/device-order.ts";
 import { DEVICE_KINDS } from "../core/device-state.ts";
 import type { Digest } from "../core/digest.ts";
@@ -53,21 +53,21 @@ export interface PastApiOptions extends ExchangeOptions {
 /** Parameters of a GET; those that are undefined are left out. */
 export type Query = Readonly<Record<string, string | number | undefined>>;
 
-const count = z.int().min(0);
+const count = z.int().check(z.minimum(0));
 const deviceSchema = z.object({
   device: z.string(),
   name: z.string(),
   seenTime: z.string(),
   applied: z.object({ epoch: z.string(), seq: count }),
   /** These only of devices that say how they are. */
-  kind: z.enum(DEVICE_KINDS).optional(),
-  settled: z.boolean().optional(),
-  problems: count.optional(),
-  held: z.object({ direction: z.enum(["up", "down"]), reason: z.string(), count }).optional(),
-  paused: z.object({ until: z.string().optional() }).optional(),
+  kind: z.optional(z.enum(DEVICE_KINDS)),
+  settled: z.optional(z.boolean()),
+  problems: z.optional(count),
+  held: z.optional(z.object({ direction: z.enum(["up", "down"]), reason: z.string(), count })),
+  paused: z.optional(z.object({ until: z.optional(z.string()) })),
 });
 export type SeenDevice = z.infer<typeof deviceSchema>;
-const devicesSchema = z.object({ devices: z.array(deviceSchema), next: z.string().optional() });
+const devicesSchema = z.object({ devices: z.array(deviceSchema), next: z.optional(z.string()) });
 const folderSchema = z.object({ epoch: z.string(), head: count });
 const waitSchema = z.object({
   seq: count,
@@ -140,7 +140,7 @@ export function createPastApi(options: PastApiOptions): PastApi {
     const place = `${base}${path}${search}`;
     return { method: "GET", path: place, accept: JSON_TYPE, ...patience, ...credentials };
   }
-  async function ask<Answer>(request: Outgoing, schema: z.ZodType<Answer>): Promise<Answer> {
+  async function ask<Answer>(request: Outgoing, schema: z.ZodMiniType<Answer>): Promise<Answer> {
     const answer = await sendForJson(options, request, ANSWER_BYTES_MAX);
     const parsed = schema.safeParse(answer);
     if (parsed.success) return parsed.data;

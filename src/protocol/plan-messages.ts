@@ -2,7 +2,7 @@
  * Plans: changes of many nodes that are shown, named by their hash, and then done exactly so.
  * Rules: E9-E11. The page imports types only; commands parse answers with the schemas.
  */
-import { z } from "zod";
+import { z } from "zod/mini";
 import type { DeviceId, NodeId } from "../core/identifier.ts";
 import type { Sequence } from "../core/node.ts";
 import { OVERLAP_REASONS } from "../core/wanted-tree.ts";
@@ -65,9 +65,9 @@ export interface PlanApplication {
   readonly partial: boolean;
 }
 
-const sequence = z.int().min(0);
-const count = z.int().min(0);
-const bytes = z.number().min(0);
+const sequence = z.int().check(z.minimum(0));
+const count = z.int().check(z.minimum(0));
+const bytes = z.number().check(z.minimum(0));
 
 export const planStepSchema = z.object({
   what: z.enum(["create", "revive", "write", "move", "delete"]),
@@ -76,9 +76,9 @@ export const planStepSchema = z.object({
   /** The path after the step; of a deletion, before it. */
   path: z.string(),
   /** The path before a move. */
-  from: z.string().optional(),
+  from: z.optional(z.string()),
   /** In bytes; of files, as they are after the step; of a deletion, before it. */
-  size: bytes.optional(),
+  size: z.optional(bytes),
 });
 export type PlanStep = z.infer<typeof planStepSchema>;
 
@@ -86,9 +86,9 @@ export const overlapSchema = z.object({
   node: z.string(),
   path: z.string(),
   why: z.enum([...OVERLAP_REASONS, "changed_since"]),
-  by: z
-    .object({ device: z.string(), deviceName: z.string(), seq: sequence, time: z.string() })
-    .optional(),
+  by: z.optional(
+    z.object({ device: z.string(), deviceName: z.string(), seq: sequence, time: z.string() }),
+  ),
 });
 export type PlanOverlap = z.infer<typeof overlapSchema>;
 
@@ -112,7 +112,7 @@ export const planAnswerSchema = z.object({
   total: count,
   steps: z.array(planStepSchema),
   /** The `offset` of the next request. */
-  next: count.optional(),
+  next: z.optional(count),
 });
 export type PlanAnswer = z.infer<typeof planAnswerSchema>;
 
@@ -120,8 +120,8 @@ export type PlanAnswer = z.infer<typeof planAnswerSchema>;
 export const planResultSchema = z.object({
   id: z.string(),
   /** The first and the last event; absent if there is none. */
-  first: sequence.optional(),
-  last: sequence.optional(),
+  first: z.optional(sequence),
+  last: z.optional(sequence),
   /** Ops that are in the log now. */
   done: count,
   /** Also what the plan was shown without, because its bytes are gone: code `version_gone`. */

@@ -3,13 +3,13 @@
  * page and the commands. Rules: E1-E8. The page imports types only; commands parse with the
  * schemas, which pass over what a newer server adds.
  */
-import { z } from "zod";
+import { z } from "zod/mini";
 import { EVENT_KINDS } from "../core/event.ts";
 import { FILE_ACTIONS } from "../ports/event-sink.ts";
 
-const sequence = z.int().min(0);
-const count = z.int().min(0);
-const bytes = z.number().min(0);
+const sequence = z.int().check(z.minimum(0));
+const count = z.int().check(z.minimum(0));
+const bytes = z.number().check(z.minimum(0));
 const kind = z.enum(["file", "directory", "symlink"]);
 
 /** How a person would name a change. */
@@ -31,18 +31,18 @@ export const listEntrySchema = z.object({
   kind,
   id: z.string(),
   /** In bytes; files only, as are the next three. */
-  size: bytes.optional(),
-  sha256: z.string().optional(),
-  mtimeNs: z.string().optional(),
-  executable: z.boolean().optional(),
+  size: z.optional(bytes),
+  sha256: z.optional(z.string()),
+  mtimeNs: z.optional(z.string()),
+  executable: z.optional(z.boolean()),
   /** Symlinks only. */
-  target: z.string().optional(),
+  target: z.optional(z.string()),
   contentVersion: sequence,
   placeVersion: sequence,
   /** The last event of the node up to the moment; of a deleted one, before its deletion. */
   last: touchSchema,
   /** Set if the node was deleted by then. */
-  deleted: touchSchema.optional(),
+  deleted: z.optional(touchSchema),
 });
 export type ListEntry = z.infer<typeof listEntrySchema>;
 
@@ -54,7 +54,7 @@ export const listAnswerSchema = z.object({
   total: count,
   entries: z.array(listEntrySchema),
   /** The `offset` of the next request. */
-  next: count.optional(),
+  next: z.optional(count),
 });
 export type ListAnswer = z.infer<typeof listAnswerSchema>;
 
@@ -81,22 +81,22 @@ export type SpansAnswer = z.infer<typeof spansAnswerSchema>;
 /** GET moment: the last event at or before it. All but `next` are absent before the first event. */
 export const momentAnswerSchema = z.object({
   seq: sequence,
-  time: z.string().optional(),
-  device: z.string().optional(),
-  deviceName: z.string().optional(),
+  time: z.optional(z.string()),
+  device: z.optional(z.string()),
+  deviceName: z.optional(z.string()),
   /** Where the group after it ends. */
-  next: sequence.optional(),
+  next: z.optional(sequence),
   /** Where the group before it ends; 0 before the first one. */
-  previous: sequence.optional(),
+  previous: z.optional(sequence),
 });
 export type MomentAnswer = z.infer<typeof momentAnswerSchema>;
 
 const sideSchema = z.object({
-  size: bytes.optional(),
-  sha256: z.string().optional(),
-  mtimeNs: z.string().optional(),
-  executable: z.boolean().optional(),
-  target: z.string().optional(),
+  size: z.optional(bytes),
+  sha256: z.optional(z.string()),
+  mtimeNs: z.optional(z.string()),
+  executable: z.optional(z.boolean()),
+  target: z.optional(z.string()),
 });
 
 export const diffEntrySchema = z.object({
@@ -104,13 +104,13 @@ export const diffEntrySchema = z.object({
   /** The later path; of what was removed, the earlier one. */
   path: z.string(),
   /** The earlier path, if it is another one. Something modified may have one, too. */
-  from: z.string().optional(),
+  from: z.optional(z.string()),
   kind,
   id: z.string(),
-  before: sideSchema.optional(),
-  after: sideSchema.optional(),
+  before: z.optional(sideSchema),
+  after: z.optional(sideSchema),
   /** For a directory that moved: how many nodes are in it now. They have no entry of their own. */
-  inside: count.optional(),
+  inside: z.optional(count),
   last: touchSchema,
 });
 export type DiffEntry = z.infer<typeof diffEntrySchema>;
@@ -130,7 +130,7 @@ export const diffAnswerSchema = z.object({
   /** By path. */
   entries: z.array(diffEntrySchema),
   /** The `offset` of the next request. */
-  next: count.optional(),
+  next: z.optional(count),
 });
 export type DiffAnswer = z.infer<typeof diffAnswerSchema>;
 
@@ -145,17 +145,17 @@ export const logRowSchema = z.object({
   /** Of a run, the directory; "" for the root. */
   path: z.string(),
   /** The path before a rename; not of runs. */
-  from: z.string().optional(),
+  from: z.optional(z.string()),
   /** Not of runs. */
-  id: z.string().optional(),
-  kind: kind.optional(),
+  id: z.optional(z.string()),
+  kind: z.optional(kind),
   /** Of the files together. */
-  size: bytes.optional(),
+  size: z.optional(bytes),
   count,
   /** True if the bytes of none of its versions are kept any more (U7). */
-  gone: z.boolean().optional(),
+  gone: z.optional(z.boolean()),
   /** The held change, or the plan, that a person approved. */
-  approval: z.string().optional(),
+  approval: z.optional(z.string()),
 });
 export type LogRow = z.infer<typeof logRowSchema>;
 
@@ -166,7 +166,7 @@ export const logAnswerSchema = z.object({
   /**
    * The `before`, or `after`, of the next request. A page may be short, even empty, and have one.
    */
-  next: sequence.optional(),
+  next: z.optional(sequence),
 });
 export type LogAnswer = z.infer<typeof logAnswerSchema>;
 
@@ -183,7 +183,7 @@ const bucketSchema = z.tuple([
   count,
   count,
   bytes,
-  z.string().optional(),
+  z.optional(z.string()),
 ]);
 export type ActivityBucket = z.infer<typeof bucketSchema>;
 
@@ -203,14 +203,14 @@ const conflictEntrySchema = z.object({
   kind,
   ...sideSchema.shape,
   /** Who wrote what is in it now. */
-  last: touchSchema.optional(),
+  last: z.optional(touchSchema),
 });
 export type ConflictEntry = z.infer<typeof conflictEntrySchema>;
 
 const conflictSchema = z.object({
   copy: conflictEntrySchema,
   /** null if it is gone. */
-  original: conflictEntrySchema.nullable(),
+  original: z.nullable(conflictEntrySchema),
   /** Whose bytes the copy has, and when they came. */
   device: z.string(),
   deviceName: z.string(),
@@ -223,7 +223,7 @@ export const conflictsAnswerSchema = z.object({
   seq: sequence,
   conflicts: z.array(conflictSchema),
   /** The `after` of the next request. A page may be short, even empty, and have one. */
-  next: sequence.optional(),
+  next: z.optional(sequence),
 });
 export type ConflictsAnswer = z.infer<typeof conflictsAnswerSchema>;
 
@@ -231,7 +231,7 @@ export const searchHitSchema = z.object({
   id: z.string(),
   path: z.string(),
   kind,
-  size: bytes.optional(),
+  size: z.optional(bytes),
   state: z.enum(["live", "deleted"]),
   last: touchSchema,
 });
@@ -242,7 +242,7 @@ export const searchAnswerSchema = z.object({
   seq: sequence,
   hits: z.array(searchHitSchema),
   /** The `after` of the next request. A page may be short, even empty, and have one. */
-  next: z.string().optional(),
+  next: z.optional(z.string()),
 });
 export type SearchAnswer = z.infer<typeof searchAnswerSchema>;
 
@@ -255,14 +255,14 @@ export const versionSchema = z.object({
   action: actionSchema,
   id: z.string(),
   path: z.string(),
-  from: z.string().optional(),
+  from: z.optional(z.string()),
   /** Absent if the event left no file at the path, as are the next three. */
-  size: bytes.optional(),
-  sha256: z.string().optional(),
-  mtimeNs: z.string().optional(),
-  executable: z.boolean().optional(),
+  size: z.optional(bytes),
+  sha256: z.optional(z.string()),
+  mtimeNs: z.optional(z.string()),
+  executable: z.optional(z.boolean()),
   /** True if its bytes are not kept any more (U7). */
-  gone: z.boolean().optional(),
+  gone: z.optional(z.boolean()),
 });
 export type Version = z.infer<typeof versionSchema>;
 
@@ -270,6 +270,6 @@ export type Version = z.infer<typeof versionSchema>;
 export const historyAnswerSchema = z.object({
   versions: z.array(versionSchema),
   /** The `before` of the next request. */
-  next: sequence.optional(),
+  next: z.optional(sequence),
 });
 export type HistoryAnswer = z.infer<typeof historyAnswerSchema>;

@@ -2,7 +2,7 @@
  * The server's answers that no other schema describes, as far as the page reads them. Those about
  * the past are in `protocol/time-answers.ts`.
  */
-import { z } from "zod";
+import { z } from "zod/mini";
 import { ORDER_KINDS } from "../../core/device-order.ts";
 import { HELD_ANSWERS } from "../../core/device-state.ts";
 import { EVENT_KINDS } from "../../core/event.ts";
@@ -30,12 +30,12 @@ export const eventSchema = z.object({
   parent: z.string(),
   name: z.string(),
   path: z.string(),
-  from: z.string().optional(),
+  from: z.optional(z.string()),
   content: z.object({
     kind: z.enum(["file", "directory", "symlink"]),
-    size: z.number().optional(),
-    sha256: z.string().optional(),
-    mtimeNs: z.string().optional(),
+    size: z.optional(z.number()),
+    sha256: z.optional(z.string()),
+    mtimeNs: z.optional(z.string()),
   }),
   baseContent: z.number(),
   basePlace: z.number(),
@@ -48,34 +48,34 @@ export const devicesSchema = z.object({
     z.object({
       device: z.string(),
       name: z.string(),
-      kind: z.enum(["client", "page"]).optional(),
+      kind: z.optional(z.enum(["client", "page"])),
       applied: z.object({ epoch: z.string(), seq: z.number() }),
-      settled: z.boolean().optional(),
-      problems: z.number().optional(),
-      held: z
-        .object({
+      settled: z.optional(z.boolean()),
+      problems: z.optional(z.number()),
+      held: z.optional(
+        z.object({
           id: z.string(),
           direction: z.enum(["up", "down"]),
           reason: z.string(),
           count: z.number(),
-          examples: z.array(z.string()).optional(),
-          answers: z.array(z.enum(HELD_ANSWERS)).optional(),
-        })
-        .optional(),
-      paused: z.object({ until: z.string().optional() }).optional(),
+          examples: z.optional(z.array(z.string())),
+          answers: z.optional(z.array(z.enum(HELD_ANSWERS))),
+        }),
+      ),
+      paused: z.optional(z.object({ until: z.optional(z.string()) })),
       /** It was asked for these and has not done them yet. */
-      orders: z
-        .array(
+      orders: z.optional(
+        z.array(
           z.object({
             id: z.string(),
-            order: z.object({ kind: z.enum(ORDER_KINDS), until: z.string().optional() }),
+            order: z.object({ kind: z.enum(ORDER_KINDS), until: z.optional(z.string()) }),
           }),
-        )
-        .optional(),
+        ),
+      ),
       seenTime: z.string(),
     }),
   ),
-  next: z.string().optional(),
+  next: z.optional(z.string()),
 });
 export type Device = z.infer<typeof devicesSchema>["devices"][number];
 export type Held = NonNullable<Device["held"]>;
@@ -92,10 +92,10 @@ export type GroupResult = z.infer<typeof resultsSchema>["results"][number];
 
 export const problemSchema = z.object({
   code: z.string(),
-  detail: z.string().optional(),
-  title: z.string().optional(),
-  request_id: z.string().optional(),
+  detail: z.optional(z.string()),
+  title: z.optional(z.string()),
+  request_id: z.optional(z.string()),
   /** How much of the history can be looked at, while it is being made. */
-  indexed: z.number().optional(),
-  head: z.number().optional(),
+  indexed: z.optional(z.number()),
+  head: z.optional(z.number()),
 });

@@ -1,6 +1,6 @@
 /** Asks the server: adds the token, parses answers, and turns every failure into a `Problem`. */
 import { signal } from "@preact/signals";
-import type { ZodType } from "zod";
+import type { ZodMiniType } from "zod/mini";
 import { problemSchema } from "./answers.ts";
 
 const TOKEN_KEY = "synced-token";
@@ -92,7 +92,11 @@ async function readProblem(response: Response): Promise<Problem> {
 }
 
 /** @throws {Problem} */
-export async function ask<T>(schema: ZodType<T>, path: string, question?: Question): Promise<T> {
+export async function ask<T>(
+  schema: ZodMiniType<T>,
+  path: string,
+  question?: Question,
+): Promise<T> {
   const response = await request(path, question);
   const body: unknown = await response.json();
   const parsed = schema.safeParse(body);

@@ -2,7 +2,7 @@
  * Addresses for what the browser fetches by itself: downloads, images, films. A ticket stands in
  * them instead of the token, reads one folder, and expires in minutes. Rules: K7.
  */
-import { z } from "zod";
+import { z } from "zod/mini";
 import { ask, folderRoute, query } from "./api.ts";
 
 /** Renewed before it expires, so that what is begun with it can go on. */
