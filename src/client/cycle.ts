@@ -244,7 +244,7 @@ export class Cycle {
       scanner.ignoreRules.ignores(path, isDirectory);
     const options = { deviceName, known: log.inlined, ignores, displaced: this.#displaced };
     const rulesIn = this.#directoriesOfRules(plan);
-    scanner.loseRules(rulesIn.before);
+    scanner.loseRules(rulesIn.before, this.#renamesOf(plan));
     this.#noteMoves(plan);
     const report = await applyTransitions(ports, plan.transitions, options, signal);
     log.dropInlined();
@@ -283,6 +283,19 @@ export class Cycle {
       if (step.kind === "move") note(after, step);
     }
     return { before, after };
+  }
+
+  /** Paths of directories before and after the plan, whose rules may depend on them (A22). */
+  #renamesOf({ transitions }: Plan): readonly (readonly [string, string])[] {
+    const { local } = this.#parts.ports.store;
+    const moves = new Map<NodeId, Place>();
+    for (const step of transitions) if (step.kind === "move") moves.set(step.id, step);
+    const after = { get: (id: NodeId) => moves.get(id) ?? local.get(id) };
+    return [...moves.keys()].flatMap((id) => {
+      if (local.get(id)?.content.kind !== "directory") return [];
+      const [from, to] = [pathOf(local, id), pathOf(after, id)];
+      return from === undefined || to === undefined || from === to ? [] : [[from, to] as const];
+    });
   }
 
   #noteMoves({ transitions }: Plan): void {

@@ -11,6 +11,7 @@
 
 import ignore, { type Ignore } from "ignore";
 import { SyncedError } from "./error.ts";
+import { reachesBelow } from "./ignore-reach.ts";
 import {
   IGNORE_CHAIN_PATTERNS_MAX,
   IGNORE_FILE_BYTES_MAX,
@@ -130,6 +131,22 @@ export class IgnoreRules {
     if (isState(path)) return true;
     if (this.isEmpty || path === "") return false;
     return this.#chainAt(parentPath(path)).ignores(isDirectory ? `${path}/` : path);
+  }
+
+  /**
+   * True if what stands in a directory may no longer be ignored when it is renamed, because a line
+   * that ignores reaches below the one path only, or a line that negates below the other one only.
+   * Rules files that go along say the same there.
+   */
+  loosens(from: string, to: string): boolean {
+    return [...this.#files.entries(), ["", this.#devicePatterns] as const].some(
+      ([directory, patterns]) =>
+        !(directory !== "" && isWithin(directory, from)) &&
+        patterns.some(({ pattern }) => {
+          const [above, beyond] = pattern.startsWith("!") ? [to, from] : [from, to];
+          return reachesBelow(pattern, above) && !reachesBelow(pattern, beyond);
+        }),
+    );
   }
 
   /**

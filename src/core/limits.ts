@@ -191,6 +191,11 @@ export const IGNORE_CHAIN_PATTERNS_MAX = 4_000;
  * new entry, as long as it waits. A device in daily use by several people reaches two or three.
  */
 export const FORMER_RULES_MAX = 8;
+/**
+ * Renames by other devices that took directories out from under a rule, until a person agrees. A
+ * person does that once in a while; after as many, nothing new is sent.
+ */
+export const FORMER_PATHS_MAX = 64;
 /** A longer pattern matches no legal path. This also bounds its regular expression. */
 export const IGNORE_PATTERN_LENGTH_MAX = PATH_BYTES_MAX;
 /** Each `**` multiplies the number of ways to match by the path's depth. */

@@ -4,7 +4,7 @@
  */
 
 import { type NodeId, PARKING_ID, ROOT_ID } from "./identifier.ts";
-import type { NodeState } from "./node.ts";
+import type { NodeState, Place } from "./node.ts";
 import { PARKING_DIRECTORY } from "./state-directory.ts";
 
 /** Reads one tree. Only live nodes are visible; the root itself has no row. */
@@ -67,12 +67,17 @@ export class MemoryTree<Node extends NodeState = NodeState> implements TreeView<
   }
 }
 
+/** Says where each node stands. */
+interface Places {
+  get(id: NodeId): Place | undefined;
+}
+
 /**
  * The path of a node, "" for the root. A parked node's path leads through the parking directory.
  *
  * @returns undefined if an ancestor is missing or the parents form a cycle.
  */
-export function pathOf(tree: TreeView, id: NodeId): string | undefined {
+export function pathOf(tree: Places, id: NodeId): string | undefined {
   const names: string[] = [];
   let current = id;
   while (current !== ROOT_ID) {

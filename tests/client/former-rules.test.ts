@@ -1,10 +1,12 @@
-/** What other devices' rules un-ignore stays here until a person says otherwise. Rules: A21, I43. */
+/** What other devices' rules un-ignore stays here until a person says otherwise. Rules: A21, A22, I43. */
 import { expect, test } from "bun:test";
 import { KEPT, readKept } from "../../src/client/folder/kept-values.ts";
 import { FormerRules } from "../../src/client/scan/former-rules.ts";
+import { sha256 } from "../../src/core/digest.ts";
+import { ROOT_ID } from "../../src/core/identifier.ts";
 import { IgnoreRules } from "../../src/core/ignore.ts";
-import { FORMER_RULES_MAX } from "../../src/core/limits.ts";
-import { LoopWorld } from "./loop-world.ts";
+import { FORMER_PATHS_MAX, FORMER_RULES_MAX } from "../../src/core/limits.ts";
+import { FOLDER_URL, LoopWorld } from "./loop-world.ts";
 
 const RULES = "*.key\n/private/\n";
 
@@ -28,6 +30,24 @@ async function hasSent(world: LoopWorld, path: string): Promise<boolean> {
 function write(world: LoopWorld, path: string, text: string): void {
   world.folder.write(path, text);
   world.folder.disk.touched(path);
+}
+
+/** Another device renames what stands in the root. */
+async function renameThere(world: LoopWorld, from: string, name: string): Promise<void> {
+  const node = world.store.remote.child(ROOT_ID, from);
+  const { epoch, head, hash } = JSON.parse(await world.call(FOLDER_URL));
+  const opId = sha256(`${from} ${name}`).slice(0, 32);
+  const op = { kind: "move", opId, node: node?.id, parent: ROOT_ID, name };
+  await world.call(`${FOLDER_URL}/ops`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({
+      device: "f".repeat(32),
+      batch: opId,
+      cursor: { epoch, seq: head, hash },
+      groups: [[{ ...op, basePlace: node?.placeVersion }]],
+    }),
+  });
 }
 
 async function approve(world: LoopWorld): Promise<void> {
@@ -222,7 +242,99 @@ test("rules that come along with a folder withhold nothing from whoever joins [A
   await world.stop();
 });
 
+test("a rename of others takes nothing out from under a rule [A22]", async () => {
+  const world = await started("/work/private/\n/work/*.key\n", "work/a", "work/private/x");
+  world.make("work/id.key", "work/deep/b");
+  await world.pass(10_000);
+  await renameThere(world, "work", "old");
+  await world.pass(10_000);
+  await renameThere(world, "old", "older");
+  await world.pass(20_000);
+  expect(world.folder.disk.at("older/private/x")?.kind).toBe("file");
+  const paths = () => world.store.problems().map(({ path, code }) => `${code} ${path}`);
+  expect(paths().sort()).toEqual([
+    "formerly_ignored older/id.key",
+    "formerly_ignored older/private",
+  ]);
+  expect(readKept(world.store, KEPT.held)).toMatchObject({ kinds: ["unignoring"], count: 2 });
+  // It holds for what comes later, and over a restart.
+  await world.stop();
+  world.make("older/new.key", "older/c");
+  world.start();
+  await world.pass(20_000);
+  expect(await hasSent(world, "older/c")).toBe(true);
+  for (const path of ["older/private/x", "older/id.key", "older/new.key"]) {
+    expect(await hasSent(world, path)).toBe(false);
+  }
+  await approve(world);
+  expect(world.status.state).toBe("in_sync");
+  expect(await world.read("older/private/x")).toBe("text of work/private/x");
+  expect(await hasSent(world, "older/new.key")).toBe(true);
+  expect(readKept(world.store, KEPT.formerPaths)).toBeUndefined();
+  await world.stop();
+});
+
+test("a rename that no rule depends on is not remembered [A22]", async () => {
+  const world = await started("*.tmp\n/else/private/\n/*/cache/\n", "work/a", "work/b.tmp");
+  await renameThere(world, "work", "old");
+  await world.pass(20_000);
+  expect(world.status.state).toBe("in_sync");
+  expect(readKept(world.store, KEPT.formerPaths)).toBeUndefined();
+  await world.stop();
+});
+
 const ROOT = IgnoreRules.none;
+
+test("renames count one after the other, of what stands above and below [A22]", () => {
+  const rules = ROOT.withFile("", "/a/b/secret\n*.o\n")
+    .withFile("s", "key\n")
+    .withDeviceFile("/own/x\n");
+  for (const [renames, path] of [
+    [[["a", "z"]], "z/b/secret"],
+    [[["a/b", "c"]], "c/secret"],
+    [
+      [
+        ["a", "z"],
+        ["z/b", "y"],
+      ],
+      "y/secret",
+    ],
+    [
+      [
+        ["a/b", "a/c"],
+        ["a", "d"],
+      ],
+      "d/c/secret",
+    ],
+    [[["s/t", "u"]], "u/key"],
+    [[["own", "other"]], "other/x"],
+  ] as const) {
+    const former = new FormerRules();
+    for (const rename of renames) former.renamed([rename], rules);
+    expect({ path, is: former.ignored(rules, path, false) }).toEqual({ path, is: true });
+    const again = new FormerRules([], former.renames);
+    expect(again.ignored(rules, path, false)).toBe(true);
+    expect(former.ignored(rules, `${path}-else`, false)).toBe(false);
+    former.forget();
+    expect(former.ignored(rules, path, false)).toBe(false);
+  }
+  const negated = ROOT.withFile("", "secret\n!/old/secret\n");
+  const former = new FormerRules();
+  former.renamed([["work", "old"]], negated);
+  expect(former.ignored(negated, "old/secret", false)).toBe(true);
+});
+
+test("after too many renames all that is new waits [A22]", () => {
+  const rules = ROOT.withFile("", "/w*/x\n");
+  const former = new FormerRules();
+  for (let index = 0; index < FORMER_PATHS_MAX; index += 1) {
+    former.renamed([[`w${index}`, `other${index}`]], rules);
+  }
+  expect(former.ignored(rules, "y", false)).toBe(false);
+  former.renamed([["w", "other"]], rules);
+  expect(former.renames).toHaveLength(1);
+  expect(new FormerRules([], former.renames).ignored(rules, "y", false)).toBe(true);
+});
 
 /** Rules files of other devices, one after the other, in scans of their own. */
 function received(...texts: readonly (string | undefined)[]): [FormerRules, IgnoreRules] {

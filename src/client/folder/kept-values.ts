@@ -70,6 +70,8 @@ export const KEPT = {
   formerRules: { key: "formerRules", parse: formerRules } satisfies KeptValue<
     readonly FormerTexts[]
   >,
+  /** Directories' paths before and after others renamed them, as far as rules care (A22). */
+  formerPaths: { key: "formerPaths", parse: pairs } satisfies KeptValue<readonly TextPair[]>,
   /** The record that `synced status` reads (Y5). */
   status: { key: "status", parse: status } satisfies KeptValue<StatusValue>,
   /** Nodes that the last proof found astray (Y8). Only people read them. */

@@ -1,16 +1,23 @@
 /**
- * FormerRules: the rules that were in force on this device until other devices changed them. What
- * they ignored stays here until a person of this device says otherwise. Rules: A21.
+ * FormerRules: the rules that were in force on this device until other devices changed them, or
+ * renamed a directory out of their reach. What they ignored stays here until a person of this
+ * device says otherwise. Rules: A21, A22.
  *
  * The rules of a moment are kept as the texts that have been replaced since, so that a change by
  * this device's own person counts for all of them.
  */
 import { SyncedError } from "../../core/error.ts";
 import type { IgnoreRules } from "../../core/ignore.ts";
-import { FORMER_RULES_MAX } from "../../core/limits.ts";
-import type { FormerTexts } from "../folder/kept-values.ts";
+import { FORMER_PATHS_MAX, FORMER_RULES_MAX } from "../../core/limits.ts";
+import type { FormerTexts, TextPair } from "../folder/kept-values.ts";
 
 type Moment = ReadonlyMap<string, string | undefined>;
+
+/** A directory's path before and after others renamed it. */
+export type Rename = TextPair;
+
+/** Stands for all renames when there were too many: everything new counts as ignored. */
+const ANY: Rename = ["", ""];
 
 interface Judges {
   readonly rules: IgnoreRules;
@@ -26,9 +33,12 @@ export class FormerRules {
   #begin: Moment = new Map();
   /** True if the last of the moments is the scan's beginning. */
   #isBeginKept = false;
+  /** Replaced whenever it changes. */
+  #renames: readonly Rename[];
   #judges: Judges | undefined;
 
-  constructor(remembered: readonly FormerTexts[] = []) {
+  constructor(remembered: readonly FormerTexts[] = [], renames: readonly Rename[] = []) {
+    this.#renames = renames;
     this.#moments = remembered.map(
       (texts) => new Map(texts.map(([directory, text]) => [directory, text ?? undefined])),
     );
@@ -43,6 +53,11 @@ export class FormerRules {
     return this.#moments.map((moment) => {
       return [...moment].map(([directory, text]) => [directory, text ?? null] as const);
     });
+  }
+
+  /** Another array after each change. */
+  get renames(): readonly Rename[] {
+    return this.#renames;
   }
 
   /** A scan begins. What it finds changed came together. */
@@ -81,6 +96,24 @@ export class FormerRules {
     );
   }
 
+  /**
+   * Another device's renames of directories are about to be done here.
+   *
+   * @param rules those of now
+   */
+  renamed(renames: readonly Rename[], rules: IgnoreRules): void {
+    const judges = [rules, ...this.#judgesBeside(rules)];
+    const isKnown = ([from, to]: Rename) =>
+      this.#renames.some(([before, after]) => before === from && after === to);
+    const added = renames
+      .flatMap((rename) => [rename, ...this.#renames.flatMap((known) => joined(known, rename))])
+      .filter((rename) => judges.some((judge) => judge?.loosens(...rename) ?? true))
+      .filter((rename) => !isKnown(rename));
+    if (added.length === 0) return;
+    const all = [...this.#renames, ...added];
+    this.#renames = all.length > FORMER_PATHS_MAX ? [ANY] : all;
+  }
+
   /** True if others changed the directory's rules, and a person has not agreed to that. */
   covers(directory: string): boolean {
     return this.#moments.some((moment) => moment.has(directory));
@@ -100,14 +133,25 @@ export class FormerRules {
   /** A person agreed to the rules of now. */
   forget(): void {
     this.#moments = [];
+    this.#renames = [];
     this.beginScan();
   }
 
-  /** @param rules those of now. @returns true if some of the former ones ignored the path */
+  /**
+   * @param rules those of now
+   * @returns true if some of the former ones ignored the path, or some of all its former path
+   */
   ignored(rules: IgnoreRules, path: string, isDirectory: boolean): boolean {
-    if (this.#moments.length === 0) return false;
-    return this.#judgesBeside(rules).some(
-      (former) => former === undefined || former.ignores(path, isDirectory),
+    if (this.#moments.length + this.#renames.length === 0) return false;
+    const former = this.#judgesBeside(rules);
+    const ignores = (judges: Judges["former"], at: string): boolean =>
+      judges.some((judge) => judge === undefined || judge.ignores(at, isDirectory));
+    return (
+      ignores(former, path) ||
+      this.#renames.some((rename) => {
+        const before = movedBack(path, rename);
+        return rename[1] === "" || (before !== undefined && ignores([rules, ...former], before));
+      })
     );
   }
 
@@ -118,6 +162,20 @@ export class FormerRules {
     this.#judges = { rules, moments: this.#moments, former };
     return former;
   }
+}
+
+/** @returns the path that it had before the rename; undefined if it is not below that directory */
+function movedBack(path: string, [from, to]: Rename): string | undefined {
+  return path.startsWith(`${to}/`) ? from + path.slice(to.length) : undefined;
+}
+
+/** @returns what an earlier rename and a later one were together, if one went on with the other */
+function joined([first, between]: Rename, [from, to]: Rename): readonly Rename[] {
+  if (between === from || between.startsWith(`${from}/`)) {
+    return [[first, to + between.slice(from.length)]];
+  }
+  const inner = movedBack(from, [first, between]);
+  return inner === undefined ? [] : [[inner, to]];
 }
 
 function isSameAs(a: Moment): (b: Moment) => boolean {

@@ -1,7 +1,7 @@
 /**
  * IgnoreFiles: the rules files of a folder as they are on its disk. The scan loads each when it
  * reaches its directory, and looks at the directory again after a change. Core interprets the
- * rules. Rules: A6, A7, A21, F95.
+ * rules. Rules: A6, A7, A21, A22, F95.
  */
 
 import type { Digest } from "../../core/digest.ts";
@@ -12,7 +12,7 @@ import { DEVICE_IGNORE_FILE } from "../../core/state-directory.ts";
 import { type FileSystem, FileSystemError, type Stat } from "../../ports/filesystem.ts";
 import type { FormerTexts, TextPair } from "../folder/kept-values.ts";
 import { type RulesText, readRulesFile } from "../folder/small-file.ts";
-import { FormerRules } from "./former-rules.ts";
+import { FormerRules, type Rename } from "./former-rules.ts";
 
 export type IgnoreLoad =
   | { readonly kind: "same" }
@@ -42,15 +42,16 @@ export class IgnoreFiles {
 
   /**
    * @param remembered the `texts` of an earlier run, so that rules stay in force across a restart.
-   * @param former those of its `former`.
+   * @param former those of its `former`; `renames` as well.
    */
   constructor(
     fs: FileSystem,
     remembered: readonly TextPair[] = [],
     former: readonly FormerTexts[] = [],
+    renames: readonly Rename[] = [],
   ) {
     this.#fs = fs;
-    this.former = new FormerRules(former);
+    this.former = new FormerRules(former, renames);
     for (const entry of remembered) this.#remember(entry);
   }
 
@@ -99,7 +100,12 @@ export class IgnoreFiles {
     }
   }
 
-  /** True if the path was ignored here before other devices changed the rules. */
+  /** Other devices' renames of directories are about to be done here. */
+  rename(renames: readonly Rename[]): void {
+    this.former.renamed(renames, this.#rules);
+  }
+
+  /** True if the path was ignored here before other devices changed the rules, or renamed it. */
   wasIgnored(path: string, isDirectory: boolean): boolean {
     return this.former.ignored(this.#rules, path, isDirectory);
   }

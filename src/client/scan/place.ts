@@ -177,7 +177,8 @@ function isSyncedPlace(run: ScanRun, parent: NodeId, { name }: Entry): boolean {
 /** A21: it is not offered until a person of this device agrees to the rules. */
 function withhold(run: ScanRun, { path }: Entry): void {
   const message =
-    "It is not sent, because it was ignored here until another device changed the rules";
+    "It is not sent, because it was ignored here until another device changed the rules, " +
+    "or renamed a directory";
   run.problems.report(path, "formerly_ignored", message);
 }
 

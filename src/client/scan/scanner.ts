@@ -21,7 +21,7 @@ import type { HeldChange } from "../../ports/state-store.ts";
 import { KEPT, readKept, writeKept } from "../folder/kept-values.ts";
 import { Pace } from "../folder/pace.ts";
 import { scanDirectory } from "./directory.ts";
-import type { FormerRules } from "./former-rules.ts";
+import type { FormerRules, Rename } from "./former-rules.ts";
 import { IgnoreFiles } from "./ignore-files.ts";
 import { Disappearances, Revisits } from "./memory.ts";
 import { MovedDirectories } from "./moved-directories.ts";
@@ -69,6 +69,7 @@ export class Scanner {
   readonly #ignoreFiles: IgnoreFiles;
   #rememberedRules: IgnoreRules;
   #rememberedFormer: FormerRules["moments"];
+  #rememberedRenames: FormerRules["renames"];
   readonly #revisits = new Revisits();
   readonly #disappearances = new Disappearances();
   readonly #moved = new MovedDirectories();
@@ -84,9 +85,15 @@ export class Scanner {
     this.#chunker = new Chunker(profile);
     const { fs, store } = ports;
     const texts = readKept(store, KEPT.ignoreRules);
-    this.#ignoreFiles = new IgnoreFiles(fs, texts, readKept(store, KEPT.formerRules));
+    this.#ignoreFiles = new IgnoreFiles(
+      fs,
+      texts,
+      readKept(store, KEPT.formerRules),
+      readKept(store, KEPT.formerPaths),
+    );
     this.#rememberedRules = this.#ignoreFiles.rules;
     this.#rememberedFormer = this.#ignoreFiles.former.moments;
+    this.#rememberedRenames = this.#ignoreFiles.former.renames;
   }
 
   /** Left-over directories that the last scan found empty, inner ones first. */
@@ -113,15 +120,21 @@ export class Scanner {
     const count = problems.filter(({ code }) => code === "formerly_ignored").length;
     if (count === 0) return undefined;
     const { former, texts } = this.#ignoreFiles;
-    const id = sha256(JSON.stringify([former.texts, texts])).slice(0, 16);
+    const id = sha256(JSON.stringify([former.texts, former.renames, texts])).slice(0, 16);
     const entries = count === 1 ? "1 entry that was" : `${count} entries that were`;
-    const reason = `this device would send ${entries} ignored here until another device changed the rules`;
+    const reason = `this device would send ${entries} ignored here until another device changed the rules or renamed a directory`;
     return { id, direction: "up", kinds: ["unignoring"], reason, count, nodes: [] };
   }
 
-  /** These rules files of others' deletions or moves are about to go from this disk (A21). */
-  loseRules(directories: readonly string[]): void {
+  /**
+   * Others' deletions or moves are about to be done here (A21, A22).
+   *
+   * @param directories whose rules files go from this disk
+   * @param renames of directories
+   */
+  loseRules(directories: readonly string[], renames: readonly Rename[]): void {
     this.#ignoreFiles.lose(directories);
+    this.#ignoreFiles.rename(renames);
     this.#rememberRules();
   }
 
@@ -256,6 +269,11 @@ export class Scanner {
       this.#rememberedFormer = former.moments;
       const kept = former.texts;
       writeKept(this.#ports.store, KEPT.formerRules, kept.length === 0 ? undefined : kept);
+    }
+    if (former.renames !== this.#rememberedRenames) {
+      this.#rememberedRenames = former.renames;
+      const { renames } = former;
+      writeKept(this.#ports.store, KEPT.formerPaths, renames.length === 0 ? undefined : renames);
     }
     if (rules === this.#rememberedRules) return;
     this.#rememberedRules = rules;
