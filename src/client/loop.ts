@@ -287,7 +287,8 @@ export class Loop {
     } else if (this.#holding.held !== undefined) {
       status.set({ state: "held", head });
       if (this.#isQuiet()) this.#tell(false, due, signal);
-    } else if (!connection.isOnline)
+    } else if (connection.isLeaving) status.set({ state: "syncing", head, reason: null });
+    else if (!connection.isOnline)
       status.set({ state: "offline", head, reason: connection.offlineReason ?? null });
     else if (shortage !== undefined) status.set({ state: "syncing", head, reason: shortage });
     else if (this.#isQuiet() && this.#isProven()) {

@@ -9,7 +9,7 @@ import { EXIT } from "../core/exit-code.ts";
 import { parseJson } from "../protocol/json.ts";
 import { commonFlags, textFlag } from "./flags.ts";
 import { createOutput } from "./output.ts";
-import { parseServerUrl } from "./server-url.ts";
+import { parseOneUrl } from "./server-url.ts";
 
 /** A healthy server needs a millisecond. Docker's own time-out for a check is 30 s. */
 const TIMEOUT_MS = 5_000;
@@ -25,7 +25,7 @@ export const command = defineCommand({
   },
   async run({ args }) {
     const output = createOutput(args);
-    const url = parseServerUrl(args.url, "url");
+    const url = parseOneUrl(args.url, "url");
     const trouble = await findTrouble(url);
     output.event("health", { ok: trouble === undefined, url });
     if (trouble === undefined) {

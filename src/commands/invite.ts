@@ -11,7 +11,7 @@ import { encodeInvitation } from "../protocol/invite.ts";
 import { openTokens } from "../storage.ts";
 import { commonFlags, fingerprintFlag, parseDurationFlag, textFlag } from "./flags.ts";
 import { createOutput } from "./output.ts";
-import { parseServerUrl, reachableUrl } from "./server-url.ts";
+import { parseOneUrl, reachableUrl } from "./server-url.ts";
 import { grantFlags, readGrant } from "./token.ts";
 
 /** An invitation may stand in a chat and on a command line, so it is not good for long. */
@@ -40,7 +40,7 @@ export const command = defineCommand({
     const opened = openTokens(resolve(args.data));
     try {
       const { address, tokens } = opened;
-      const url = args.server === undefined ? address?.url : parseServerUrl(args.server);
+      const url = args.server === undefined ? address?.url : parseOneUrl(args.server, "server");
       if (url === undefined) {
         throw new SyncedError("usage", "Cannot tell how others reach the server: add --server URL");
       }

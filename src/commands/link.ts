@@ -9,6 +9,7 @@ import { SyncedError } from "../core/error.ts";
 import { EXIT, type ExitCode } from "../core/exit-code.ts";
 import { printableName } from "../core/printable.ts";
 import type { LinkInfo } from "../protocol/link-messages.ts";
+import { ServerUrls } from "../protocol/server-urls.ts";
 import { commonFlags, parseDurationFlag, switchFlag, textFlag } from "./flags.ts";
 import { momentAt } from "./moment.ts";
 import { createOutput, type Output } from "./output.ts";
@@ -74,7 +75,7 @@ async function create(target: Target, flags: NewLinkFlags, output: Output): Prom
   const lifeMs = parseDurationFlag("expires", flags.expires ?? LIFE);
   const password = readPassword(flags["password-file"]);
   const link = await api.makeLink({ path, at, follows, lifeMs, password });
-  const url = `${serverUrl.replace(/\/+$/, "")}${link.address}`;
+  const url = `${new ServerUrls(serverUrl).current}${link.address}`;
   const { id, expires, hasPassword } = link;
   output.event("link", { id, path, url, at: link.at, expires, hasPassword });
   output.say(`${described(link)}. The link is shown this once; end it: synced link revoke ${id}`);

@@ -5,11 +5,18 @@ import { SyncedError } from "../core/error.ts";
 const LOOPBACK_HOST = /^(localhost|127(\.[0-9]{1,3}){3}|\[::1\])$/;
 
 /**
- * @returns the URL's origin: scheme, host and port.
- * @throws {SyncedError} `usage` unless it is an http or https URL without user, path and query, and
- * certificates are checked.
+ * @param text one address, or several with commas between them, of servers that share their data
+ * @returns the same as origins: scheme, host and port
+ * @throws {SyncedError} `usage` unless each is an http or https URL without user, path and query,
+ * and certificates are checked.
  */
-export function parseServerUrl(text: string, flag: "server" | "url" = "server"): string {
+export function parseServerUrl(text: string): string {
+  const urls = text.split(",").map((url) => parseOneUrl(url.trim(), "server"));
+  return [...new Set(urls)].join(",");
+}
+
+/** @throws {SyncedError} `usage` as `parseServerUrl` */
+export function parseOneUrl(text: string, flag: "server" | "url"): string {
   const url = URL.parse(text);
   if (url === null || (url.protocol !== "http:" && url.protocol !== "https:")) {
     throw new SyncedError("usage", `Cannot use --${flag} "${text}": expected http://HOST:PORT`);
@@ -50,8 +57,10 @@ function outsideAddress(): string {
   return found?.address ?? hostname();
 }
 
-/** True if others can read and change everything that is sent, the token included. */
+/** True if others on the way to one of the servers can read and change everything that is sent, the token included. */
 export function isExposed(serverUrl: string): boolean {
-  const url = new URL(serverUrl);
-  return url.protocol === "http:" && !LOOPBACK_HOST.test(url.hostname);
+  return serverUrl.split(",").some((one) => {
+    const url = new URL(one);
+    return url.protocol === "http:" && !LOOPBACK_HOST.test(url.hostname);
+  });
 }

@@ -49,7 +49,11 @@ const ILLEGAL_IN_DEVICE_NAME = /[\p{C}/\\]/gu;
 
 const args = {
   path: { type: "positional", description: "The folder's path", required: true },
-  server: textFlag("server", "URL", "Address of the server; remembered after the first run"),
+  server: textFlag(
+    "server",
+    "URL",
+    "Address of the server, or of several that share their data (URL,URL); remembered",
+  ),
   folder: textFlag("folder", "NAME", 'Name on the server; remembered; "default" at first'),
   device: textFlag("device", "NAME", "Name of this device; the host's name at first"),
   invite: textFlag("invite", "CODE", "Join by an invitation, as synced invite prints it"),

@@ -11,12 +11,12 @@ import type { Transport } from "../ports/transport.ts";
 import { parseJson } from "./json.ts";
 import { PROTOCOL_VERSION } from "./messages.ts";
 import { parseProblem } from "./parse-answer.ts";
+import { isUnreachable, type ServerUrls } from "./server-urls.ts";
 
 export interface ExchangeOptions {
   readonly transport: Transport;
   readonly clock: Clock;
-  /** Base URL without a trailing slash. */
-  readonly serverUrl: string;
+  readonly servers: ServerUrls;
   /** Learns of bodies as they are sent and received. */
   readonly instruments?: Pick<ClientInstruments, "bytesMoved">;
 }
@@ -63,7 +63,8 @@ export async function send(
   outgoing: Outgoing,
   contentType: string,
 ): Promise<Answer> {
-  const { transport, clock, serverUrl } = options;
+  const { transport, clock, servers } = options;
+  const serverUrl = servers.current;
   if (outgoing.signal.aborted) throw givenUp();
   const ended = new AbortController();
   const isStream = contentType === "text/event-stream";
@@ -92,6 +93,7 @@ export async function send(
     return { pieces: () => readPieces(response, idle, close, options.instruments) };
   } catch (error) {
     close();
+    if (isUnreachable(error)) servers.leave(serverUrl);
     throw error;
   }
 }

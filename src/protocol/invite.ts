@@ -10,6 +10,7 @@ import type { Clock } from "../ports/clock.ts";
 import type { Transport } from "../ports/transport.ts";
 import { sendForJson } from "./exchange.ts";
 import { parseJson } from "./json.ts";
+import { ServerUrls } from "./server-urls.ts";
 import { parseToken } from "./token.ts";
 
 export const INVITES_PATH = "/v1/invites/redeem";
@@ -71,7 +72,7 @@ export async function redeemInvitation(
   { label, signal }: { readonly label: string; readonly signal: AbortSignal },
 ): Promise<string> {
   const answer = await sendForJson(
-    { transport, clock, serverUrl },
+    { transport, clock, servers: new ServerUrls(serverUrl) },
     {
       method: "POST",
       path: INVITES_PATH,

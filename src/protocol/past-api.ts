@@ -28,6 +28,7 @@ import {
   planAnswerSchema,
   planResultSchema,
 } from "./plan-messages.ts";
+import { ServerUrls } from "./server-urls.ts";
 import {
   type ConflictsAnswer,
   conflictsAnswerSchema,
@@ -43,7 +44,9 @@ import {
   momentAnswerSchema,
 } from "./time-answers.ts";
 
-export interface PastApiOptions extends ExchangeOptions {
+export interface PastApiOptions extends Pick<ExchangeOptions, "transport" | "clock"> {
+  /** As `ServerUrls` takes them. */
+  readonly serverUrl: string;
   readonly folder: FolderName;
   readonly token?: string | undefined;
   /** Ends every request. @default nothing does */
@@ -125,7 +128,9 @@ const BYTES = "application/octet-stream";
 
 /** Makes no request. */
 export function createPastApi(options: PastApiOptions): PastApi {
-  const { folder, token } = options;
+  const { transport, clock, folder, token } = options;
+  const servers = new ServerUrls(options.serverUrl);
+  const exchange = { transport, clock, servers };
   const base = `/v1/folders/${folder}`;
   const { signal = new AbortController().signal } = options;
   const patience = { idleMs: IDLE_MS, signal };
@@ -141,7 +146,7 @@ export function createPastApi(options: PastApiOptions): PastApi {
     return { method: "GET", path: place, accept: JSON_TYPE, ...patience, ...credentials };
   }
   async function ask<Answer>(request: Outgoing, schema: z.ZodMiniType<Answer>): Promise<Answer> {
-    const answer = await sendForJson(options, request, ANSWER_BYTES_MAX);
+    const answer = await sendForJson(exchange, request, ANSWER_BYTES_MAX);
     const parsed = schema.safeParse(answer);
     if (parsed.success) return parsed.data;
     const [issue] = parsed.error.issues;
@@ -156,8 +161,8 @@ export function createPastApi(options: PastApiOptions): PastApi {
     async hello() {
       // Without the token, because the server's id is not known yet [G5].
       const request = { method: "GET", path: "/v1/hello", accept: JSON_TYPE, ...patience } as const;
-      const answer = await sendForJson(options, request, ANSWER_BYTES_MAX);
-      return parseHello(answer, options.serverUrl);
+      const ask = () => sendForJson(exchange, request, ANSWER_BYTES_MAX);
+      return parseHello(await servers.any(ask), servers.current);
     },
     folder: () => ask(get(""), folderSchema),
     head: async () => (await ask(get(""), folderSchema)).head,
@@ -180,7 +185,7 @@ export function createPastApi(options: PastApiOptions): PastApi {
     wait: (query) => ask(get("/wait", query), waitSchema),
     async *content(sha256) {
       const request = { ...get(`/contents/${sha256}`), accept: BYTES };
-      yield* (await send(options, request, BYTES)).pieces();
+      yield* (await send(exchange, request, BYTES)).pieces();
     },
     plan: (request, { offset, device }) =>
       ask(withBody("POST", `/plans?offset=${offset}&device=${device}`, request), planAnswerSchema),
@@ -188,14 +193,14 @@ export function createPastApi(options: PastApiOptions): PastApi {
     links: async () => (await ask(get("/links"), linksSchema)).links,
     async revokeLink(id) {
       const request = { ...get(`/links/${encodeURIComponent(id)}`), method: "DELETE" } as const;
-      const answer = await send(options, request, JSON_TYPE);
+      const answer = await send(exchange, request, JSON_TYPE);
       // Read to its end, so that the connection can be used again.
       for await (const piece of answer.pieces()) void piece;
     },
     apply: (id, application) => ask(withBody("PUT", `/plans/${id}`, application), planResultSchema),
     async order(device, id, order) {
       const request = withBody("PUT", `/devices/${device}/orders/${id}`, order);
-      const answer = await send(options, request, JSON_TYPE);
+      const answer = await send(exchange, request, JSON_TYPE);
       for await (const piece of answer.pieces()) void piece;
     },
   };

@@ -44,11 +44,12 @@ import {
   parseWanted,
 } from "./parse-answer.ts";
 import type { ServerApi } from "./server-api.ts";
+import { ServerUrls } from "./server-urls.ts";
 
 export interface ServerApiOptions {
   readonly transport: Transport;
   readonly clock: Clock;
-  /** Base URL of the server; may have a path if a proxy wants one. */
+  /** As `ServerUrls` takes them; may have a path if a proxy wants one. */
   readonly serverUrl: string;
   readonly folder: FolderName;
   /** A function is asked for it each time that the server is greeted. */
@@ -72,10 +73,11 @@ export function createServerApi(options: ServerApiOptions): ServerApi {
   const currentToken = () =>
     typeof options.token === "function" ? options.token() : options.token;
   let token = currentToken();
+  const servers = new ServerUrls(options.serverUrl);
   const exchange = {
     transport,
     clock,
-    serverUrl: options.serverUrl.replace(/\/+$/, ""),
+    servers,
     ...(instruments === undefined ? undefined : { instruments }),
   };
   const base = `/v1/folders/${folder}`;
@@ -107,8 +109,8 @@ export function createServerApi(options: ServerApiOptions): ServerApi {
       idleMs: HELLO_IDLE_MS,
       signal,
     };
-    const answer = await sendForJson(exchange, request, SMALL_ANSWER_BYTES_MAX);
-    const greeting = parseHello(answer, exchange.serverUrl);
+    const ask = () => sendForJson(exchange, request, SMALL_ANSWER_BYTES_MAX);
+    const greeting = parseHello(await servers.any(ask), servers.current);
     features = greeting.features;
     return greeting;
   }
@@ -121,7 +123,7 @@ export function createServerApi(options: ServerApiOptions): ServerApi {
   /** For requests that may fail because of the body that is sent or asked for. */
   const attempt = <Value>(request: Outgoing, ask: () => Promise<Value>): Promise<Value> =>
     sendBody({
-      place: transport.describe?.(exchange.serverUrl) ?? exchange.serverUrl,
+      place: transport.describe?.(servers.current) ?? servers.current,
       checkServer,
       request,
       ask,

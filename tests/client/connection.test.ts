@@ -106,6 +106,62 @@ test("a server that asks to be left alone is, up to a minute [Y3]", async () => 
   await world.stop();
 });
 
+describe("of two servers", () => {
+  async function joinedBoth() {
+    const world = new LoopWorld();
+    world.serverUrl = "http://server.test,http://other.test";
+    const dead = new Set<string>();
+    world.answer = ({ url }) => {
+      const isDead = dead.has(new URL(url).host);
+      return isDead ? Promise.reject(new TypeError("refused")) : undefined;
+    };
+    world.make("a");
+    world.start();
+    await world.pass(MINUTE_MS);
+    return { world, dead };
+  }
+
+  test("one that fails is left for the other, and nobody says offline [Y22]", async () => {
+    const { world, dead } = await joinedBoth();
+    for (const host of ["server.test", "other.test", "server.test"]) {
+      dead.clear();
+      dead.add(host);
+      world.breakStreams();
+      await world.remote(`news-${host}`, "text");
+      world.make(`own-${host}`);
+      await world.pass(15_000);
+      expect(world.folder.disk.at(`news-${host}`)?.kind).toBe("file");
+      expect(world.status.state).toBe("in_sync");
+    }
+    expect(world.said("offline")).toEqual([]);
+    await world.stop();
+  });
+
+  test("none answers: that is offline, said once, until one does [Y22, Y3]", async () => {
+    const { world, dead } = await joinedBoth();
+    dead.add("server.test").add("other.test");
+    world.breakStreams();
+    await world.pass(MINUTE_MS);
+    expect(world.status.state).toBe("offline");
+    expect(world.said("offline")).toHaveLength(1);
+    dead.delete("other.test");
+    await world.pass(15_000);
+    expect(world.status.state).toBe("in_sync");
+    expect(world.said("online")).toHaveLength(1);
+    await world.stop();
+  });
+
+  test("each that greets and then refuses is no way out: offline, asked rarely [Y22, Y3]", async () => {
+    const { world } = await joinedBoth();
+    world.answer = ({ url }) => (url.endsWith("/hello") ? undefined : problem(503));
+    world.breakStreams();
+    await world.pass(MINUTE_MS);
+    expect(world.said("offline")).toHaveLength(1);
+    expect((await world.pass(MINUTE_MS)).requests).toBeLessThanOrEqual(REQUESTS_PER_MINUTE_MAX);
+    await world.stop();
+  });
+});
+
 /** Changes the JSON of answers to some requests. */
 function altered(
   world: LoopWorld,

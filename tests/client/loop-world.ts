@@ -57,6 +57,7 @@ export class LoopWorld {
   readonly #state = new SimStateFile(false);
   readonly #trace = new SimTrace(false);
   #stop = new AbortController();
+  serverUrl = "http://server.test";
   #ended: Promise<RunOutcome> | undefined;
   #starts = 0;
   #turns = 0;
@@ -171,7 +172,7 @@ export class LoopWorld {
     const random = new SimRandom(this.#starts++, "ids");
     const world = { fs: folder.fs, watcher, clock, random, observer, stores, transport };
     const options = {
-      serverUrl: "http://server.test",
+      serverUrl: this.serverUrl,
       folder: FOLDER,
       deviceName: "laptop",
       once,

@@ -15,12 +15,20 @@ import type { RemoteLog } from "./remote-log.ts";
 const STREAM_PROVEN_MS = 5_000;
 /** If a new stream is silent this long, something on the way may hold it back. */
 const STREAM_GREETING_MS = 10_000;
+/** Where several servers are known, one that fails is left at once, but not more often than this. */
+const LEAVE_INTERVAL_MS = 5_000;
+/** So long at most a client waits before it asks the next one, as many may leave at once. */
+const LEAVE_DELAY_MS_MAX = 250;
 /** 0.5 s x 2^16 is beyond the longest delay. */
 const DOUBLINGS_MAX = 16;
 
 export class Connection {
   readonly #ports: ClientPorts;
   readonly #wake: () => void;
+  readonly #hasOthers: boolean;
+  /** When a server was left for the next one (Clock.monotonic). */
+  #leftAtMs = Number.NEGATIVE_INFINITY;
+  #isLeaving = false;
   #stream: AbortController | undefined;
   /** How many tries in a row found no server. */
   #failures = 0;
@@ -39,9 +47,16 @@ export class Connection {
   /** The reason why it is offline, as last found. */
   offlineReason: string | undefined;
 
-  constructor(ports: ClientPorts, wake: () => void) {
+  /** @param hasOthers true if several servers are known */
+  constructor(ports: ClientPorts, wake: () => void, { hasOthers = false } = {}) {
     this.#ports = ports;
     this.#wake = wake;
+    this.#hasOthers = hasOthers;
+  }
+
+  /** A server failed, and the next one was not asked yet. */
+  get isLeaving(): boolean {
+    return this.#isLeaving;
   }
 
   get isOnline(): boolean {
@@ -60,6 +75,7 @@ export class Connection {
   /** Call it when the server has answered and the log is caught up. */
   online(log: RemoteLog, signal: AbortSignal): void {
     this.#isOnline = true;
+    this.#isLeaving = false;
     this.contacts += 1;
     this.offlineReason = undefined;
     // A server that greets but has taken nothing so far must take something first.
@@ -118,13 +134,21 @@ export class Connection {
 
   /**
    * Reports it once, ends the stream, and sets the time of the next try: doubled each time, with
-   * jitter.
+   * jitter. If there are others and none was asked lately, the next one is asked first.
    */
   offline(cause: SyncedError): void {
     const reason = cause.message;
+    const { clock, random } = this.#ports;
+    const now = clock.monotonic();
+    this.#isLeaving = this.#hasOthers && this.#isOnline && now - this.#leftAtMs > LEAVE_INTERVAL_MS;
     this.#isOnline = false;
     this.offlineReason = reason;
     this.#endStream();
+    if (this.#isLeaving) {
+      this.#leftAtMs = now;
+      this.#dueAtMs = now + random.fraction() * LEAVE_DELAY_MS_MAX;
+      return;
+    }
     this.#dueAtMs = this.#backOff(this.#failures, cause);
     this.#failures += 1;
     if (this.#saidOffline) return;

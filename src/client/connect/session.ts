@@ -14,6 +14,7 @@ import {
 } from "../../core/limits.ts";
 import type { StateStore } from "../../ports/state-store.ts";
 import { createServerApi } from "../../protocol/server-api-client.ts";
+import { ServerUrls } from "../../protocol/server-urls.ts";
 import { KEPT, readKept, writeKept } from "../folder/kept-values.ts";
 import type { ClientOptions, ClientWorld } from "../folder/options.ts";
 import type { ClientPorts } from "../folder/ports.ts";
@@ -54,7 +55,8 @@ export class Session {
     });
     this.ports = { fs, watcher, clock, random, observer, store: opened.store, api };
     this.log = new RemoteLog(this.ports, opened.device);
-    this.connection = new Connection(this.ports, wake);
+    const hasOthers = new ServerUrls(serverUrl).count > 1;
+    this.connection = new Connection(this.ports, wake, { hasOthers });
     this.#world = world;
     this.#options = options;
     this.#opened = opened;

@@ -26,7 +26,7 @@ export interface ClientWorld {
 }
 
 export interface ClientOptions {
-  /** Base URL of the server, without a path. */
+  /** Base URL of the server, without a path; of servers that share their data, with commas. */
   readonly serverUrl: string;
   /** True if nobody gave the address in this run, and the folder itself says it. */
   readonly isServerRemembered?: boolean;
