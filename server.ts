@@ -26,9 +26,11 @@ import {
   type TlsFiles,
   watchTlsFiles,
 } from "./src/adapters/tls/files.ts";
-import type { SyncedError } from "./src/core/error.ts";
+import { hmacSha256 } from "./src/core/digest.ts";
+import { SyncedError } from "./src/core/error.ts";
 import type { Fingerprint } from "./src/core/fingerprint.ts";
 import type { FolderName, ServerId } from "./src/core/identifier.ts";
+import { DRAIN_MS } from "./src/core/limits.ts";
 import type { AdminUse, Refusal } from "./src/http/endpoint.ts";
 import { createRouter, type RouterOptions } from "./src/http/router.ts";
 import type { EventSink } from "./src/ports/event-sink.ts";
@@ -39,6 +41,7 @@ import { type FilesLogNotice, startFilesLog } from "./src/server/files-log-follo
 import { createHistory } from "./src/server/history.ts";
 import { Links } from "./src/server/links.ts";
 import { Orders } from "./src/server/orders.ts";
+import { Readiness } from "./src/server/readiness.ts";
 import { createReadings } from "./src/server/readings.ts";
 import type { Retention } from "./src/server/retention.ts";
 import { type ScrubOptions, startScrub } from "./src/server/scrub.ts";
@@ -55,6 +58,10 @@ export interface ServerOptions {
   readonly metadataUrl?: string;
   /** A bucket to keep the objects in, beside metadata in PostgreSQL. */
   readonly bucket?: BucketPlace;
+  /** True if other servers use the same PostgreSQL and bucket. @default false */
+  readonly isShared?: boolean;
+  /** Of that PostgreSQL without a pooler, to hear of others' commits. @default `metadataUrl` */
+  readonly metadataListenUrl?: string;
   /** @default "127.0.0.1" */
   readonly host?: string;
   /** @default 0, for any free one */
@@ -137,8 +144,8 @@ export interface Server {
   /** The first thousand names, ascending. */
   folders(): Promise<readonly FolderName[]>;
   /**
-   * Ends streams, lets requests under way finish, and closes the stores, within two seconds.
-   * Idempotent.
+   * Ends streams, lets requests under way finish, and closes the stores, within two seconds; five
+   * where others take over. Idempotent.
    */
   close(): Promise<void>;
 }
@@ -154,6 +161,8 @@ interface Backend {
   /** See `Server.handle`: for callers in this process. */
   handleInside(request: Request): Response | Promise<Response>;
   folders(): Promise<readonly FolderName[]>;
+  /** Sends readers to other servers, if there are any, and waits until they have gone. */
+  drain(): Promise<void>;
   /** Ends live streams; other requests are still answered. */
   endStreams(): void;
   close(): Promise<void>;
@@ -176,6 +185,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   const close = () => {
     closed ??= (async () => {
       endWatch();
+      await backend.drain();
       backend.endStreams();
       await Promise.all(listeners.map((listener) => listener.stop()));
       await backend.close();
@@ -183,6 +193,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
     return closed;
   };
   try {
+    if (isExposed) requireSharedToken(options);
     const newToken = isExposed ? makeFirstToken(options, backend.tokens) : undefined;
     const files = tlsFilesOf(options, isExposed);
     const tls = files === undefined ? undefined : readTlsFiles(files);
@@ -233,6 +244,13 @@ function tlsFilesOf(
   return ownTlsFiles(data);
 }
 
+/** @throws {SyncedError} `usage` if this server would make a token that the others do not know */
+function requireSharedToken({ isShared, token, isOpenToAll }: ServerOptions): void {
+  if (isShared !== true || token !== undefined || isOpenToAll === true) return;
+  const advice = "give all of them the same --token-file";
+  throw new SyncedError("usage", `Cannot start one of several servers without a token: ${advice}`);
+}
+
 /** @returns the file with the token; undefined if one is wanted already, or none shall be */
 function makeFirstToken(
   { data, token, isOpenToAll }: ServerOptions,
@@ -274,13 +292,14 @@ function isLoopback(host: string): boolean {
 async function openBackend(options: ServerOptions, loopbackOnly: boolean): Promise<Backend> {
   const eventSink = await createEventSink(options);
   const directory = await openServerData(options.data, options);
-  const { metadata, objects, history: spans } = directory;
+  const { metadata, objects, history: spans, shared, probe } = directory;
   // Loaded here, so that commands that serve nothing do not wait for it.
   const { createServerMetrics } = await import("./src/adapters/metrics/server.ts");
   const { instruments, page } = createServerMetrics({ version: packageJson.version });
   const { fileBytesMax } = options;
   const around = { clock: systemClock, random: systemRandom, instruments, fileBytesMax };
-  const ports = { metadata, objects, ...around };
+  const news = shared === undefined ? undefined : { news: shared.news };
+  const ports = { metadata, objects, ...around, ...news };
   // Until this is done, nobody could upload what a killed run was about to delete.
   await finishCollection(ports);
   const sequencer = createSequencer(ports);
@@ -334,6 +353,17 @@ async function openBackend(options: ServerOptions, loopbackOnly: boolean): Promi
   const stopping = new AbortController();
   const tokens = new Tokens({ store: directory.tokens, clock: systemClock, secret: systemSecret });
   const insideToken = systemSecret();
+  const readiness = new Readiness({ clock: systemClock, probe });
+  const links = new Links({
+    store: directory.tokens,
+    tokens,
+    passwords: systemPasswordHashes,
+    clock: systemClock,
+    secret: systemSecret,
+  });
+  const orders = new Orders({ store: directory.orders, clock: systemClock });
+  const ticketKey =
+    shared === undefined ? systemSecret() : hmacSha256(shared.key, options.token ?? "");
   const routing = {
     formerNames: metadata.formerNames,
     insideToken,
@@ -347,16 +377,10 @@ async function openBackend(options: ServerOptions, loopbackOnly: boolean): Promi
     instruments,
     metrics,
     page: (await loadPageFiles()) ?? "not built",
-    tickets: new Tickets(systemClock, systemSecret()),
-    tokens,
-    links: new Links({
-      store: directory.tokens,
-      tokens,
-      passwords: systemPasswordHashes,
-      clock: systemClock,
-      secret: systemSecret,
-    }),
-    orders: new Orders({ store: directory.orders, clock: systemClock }),
+    tickets: new Tickets(systemClock, ticketKey),
+    readiness,
+    // Other servers would not know of them.
+    ...(shared === undefined ? { tokens, links, orders } : undefined),
     ...(options.behindProxy === undefined ? undefined : { behindProxy: options.behindProxy }),
     ...(options.onAdminUse === undefined ? undefined : { onAdminUse: options.onAdminUse }),
     ...(options.onRefusal === undefined ? undefined : { onRefusal: options.onRefusal }),
@@ -373,6 +397,10 @@ async function openBackend(options: ServerOptions, loopbackOnly: boolean): Promi
     handle: (request, peer) => router.fetch(request, { peer }),
     handleInside: (request) => inside.fetch(request),
     folders: async () => (await sequencer.folders({ limit: 1000 })).map(({ name }) => name),
+    async drain() {
+      readiness.drain();
+      if (shared !== undefined) await systemClock.sleep(DRAIN_MS);
+    },
     endStreams: () => stopping.abort(),
     async close() {
       stopping.abort();
@@ -418,6 +446,7 @@ async function openFromEnvironment(): Promise<Backend> {
       ...(databaseUrl === undefined ? undefined : { databaseUrl }),
       ...(metadataUrl === undefined ? undefined : { metadataUrl }),
       ...(bucketUrl === undefined ? undefined : { bucket }),
+      isShared: ["1", "true"].includes(fromEnvironment("SYNCED_SHARED") ?? ""),
       ...(token === undefined ? undefined : { token }),
     },
     true,

@@ -14,7 +14,7 @@ import {
   openDataReader,
   openTokenStore,
 } from "./adapters/data-directory.ts";
-import { isDataDirectory, requireOwnMetadata } from "./adapters/data-format.ts";
+import { isDataDirectory, requireOwnMetadata, requireOwnTokens } from "./adapters/data-format.ts";
 import { createDiskFileSystem } from "./adapters/disk/filesystem.ts";
 import {
   deleteFolder,
@@ -239,6 +239,7 @@ export interface OpenedTokens {
  */
 export function openTokens(path: string): OpenedTokens {
   requireData(path, "the tokens");
+  requireOwnTokens(path);
   const store = openTokenStore(path);
   const tokens = new Tokens({ store, clock: systemClock, secret: systemSecret });
   const address = readServerAddress(path);

@@ -11,6 +11,7 @@ import { DatabaseSync } from "node:sqlite";
 import { SyncedError } from "../core/error.ts";
 import type { ServerId } from "../core/identifier.ts";
 import type { HistoryStore } from "../ports/history-store.ts";
+import type { LogNews } from "../ports/log-news.ts";
 import type { MetadataStore } from "../ports/metadata-store.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
 import type { OrderStore } from "../ports/order-store.ts";
@@ -36,8 +37,19 @@ export interface DataDirectory {
   readonly history: HistoryStore;
   readonly orders: OrderStore;
   readonly serverId: ServerId;
+  /** Asks all that is not in the directory for an answer. @default all is in it */
+  readonly probe?: () => Promise<void>;
+  /** Absent where no other server uses the same stores. */
+  readonly shared?: SharedData;
   /** Waits for writes under way, closes the stores and releases the lock. */
   close(): Promise<void>;
+}
+
+/** Of several servers with the same metadata and objects. Tokens, links and orders are none's. */
+export interface SharedData {
+  readonly news: LogNews;
+  /** 256 bits as hex, the same for all of them. */
+  readonly key: string;
 }
 
 /**
@@ -61,33 +73,40 @@ export function openDataDirectory(path: string): DataDirectory {
   return openBeside(path, metadata, unlock);
 }
 
+/** Stores that are not in the directory. */
+export interface Elsewhere extends Pick<DataDirectory, "probe" | "shared"> {
+  readonly objects?: ObjectStore;
+}
+
 /**
  * Opens all other stores of a data directory.
  *
  * @param metadata is closed with them, and if they cannot be opened
  * @param unlock is called after that
- * @param elsewhere the objects, if they are not in the directory
  */
 export function openBeside(
   path: string,
   metadata: MetadataStore,
   unlock: () => void,
-  elsewhere?: ObjectStore,
+  { objects: objectsElsewhere, ...elsewhere }: Elsewhere = {},
 ): DataDirectory {
+  // Others would not know of it.
+  const fileOf = (name: string) => (elsewhere.shared === undefined ? join(path, name) : ":memory:");
   let tokens: AccessStore | undefined;
   let history: HistoryStore | undefined;
   let orders: OrderStore | undefined;
   try {
-    const openedTokens = openTokenStore(path);
+    const openedTokens = openSqliteTokenStore(fileOf("tokens.db"));
     tokens = openedTokens;
     const derived = openSqliteHistoryStore(join(path, "history.db"));
     history = derived;
-    const openedOrders = openSqliteOrderStore(join(path, "orders.db"));
+    const openedOrders = openSqliteOrderStore(fileOf("orders.db"));
     orders = openedOrders;
-    const objects = elsewhere ?? openDiskObjectStore({ directory: path });
+    const objects = objectsElsewhere ?? openDiskObjectStore({ directory: path });
     // Makes the new files' names durable before anybody is told that data is in them.
     syncPath(path);
     const close = async () => {
+      await elsewhere.shared?.news.stop();
       await objects.close();
       await derived.close();
       await metadata.close();
@@ -97,9 +116,10 @@ export function openBeside(
     };
     const { serverId } = metadata;
     const stores = { metadata, objects, history: derived, tokens: openedTokens };
-    return { ...stores, orders: openedOrders, serverId, close };
+    return { ...stores, ...elsewhere, orders: openedOrders, serverId, close };
   } catch (error) {
     // All is closed when these return, so there is nothing to await.
+    void elsewhere.shared?.news.stop();
     void history?.close();
     void metadata.close();
     tokens?.close();

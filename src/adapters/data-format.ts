@@ -15,8 +15,11 @@ export type DataFormat =
   | { readonly kind: "new" }
   | { readonly kind: "whole" }
   | {
-      /** Where the objects are; the metadata are in PostgreSQL. */
-      readonly kind: "objects" | "bucket";
+      /**
+       * Where the objects are; the metadata are in PostgreSQL. "shared" is a bucket, too, which
+       * other servers use beside this one.
+       */
+      readonly kind: "objects" | "bucket" | "shared";
       readonly serverId: ServerId;
       /** False if no database is known yet to be that server's; then there is nothing yet. */
       readonly isBound: boolean;
@@ -25,7 +28,7 @@ export type DataFormat =
 /** The format that this version reads and writes. */
 const FORMAT = 1;
 const FORMAT_LINE =
-  /^synced (data|objects|bucket) ([1-9][0-9]{0,5})(?: ([0-9a-f]{32})( unbound)?)?\n$/;
+  /^synced (data|objects|bucket|shared) ([1-9][0-9]{0,5})(?: ([0-9a-f]{32})( unbound)?)?\n$/;
 
 /** @throws {SyncedError} `data_newer`, `damage_found`, `data_not_writable` */
 export function readFormat(path: string): DataFormat {
@@ -46,7 +49,7 @@ export function readFormat(path: string): DataFormat {
     throw new SyncedError("data_newer", `Cannot use "${path}": ${claim}`);
   }
   if (id === undefined) return { kind: "whole" };
-  const place = kind === "bucket" ? "bucket" : "objects";
+  const place = kind === "bucket" || kind === "shared" ? kind : "objects";
   return { kind: place, serverId: parseId(id), isBound: unbound === undefined };
 }
 
@@ -83,6 +86,13 @@ export function isDataDirectory(path: string): boolean {
 export function hasMetadataElsewhere(path: string): boolean {
   const format = readFormat(path);
   return "serverId" in format && format.isBound;
+}
+
+/** @throws {SyncedError} `usage` if other servers share what the directory would hold */
+export function requireOwnTokens(path: string): void {
+  if (readFormat(path).kind !== "shared") return;
+  const claim = "it is that of one of several servers, which know the token of --token-file only";
+  throw new SyncedError("usage", `Cannot use "${path}" so: ${claim}`);
 }
 
 /** @throws {SyncedError} `usage` if the metadata are in PostgreSQL; as `readFormat` does */

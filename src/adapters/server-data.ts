@@ -11,17 +11,28 @@ export interface ServerDataPlaces {
   readonly metadataUrl?: string;
   /** Absent for objects in the directory. */
   readonly bucket?: BucketPlace;
+  /** True if other servers use the same database and bucket. @default false */
+  readonly isShared?: boolean;
+  /** Of the same database without a pooler. @default `metadataUrl` */
+  readonly metadataListenUrl?: string;
 }
 
 /** @throws {SyncedError} `usage`; as `openDataDirectory` and `openSplitDirectory` do */
 export async function openServerData(
   path: string,
-  { metadataUrl, bucket }: ServerDataPlaces,
+  { metadataUrl, bucket, isShared = false, metadataListenUrl }: ServerDataPlaces,
 ): Promise<DataDirectory> {
   if (metadataUrl !== undefined) {
     // Loaded here, so that others do not wait for the driver.
     const { openSplitDirectory } = await import("./split-directory.ts");
-    return await openSplitDirectory(path, { metadataUrl, bucket });
+    const sharing =
+      metadataListenUrl === undefined ? { isShared } : { isShared, metadataListenUrl };
+    return await openSplitDirectory(path, { metadataUrl, bucket, ...sharing });
+  }
+  if (isShared || metadataListenUrl !== undefined) {
+    const flag = isShared ? "--shared" : "--metadata-listen-url";
+    const claim = "it is for servers with one --metadata-url and one --bucket-url";
+    throw new SyncedError("usage", `Cannot use ${flag} alone: ${claim}`);
   }
   if (bucket === undefined) return openDataDirectory(path);
   const claim = "what is in a bucket is known in PostgreSQL; name it with --metadata-url";

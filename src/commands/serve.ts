@@ -86,6 +86,15 @@ const args = {
     "FILE",
     "File that holds the bucket's key, ID:SECRET; or set SYNCED_BUCKET_KEY",
   ),
+  shared: switchFlag(
+    "shared",
+    "Other servers use the same PostgreSQL and bucket; --data is this server's alone",
+  ),
+  "metadata-listen-url": textFlag(
+    "metadata-listen-url",
+    "URL",
+    "That PostgreSQL without a pooler, for --shared",
+  ),
   "database-url": textFlag(
     "database-url",
     "URL",
@@ -142,6 +151,10 @@ export const command = defineCommand({
       ...(databaseUrl === undefined ? undefined : { databaseUrl }),
       ...(metadataUrl === undefined ? undefined : { metadataUrl }),
       ...(bucket === undefined ? undefined : { bucket }),
+      isShared: flags.shared,
+      ...(flags["metadata-listen-url"] === undefined
+        ? undefined
+        : { metadataListenUrl: flags["metadata-listen-url"] }),
       ...(flags.scrub === undefined
         ? undefined
         : { scrubMs: parseDurationFlag("scrub", flags.scrub) }),

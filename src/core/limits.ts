@@ -338,6 +338,17 @@ export const WEBHOOK_TROUBLE_LENGTH_MAX = 200;
 export const METADATA_CONNECTIONS = 8;
 /** A statement there takes milliseconds; the count of ten million nodes takes seconds. */
 export const METADATA_CALL_MS_MAX = 15_000;
+/** A server that shares its metadata reads the heads of all logs this often; it takes some 0.2 ms. */
+export const HEADS_READ_INTERVAL_MS = 1_000;
+/** Who waits for devices looks this often at what they reported to other servers. */
+export const REPORTS_READ_INTERVAL_MS = 1_000;
+/** `/readyz` waits so long for PostgreSQL and the bucket, and asks them at most so often. */
+export const READY_MS_MAX = 5_000;
+export const READY_KEPT_MS = 1_000;
+/** A stopping server that shares its data is not ready so long before it takes no more requests. */
+export const DRAIN_MS = 3_000;
+/** Its streams end over such a time, so that not all readers come to the others at once. */
+export const DRAIN_STREAMS_MS = 2_000;
 /** Versions of the objects for which the deleted digests are remembered; each deletes one page. */
 export const DELETIONS_KEPT_VERSIONS = 1_000;
 

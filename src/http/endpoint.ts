@@ -14,6 +14,7 @@ import type { TokenId } from "../ports/token-store.ts";
 import type { History } from "../server/history.ts";
 import type { Links } from "../server/links.ts";
 import type { Orders } from "../server/orders.ts";
+import type { Readiness } from "../server/readiness.ts";
 import type { Sequencer } from "../server/sequencer.ts";
 import type { Tickets } from "../server/tickets.ts";
 import type { Tokens } from "../server/tokens.ts";
@@ -56,6 +57,8 @@ export interface RouterOptions {
   readonly onRefusal?: (refusal: Refusal) => void;
   /** Told of each use of an endpoint for admins, not too often. It must not throw. @default nobody */
   readonly onAdminUse?: (use: AdminUse) => void;
+  /** @default the server is ready as soon as it answers */
+  readonly readiness?: Readiness;
   /** Aborts when the server stops. Open event streams then end. */
   readonly signal: AbortSignal;
   /**

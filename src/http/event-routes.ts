@@ -8,7 +8,7 @@ import { parseDigest } from "../core/digest.ts";
 import { SyncedError } from "../core/error.ts";
 import type { ServedEvent } from "../core/event.ts";
 import { type DeviceId, type Epoch, type FolderName, parseId } from "../core/identifier.ts";
-import { EVENTS_PER_PAGE_MAX, HEARTBEAT_INTERVAL_MS } from "../core/limits.ts";
+import { DRAIN_STREAMS_MS, EVENTS_PER_PAGE_MAX, HEARTBEAT_INTERVAL_MS } from "../core/limits.ts";
 import { parseSequenceText } from "../protocol/parse-request.ts";
 import type { EventsRequest } from "../server/requests.ts";
 import { Allowances } from "./allowances.ts";
@@ -63,6 +63,7 @@ export function eventRoutes(options: RouterOptions): readonly Route[] {
               throw new SyncedError("too_many_streams", "Cannot open another event stream");
             }
             if (!isLive) return await answerPage(options, call, { folder, request, turns });
+            options.readiness?.requireOpen();
             // Read before the stream begins. So a cursor that is not on this log gives an error
             // instead of a broken stream.
             const look = { ...request, limit: 1, inline: false, splitsGroups: true };
@@ -210,11 +211,18 @@ function openStream(options: RouterOptions, start: StreamStart): Response {
     ended.abort();
     moved.abort();
     options.signal.removeEventListener("abort", end);
+    options.readiness?.draining.removeEventListener("abort", leave);
     unwatch();
     start.onClose();
   };
   const unwatch = start.watch(end);
   options.signal.addEventListener("abort", end, { once: true });
+  const leave = async () => {
+    const { clock, random } = options;
+    await clock.sleep(random.fraction() * DRAIN_STREAMS_MS, ended.signal);
+    end();
+  };
+  options.readiness?.draining.addEventListener("abort", leave, { once: true });
 
   /**
    * Drops a reader that leaves a piece for a heartbeat's time. The reader resumes from its cursor.

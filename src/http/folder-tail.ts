@@ -54,7 +54,7 @@ export class FolderTail {
     this.#folder = folder;
     this.#limits = limits;
     this.#end = options.sequencer.subscribe(folder, (head) => {
-      this.#head = head;
+      this.#head = Math.max(this.#head, head);
       // A page that ended at the old head may continue now.
       this.#shared = undefined;
     });

@@ -77,6 +77,19 @@ export function jsonRoutes(options: RouterOptions): readonly Route[] {
       },
     },
     {
+      pattern: "/readyz",
+      methods: {
+        GET: {
+          needs: "nothing",
+          head: true,
+          async handle() {
+            await options.readiness?.check();
+            return jsonAnswer({ ok: true });
+          },
+        },
+      },
+    },
+    {
       pattern: "/v1/hello",
       methods: { GET: { needs: "nothing", handle: () => jsonAnswer(hello(options)) } },
     },
@@ -105,7 +118,8 @@ export function limitOf(call: Call, max: number): number {
   return text === undefined ? Math.min(EVENTS_PER_PAGE_DEFAULT, max) : parseLimitText(text, max);
 }
 
-function hello({ sequencer, history, orders }: RouterOptions): Hello {
+function hello({ sequencer, history, orders, readiness }: RouterOptions): Hello {
+  readiness?.requireOpen();
   const { fileBytesMax } = sequencer;
   const time = history === undefined ? [] : ["time", "plans"];
   return {

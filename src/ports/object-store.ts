@@ -56,9 +56,10 @@ export interface ObjectStore {
   /** The length of an object's bytes, unread; 0 if it is not there. */
   sizeOf(digest: Digest): Promise<number>;
   /**
-   * Deletes objects; those that are not there are no error. A put that runs beside it may or may
-   * not leave them there. Durable when it resolves. Their room is free for others then, but for
-   * what `tidy` gives back.
+   * Deletes condemned objects; those that are not there are no error. Where several servers collect
+   * garbage, those that are not condemned any more stay. A put that runs beside it may or may not
+   * leave them there. Durable when it resolves. Their room is free for others then, but for what
+   * `tidy` gives back.
    *
    * @returns the number of bytes that they had
    */

@@ -142,11 +142,10 @@ export class FolderLog {
     );
   }
 
-  /** Events came that no answer of the store told of: its connection was lost in the middle. */
-  #tellOf(head: Sequence): void {
-    const isNews = this.#told !== undefined && head > this.#told;
+  /** Listeners hear of each head once, and of none that is older than one they know. */
+  hear(head: Sequence): void {
+    if (this.#told !== undefined && head <= this.#told) return;
     this.#told = head;
-    if (!isNews) return;
     for (const listener of this.#listeners) listener(head);
   }
 
@@ -158,7 +157,9 @@ export class FolderLog {
   ): Promise<readonly (BatchResult | SyncedError)[] | undefined> {
     const { metadata, clock, fileBytesMax } = this.#ports;
     const found = await metadata.load(this.#name, touches.request);
-    this.#tellOf(found.head.seq);
+    // Events of others, or of an append whose answer was lost.
+    if (this.#told === undefined) this.#told = found.head.seq;
+    else this.hear(found.head.seq);
     const known = { known: found.objects, version: objectsVersion };
     const objects = await this.#supply.promote(this.#name, touches.contents, known);
     const loaded = { ...found, objects };
@@ -172,11 +173,11 @@ export class FolderLog {
     const append = { expectedHead: loaded.head, objectsVersion, events, nodes };
     if ((await metadata.append(this.#name, append)) !== "appended") return undefined;
     const head = loaded.head.seq + events.length;
-    this.#told = head;
     this.#usage.commit({ expectedHead: loaded.head.seq, head, before: loaded.nodes, after: nodes });
     countEvents(this.#ports.instruments, events, loaded.nodes);
     // The events are durable, so listeners may hear of them now (O7).
-    for (const listener of this.#listeners) listener(head);
+    this.hear(head);
+    this.#ports.news?.tell();
     return results;
   }
 }

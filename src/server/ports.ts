@@ -1,6 +1,7 @@
 /** The ports of one server, which the sequencer gets. */
 import type { Clock } from "../ports/clock.ts";
 import type { ServerInstruments } from "../ports/instruments.ts";
+import type { LogNews } from "../ports/log-news.ts";
 import type { MetadataStore } from "../ports/metadata-store.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
 import type { Random } from "../ports/random.ts";
@@ -12,6 +13,8 @@ export interface SequencerPorts {
   readonly random: Random;
   /** @default every size is taken */
   readonly fileBytesMax?: number | undefined;
+  /** Of other servers on the same metadata. @default there are none */
+  readonly news?: LogNews;
   /** @default nothing is counted */
   readonly instruments?: ServerInstruments;
 }

@@ -15,11 +15,13 @@ import {
   CHUNK_SIZE_BYTES_MIN,
   INLINE_BYTES_MAX,
   NAME_BYTES_MAX,
+  REPORTS_READ_INTERVAL_MS,
 } from "../core/limits.ts";
 import type { ByteRange } from "../core/manifest-walk.ts";
 import type { FileContent, RemoteNode, Sequence } from "../core/node.ts";
 import { type Batch, type BatchResult, setsContent } from "../core/op.ts";
 import { formatTime } from "../core/time.ts";
+import type { Clock } from "../ports/clock.ts";
 import type {
   FolderHead,
   FolderUsage,
@@ -173,7 +175,7 @@ export interface Sequencer {
   deleteFile(folder: FolderName, request: DeleteFileRequest): Promise<{ readonly seq: Sequence }>;
 
   reportDevice(folder: FolderName, device: DeviceId, report: DeviceReport): Promise<void>;
-  /** Calls `listener` after each report of a device. @returns a function that ends it */
+  /** Calls `listener` after each report of a device, or more often. @returns a function that ends it */
   subscribeReports(folder: FolderName, listener: () => void): () => void;
   /** By ascending device id, after `after`. */
   devices(
@@ -187,7 +189,7 @@ export interface Sequencer {
 
 /** Makes the one sequencer of a data directory. It does nothing until it is called. */
 export function createSequencer(ports: SequencerPorts): Sequencer {
-  const { metadata, objects, clock } = ports;
+  const { metadata, objects, clock, news } = ports;
   const supply = new ObjectSupply(ports);
   const logs = new FolderLogs(ports, supply);
   const files = new FileAccess(ports, supply, (folder, batch) => logs.commit(folder, batch));
@@ -195,7 +197,7 @@ export function createSequencer(ports: SequencerPorts): Sequencer {
   return {
     serverId: metadata.serverId,
     fileBytesMax: ports.fileBytesMax,
-    failure: Promise.race([metadata.failure, objects.failure]),
+    failure: Promise.race([metadata.failure, objects.failure, ...(news ? [news.failure] : [])]),
 
     createFolder: (name) => createFolder(ports, name),
     folder: async (name) => toFolderInfo(await requireFolder(metadata, name)),
@@ -241,7 +243,10 @@ export function createSequencer(ports: SequencerPorts): Sequencer {
       const listeners = reportListeners.get(folder) ?? new Set();
       reportListeners.set(folder, listeners);
       listeners.add(listener);
+      const ended = new AbortController();
+      if (news !== undefined) void callAgain(clock, listener, ended.signal);
       return () => {
+        ended.abort();
         listeners.delete(listener);
         if (listeners.size === 0) reportListeners.delete(folder);
       };
@@ -249,6 +254,14 @@ export function createSequencer(ports: SequencerPorts): Sequencer {
     devices: (folder, page) => metadata.devices(folder, page),
     close: () => logs.close(),
   };
+}
+
+/** Devices report to other servers, too. */
+async function callAgain(clock: Clock, listener: () => void, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    await clock.sleep(REPORTS_READ_INTERVAL_MS, signal);
+    if (!signal.aborted) listener();
+  }
 }
 
 async function requireKept(
@@ -272,6 +285,7 @@ class FolderLogs {
   constructor(ports: SequencerPorts, supply: ObjectSupply) {
     this.#ports = ports;
     this.#supply = supply;
+    ports.news?.watch((name, head) => this.of(name).hear(head));
   }
 
   of(name: FolderName): FolderLog {

@@ -4,6 +4,7 @@ import { parseBucketKey, parseBucketUrl } from "../../src/adapters/bucket/addres
 import { openBucketObjectStore } from "../../src/adapters/bucket/store.ts";
 import { PostgresPool } from "../../src/adapters/postgres-metadata/pool.ts";
 import { systemRandom } from "../../src/adapters/runtime/random.ts";
+import type { Digest } from "../../src/core/digest.ts";
 import type { ObjectStore, StoredObject } from "../../src/ports/object-store.ts";
 import { objectOf, objectStoreContract } from "../contracts/object-store-contract.ts";
 import { SERVER } from "../server/server-world.ts";
@@ -20,6 +21,15 @@ beforeAll(async () => {
 
 afterAll(() => database.stop());
 
+/** @param version null for condemned ones; the version at which others were gone */
+async function mark(digests: readonly Digest[], version: number | null): Promise<void> {
+  for (const digest of digests) {
+    const key = Buffer.from(digest, "hex");
+    await database.admin`INSERT INTO synced.condemned VALUES (${key}, ${version})
+      ON CONFLICT (digest) DO UPDATE SET deleted_at = excluded.deleted_at`;
+  }
+}
+
 /** An empty store. */
 async function openStore(url: string) {
   await (await database.emptyStore()).close();
@@ -27,8 +37,17 @@ async function openStore(url: string) {
   const bucket = bucketAt(url);
   const parts = { pool, bucket, serverId: SERVER, random: systemRandom };
   const store = await openBucketObjectStore(parts);
+  const deleteCondemned = store.delete.bind(store);
+  // As the collection of garbage does it.
+  store.delete = async (digests) => {
+    await mark(digests, null);
+    const bytes = await deleteCondemned(digests);
+    await mark(digests, 1);
+    return bytes;
+  };
   return {
     store,
+    deleteCondemned,
     async close() {
       await store.close();
       pool.close();
@@ -72,10 +91,11 @@ describe("a small bucket", () => {
 describe("a bucket that does as it is told", () => {
   let bucket: SmallBucket;
   let store: ObjectStore;
+  let deleteCondemned: (digests: readonly Digest[]) => Promise<number>;
   let close: () => Promise<void>;
   beforeEach(async () => {
     bucket = new SmallBucket();
-    ({ store, close } = await openStore(bucket.url));
+    ({ store, deleteCondemned, close } = await openStore(bucket.url));
     bucket.requests.length = 0;
   });
   afterEach(async () => {
@@ -163,6 +183,17 @@ describe("a bucket that does as it is told", () => {
     expect(bucket.requests.length).toBeLessThan(3);
     const found = await Promise.all(objects.map(({ digest }) => store.get(digest)));
     expect(found).toEqual(objects.map(({ bytes }) => bytes));
+  });
+
+  test("what another server deleted, and a device sent again, stays [P13, I36]", async () => {
+    const [sent, other] = [objectOf(1, 2_000), objectOf(2, 200_000)];
+    await store.put([sent, other]);
+    // Two servers found both condemned; the first one has done its work.
+    await store.delete([sent.digest, other.digest]);
+    await store.put([sent, other]);
+    expect(await deleteCondemned([sent.digest, other.digest])).toBe(0);
+    expect(await store.get(sent.digest)).toEqual(sent.bytes);
+    expect(await store.get(other.digest)).toEqual(other.bytes);
   });
 
   test("a segment is deleted a week after its last object, not before [P10]", async () => {

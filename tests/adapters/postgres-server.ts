@@ -148,7 +148,7 @@ async function launch(
     ...ownSettings,
     "listen_addresses=127.0.0.1",
     "unix_socket_directories=",
-    "max_connections=20",
+    "max_connections=60",
     "shared_buffers=16MB",
     "log_min_messages=log",
   ].flatMap((setting) => ["-c", setting]);

@@ -59,6 +59,7 @@ const LINK = `/s/${"0".repeat(16)}-${"0".repeat(64)}/a`;
 /** Each route once, with what fills its pattern. */
 const ROUTES = [
   { path: "/healthz", methods: ["GET"] },
+  { path: "/readyz", methods: ["GET"] },
   { path: "/v1/hello", methods: ["GET"] },
   { path: "/v1/invites/redeem", methods: ["POST"] },
   { path: "/v1/tokens", methods: ["GET", "POST"] },
@@ -97,7 +98,7 @@ const ROUTES = [
   { path: `${BASE}/links/${id("link")}`, methods: ["DELETE"] },
   { path: LINK, methods: ["GET"] },
 ];
-const OPEN_PATHS = ["/healthz", "/v1/hello"];
+const OPEN_PATHS = ["/healthz", "/readyz", "/v1/hello"];
 
 const ENDPOINTS = ROUTES.flatMap(({ path, methods }) =>
   methods.map((method): [string, string] => [method, path]),

@@ -17,9 +17,9 @@ import {
 import { collect } from "../server/server-world.ts";
 import { ensureBinary, runSynced, Scratch } from "./binary.ts";
 import { Lab, waitFor } from "./lab.ts";
+import { Poster, requireEachOnce } from "./poster.ts";
 
 const ROUNDS = Number(process.env["SYNCED_TEST_ROUNDS"] ?? 2);
-const ROOT = "0".repeat(32);
 
 const scratch = new Scratch();
 let database: PostgresServer;
@@ -38,60 +38,6 @@ afterAll(async () => {
   await database.stop();
   scratch.remove();
 });
-
-function randomId(): string {
-  return crypto.getRandomValues(new Uint8Array(16)).toHex();
-}
-
-/** A program that makes directories, and repeats each op until it is answered. */
-class Poster {
-  readonly #device = randomId();
-  readonly answered = new Map<string, number>();
-  #isStopped = false;
-  #running: Promise<void> | undefined;
-
-  start(): void {
-    this.#running = this.#run();
-  }
-
-  async stop(): Promise<void> {
-    this.#isStopped = true;
-    await this.#running;
-  }
-
-  async #run(): Promise<void> {
-    while (!this.#isStopped) {
-      const opId = randomId();
-      const node = { node: randomId(), parent: ROOT, name: `by-program-${opId}` };
-      const op = { kind: "create", opId, ...node, content: { kind: "directory" }, base: 0 };
-      for (;;) {
-        const seq = await this.#post(op).catch(() => undefined);
-        if (seq !== undefined) {
-          this.answered.set(opId, seq);
-          break;
-        }
-        await Bun.sleep(20);
-      }
-    }
-  }
-
-  async #post(op: unknown): Promise<number | undefined> {
-    const signal = AbortSignal.timeout(20_000);
-    const { epoch, head, hash } = await (await fetch(lab.folderUrl, { signal })).json();
-    const cursor = { epoch, seq: head, hash };
-    const batch = { device: this.#device, batch: randomId(), cursor, groups: [[op]] };
-    const answer = await fetch(`${lab.folderUrl}/ops`, {
-      method: "POST",
-      headers: { "Content-Type": "application/json" },
-      body: JSON.stringify(batch),
-      signal,
-    });
-    if (!answer.ok) return undefined;
-    const { results } = await answer.json();
-    expect(results[0].status).toBe("accepted");
-    return results[0].seqs[0];
-  }
-}
 
 /** Reads all that is kept, while no server runs. */
 async function verify(): Promise<void> {
@@ -113,7 +59,7 @@ async function verify(): Promise<void> {
 test("an acknowledged op is there once, whoever is killed under load [P2, O1, I26]", async () => {
   await lab.startServer();
   const pair = await lab.pair();
-  const poster = new Poster();
+  const poster = new Poster(() => [lab.folderUrl]);
   poster.start();
   for (let round = 0; round < ROUNDS; round += 1) {
     for (const who of ["server", "database"]) {
@@ -137,21 +83,7 @@ test("an acknowledged op is there once, whoever is killed under load [P2, O1, I2
   }
   await poster.stop();
   await lab.settled(pair);
-  const head = await lab.head();
-  const seen = new Map<string, number[]>();
-  let count = 0;
-  for (let after = 0; after < head; ) {
-    const page = await lab.eventsAfter(after);
-    for (const { seq, opId } of page) {
-      expect(seq).toBe(after + 1);
-      after = seq;
-      count += 1;
-      seen.set(opId, [...(seen.get(opId) ?? []), seq]);
-    }
-  }
-  expect(count).toBe(head);
-  for (const [opId, seq] of poster.answered) expect(seen.get(opId)).toEqual([seq]);
-  expect([...seen.values()].filter((seqs) => seqs.length > 1)).toEqual([]);
+  await requireEachOnce(lab.folderUrl, poster.answered);
   await lab.stopServer();
   await verify();
 }, 180_000);

@@ -66,11 +66,17 @@ FROM synced.objects AS o WHERE o.digest = $1`;
 export const LIST = `
 SELECT digest FROM synced.objects WHERE digest > $1 ORDER BY digest LIMIT $2`;
 
-/** $1: digests as JSON. */
+/**
+ * $1: digests as JSON. Another server may have deleted one, and a device sent it again since: it is
+ * not condemned any more then.
+ */
 export const DELETE = `
 WITH old AS (
-  SELECT digest FROM synced.objects WHERE digest IN (SELECT w.d::bytea FROM ${GIVEN})
-  ORDER BY digest FOR UPDATE
+  SELECT o.digest FROM synced.objects AS o WHERE o.digest IN (SELECT w.d::bytea FROM ${GIVEN})
+    AND EXISTS (
+      SELECT FROM synced.condemned AS c WHERE c.digest = o.digest AND c.deleted_at IS NULL
+    )
+  ORDER BY o.digest FOR UPDATE OF o
 ), gone AS (
   DELETE FROM synced.objects AS o USING old WHERE o.digest = old.digest RETURNING o.size
 ), forgotten AS (

@@ -36,7 +36,7 @@ export interface BucketStoreOptions {
 }
 
 /** The object in the bucket that says whose it is. */
-const FORMAT_NAME = "format";
+export const FORMAT_NAME = "format";
 const FORMAT_BYTES_MAX = 200;
 
 /**

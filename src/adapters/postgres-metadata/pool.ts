@@ -124,8 +124,10 @@ export class PostgresPool {
   }
 
   #connect(lane: Lane): PostgresClient {
-    const client = connectOnce(this.#url, () => {
-      if (lane.client === client) lane.client = undefined;
+    const client = connectOnce(this.#url, {
+      onClose: () => {
+        if (lane.client === client) lane.client = undefined;
+      },
     });
     lane.client = client;
     return client;

@@ -163,8 +163,14 @@ CREATE TABLE synced.damage (
 );
 `;
 
+/** For several servers: whether there may be others, and a key that all of them know. */
+const VERSION_3 = `
+ALTER TABLE synced.server ADD COLUMN is_shared smallint NOT NULL DEFAULT 0;
+ALTER TABLE synced.server ADD COLUMN key text;
+`;
+
 /** Entry n brings the tables from version n to n + 1. Released entries are never edited. */
-export const POSTGRES_METADATA_MIGRATIONS: readonly string[] = [VERSION_1, VERSION_2];
+export const POSTGRES_METADATA_MIGRATIONS: readonly string[] = [VERSION_1, VERSION_2, VERSION_3];
 
 /** In the order of `eventValues`. */
 export const EVENT_COLUMNS = [

@@ -74,6 +74,8 @@ export interface PostgresMetadataOptions {
   readonly serverId: ServerId;
   /** True to take a database that is none's. @default false */
   readonly isNew?: boolean;
+  /** True to take whosever database it is, if it is somebody's. @default false */
+  readonly joins?: boolean;
 }
 
 /**
@@ -87,11 +89,13 @@ export async function openPostgresMetadataStore({
   pool,
   serverId,
   isNew = false,
+  joins = false,
 }: PostgresMetadataOptions): Promise<MetadataStore> {
   try {
     const found = await openTables(pool, { serverId, isNew });
-    if (found !== serverId) throw anotherServer(pool.name, { found, serverId });
-    return new PostgresMetadataStore(pool, serverId);
+    const isFit = found === serverId || joins;
+    if (found === undefined || !isFit) throw anotherServer(pool.name, { found, serverId });
+    return new PostgresMetadataStore(pool, found);
   } catch (error) {
     pool.close();
     throw error;

@@ -30,12 +30,18 @@ export interface DatabaseAddress {
   readonly database: string;
 }
 
-/**
- * The first query connects.
- *
- * @param onClose called when the connection has ended, whoever ended it
- */
-export function connectOnce(url: string, onClose: () => void = () => undefined): PostgresClient {
+export interface ConnectionListeners {
+  /** The connection has ended, whoever ended it. */
+  readonly onClose?: () => void;
+  /** Somebody notified a channel on which the connection listens. */
+  readonly onNotify?: (payload: string) => void;
+}
+
+/** The first query connects. */
+export function connectOnce(
+  url: string,
+  { onClose = () => undefined, onNotify = () => undefined }: ConnectionListeners = {},
+): PostgresClient {
   let socket: Socket | undefined;
   const options = {
     max: 1,
@@ -47,6 +53,8 @@ export function connectOnce(url: string, onClose: () => void = () => undefined):
     // Otherwise the driver would print "already exists, skipping".
     onnotice: () => undefined,
     onclose: onClose,
+    // Undocumented, too: the documented way makes connections of its own.
+    onnotify: (_channel: string, payload: string) => onNotify(payload),
     connection: { application_name: "synced" },
     socket: async (target: DriverTarget): Promise<Socket> => {
       if (socket !== undefined) throw Object.assign(new Error("hung up"), { code: "ECONNRESET" });

@@ -1,0 +1,163 @@
+/**
+ * `synced serve --shared` twice, as processes, on one real PostgreSQL and one bucket. Rules:
+ * P11-P13, Y22, H43. `SYNCED_TEST_ROUNDS` sets how often a server is killed.
+ */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { chmodSync, mkdirSync, readFileSync } from "node:fs";
+import { openBucketObjectStore } from "../../src/adapters/bucket/store.ts";
+import { PostgresPool } from "../../src/adapters/postgres-metadata/pool.ts";
+import { openPostgresMetadataStore } from "../../src/adapters/postgres-metadata/store.ts";
+import { systemRandom } from "../../src/adapters/runtime/random.ts";
+import { parseId, type ServerId } from "../../src/core/identifier.ts";
+import { verifyData } from "../../src/server/verify.ts";
+import { BUCKET_KEY, bucketAt, SmallBucket } from "../adapters/bucket.ts";
+import { type PostgresServer, startPostgres } from "../adapters/postgres-server.ts";
+import { noise } from "../generate/contents.ts";
+import { collect } from "../server/server-world.ts";
+import { ensureBinary, runSynced, Scratch, startServer } from "./binary.ts";
+import { Device, Lab, waitFor } from "./lab.ts";
+import { Poster, requireEachOnce } from "./poster.ts";
+
+const ROUNDS = Number(process.env["SYNCED_TEST_ROUNDS"] ?? 2);
+
+const scratch = new Scratch();
+let database: PostgresServer;
+let bucket: SmallBucket;
+let env: Readonly<Record<string, string>>;
+let labs: readonly [Lab, Lab];
+let pair: readonly [Device, Device];
+
+beforeAll(async () => {
+  await ensureBinary();
+  // Run by root, PostgreSQL is another user who must come in here.
+  chmodSync(scratch.path, 0o711);
+  database = await startPostgres({ dataDir: scratch.join("postgres"), isDurable: true });
+  bucket = new SmallBucket();
+  env = {
+    SYNCED_METADATA_URL: database.url,
+    SYNCED_BUCKET_URL: bucket.url,
+    SYNCED_BUCKET_KEY: `${BUCKET_KEY.id}:${BUCKET_KEY.secret}`,
+    SYNCED_SHARED: "1",
+  };
+  // There was one, and there are two from now on.
+  const { server } = await startServer(formerData(), { env: { ...env, SYNCED_SHARED: "0" } });
+  await server.stop();
+  labs = [new Lab({ env }), new Lab({ env })];
+  await Promise.all(labs.map((lab) => lab.startServer()));
+  // Each begins at a server of its own.
+  pair = [device("alpha", labs), device("beta", labs.toReversed())];
+  for (const one of pair) one.start();
+  await settled();
+}, 180_000);
+afterAll(async () => {
+  await Promise.all(pair.map((one) => one.stop("SIGKILL")));
+  await Promise.all(labs.map((lab) => lab.close()));
+  await bucket.stop();
+  await database.stop();
+  scratch.remove();
+});
+
+function formerData(): string {
+  return scratch.join("former");
+}
+
+function device(name: string, servers: readonly Lab[]): Device {
+  const path = scratch.join(name);
+  mkdirSync(path);
+  return new Device(name, { path, url: () => servers.map(({ url }) => url).join(",") });
+}
+
+/** Both servers say the same head, and both devices are there. */
+async function settled(): Promise<void> {
+  for (const lab of labs) await lab.settled(pair);
+}
+
+test("a change at one server reaches a device at the other within a moment [P12]", async () => {
+  const tookMs: number[] = [];
+  for (let round = 0; round < 8; round += 1) {
+    const [from, to] = round % 2 === 0 ? pair : [pair[1], pair[0]];
+    from.write(`round-${round}`, `round ${round}`);
+    const sinceMs = performance.now();
+    await waitFor("the file", () => {
+      try {
+        return to.read(`round-${round}`) === `round ${round}`;
+      } catch {
+        return false;
+      }
+    });
+    tookMs.push(performance.now() - sinceMs);
+  }
+  await settled();
+  // A heartbeat, after which a stream looks by itself, comes after 15 s.
+  expect(Math.max(...tookMs)).toBeLessThan(10_000);
+}, 120_000);
+
+test("a killed server costs no op, doubles none, and nobody says offline [P11, P12, Y22]", async () => {
+  const poster = new Poster(() => labs.map((lab) => lab.folderUrl));
+  poster.start();
+  for (let round = 0; round < ROUNDS; round += 1) {
+    const killed = labs[round % 2];
+    for (let file = 0; file < 30; file += 1) {
+      pair[file % 2]?.write(`kill-${round}/${file}`, `kill ${round} ${file}`);
+    }
+    pair[round % 2]?.write(`large-${round}`, noise(round, 2_000_000));
+    const wanted = poster.answered.size + 3;
+    await waitFor("ops that are answered", () => poster.answered.size >= wanted);
+    await killed?.stopServer("SIGKILL");
+    const more = poster.answered.size + 5;
+    await waitFor("ops that the other answers", () => poster.answered.size >= more);
+    await killed?.startServer();
+  }
+  await poster.stop();
+  await settled();
+  for (const one of pair) expect(one.events("offline")).toEqual([]);
+  await requireEachOnce(labs[0].folderUrl, poster.answered);
+  const [text, other] = await Promise.all(
+    labs.map(async ({ folderUrl }) => await (await fetch(`${folderUrl}/index?limit=1000`)).text()),
+  );
+  expect(text).toBe(other ?? "");
+}, 180_000);
+
+test("a server that stops sends its readers to the other first [H43]", async () => {
+  const [first, second] = labs;
+  const readyz = async (lab: Lab) => (await fetch(`${lab.url}/readyz`)).status;
+  expect([await readyz(first), await readyz(second)]).toEqual([200, 200]);
+  const stopping = first.stopServer("SIGTERM");
+  await waitFor("that it says so", async () => (await readyz(first)) === 503);
+  expect((await fetch(`${first.folderUrl}`)).status).toBe(200);
+  pair[0].write("while-it-stops", "written");
+  await stopping;
+  await second.settled(pair);
+  await first.startServer();
+  await settled();
+  for (const one of pair) expect(one.events("offline")).toEqual([]);
+}, 120_000);
+
+test("all that is kept is sound, and only --shared may use it [P11]", async () => {
+  for (const lab of labs) await lab.stopServer();
+  const format = readFileSync(`${labs[0].data}/format`, "utf8");
+  const [, id = ""] = /([0-9a-f]{32})\n$/.exec(format) ?? [];
+  const serverId = parseId<ServerId>(id);
+  const pool = new PostgresPool(database.url);
+  const metadata = await openPostgresMetadataStore({ pool, serverId });
+  const parts = { pool, bucket: bucketAt(bucket.url), serverId, random: systemRandom };
+  const objects = await openBucketObjectStore(parts);
+  expect(await collect(verifyData({ metadata, objects }))).toEqual([]);
+  await metadata.close();
+
+  const serve = async (change: Readonly<Record<string, string>>, ...args: readonly string[]) => {
+    const command = ["serve", "--port", "0", ...args];
+    const { exitCode, stderr } = await runSynced(command, { env: { ...env, ...change } });
+    return [exitCode, stderr];
+  };
+  const alone = await serve({ SYNCED_SHARED: "0" }, "--data", labs[0].data);
+  expect(alone).toEqual([2, expect.stringContaining("start it with --shared")]);
+  const former = await serve({ SYNCED_SHARED: "0" }, "--data", formerData());
+  expect(former).toEqual([2, expect.stringContaining("several servers use it")]);
+  const own = await serve({}, "--data", formerData());
+  expect(own).toEqual([2, expect.stringContaining("name a new directory")]);
+  const open = await serve({}, "--data", scratch.join("open"), "--host", "0.0.0.0");
+  expect(open).toEqual([2, expect.stringContaining("the same --token-file")]);
+  const tokens = await runSynced(["token", "list", "--data", labs[0].data]);
+  expect([tokens.exitCode, tokens.stderr]).toEqual([2, expect.stringContaining("--token-file")]);
+}, 60_000);
