@@ -5,10 +5,14 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import {
   appendFileSync,
   closeSync,
+  existsSync,
   mkdirSync,
   openSync,
+  readdirSync,
+  readFileSync,
   renameSync,
   rmSync,
+  statSync,
   unlinkSync,
   writeFileSync,
 } from "node:fs";
@@ -132,6 +136,44 @@ for (const [name, create] of Object.entries(WATCHERS)) {
     });
   });
 }
+
+/** The inodes on which this process has a watch, as the kernel prints them. */
+function watchedInodes(): ReadonlySet<string> {
+  const lists = readdirSync("/proc/self/fdinfo").map((fd) => {
+    const path = join("/proc/self/fdinfo", fd);
+    return existsSync(path) ? readFileSync(path, "utf8") : "";
+  });
+  const found = lists.join("").matchAll(/^inotify wd:\w+ ino:(\w+) /gm);
+  return new Set([...found].map(([, inode = ""]) => inode));
+}
+
+test.skipIf(process.platform !== "linux")(
+  "the kernel is asked about no write in .synced, and tells of what comes back from there [A6, D5]",
+  async () => {
+    for (const path of [".synced/staging", ".synced/parking", "sub/deep"]) {
+      mkdirSync(join(root, path), { recursive: true });
+    }
+    await begin(createNativeWatcher(root));
+    const inode = (path: string) => statSync(join(root, path)).ino.toString(16);
+    const watched = watchedInodes();
+    for (const path of ["", "sub", "sub/deep"]) expect(watched).toContain(inode(path));
+    for (const path of [".synced", ".synced/staging", ".synced/parking"]) {
+      expect(watched).not.toContain(inode(path));
+    }
+    renameSync(join(root, "sub"), join(root, ".synced/parking/1"));
+    await hinted("sub");
+    mkdirSync(join(root, ".synced/staging/2/new"), { recursive: true });
+    renameSync(join(root, ".synced/parking/1"), join(root, "back"));
+    renameSync(join(root, ".synced/staging/2"), join(root, "second"));
+    await hinted("back/deep", "second");
+    writeFileSync(join(root, "back/deep/file"), "x");
+    await hinted("back/deep/file");
+    renameSync(join(root, "back/deep/file"), join(root, ".synced/staging/3"));
+    hints.length = 0;
+    renameSync(join(root, ".synced/staging/3"), join(root, "back/deep/file"));
+    await hinted("back/deep/file");
+  },
+);
 
 test("the native watcher says that it failed where there is no folder [Y2]", async () => {
   await begin(createNativeWatcher(join(root, "none")));

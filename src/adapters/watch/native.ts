@@ -17,6 +17,7 @@ import process from "node:process";
 import { RETRY_DELAY_MS_MAX, RETRY_DELAY_MS_MIN } from "../../core/limits.ts";
 import type { Watch, Watcher, WatchHandler } from "../../ports/watcher.ts";
 import { CloseWatch } from "./close-watch.ts";
+import { unwatchState } from "./unwatch-state.ts";
 import { reportChange } from "./watched-path.ts";
 
 /** Errors come within milliseconds after `watch`, so a watch that lasted this long is whole. */
@@ -72,6 +73,7 @@ class NativeWatch implements Watch {
       return;
     }
     this.#watcher = watcher;
+    unwatchState(this.#rootPath);
     watcher.on("error", (error) => {
       if (watcher === this.#watcher) this.#fail(reasonOf(error));
     });
