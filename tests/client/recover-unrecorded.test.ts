@@ -6,8 +6,8 @@ import type { FileInode } from "../sim/sim-disk.ts";
 import { type ApplyWorld, DEVICE, syncedWorld } from "./apply-world.ts";
 
 /** All is in place when the process ends, and nothing of it is recorded. */
-async function crashBeforeTheRecord(world: ApplyWorld): Promise<void> {
-  world.onCall = (name) => (name === "syncDirectories" ? "io" : undefined);
+async function crashBeforeTheRecord(world: ApplyWorld, at = "syncDirectories"): Promise<void> {
+  world.onCall = (name) => (name === at ? "io" : undefined);
   await expect(world.apply()).rejects.toThrow("io");
   world.crash();
 }
@@ -108,6 +108,59 @@ for (const { what, news, exchange } of CASES) {
       world.remoteDelete("d/f");
       await world.converge();
       expect(world.files()).toEqual({});
+    });
+  });
+}
+
+/** What the log wants of a file whose bytes stay. */
+const KEPT_BYTES = [
+  { what: "moved", news: (world: ApplyWorld) => world.remoteMove("e/f", "d/f") },
+  {
+    what: "made executable",
+    news: (world: ApplyWorld) => {
+      const content = world.content("text of e/f", { executable: true });
+      world.remoteWrite("e/f", { ...content, mtimeNs: mtimeOf(world, "e/f") });
+    },
+  },
+] as const;
+
+function mtimeOf(world: ApplyWorld, path: string): string {
+  const { content } = world.remote(path);
+  return content.kind === "file" ? content.mtimeNs : "";
+}
+
+for (const { what, news } of KEPT_BYTES) {
+  describe(`a file that was ${what} before a crash, and then`, () => {
+    const isMoved = what === "moved";
+    const path = isMoved ? "d/f" : "e/f";
+
+    async function placed(): Promise<ApplyWorld> {
+      const world = await syncedWorld(true, "d/", "e/f");
+      news(world);
+      await crashBeforeTheRecord(world, isMoved ? "syncDirectories" : "sync");
+      return world;
+    }
+
+    async function startToFind(world: ApplyWorld, op: object): Promise<void> {
+      await startAgain(world);
+      const content = { executable: !isMoved };
+      expect(await opsOf(world)).toMatchObject([{ content, ...op }]);
+    }
+
+    test("touched has its user's time, and what the log wanted [D7, R1, R5]", async () => {
+      const world = await placed();
+      setMetadata(world, path, { mtimeNs: TOUCHED_NS });
+      const content = { executable: !isMoved, mtimeNs: String(TOUCHED_NS) };
+      await startToFind(world, { kind: "modify", content });
+      expect(world.files()).toEqual({ [path]: "text of e/f" });
+    });
+
+    test("written to has its user's bytes, and what the log wanted [D7, R1]", async () => {
+      const world = await placed();
+      world.write(path, "an edit");
+      const content = { executable: !isMoved, sha256: world.content("an edit").sha256 };
+      await startToFind(world, { kind: "modify", content });
+      expect(world.files()).toEqual({ [path]: "an edit" });
     });
   });
 }
