@@ -5,7 +5,7 @@
  * `lock` is an SQLite file in an exclusive transaction. The kernel releases it when the process
  * ends, however it ends.
  */
-import { mkdirSync } from "node:fs";
+import { mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { SyncedError } from "../core/error.ts";
@@ -142,9 +142,9 @@ export function enterData(path: string): { readonly isNew: boolean; readonly unl
   } catch (error) {
     throw notWritable(path, error);
   }
-  // A package or an earlier version may have opened it to others. A new one may be no directory of
-  // ours: somebody may have named /tmp.
-  if (!isNew) keepOthersOut(path);
+  // A package, a person or an earlier version may have opened it to others. A new one that is not
+  // empty may be no directory of ours: somebody may have named /tmp.
+  if (!isNew || readdirSync(path).length === 0) keepOthersOut(path);
   return { isNew, unlock: lockData(path) };
 }
 

@@ -2,6 +2,7 @@
 import { afterAll, expect, test } from "bun:test";
 import {
   chmodSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -53,6 +54,20 @@ test("a new directory is the owner's alone, and keeps its server id", async () =
   expect(second.serverId).toBe(first.serverId);
   expect(second.metadata.serverId).toBe(first.serverId);
   await second.close();
+});
+
+test("one that was made beforehand is its owner's, unless something of others is in it [K13]", async () => {
+  for (const [name, mode] of [
+    [undefined, 0o700],
+    ["others", 0o755],
+  ] as const) {
+    const path = scratch();
+    mkdirSync(path, { recursive: true });
+    chmodSync(path, 0o755);
+    if (name !== undefined) mkdirSync(join(path, name));
+    await openDataDirectory(path).close();
+    expect(statSync(path).mode & 0o777).toBe(mode);
+  }
 });
 
 test("one that others may enter, or read a database of, is its owner's again [K13]", async () => {
