@@ -22,6 +22,10 @@ export async function openServerData(
   path: string,
   { metadataUrl, bucket, isShared = false, metadataListenUrl }: ServerDataPlaces,
 ): Promise<DataDirectory> {
+  if (metadataListenUrl !== undefined && !isShared) {
+    const claim = "only servers with --shared listen to each other";
+    throw new SyncedError("usage", `Cannot use --metadata-listen-url: ${claim}`);
+  }
   if (metadataUrl !== undefined) {
     // Loaded here, so that others do not wait for the driver.
     const { openSplitDirectory } = await import("./split-directory.ts");
@@ -29,10 +33,9 @@ export async function openServerData(
       metadataListenUrl === undefined ? { isShared } : { isShared, metadataListenUrl };
     return await openSplitDirectory(path, { metadataUrl, bucket, ...sharing });
   }
-  if (isShared || metadataListenUrl !== undefined) {
-    const flag = isShared ? "--shared" : "--metadata-listen-url";
+  if (isShared) {
     const claim = "it is for servers with one --metadata-url and one --bucket-url";
-    throw new SyncedError("usage", `Cannot use ${flag} alone: ${claim}`);
+    throw new SyncedError("usage", `Cannot use --shared alone: ${claim}`);
   }
   if (bucket === undefined) return openDataDirectory(path);
   const claim = "what is in a bucket is known in PostgreSQL; name it with --metadata-url";

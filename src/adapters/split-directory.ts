@@ -15,6 +15,7 @@ import { FORMAT_NAME, openBucketObjectStore } from "./bucket/store.ts";
 import { type DataDirectory, type Elsewhere, enterData, openBeside } from "./data-directory.ts";
 import { type DataFormat, readFormat, writeFormat } from "./data-format.ts";
 import { createFetchTransport } from "./network/fetch-transport.ts";
+import { addressOf, parseDatabaseUrl } from "./postgres/client.ts";
 import { PostgresLogNews } from "./postgres-metadata/news.ts";
 import { PostgresPool } from "./postgres-metadata/pool.ts";
 import { requireAlone, shareTables } from "./postgres-metadata/sharing.ts";
@@ -48,6 +49,8 @@ export async function openSplitDirectory(
   requireKind(path, readFormat(path), kind);
   const bucket = place === undefined ? undefined : openBucket(place);
   const pool = new PostgresPool(metadataUrl);
+  const listenUrl = places.metadataListenUrl ?? metadataUrl;
+  addressOf(parseDatabaseUrl(listenUrl, "metadata listen"), "metadata listen");
   const { unlock } = enterData(path);
   let opened: OpenedPlaces & Awaited<ReturnType<typeof openElsewhere>>;
   try {
@@ -68,7 +71,6 @@ export async function openSplitDirectory(
   }
   const { metadata, key, elsewhere } = opened;
   if (key === undefined) return openBeside(path, metadata, unlock, elsewhere);
-  const listenUrl = places.metadataListenUrl ?? metadataUrl;
   const id = systemRandom.id<string>();
   const news = new PostgresLogNews({ pool, listenUrl, clock: systemClock, id });
   return openBeside(path, metadata, unlock, { ...elsewhere, shared: { news, key } });

@@ -95,6 +95,11 @@ const args = {
     "URL",
     "That PostgreSQL without a pooler, for --shared",
   ),
+  "metadata-listen-url-file": textFlag(
+    "metadata-listen-url-file",
+    "FILE",
+    "File that holds that URL",
+  ),
   "database-url": textFlag(
     "database-url",
     "URL",
@@ -122,6 +127,10 @@ export const command = defineCommand({
     const metadataUrl = readUrl("metadata-url", {
       url: flags["metadata-url"],
       file: flags["metadata-url-file"],
+    });
+    const metadataListenUrl = readUrl("metadata-listen-url", {
+      url: flags["metadata-listen-url"],
+      file: flags["metadata-listen-url-file"],
     });
     const bucket = readBucket(flags, process.env);
     const interruption = onInterruption(output.say);
@@ -152,9 +161,7 @@ export const command = defineCommand({
       ...(metadataUrl === undefined ? undefined : { metadataUrl }),
       ...(bucket === undefined ? undefined : { bucket }),
       isShared: flags.shared,
-      ...(flags["metadata-listen-url"] === undefined
-        ? undefined
-        : { metadataListenUrl: flags["metadata-listen-url"] }),
+      ...(metadataListenUrl === undefined ? undefined : { metadataListenUrl }),
       ...(flags.scrub === undefined
         ? undefined
         : { scrubMs: parseDurationFlag("scrub", flags.scrub) }),

@@ -187,9 +187,13 @@ export class Lab {
     this.#port = Number(new URL(String(url)).port);
   }
 
+  signalServer(signal: NodeJS.Signals): void {
+    this.#server?.signal(signal);
+  }
+
   /** It answers nobody, and goes on to live. */
   pauseServer(): void {
-    this.#server?.signal("SIGSTOP");
+    this.signalServer("SIGSTOP");
   }
 
   async stopServer(signal: NodeJS.Signals = "SIGTERM"): Promise<void> {

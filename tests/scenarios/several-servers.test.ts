@@ -118,6 +118,32 @@ test("a killed server costs no op, doubles none, and nobody says offline [P11, P
   expect(text).toBe(other ?? "");
 }, 180_000);
 
+test("PostgreSQL that is killed, and a server that stands still, cost no op [P2, P5, P12]", async () => {
+  const poster = new Poster(() => labs.map((lab) => lab.folderUrl));
+  poster.start();
+  const afterMore = async () => {
+    const wanted = poster.answered.size + 3;
+    await waitFor("ops that are answered", () => poster.answered.size >= wanted);
+  };
+  for (let round = 0; round < ROUNDS; round += 1) {
+    for (let file = 0; file < 20; file += 1) {
+      pair[file % 2]?.write(`away-${round}/${file}`, `away ${round} ${file}`);
+    }
+    await afterMore();
+    await database.stop("kill");
+    await database.start();
+    await afterMore();
+    // It may be between loading and appending, and others commit meanwhile.
+    labs[round % 2]?.signalServer("SIGSTOP");
+    await Bun.sleep(500);
+    labs[round % 2]?.signalServer("SIGCONT");
+    await afterMore();
+  }
+  await poster.stop();
+  await settled();
+  await requireEachOnce(labs[1].folderUrl, poster.answered);
+}, 180_000);
+
 test("a server that stops sends its readers to the other first [H43]", async () => {
   const [first, second] = labs;
   const readyz = async (lab: Lab) => (await fetch(`${lab.url}/readyz`)).status;
@@ -158,6 +184,10 @@ test("all that is kept is sound, and only --shared may use it [P11]", async () =
   expect(own).toEqual([2, expect.stringContaining("name a new directory")]);
   const open = await serve({}, "--data", scratch.join("open"), "--host", "0.0.0.0");
   expect(open).toEqual([2, expect.stringContaining("the same --token-file")]);
+  const deaf = await serve({ SYNCED_METADATA_LISTEN_URL: "mysql://h/d" }, "--data", labs[0].data);
+  expect(deaf).toEqual([2, expect.stringContaining("metadata listen URL")]);
+  const [inDirectory] = await serve({ SYNCED_BUCKET_URL: "" }, "--data", scratch.join("objects"));
+  expect(inDirectory).toBe(2);
   const tokens = await runSynced(["token", "list", "--data", labs[0].data]);
   expect([tokens.exitCode, tokens.stderr]).toEqual([2, expect.stringContaining("--token-file")]);
 }, 60_000);

@@ -15,7 +15,7 @@ import type { RemoteLog } from "./remote-log.ts";
 const STREAM_PROVEN_MS = 5_000;
 /** If a new stream is silent this long, something on the way may hold it back. */
 const STREAM_GREETING_MS = 10_000;
-/** Where several servers are known, one that fails is left at once, but not more often than this. */
+/** A server that fails within this, and took nothing, is no better than the one that was left. */
 const LEAVE_INTERVAL_MS = 5_000;
 /** So long at most a client waits before it asks the next one, as many may leave at once. */
 const LEAVE_DELAY_MS_MAX = 250;
@@ -26,7 +26,7 @@ export class Connection {
   readonly #ports: ClientPorts;
   readonly #wake: () => void;
   readonly #hasOthers: boolean;
-  /** When a server was left for the next one (Clock.monotonic). */
+  /** When a server was left for one that has taken nothing yet (Clock.monotonic). */
   #leftAtMs = Number.NEGATIVE_INFINITY;
   #isLeaving = false;
   #stream: AbortController | undefined;
@@ -95,6 +95,7 @@ export class Connection {
    */
   tookAll(): void {
     this.#failures = 0;
+    this.#leftAtMs = Number.NEGATIVE_INFINITY;
     this.#hasDiverged = false;
     this.#saidTrouble = undefined;
     this.#tellOnline();
@@ -112,7 +113,7 @@ export class Connection {
    */
   diverged(cause: SyncedError): void {
     if (this.#hasDiverged) {
-      this.offline(cause);
+      this.offline(cause, true);
       this.trouble(cause);
       return;
     }
@@ -135,8 +136,11 @@ export class Connection {
   /**
    * Reports it once, ends the stream, and sets the time of the next try: doubled each time, with
    * jitter. If there are others and none was asked lately, the next one is asked first.
+   *
+   * @param isOfGreeting false if it may be about the server that was left before
    */
-  offline(cause: SyncedError): void {
+  offline(cause: SyncedError, isOfGreeting = false): void {
+    if (this.#isLeaving && !isOfGreeting) return;
     const reason = cause.message;
     const { clock, random } = this.#ports;
     const now = clock.monotonic();

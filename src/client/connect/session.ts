@@ -123,7 +123,7 @@ export class Session {
   async keepUp(signal: AbortSignal): Promise<void> {
     const { connection, log } = this;
     if (connection.isDue) {
-      await this.attempt(() => this.#connect(signal));
+      await this.attempt(() => this.#connect(signal), true);
     } else if (connection.isOnline && (log.hasStreamed || log.isBehind)) {
       await this.attempt(async () => {
         if (!(await log.foldStreamed(signal)) || log.isBehind) await this.#pull(signal);
@@ -135,7 +135,7 @@ export class Session {
    * Does work that talks to the server. If trouble passes by itself, the client goes offline; any
    * other trouble ends the run.
    */
-  async attempt(work: () => Promise<void>): Promise<void> {
+  async attempt(work: () => Promise<void>, isGreeting = false): Promise<void> {
     try {
       await work();
     } catch (cause) {
@@ -143,7 +143,7 @@ export class Session {
       // Nobody waits for a person to mend the server.
       const isOver = this.#options.once && cause instanceof SyncedError && !cause.kind.retriable;
       if (isOver || !isPassing(cause)) throw cause;
-      this.connection.offline(cause);
+      this.connection.offline(cause, isGreeting);
       if (cause.code !== "server_unreachable") this.connection.trouble(cause);
     }
   }
