@@ -15,8 +15,7 @@ import { FORMAT_NAME, openBucketObjectStore } from "./bucket/store.ts";
 import { type DataDirectory, type Elsewhere, enterData, openBeside } from "./data-directory.ts";
 import { type DataFormat, readFormat, writeFormat } from "./data-format.ts";
 import { createFetchTransport } from "./network/fetch-transport.ts";
-import { addressOf, parseDatabaseUrl } from "./postgres/client.ts";
-import { PostgresLogNews } from "./postgres-metadata/news.ts";
+import { PostgresLogNews, parseListenUrl } from "./postgres-metadata/news.ts";
 import { PostgresPool } from "./postgres-metadata/pool.ts";
 import { requireAlone, shareTables } from "./postgres-metadata/sharing.ts";
 import { openPostgresMetadataStore } from "./postgres-metadata/store.ts";
@@ -49,8 +48,7 @@ export async function openSplitDirectory(
   requireKind(path, readFormat(path), kind);
   const bucket = place === undefined ? undefined : openBucket(place);
   const pool = new PostgresPool(metadataUrl);
-  const listenUrl = places.metadataListenUrl ?? metadataUrl;
-  addressOf(parseDatabaseUrl(listenUrl, "metadata listen"), "metadata listen");
+  const listenUrl = parseListenUrl(places.metadataListenUrl ?? metadataUrl);
   const { unlock } = enterData(path);
   let opened: OpenedPlaces & Awaited<ReturnType<typeof openElsewhere>>;
   try {

@@ -11,7 +11,12 @@ import type { Sequence } from "../../core/node.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { LogNews } from "../../ports/log-news.ts";
 import { hex, integer, text } from "../metadata/rows.ts";
-import { connectOnce, type PostgresClient } from "../postgres/client.ts";
+import {
+  addressOf,
+  connectOnce,
+  type PostgresClient,
+  parseDatabaseUrl,
+} from "../postgres/client.ts";
 import type { PostgresPool } from "./pool.ts";
 
 const CHANNEL = "synced";
@@ -35,6 +40,13 @@ export interface PostgresLogNewsOptions {
   readonly clock: Clock;
   /** Another one for each server. */
   readonly id: string;
+}
+
+/** @throws {SyncedError} `usage` for an illegal URL */
+export function parseListenUrl(url: string): string {
+  const parsed = parseDatabaseUrl(url, "metadata listen");
+  addressOf(parsed, "metadata listen");
+  return parsed;
 }
 
 interface KnownHead {
