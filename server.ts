@@ -41,6 +41,7 @@ import { type FilesLogNotice, startFilesLog } from "./src/server/files-log-follo
 import { createHistory } from "./src/server/history.ts";
 import { Links } from "./src/server/links.ts";
 import { Orders } from "./src/server/orders.ts";
+import type { Quota } from "./src/server/ports.ts";
 import { Readiness } from "./src/server/readiness.ts";
 import { createReadings } from "./src/server/readings.ts";
 import type { Retention } from "./src/server/retention.ts";
@@ -99,6 +100,8 @@ export interface ServerOptions {
   readonly onDamage?: ScrubOptions["onDamage"];
   /** The size of the largest file that is taken. @default any */
   readonly fileBytesMax?: number;
+  /** How large the folders' files may be. @default any size */
+  readonly quota?: Quota;
   /** @default all versions are kept for ever */
   readonly retention?: Retention;
   /** Called after each collection of garbage. @default silent */
@@ -296,8 +299,8 @@ async function openBackend(options: ServerOptions, loopbackOnly: boolean): Promi
   // Loaded here, so that commands that serve nothing do not wait for it.
   const { createServerMetrics } = await import("./src/adapters/metrics/server.ts");
   const { instruments, page } = createServerMetrics({ version: packageJson.version });
-  const { fileBytesMax } = options;
-  const around = { clock: systemClock, random: systemRandom, instruments, fileBytesMax };
+  const { fileBytesMax, quota } = options;
+  const around = { clock: systemClock, random: systemRandom, instruments, fileBytesMax, quota };
   const news = shared === undefined ? undefined : { news: shared.news };
   const ports = { metadata, objects, ...around, ...news };
   // Until this is done, nobody could upload what a killed run was about to delete.

@@ -10,6 +10,7 @@ import { existsSync, readFileSync, realpathSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
 import type { ArgsDef } from "citty";
+import type { ServerOptions } from "../../server.ts";
 import { reasonOf } from "../adapters/disk/system-error.ts";
 import type { Trust } from "../adapters/network/fetch-transport.ts";
 import { SyncedError } from "../core/error.ts";
@@ -231,19 +232,35 @@ export function parseSizeFlag(name: string, value: string): number {
  *
  * @throws {SyncedError} `usage`, `invalid_folder_name`
  */
-export function parseKeepFlag(value: string): {
-  readonly keepMs: number | undefined;
-  readonly byFolder: ReadonlyMap<FolderName, number | undefined>;
-} {
+export function parseKeepFlag(value: string): NonNullable<ServerOptions["retention"]> {
+  const { all, byFolder } = parseByFolder(value, (span) =>
+    span === "forever" ? undefined : parseDurationFlag("keep", span),
+  );
+  return { keepMs: all, byFolder };
+}
+
+/**
+ * Reads `100GiB`, or `100GiB,photos=1TiB,archive=none`: one size for all folders, others by name.
+ *
+ * @throws {SyncedError} `usage`, `invalid_folder_name`
+ */
+export function parseQuotaFlag(value: string): NonNullable<ServerOptions["quota"]> {
+  const { all, byFolder } = parseByFolder(value, (size) =>
+    size === "none" ? undefined : parseSizeFlag("quota", size),
+  );
+  return { bytesMax: all, byFolder };
+}
+
+function parseByFolder(value: string, read: (text: string) => number | undefined) {
   const byFolder = new Map<FolderName, number | undefined>();
-  let keepMs: number | undefined;
+  let all: number | undefined;
   for (const part of value.split(",")) {
-    const [name, span] = part.includes("=") ? part.split("=", 2) : [undefined, part];
-    const ms = span === "forever" ? undefined : parseDurationFlag("keep", span ?? "");
-    if (name === undefined) keepMs = ms;
-    else byFolder.set(parseFolderName(name), ms);
+    const [name, text] = part.includes("=") ? part.split("=", 2) : [undefined, part];
+    const number = read(text ?? "");
+    if (name === undefined) all = number;
+    else byFolder.set(parseFolderName(name), number);
   }
-  return { keepMs, byFolder };
+  return { all, byFolder };
 }
 
 /** Reads a time span that may be 0. @returns milliseconds @throws {SyncedError} `usage` */

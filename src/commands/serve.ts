@@ -19,6 +19,7 @@ import {
   parseDurationFlag,
   parseKeepFlag,
   parsePortFlag,
+  parseQuotaFlag,
   parseSizeFlag,
   readToken,
   switchFlag,
@@ -63,6 +64,11 @@ const args = {
     "file-size-max",
     "SIZE",
     "The largest file that is taken, such as 500MiB or 10GiB; any if absent",
+  ),
+  quota: textFlag(
+    "quota",
+    "SIZE",
+    "How large a folder's files may be: 100GiB, or 100GiB,FOLDER=1TiB; any if absent",
   ),
   "metrics-host": {
     ...textFlag("metrics-host", "ADDRESS", "Address for that port to listen on"),
@@ -175,6 +181,7 @@ export const command = defineCommand({
       ...(flags["file-size-max"] === undefined
         ? undefined
         : { fileBytesMax: parseSizeFlag("file-size-max", flags["file-size-max"]) }),
+      ...(flags.quota === undefined ? undefined : { quota: parseQuotaFlag(flags.quota) }),
       onCollected: ({ versions, objects, bytes, skipped }) => {
         output.event("collected", { versions, objects, bytes, skipped });
         for (const message of skipped) output.warn(message);

@@ -96,6 +96,7 @@ export const ERROR_KINDS = {
   history_pending: kind("History is still being indexed", 503, EXIT.failed, true),
   temporarily_unavailable: kind("Temporarily unavailable", 503, EXIT.failed, true),
   storage_failed: kind("Storage failed and must be looked at", 500, EXIT.unusable),
+  quota_exceeded: kind("Folder would be larger than its quota", 507, EXIT.problems),
   storage_full: kind("The server's storage is full", 507, EXIT.failed, true),
   // Commands
   usage: kind("Command line is not valid", 400, EXIT.usage),

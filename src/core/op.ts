@@ -150,6 +150,7 @@ export type RefusalCode =
   | "chunk_missing"
   | "invalid_manifest"
   | "file_too_large"
+  | "quota_exceeded"
   | "invalid_path"
   | "reserved_name"
   | "path_too_long"

@@ -95,6 +95,7 @@ export function jsonRoutes(options: RouterOptions): readonly Route[] {
     },
     ...folderRoutes(options),
     ...deviceRoutes(options),
+    usageRoute(options),
     opsRoute(options),
     treeRoute(options, turns),
     indexRoute(options, turns),
@@ -212,6 +213,24 @@ function undefinedIfMissing(error: unknown): undefined {
   if (!(error instanceof SyncedError)) throw error;
   if (error.code === "folder_not_found" || error.code === "folder_gone") return undefined;
   throw error;
+}
+
+/** O14, and the disk space of all versions of all folders for who may see all of them. */
+function usageRoute({ sequencer }: RouterOptions): Route {
+  return {
+    pattern: `${FOLDER}/usage`,
+    methods: {
+      GET: {
+        needs: "read",
+        async handle(call) {
+          const usage = await sequencer.usage(folderOf(call));
+          const seesAll = call.caller.grant.folders === "all";
+          const store = seesAll ? { storeBytes: await sequencer.storeBytes() } : undefined;
+          return jsonAnswer({ ...usage, ...store });
+        },
+      },
+    },
+  };
 }
 
 function opsRoute({ sequencer, clock }: RouterOptions): Route {

@@ -54,6 +54,8 @@ export interface ServerReadings {
 
 export interface FolderReading extends FolderUsage {
   readonly name: FolderName;
+  /** The bytes that its live files may have; undefined for any number. */
+  readonly quotaBytes: number | undefined;
   readonly head: Sequence;
 }
 

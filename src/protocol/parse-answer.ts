@@ -79,6 +79,7 @@ const REFUSAL_CODES: ReadonlySet<string> = new Set<RefusalCode>([
   "chunk_missing",
   "invalid_manifest",
   "file_too_large",
+  "quota_exceeded",
   "invalid_path",
   "reserved_name",
   "path_too_long",

@@ -1,11 +1,12 @@
 /**
  * The reasons for which an op or a group is refused. Pure.
- * Rules: N3, N4, N5, N6, C2, O2, O3, O6, O13.
+ * Rules: N3, N4, N5, N6, C2, O2, O3, O6, O13, O14.
  */
 import { EMPTY_DIGEST } from "../core/digest.ts";
+import { assert } from "../core/error.ts";
 import { type NodeId, ROOT_ID } from "../core/identifier.ts";
 import { PATH_BYTES_MAX, PATH_DEPTH_MAX } from "../core/limits.ts";
-import { type FileContent, type RemoteNode, sameBytes } from "../core/node.ts";
+import { type Content, type FileContent, type RemoteNode, sameBytes } from "../core/node.ts";
 import {
   type Group,
   namesContentVersion,
@@ -111,6 +112,39 @@ export function checkSize(
   if (size <= fileBytesMax) return undefined;
   if (current !== undefined && sameBytes(current.content, op.content)) return undefined;
   return problem("file_too_large", op, tooLarge(size, fileBytesMax));
+}
+
+/** @returns by how many bytes the op makes the folder's live files larger; negative for smaller. */
+export function growthOf(op: Op, current: RemoteNode | undefined): number {
+  const before = current === undefined || current.deleted ? 0 : sizeOf(current.content);
+  if (op.kind === "delete") return -before;
+  return setsContent(op) ? sizeOf(op.content) - before : 0;
+}
+
+function sizeOf(content: Content): number {
+  return content.kind === "file" ? content.size : 0;
+}
+
+/**
+ * O14: a group may always make the folder smaller.
+ *
+ * @param growth of each op of the group, as `growthOf` tells
+ */
+export function checkRoom(
+  group: Group,
+  growth: readonly number[],
+  roomBytes: number | undefined,
+): Refusal | undefined {
+  if (roomBytes === undefined) return undefined;
+  const total = growth.reduce((sum, bytes) => sum + bytes, 0);
+  if (total <= 0 || total <= roomBytes) return undefined;
+  const largest = growth.reduce((most, bytes) => Math.max(most, bytes), 0);
+  const index = growth.indexOf(largest);
+  const op = group[index];
+  assert(op !== undefined, "each op of a group grows by something");
+  const room = Math.max(0, roomBytes);
+  const claim = `it needs ${total} bytes more, and the folder's quota leaves ${room}`;
+  return { ...problem("quota_exceeded", op, claim), op: index };
 }
 
 /** O13, in words. */

@@ -1,6 +1,6 @@
 /**
  * decide(): answers batches, given exactly the data that they touch. Pure.
- * Rules: O1-O6, O8, O9, L1-L5.
+ * Rules: O1-O6, O8, O9, O14, L1-L5.
  */
 import { acceptedEvent } from "../core/accept.ts";
 import { eventHash, type HashedEvent, opBodyDigest } from "../core/canonical.ts";
@@ -18,7 +18,15 @@ import type {
   OpRecord,
   SubtreeExtent,
 } from "../ports/metadata-store.ts";
-import { checkContent, checkGroupEnd, checkOp, checkSize, type Refusal } from "./commit-checks.ts";
+import {
+  checkContent,
+  checkGroupEnd,
+  checkOp,
+  checkRoom,
+  checkSize,
+  growthOf,
+  type Refusal,
+} from "./commit-checks.ts";
 import { type Climb, WorkingTree } from "./working-tree.ts";
 
 export interface Proposal {
@@ -31,6 +39,8 @@ export interface Proposal {
   readonly time: string;
   /** @default every size is taken */
   readonly fileBytesMax?: number | undefined;
+  /** By how much the folder's files may still grow (O14). @default as much as they like */
+  readonly roomBytes?: number | undefined;
 }
 
 export interface Decision {
@@ -82,14 +92,16 @@ class Deciding {
   readonly #extents: ReadonlyMap<NodeId, SubtreeExtent>;
   readonly #time: string;
   readonly #fileBytesMax: number | undefined;
+  #roomBytes: number | undefined;
   readonly #ops = new Map<string, OpRecord>();
   /** Sizes in bytes of the file, by `digest/depth`. */
   readonly #objects = new Map<string, number>();
   #head: Sequence;
   #hash: Digest;
 
-  constructor({ loaded, extents, time, fileBytesMax }: Proposal) {
+  constructor({ loaded, extents, time, fileBytesMax, roomBytes }: Proposal) {
     this.#fileBytesMax = fileBytesMax;
+    this.#roomBytes = roomBytes;
     this.tree = new WorkingTree(loaded);
     this.#loaded = loaded;
     this.#extents = extents;
@@ -120,14 +132,18 @@ class Deciding {
     const answered = this.#answerRetry(batch, group, bodies);
     if (answered !== undefined) return answered;
     const before = group.map((op) => pathBefore(this.tree, op));
-    const { events, refusal } = this.#apply(batch, group);
-    const found = refusal ?? checkGroupEnd(this.tree, group, { before, extents: this.#extents });
+    const { events, growth, refusal } = this.#apply(batch, group);
+    const found =
+      refusal ??
+      checkRoom(group, growth, this.#roomBytes) ??
+      checkGroupEnd(this.tree, group, { before, extents: this.#extents });
     if (found !== undefined) {
       this.tree.rollBack();
       return this.#refuse(group, found);
     }
     const shown = events.map((event, index) => shownPaths(this.tree, event, before[index]));
     this.tree.commit();
+    for (const bytes of growth) if (this.#roomBytes !== undefined) this.#roomBytes -= bytes;
     return this.#accept(events, shown, bodies);
   }
 
@@ -152,15 +168,20 @@ class Deciding {
   }
 
   /** Applies op by op. The tree need not be valid between two ops of a group (O3). */
-  #apply(batch: Batch, group: Group): { events: HashedEvent[]; refusal?: Refusal } {
+  #apply(
+    batch: Batch,
+    group: Group,
+  ): { events: HashedEvent[]; growth: number[]; refusal?: Refusal } {
     const events: HashedEvent[] = [];
+    const growth: number[] = [];
     for (const [index, op] of group.entries()) {
       const current = this.tree.get(op.node);
       const problem =
         checkOp(op, current) ??
         checkSize(op, current, this.#fileBytesMax) ??
         checkContent(op, this.#objects);
-      if (problem !== undefined) return { events, refusal: { ...problem, op: index } };
+      if (problem !== undefined) return { events, growth, refusal: { ...problem, op: index } };
+      growth.push(growthOf(op, current));
       const event = acceptedEvent(op, current, {
         seq: this.#head + 1 + index,
         time: this.#time,
@@ -172,7 +193,7 @@ class Deciding {
       events.push(event);
       this.tree.put(foldEvent({ ...event, previousHash: this.#hash, hash: this.#hash }));
     }
-    return { events };
+    return { events, growth };
   }
 
   #accept(

@@ -15,7 +15,7 @@ import type { EventRecord, FolderUsage } from "../ports/metadata-store.ts";
 import { batchTouches, movesToMeasure } from "./batch-touches.ts";
 import { type Decision, decide } from "./commit.ts";
 import { fileAction } from "./files-log.ts";
-import { UsageTally } from "./folder-usage.ts";
+import { quotaOf, UsageTally } from "./folder-usage.ts";
 import type { ObjectSupply } from "./object-supply.ts";
 import { withObjectsVersion } from "./objects-version.ts";
 import type { SequencerPorts } from "./ports.ts";
@@ -142,6 +142,13 @@ export class FolderLog {
     );
   }
 
+  /** O14. @returns undefined without a quota */
+  async #roomBytes(head: Sequence): Promise<number | undefined> {
+    const quotaBytes = quotaOf(this.#ports.quota, this.#name);
+    if (quotaBytes === undefined) return undefined;
+    return quotaBytes - (await this.#usage.read(head)).bytes;
+  }
+
   /** Listeners hear of each head once, and of none that is older than one they know. */
   hear(head: Sequence): void {
     if (this.#told !== undefined && head <= this.#told) return;
@@ -167,7 +174,8 @@ export class FolderLog {
     const extents =
       moved.length === 0 ? new Map() : await metadata.subtreeExtents(this.#name, moved);
     const time = timeAfter(loaded.headTime, clock.now());
-    const proposal = { loaded, extents, batches, time, fileBytesMax };
+    const roomBytes = await this.#roomBytes(loaded.head.seq);
+    const proposal = { loaded, extents, batches, time, fileBytesMax, roomBytes };
     const { results, events, nodes } = await this.#inTurns(decide(proposal));
     if (events.length === 0) return results;
     const append = { expectedHead: loaded.head, objectsVersion, events, nodes };

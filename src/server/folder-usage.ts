@@ -8,6 +8,7 @@
 import type { FolderName } from "../core/identifier.ts";
 import type { RemoteNode, Sequence } from "../core/node.ts";
 import type { FolderUsage, MetadataStore } from "../ports/metadata-store.ts";
+import type { Quota } from "./ports.ts";
 
 export interface UsageChange {
   readonly expectedHead: Sequence;
@@ -50,6 +51,11 @@ export class UsageTally {
     for (const node of after) count(usage, node, 1);
     this.#known = usage;
   }
+}
+
+/** O14. @returns the bytes that the folder's live files may have together; undefined for any */
+export function quotaOf(quota: Quota | undefined, folder: FolderName): number | undefined {
+  return quota?.byFolder.has(folder) === true ? quota.byFolder.get(folder) : quota?.bytesMax;
 }
 
 type Counts = { -readonly [Name in keyof FolderUsage]: number };

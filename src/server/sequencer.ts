@@ -41,6 +41,7 @@ import type {
 import { checkCursor } from "./commit.ts";
 import { FileAccess } from "./file-access.ts";
 import { FolderLog } from "./folder-log.ts";
+import { quotaOf } from "./folder-usage.ts";
 import { ObjectSupply } from "./object-supply.ts";
 import { readHistory } from "./path-history.ts";
 import { isGone, nodeAt, readIndex, requireFolder } from "./path-reads.ts";
@@ -75,8 +76,14 @@ export interface Sequencer {
     readonly after?: FolderName;
     readonly limit: number;
   }): Promise<readonly FolderInfo[]>;
-  /** The folder's live contents. The first call counts them; later ones read the kept count. */
-  usage(name: FolderName): Promise<FolderUsage>;
+  /**
+   * The folder's live contents, and the bytes that they may have (O14). The first call counts them;
+   * later ones read the kept count.
+   */
+  usage(name: FolderName): Promise<FolderUsage & { readonly quotaBytes: number | undefined }>;
+
+  /** The disk space of all folders' objects. Cheap except for the first call. */
+  storeBytes(): Promise<number>;
 
   /**
    * Commits a batch. When it resolves, the events are durable and listeners were called.
@@ -205,8 +212,11 @@ export function createSequencer(ports: SequencerPorts): Sequencer {
 
     usage: async (name) => {
       const { head } = await requireFolder(metadata, name);
-      return await logs.of(name).usage(head.seq);
+      const usage = await logs.of(name).usage(head.seq);
+      return { ...usage, quotaBytes: quotaOf(ports.quota, name) };
     },
+
+    storeBytes: async () => (await objects.usage()).bytes,
 
     commit: (folder, batch) => logs.commit(folder, batch),
     events: (folder, request) => readEvents(ports, folder, request),

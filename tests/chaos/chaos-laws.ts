@@ -65,15 +65,26 @@ export function violationsOf(round: Round): readonly Violation[] {
 }
 
 function lostBytes(round: Round): Violation[] {
-  const { ledger, end } = round;
+  const { ledger, start, stopped, end } = round;
+  const folders = [["all", start] as const, ...stopped];
   const missing = ledger
     .missing(contentsIn(end))
     .filter(({ content }) => !isInCopy(round, content) && !ledger.isOfSeveral(content));
-  return missing.map(({ content, device, path, round }) => ({
-    what: `lost: ${content.slice(0, 8)}, which ${device} wrote to ${path} in round ${round}`,
-    paths: [path],
-    pieces: [ledger.pieceOf(content)],
-  }));
+  return missing.map(({ content, device, path, round }) => {
+    const places = folders.flatMap(([name, tree]) => placesOf(content, tree, name));
+    const wrote = `${content.slice(0, 8)}, which ${device} wrote to ${path} in round ${round}`;
+    return {
+      what: `lost: ${wrote}; it was at ${places.map((place) => place.join(": ")).join(", ")}`,
+      paths: [path, ...places.map(([, at]) => at)],
+      pieces: [ledger.pieceOf(content)],
+    };
+  });
+}
+
+function placesOf(content: string, tree: Snapshot, name: string): (readonly [string, string])[] {
+  return [...tree].flatMap(([path, what]) =>
+    contentIn(what) === content ? [[name, path] as const] : [],
+  );
 }
 
 /** True for an earlier loser of a quarrel, which is in its copy's history (R19). */

@@ -67,6 +67,7 @@ const ROUTES = [
   { path: "/v1/folders", methods: ["GET"] },
   { path: BASE, methods: ["GET", "PUT"] },
   { path: `${BASE}/events`, methods: ["GET"] },
+  { path: `${BASE}/usage`, methods: ["GET"] },
   { path: `${BASE}/ops`, methods: ["POST"] },
   { path: `${BASE}/chunks`, methods: ["POST"] },
   { path: `${BASE}/chunks/missing`, methods: ["POST"] },

@@ -23,6 +23,7 @@ const NEEDS: Readonly<Record<string, Need>> = {
   [`GET ${F}`]: "read",
   [`PUT ${F}`]: "write",
   [`GET ${F}/events`]: "read",
+  [`GET ${F}/usage`]: "read",
   [`POST ${F}/ops`]: "write",
   [`POST ${F}/chunks`]: "write",
   [`POST ${F}/chunks/missing`]: "write",

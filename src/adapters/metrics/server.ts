@@ -192,6 +192,12 @@ function registerReadings(registry: Registry): (readings: ServerReadings) => voi
   const bytes = gauge(registry, "synced_folder_bytes", "Size of all files of a folder.", [
     "folder",
   ]);
+  const quota = gauge(
+    registry,
+    "synced_folder_quota_bytes",
+    "Size that all files of a folder may have together; absent without a quota.",
+    ["folder"],
+  );
   const store = gauge(registry, "synced_store_bytes", "Disk space of all chunks.");
   const lagEvents = gauge(
     registry,
@@ -207,7 +213,7 @@ function registerReadings(registry: Registry): (readings: ServerReadings) => voi
   );
   const showFilesLog = registerFilesLog(registry);
   return (readings) => {
-    for (const one of [head, nodes, bytes, lagEvents, lagSeconds]) one.reset();
+    for (const one of [head, nodes, bytes, quota, lagEvents, lagSeconds]) one.reset();
     folderCount.set(readings.folderCount);
     for (const reading of readings.folders) {
       const folder = reading.name;
@@ -216,6 +222,7 @@ function registerReadings(registry: Registry): (readings: ServerReadings) => voi
       nodes.set({ folder, kind: "directory" }, reading.directories);
       nodes.set({ folder, kind: "symlink" }, reading.symlinks);
       bytes.set({ folder }, reading.bytes);
+      if (reading.quotaBytes !== undefined) quota.set({ folder }, reading.quotaBytes);
     }
     for (const reading of readings.devices) {
       const { folder, device } = reading;

@@ -15,6 +15,7 @@ export const NEVER_SYNCED: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "path_too_long",
   "batch_too_large",
   "file_too_large",
+  "quota_exceeded",
 ]);
 
 /** No news from the log changes these. */

@@ -243,6 +243,12 @@ export class DeferredNodes {
     this.#releaseOthers();
   }
 
+  /** Lets nodes be tried again whose trouble of that kind may be gone. */
+  release(code: ErrorCode): void {
+    for (const [id, deferral] of this.#deferred) if (deferral.code === code) this.#delete(id);
+    this.#releaseOthers();
+  }
+
   /**
    * Lets nodes be tried again whose time has come, or whose obstacle the scans do not find any
    * more.

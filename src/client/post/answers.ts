@@ -77,6 +77,8 @@ export class Answers {
         ports.observer.emit({ event: "change", direction: "up", kind: op.kind, path: path ?? "" });
         if (path !== undefined) ports.store.setProblem(path, undefined);
       }
+      // O14: the user makes room. What others delete is found by the next try.
+      if (group.some(({ kind }) => kind === "delete")) deferred.release("quota_exceeded");
       return;
     }
     const op = group[result.op] ?? group[0];

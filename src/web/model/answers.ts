@@ -80,6 +80,15 @@ export const devicesSchema = z.object({
 export type Device = z.infer<typeof devicesSchema>["devices"][number];
 export type Held = NonNullable<Device["held"]>;
 
+/** GET usage: what lives in the folder, and what the server's disk holds for all. */
+export const usageSchema = z.object({
+  files: z.number(),
+  bytes: z.number(),
+  quotaBytes: z.optional(z.number()),
+  storeBytes: z.optional(z.number()),
+});
+export type Usage = z.infer<typeof usageSchema>;
+
 export const resultsSchema = z.object({
   results: z.array(
     z.discriminatedUnion("status", [

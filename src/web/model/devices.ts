@@ -3,7 +3,7 @@ import { computed, signal } from "@preact/signals";
 import type { DeviceOrder } from "../../core/device-order.ts";
 import { type DeviceStanding, standingOf } from "../../core/device-state.ts";
 import { type LogRow, logAnswerSchema } from "../../protocol/time-answers.ts";
-import { type Device, devicesSchema, type Held } from "./answers.ts";
+import { type Device, devicesSchema, type Held, type Usage, usageSchema } from "./answers.ts";
 import { ask, folderRoute, query, request } from "./api.ts";
 import { folder, head } from "./live.ts";
 import { takeBackSince } from "./plans.ts";
@@ -13,6 +13,9 @@ import { browser, newId } from "./session.ts";
 const LOOK_MS = 15_000;
 /** The guards of a device look at the changes of this time together. */
 const BURST_MS = 60_000;
+
+/** The bytes in the folder and on the server's disk; undefined until the server has told. */
+export const usage = signal<Usage | undefined>(undefined);
 
 export const devices = signal<readonly Device[]>([]);
 
@@ -45,6 +48,11 @@ export async function loadDevices(name: string): Promise<void> {
     after = page.next;
   } while (after !== undefined);
   devices.value = found;
+}
+
+/** @throws {Problem} */
+export async function loadUsage(name: string): Promise<void> {
+  usage.value = await ask(usageSchema, folderRoute(name, "/usage"));
 }
 
 export function watchDevices(): void {

@@ -8,13 +8,15 @@ import {
   deviceName,
   devices,
   loadDevices,
+  loadUsage,
   order,
   standing,
   takeBackHeld,
+  usage,
 } from "../model/devices.ts";
 import { browser } from "../model/session.ts";
 import { tell, tellProblem } from "../model/toast.ts";
-import { countText, exactTimeText, numberText, timeText } from "../model/words.ts";
+import { countText, exactTimeText, numberText, sizeText, timeText } from "../model/words.ts";
 import { Path } from "../parts/Name.tsx";
 
 const LOOK_MS = 2_000;
@@ -26,7 +28,7 @@ export function Devices({ folder: name }: { readonly folder: string }) {
   const [trouble, setTrouble] = useState("");
   useEffect(() => {
     const look = () => {
-      loadDevices(name)
+      Promise.all([loadDevices(name), loadUsage(name)])
         .then(() => setTrouble(""))
         .catch((error: unknown) => setTrouble(problemOf(error).message));
     };
@@ -46,6 +48,7 @@ export function Devices({ folder: name }: { readonly folder: string }) {
             : `${numberText(inSync)} of ${countText(machines.length, "device")} in sync`}
         </p>
       </header>
+      <Storage />
       {trouble === "" ? null : (
         <p class="trouble" role="alert">
           {trouble}
@@ -65,6 +68,34 @@ export function Devices({ folder: name }: { readonly folder: string }) {
         ))}
       </ul>
     </section>
+  );
+}
+
+function Storage() {
+  const { value } = usage;
+  if (value === undefined) return null;
+  const { files, bytes, quotaBytes, storeBytes } = value;
+  const of = quotaBytes === undefined ? "" : ` of ${sizeText(quotaBytes)}`;
+  return (
+    <p class="storage">
+      {countText(files, "file")}, {sizeText(bytes)}
+      {of}
+      {storeBytes === undefined ? null : (
+        <span class="faint">
+          {" "}
+          · every version of every folder takes {sizeText(storeBytes)} of the server's disk
+        </span>
+      )}
+      {quotaBytes === undefined ? null : (
+        <meter
+          aria-label="Part of the quota that is used"
+          min={0}
+          max={quotaBytes}
+          high={0.9 * quotaBytes}
+          value={bytes}
+        />
+      )}
+    </p>
   );
 }
 
