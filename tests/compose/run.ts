@@ -23,7 +23,15 @@ const LAB = resolve(process.argv[2] ?? join(tmpdir(), "synced-test-compose"));
 const PROJECT = join(LAB, "project");
 const TOKEN = "synced-demo-token";
 const STAND_IN = "docker.io/library/debian:bookworm-slim";
-const SERVICES = ["permissions", "postgres", "server", "client1", "client2", "prometheus"];
+const SERVICES = [
+  "permissions",
+  "postgres",
+  "server",
+  "client1",
+  "client2",
+  "reader",
+  "prometheus",
+];
 const WITHIN_MS = 120_000;
 /** "Skipped", as other test programs say it. */
 const EXIT_CANNOT_RUN = 77;
@@ -98,9 +106,20 @@ async function get(url: string): Promise<string> {
   return await response.text();
 }
 
-async function query(sql: string): Promise<string> {
-  const psql = ["psql", "-h", "127.0.0.1", "-U", "syncuser", "-d", "syncdb", "-Atc", sql];
-  return await podman("exec", "-e", "PGPASSWORD=syncpass", "sync_postgres", ...psql);
+const WRITER = { user: "syncuser", password: "syncpass" };
+const READER = { user: "grafana", password: "readpass" };
+
+async function query(sql: string, { user, password } = WRITER): Promise<string> {
+  const psql = ["psql", "-h", "127.0.0.1", "-U", user, "-d", "syncdb", "-Atc", sql];
+  return await podman("exec", "-e", `PGPASSWORD=${password}`, "sync_postgres", ...psql);
+}
+
+/** @returns what went wrong, or undefined if nothing did */
+async function refusal(work: Promise<unknown>): Promise<string | undefined> {
+  return await work.then(
+    () => undefined,
+    (error: unknown) => String(error),
+  );
 }
 
 async function prometheus(expression: string): Promise<number> {
@@ -205,6 +224,61 @@ async function downAndUp(): Promise<void> {
   await travels("again.txt", "synced2", ["synced1", MIRROR]);
 }
 
+async function confined(): Promise<void> {
+  await check("Grafana's user reads files_log", async () =>
+    /^[0-9]+$/.test(await query("SELECT count(*) FROM files_log", READER)),
+  );
+  for (const sql of [
+    "SELECT * FROM files_log_cursors",
+    "SELECT * FROM files_log_schema",
+    "SELECT rolpassword FROM pg_authid",
+    "DELETE FROM files_log",
+    "SET default_transaction_read_only = off; DELETE FROM files_log",
+    "CREATE TABLE mine (a int)",
+    "COPY (SELECT 1) TO PROGRAM 'true'",
+  ]) {
+    await check(`and may not: ${sql}`, async () =>
+      /permission denied|must be superuser|read-only/.test(
+        (await refusal(query(sql, READER))) ?? "",
+      ),
+    );
+  }
+  const format = "{{.HostConfig.ReadonlyRootfs}} {{.HostConfig.Memory}}";
+  const lasting = SERVICES.filter((name) => name !== "permissions");
+  const names = lasting.map((name) => `sync_${name}`);
+  for (const name of names) {
+    await check(`${name} has a bound on memory, and a read-only root`, async () => {
+      const bounds = await podman("inspect", "--format", format, name);
+      return bounds === `true ${1024 ** 3}`;
+    });
+    await check(`${name} shows no secret to who inspects it`, async () => {
+      const shown = await podman("inspect", name);
+      return [TOKEN, WRITER.password, READER.password].every((secret) => !shown.includes(secret));
+    });
+  }
+  for (const name of names.filter((one) => one !== "sync_reader")) {
+    await check(`${name} may become nobody else`, async () => {
+      const pid = await podman("inspect", "--format", "{{.State.Pid}}", name);
+      const status = readFileSync(`/proc/${pid}/status`, "utf8");
+      return /^NoNewPrivs:\t1$/m.test(status) && /^CapBnd:\t0{16}$/m.test(status);
+    });
+  }
+  for (const [name, to] of [
+    ["sync_client1", "postgres"],
+    ["sync_prometheus", "postgres"],
+  ] as const) {
+    await check(`${name} does not reach ${to}`, async () => {
+      const networks = await podman(
+        "inspect",
+        "--format",
+        "{{json .NetworkSettings.Networks}}",
+        name,
+      );
+      return !networks.includes("database");
+    });
+  }
+}
+
 async function describeImage(): Promise<void> {
   const image = "localhost/synced:0.1.0";
   const [facts] = JSON.parse(await podman("image", "inspect", image));
@@ -254,6 +328,7 @@ try {
   await firstStory();
   await restarts();
   await downAndUp();
+  await confined();
   await describeImage();
   await signals();
 } catch (error) {

@@ -87,27 +87,22 @@ set -eu
 bin=$(echo /usr/lib/postgresql/*/bin)
 if [ "${1:-postgres}" != postgres ]; then exec "$@"; fi
 export PGDATA=${PGDATA:-/var/lib/postgresql/data}
-mkdir -p "$PGDATA"
-chown postgres "$PGDATA"
-chmod 700 "$PGDATA"
-as() { setpriv --reuid=postgres --regid=postgres --init-groups "$@"; }
 if [ ! -s "$PGDATA/PG_VERSION" ]; then
-  echo "$POSTGRES_PASSWORD" >/tmp/password
-  chmod 644 /tmp/password
-  as "$bin/initdb" -A scram-sha-256 -U "$POSTGRES_USER" --pwfile=/tmp/password >/dev/null
-  rm /tmp/password
+  chmod 700 "$PGDATA"
+  "$bin/initdb" -A scram-sha-256 -U "$POSTGRES_USER" --pwfile="$POSTGRES_PASSWORD_FILE" >/dev/null
   echo "host all all all scram-sha-256" >>"$PGDATA/pg_hba.conf"
-  as "$bin/pg_ctl" -w -o "-c listen_addresses=''" start >/dev/null
-  PGPASSWORD=$POSTGRES_PASSWORD as "$bin/createdb" -h /var/run/postgresql -U "$POSTGRES_USER" "$POSTGRES_DB"
-  as "$bin/pg_ctl" -w stop >/dev/null
+  "$bin/pg_ctl" -w -o "-c listen_addresses=''" start >/dev/null
+  PGPASSWORD=$(cat "$POSTGRES_PASSWORD_FILE") "$bin/createdb" -h /var/run/postgresql -U "$POSTGRES_USER" "$POSTGRES_DB"
+  "$bin/pg_ctl" -w stop >/dev/null
 fi
-exec setpriv --reuid=postgres --regid=postgres --init-groups "$bin/postgres" -c listen_addresses='*'
+exec "$bin/postgres" -c listen_addresses='*'
 END
   chmod 755 "$context/entrypoint"
   build "$postgres" "$context" <<END
 FROM $base
 RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends postgresql >/dev/null && \
-  rm -rf /var/lib/postgresql/*/main /var/lib/apt/lists/*
+  rm -rf /var/lib/postgresql/*/main /var/lib/apt/lists/* && \
+  install -d -o postgres -g postgres -m 1777 /var/lib/postgresql/data
 COPY entrypoint /usr/local/bin/docker-entrypoint.sh
 ENV PGDATA=/var/lib/postgresql/data
 VOLUME /var/lib/postgresql/data
