@@ -307,6 +307,7 @@ export class ChaosHand {
     if (after === before) return false;
     const { ledger, device } = this;
     held.piece = ledger.pieceOf(before) ?? held.piece;
+    if (before === EMPTY) held.piece ??= ledger.filledPiece(device, held.path);
     held.piece?.touchedBy.add(device);
     held.piece?.writtenBy.add(device);
     ledger.holds(held.piece, after);

@@ -126,6 +126,17 @@ describe("violationsOf() says nothing", () => {
     expect(story.ends(end, stopped)).toEqual(["undone"]);
   });
 
+  test("where one fills an empty file that another one replaces [R3, R4]", () => {
+    const began = { ...START, e: file("") };
+    const story = new Story(began).deletes("B", "", "e").makes("B", "anew", "e");
+    const { ledger } = story;
+    ledger.holds(ledger.filledPiece("A", "e"), digestOf("filled"));
+    ledger.require(digestOf("filled"), "A", "e");
+    const copy = { "e (conflict B 2026-11-28 123456)": file("anew") };
+    const end = { ...START, e: file("filled"), ...copy };
+    expect(story.ends(end)).toEqual([]);
+  });
+
   test("where what only one device knew traded places with a file that another set [A15]", () => {
     const story = new Story().makes("B", "new", "c").renames("B", "one", "a", "x");
     story.renames("B", "new", "c", "a").renames("B", "one", "x", "c");

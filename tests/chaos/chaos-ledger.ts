@@ -147,6 +147,16 @@ export class ChaosLedger {
     return this.#newPiece(`new ${this.#counter} of ${device}`, undefined);
   }
 
+  /** A file got its first bytes. Nothing tells it from other empty files, so it stays blurred. */
+  filledPiece(device: string, path: string): Piece {
+    const piece = this.newPiece(device);
+    piece.paths.add(path);
+    piece.touchedBy.add(device);
+    addTo(this.#visitors, path, piece.label);
+    this.#blur(piece);
+    return piece;
+  }
+
   /** A file has these bytes now. @param piece whose they are */
   holds(piece: Piece | undefined, content: string): void {
     this.#known.add(content);
