@@ -137,6 +137,26 @@ describe("violationsOf() says nothing", () => {
     expect(story.ends(end)).toEqual([]);
   });
 
+  test("where somebody writes to a copy that gets its next loser's bytes [R19]", () => {
+    const copy = "a (conflict C 2026-11-28 123456)";
+    const next = "a (conflict C 2026-11-28 abcdef)";
+    const story = new Story({ ...START, [copy]: file("of C") });
+    story.writes("B", "a", "one", "of B").writes("C", "a", "one", "later");
+    story.writes("A", copy, "of C", "of A");
+    const copies = {
+      [next]: file("later"),
+      [`${next} (conflict A 2026-11-28 111111)`]: file("of A"),
+    };
+    const losers = new Map([[digestOf("of C"), digestOf("later")]]);
+    expect(story.ends({ ...START, a: file("of B"), ...copies }, START, losers)).toEqual([]);
+  });
+
+  test("where bytes were excused in an earlier round [I2]", () => {
+    const story = new Story().writes("A", "a", "one", "of A");
+    story.ledger.beginRound(2, tree(START));
+    expect(story.ends(START)).toEqual([]);
+  });
+
   test("where what only one device knew traded places with a file that another set [A15]", () => {
     const story = new Story().makes("B", "new", "c").renames("B", "one", "a", "x");
     story.renames("B", "new", "c", "a").renames("B", "one", "x", "c");

@@ -149,6 +149,9 @@ function needlessCopies(round: Round): Violation[] {
     const piece = ledger.pieceOf(contentIn(what));
     if (!isNewCopy(path, users) || piece === undefined) continue;
     if (isOtherInCopy(round, piece.startPath)) continue;
+    // A copy that its client gave its next loser (R19), while a user wrote to it.
+    const was = contentIn(piece.startPath === undefined ? undefined : start.get(piece.startPath));
+    if (was !== undefined && isInCopy(round, was)) continue;
     const isTouched = piece.touchedBy.size > 0;
     if (isTouched && (ledger.rejoins.size > 0 || mayClash(ledger, piece))) continue;
     found.push({

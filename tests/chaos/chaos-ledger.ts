@@ -6,7 +6,7 @@
  */
 import { looksTemporary } from "../../src/core/path.ts";
 import { digestOf, type Snapshot } from "../scenarios/snapshot.ts";
-import { contentIn, isCopy } from "./chaos-snapshot.ts";
+import { contentIn, contentsIn, isCopy } from "./chaos-snapshot.ts";
 
 /** What one user's hand did, in one line of a journal. */
 export interface JournalLine {
@@ -107,6 +107,11 @@ export class ChaosLedger {
     this.#saved.clear();
     this.#variants.clear();
     this.rejoins.clear();
+    // Whatever is not there was excused in its round. Why it was cannot be told later.
+    const present = contentsIn(start);
+    for (const content of this.#required.keys()) {
+      if (!present.has(content)) this.#required.delete(content);
+    }
     for (const [path, what] of start) {
       const content = contentIn(what);
       if (content === undefined) continue;
