@@ -164,6 +164,39 @@ test(
 );
 
 test(
+  "a server that is restored again while a re-join is interrupted loses nobody's news [S10, R3, I2]",
+  async () => {
+    const world = new LoopWorld();
+    world.make("f");
+    world.start();
+    await world.pass(5_000);
+    const head = world.server.log?.head.seq ?? 0;
+    for (const name of ["g", "h"]) await world.remote(name, `text of ${name}`);
+    await world.pass(3_000);
+    world.answer = () => {
+      if (world.said("notice").length === 0) return undefined;
+      return new Response("Bad gateway", { status: 502 });
+    };
+    world.server.restore(head + 1);
+    world.breakStreams();
+    await world.pass(10_000);
+    expect(world.said("offline")).not.toEqual([]);
+    world.server.restore(head);
+    // Its version is not newer than what the device found common with the first restored log.
+    await world.remote("f", "theirs");
+    await world.remote("i", "text of i");
+    world.answer = () => undefined;
+    await world.pass(60_000);
+    expect(await world.read("f")).toBe("theirs");
+    for (const name of ["g", "h", "i"]) expect(await world.read(name)).toBe(`text of ${name}`);
+    // It merged by union, since what was based on what is not known any more.
+    expect(world.said("conflict")).toMatchObject([{ of: "f" }]);
+    await world.stop();
+  },
+  TIMEOUT_MS,
+);
+
+test(
   "a silent stream does not hide for long that the server was restored [S5, I43]",
   async () => {
     const world = new LoopWorld();

@@ -34,12 +34,12 @@ export async function rejoinRestored(
   const agreed: Agreed = isRejoining(ports) ? new Map() : agreedIn(store);
   if (!isRejoining(ports)) await forget(ports, signal);
   try {
-    await log.catchUp(signal);
+    await catchUpFromCommon(ports, log, signal);
   } catch (cause) {
     if (!isDiverged(cause)) throw cause;
-    // The server was restored once more while the tree was read.
+    // The server was restored once more, while the tree was read or before that went on.
     await forget(ports, signal);
-    await log.catchUp(signal);
+    await catchUpFromCommon(ports, log, signal);
   }
   const seq = readKept(store, KEPT.restoredSince) ?? 0;
   store.transaction(() => {
@@ -51,17 +51,35 @@ export async function rejoinRestored(
     const apart = new Set(keptApart(store));
     for (const id of store.dirty()) if (!apart.has(id)) rebase(store, id, { seq, agreed });
     writeKept(store, KEPT.restoredSince, undefined);
+    writeKept(store, KEPT.restoredFrom, undefined);
     writeKept(store, KEPT.restoredBases, undefined);
     writeKept(store, KEPT.restoredApart, undefined);
   });
 }
 
+/**
+ * Versions up to C are compared with those of the log, so C must lie on the very log that was read.
+ *
+ * @throws {SyncedError} such that `isDiverged` if it does not
+ */
+async function catchUpFromCommon(
+  ports: ClientPorts,
+  log: RemoteLog,
+  signal: AbortSignal,
+): Promise<void> {
+  await log.catchUp(signal);
+  const [common] = readKept(ports.store, KEPT.restoredFrom) ?? [];
+  if (common !== undefined) await ports.api.events({ after: common, limit: 1 }, signal);
+}
+
 async function forget(ports: ClientPorts, signal: AbortSignal): Promise<void> {
   const { store, observer } = ports;
-  const common = (await findCommonCursor(ports, signal))?.seq ?? 0;
   // Cursors since an earlier restore say nothing about the log before it.
-  const since = readKept(store, KEPT.restoredSince);
-  const seq = since === undefined ? common : Math.min(since, common);
+  const known = isRejoining(ports)
+    ? (readKept(store, KEPT.restoredFrom) ?? [])
+    : store.cursorHistory();
+  const from = await commonCursors(ports, known, signal);
+  const seq = from[0]?.seq ?? 0;
   observer.emit({
     event: "notice",
     code: "server_restored",
@@ -77,6 +95,7 @@ async function forget(ports: ClientPorts, signal: AbortSignal): Promise<void> {
     store.clearRemote();
     store.clearCursors();
     writeKept(store, KEPT.restoredSince, seq);
+    writeKept(store, KEPT.restoredFrom, from);
     writeKept(store, KEPT.restoredBases, kept);
     writeKept(store, KEPT.restoredApart, apart);
   });
@@ -150,12 +169,17 @@ function rebase(
   store.putBase({ id, parent, name, content, contentVersion, placeVersion, identity, stamp });
 }
 
-/** All cursors before it lie on the server's log, and none after it, so halving finds it. */
-async function findCommonCursor(
-  { store, api }: ClientPorts,
+/**
+ * All cursors before the first that lies on the server's log lie there, too, so halving finds it.
+ *
+ * @param cursors newest first
+ * @returns those on the log
+ */
+async function commonCursors(
+  { api }: Pick<ClientPorts, "api">,
+  cursors: readonly Cursor[],
   signal: AbortSignal,
-): Promise<Cursor | undefined> {
-  const cursors = store.cursorHistory();
+): Promise<readonly Cursor[]> {
   let [first, end] = [0, cursors.length];
   while (first < end) {
     const middle = (first + end) >> 1;
@@ -169,7 +193,7 @@ async function findCommonCursor(
       first = middle + 1;
     }
   }
-  return cursors[first];
+  return cursors.slice(first);
 }
 
 /** True if the server says, or its log shows, that the cursor is not on it. */

@@ -3,6 +3,7 @@
  * Rules: S1. A value of another form, as another version may have written it, counts as absent.
  */
 import type { ChunkerProfile } from "../../core/chunker.ts";
+import type { Cursor } from "../../core/event.ts";
 import type { BaseNode } from "../../core/node.ts";
 import type { HeldChange, StateStore } from "../../ports/state-store.ts";
 
@@ -54,6 +55,8 @@ export const KEPT = {
   placing: { key: "placing", parse: pairs } satisfies KeptValue<readonly TextPair[]>,
   /** The common point of a re-join that is under way (S10). */
   restoredSince: { key: "restoredSince", parse: number } satisfies KeptValue<number>,
+  /** It and older cursors that lay on the log with it, newest first (S10). */
+  restoredFrom: { key: "restoredFrom", parse: cursors } satisfies KeptValue<readonly Cursor[]>,
   /** Bases that are set aside until the re-join is through (S10). */
   restoredBases: { key: "restoredBases", parse: bases } satisfies KeptValue<readonly BaseNode[]>,
   /** Nodes that merge by union, also after the re-join (S10). */
@@ -153,6 +156,16 @@ function isProfile(value: unknown): value is ChunkerProfile {
 }
 
 /** Trusted, because only a re-join writes them. */
+function cursors(value: unknown): readonly Cursor[] | undefined {
+  return Array.isArray(value) ? value.filter(isCursor) : undefined;
+}
+
+function isCursor(value: unknown): value is Cursor {
+  if (!isObject(value)) return false;
+  const { epoch, seq, hash } = value;
+  return typeof epoch === "string" && typeof seq === "number" && typeof hash === "string";
+}
+
 function bases(value: unknown): readonly BaseNode[] | undefined {
   return isBaseList(value) ? value : undefined;
 }
