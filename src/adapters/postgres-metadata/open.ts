@@ -10,14 +10,32 @@ SELECT (to_regclass('synced.version') IS NOT NULL)::integer AS exists,
   current_setting('server_encoding') AS encoding`;
 
 /**
+ * "arriving": data are being moved here; "arrived": all are here, and their directory may not be
+ * marked yet; "left": they are moved away, or were.
+ */
+export type Move = "arriving" | "arrived" | "left";
+
+export interface TablesOwner {
+  readonly id: ServerId;
+  /** Absent if servers may use the tables. */
+  readonly move: Move | undefined;
+}
+
+/**
  * Several servers may start at once; one of them makes the tables.
  *
- * @returns the id of the server that the database is, or undefined if it is none's and stays so
+ * @param claim `isArriving`: a database that is none's becomes one that data are moved to
+ * @returns whose the database is, or undefined if it is none's and stays so
  */
 export async function openTables(
   pool: PostgresPool,
-  { serverId, isNew }: { readonly serverId: ServerId; readonly isNew: boolean },
-): Promise<ServerId | undefined> {
+  claim: {
+    readonly serverId: ServerId;
+    readonly isNew: boolean;
+    readonly isArriving?: boolean;
+  },
+): Promise<TablesOwner | undefined> {
+  const { serverId, isNew, isArriving = false } = claim;
   const [found = {}] = await pool.read(FOUND);
   const encoding = text(found, "encoding");
   if (encoding !== "UTF8") throw wrongEncoding(pool.name, encoding);
@@ -27,11 +45,13 @@ export async function openTables(
   const version = await readVersion(pool);
   if (version > LATEST) throw newerTables(pool.name, version);
   if (isNew) {
-    const claim = "INSERT INTO synced.server (id) VALUES ($1) ON CONFLICT DO NOTHING";
-    await pool.write(claim, toBlob(serverId));
+    const take = "INSERT INTO synced.server (id, move) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+    await pool.write(take, toBlob(serverId), isArriving ? "arriving" : null);
   }
-  const [server] = await pool.read("SELECT id FROM synced.server");
-  return server === undefined ? undefined : parseId(hex(server, "id"));
+  const [server] = await pool.read("SELECT id, move FROM synced.server");
+  if (server === undefined) return undefined;
+  const move = server["move"] === null ? undefined : text<Move>(server, "move");
+  return { id: parseId(hex(server, "id")), move };
 }
 
 const LATEST = POSTGRES_METADATA_MIGRATIONS.length;

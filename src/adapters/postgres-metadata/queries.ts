@@ -192,3 +192,7 @@ LEFT JOIN LATERAL (
   SELECT content_kind, count(*) AS count, coalesce(sum(size), 0)::bigint AS bytes
   FROM synced.nodes WHERE folder = $1 AND deleted = 0 GROUP BY content_kind
 ) AS u ON true`;
+
+export const FORMER_NAMES = `
+SELECT former_names.name AS former, folders.name AS name
+FROM synced.former_names LEFT JOIN synced.folders ON folders.id = former_names.folder`;

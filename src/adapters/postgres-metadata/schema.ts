@@ -169,8 +169,25 @@ ALTER TABLE synced.server ADD COLUMN is_shared smallint NOT NULL DEFAULT 0;
 ALTER TABLE synced.server ADD COLUMN key text;
 `;
 
+/**
+ * For data that are moved here, or from here: while `move` says so no server may start. Names that
+ * folders had before that are as in SQLite.
+ */
+const VERSION_4 = `
+ALTER TABLE synced.server ADD COLUMN move text;
+CREATE TABLE synced.former_names (
+  name text COLLATE "C" PRIMARY KEY,
+  folder integer
+);
+`;
+
 /** Entry n brings the tables from version n to n + 1. Released entries are never edited. */
-export const POSTGRES_METADATA_MIGRATIONS: readonly string[] = [VERSION_1, VERSION_2, VERSION_3];
+export const POSTGRES_METADATA_MIGRATIONS: readonly string[] = [
+  VERSION_1,
+  VERSION_2,
+  VERSION_3,
+  VERSION_4,
+];
 
 /** In the order of `eventValues`. */
 export const EVENT_COLUMNS = [

@@ -35,6 +35,7 @@ import {
 } from "../../ports/metadata-store.ts";
 import type { KnownObject, ObjectRecords } from "../../ports/object-records.ts";
 import type { Page } from "../../ports/page.ts";
+import { folderGone } from "../metadata/folder-names.ts";
 import {
   hex,
   integer,
@@ -53,7 +54,7 @@ import { stateOf } from "../postgres/trouble.ts";
 import type { SqlRow } from "../sqlite/database.ts";
 import { loadParameters, toLoaded } from "./load.ts";
 import { postgresObjectRecords } from "./object-records.ts";
-import { openTables } from "./open.ts";
+import { type Move, openTables } from "./open.ts";
 import type { Parameter, PostgresPool } from "./pool.ts";
 import * as queries from "./queries.ts";
 import {
@@ -92,14 +93,37 @@ export async function openPostgresMetadataStore({
   joins = false,
 }: PostgresMetadataOptions): Promise<MetadataStore> {
   try {
-    const found = await openTables(pool, { serverId, isNew });
+    const owner = await openTables(pool, { serverId, isNew });
+    const found = owner?.id;
     const isFit = found === serverId || joins;
     if (found === undefined || !isFit) throw anotherServer(pool.name, { found, serverId });
-    return new PostgresMetadataStore(pool, found);
+    if (owner?.move !== undefined) throw moved(pool.name, owner.move);
+    return new PostgresMetadataStore(pool, found, await readFormerNames(pool));
   } catch (error) {
     pool.close();
     throw error;
   }
+}
+
+function moved(name: string, move: Move): SyncedError {
+  const claim =
+    move !== "left"
+      ? "data are being moved there; run the same synced migrate again, it goes on and ends that"
+      : "its data were moved to a directory, or are on their way: run the same synced migrate " +
+        "--back again to end that, or serve that directory; synced migrate brings them here again";
+  return new SyncedError("usage", `Cannot use the metadata in ${name}: ${claim}`);
+}
+
+async function readFormerNames(
+  pool: PostgresPool,
+): Promise<ReadonlyMap<FolderName, FolderName | undefined>> {
+  const rows = await pool.read(queries.FORMER_NAMES);
+  return new Map(
+    rows.map((row) => {
+      const present = row["name"] === null ? undefined : text<FolderName>(row, "name");
+      return [text<FolderName>(row, "former"), present];
+    }),
+  );
 }
 
 function anotherServer(
@@ -125,18 +149,25 @@ class PostgresMetadataStore implements MetadataStore {
   /** Nothing fails for good: PostgreSQL tells of each write whether it is durable. */
   readonly failure = new Promise<never>(() => undefined);
   readonly objectRecords: ObjectRecords;
-  readonly formerNames: ReadonlyMap<FolderName, FolderName | undefined> = new Map();
+  /** They came with data that were moved here, and change no more. */
+  readonly formerNames: ReadonlyMap<FolderName, FolderName | undefined>;
   readonly #pool: PostgresPool;
   readonly #folders = new Map<FolderName, Folder>();
 
-  constructor(pool: PostgresPool, serverId: ServerId) {
+  constructor(
+    pool: PostgresPool,
+    serverId: ServerId,
+    names: ReadonlyMap<FolderName, FolderName | undefined>,
+  ) {
     this.#pool = pool;
     this.serverId = serverId;
+    this.formerNames = names;
     this.objectRecords = postgresObjectRecords(pool, async (name) => (await this.#of(name)).row);
   }
 
   async createFolder(record: FolderRecord): ReturnType<MetadataStore["createFolder"]> {
     const { name, epoch, genesis, chunker, nameBytesMax } = record;
+    if (this.formerNames.has(name)) throw folderGone(name);
     const made = await this.#pool.write(
       INSERT_FOLDER,
       name,
@@ -385,6 +416,7 @@ class PostgresMetadataStore implements MetadataStore {
     const known = this.#folders.get(name);
     if (known !== undefined) return known;
     const [row] = await this.#pool.read(queries.FOLDER_BY_NAME, name);
+    if (row === undefined && this.formerNames.has(name)) throw folderGone(name);
     if (row === undefined) return undefined;
     const folder = { row: integer(row, "id"), record: toFolder(row) };
     this.#folders.set(name, folder);
