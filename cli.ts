@@ -46,6 +46,7 @@ const COMMANDS: SubCommandsDef = {
   folder: async () => (await import("./src/commands/folder.ts")).command,
   backup: async () => (await import("./src/commands/backup.ts")).command,
   export: async () => (await import("./src/commands/export.ts")).command,
+  migrate: async () => (await import("./src/commands/migrate.ts")).command,
   verify: async () => (await import("./src/commands/verify.ts")).command,
   gc: async () => (await import("./src/commands/gc.ts")).command,
   healthcheck: async () => (await import("./src/commands/healthcheck.ts")).command,
@@ -164,6 +165,10 @@ const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   export: [
     "synced export ./old --folder photos --at 2026-11-28T09:00Z",
     "synced export ./old --at 1234                   # as of event 1234",
+  ],
+  migrate: [
+    "synced migrate --data ./storage --metadata-url-file url --bucket-url s3://HOST/BUCKET",
+    "synced migrate --back --data ./storage --metadata-url-file url --bucket-url s3://HOST/BUCKET",
   ],
   verify: ["synced verify --data ./storage"],
   gc: ["synced gc --data ./storage --dry-run", "synced gc --data ./storage"],

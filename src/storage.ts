@@ -24,6 +24,7 @@ import {
 } from "./adapters/metadata/folder-names.ts";
 import { readLogHeads } from "./adapters/metadata/log-heads.ts";
 import { type Mended, mendMetadata } from "./adapters/metadata/mend.ts";
+import type { Migrated, MigrateRequest } from "./adapters/migrate.ts";
 import { createFetchTransport } from "./adapters/network/fetch-transport.ts";
 import { systemClock } from "./adapters/runtime/clock.ts";
 import { systemRandom, systemSecret } from "./adapters/runtime/random.ts";
@@ -151,6 +152,22 @@ export async function deleteFolderIn(path: string, name: FolderName): Promise<Co
 export async function backUpDataDirectory(path: string, target: string): Promise<BackupReport> {
   requireExisting(path, "back up");
   return await backUp(path, target);
+}
+
+export type { Migrated, MigrateRequest };
+
+/**
+ * Moves all data of a server between a directory and PostgreSQL with a bucket.
+ *
+ * @throws {SyncedError} `usage`, `data_in_use`; `server_changed` if the target is another server's
+ */
+export async function migrateData(
+  direction: "out" | "back",
+  request: MigrateRequest,
+): Promise<Migrated> {
+  // Loaded here, so that others do not wait for the driver.
+  const { migrateBack, migrateOut } = await import("./adapters/migrate.ts");
+  return await (direction === "out" ? migrateOut(request) : migrateBack(request));
 }
 
 /**

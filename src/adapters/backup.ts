@@ -127,7 +127,7 @@ function ofDamage(error: unknown): undefined {
 type Listed = Pick<ReturnType<typeof openDiskObjectStore>, "list">;
 
 /** The digests in `there` that are not in `here`. */
-async function* missingIn(here: Listed, there: Listed): AsyncGenerator<Digest, void> {
+export async function* missingIn(here: Listed, there: Listed): AsyncGenerator<Digest, void> {
   let after: Digest | undefined;
   for (;;) {
     const page = { limit: PAGE, ...(after === undefined ? {} : { after }) };

@@ -5,7 +5,16 @@
  * A directory without its own metadata has another first word, so that no earlier version takes its
  * objects for garbage.
  */
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { join } from "node:path";
 import { SyncedError } from "../core/error.ts";
 import { parseId, type ServerId } from "../core/identifier.ts";
@@ -99,7 +108,32 @@ export function requireOwnTokens(path: string): void {
 export function requireOwnMetadata(path: string): void {
   if (!hasMetadataElsewhere(path)) return;
   const claim = "its metadata are in PostgreSQL; only synced serve --metadata-url works on it";
-  throw new SyncedError("usage", `Cannot use "${path}" alone: ${claim}`);
+  throw new SyncedError("usage", `Cannot use "${path}" alone: ${claim}${whereMoved(path)}`);
+}
+
+const MOVED = "moved";
+
+/** Notes for people where a directory's data went. @param place one line */
+export function noteMoved(path: string, place: string): void {
+  try {
+    writeFileSync(join(path, MOVED), `${place}\n`, { mode: 0o600, flush: true });
+  } catch (error) {
+    throw notWritable(path, error);
+  }
+}
+
+export function forgetMoved(path: string): void {
+  rmSync(join(path, MOVED), { force: true });
+}
+
+function whereMoved(path: string): string {
+  try {
+    const place = readFileSync(join(path, MOVED), "utf8").trim();
+    return `. They were moved to ${place}; synced migrate --back moves them back`;
+  } catch (error) {
+    if (codeOf(error) === "ENOENT") return "";
+    throw notWritable(path, error);
+  }
 }
 
 /** Makes a file's bytes, or a directory's names, durable. */

@@ -3,14 +3,11 @@
  * K8-K11, I41.
  */
 
-import { readFileSync } from "node:fs";
 import { isIP } from "node:net";
 import { basename, resolve } from "node:path";
 import { defineCommand } from "citty";
 import { createServer, type Server, type ServerOptions } from "../../server.ts";
-import type { BucketPlace } from "../adapters/bucket/address.ts";
 import { requireOpenFiles } from "../adapters/disk/open-files.ts";
-import { reasonOf } from "../adapters/disk/system-error.ts";
 import { widenThreadPool } from "../adapters/runtime/native-calls.ts";
 import { SyncedError } from "../core/error.ts";
 import { EXIT } from "../core/exit-code.ts";
@@ -29,6 +26,7 @@ import {
 import { type Interruption, onInterruption } from "./interruption.ts";
 import { startMirror } from "./mirror.ts";
 import { createOutput, type Output } from "./output.ts";
+import { readBucket, readUrl } from "./places.ts";
 import { count, quoted } from "./progress.ts";
 import { formatBytes } from "./progress-bar.ts";
 import { reachableUrl } from "./server-url.ts";
@@ -225,46 +223,6 @@ function tellAdminUse(output: Output, use: AdminUse): void {
   const from = address === undefined ? "" : ` from ${address}`;
   const more = untold === 0 ? "" : `, after ${count(untold, "use")} that are not listed`;
   output.warn(`${method} ${quoted(path)} by ${who}${from}: answered ${status}${more}`);
-}
-
-/**
- * A URL with a password in it, from the flag or from the file that the flag's twin names.
- *
- * @throws {SyncedError} `usage` if both are set, or the file cannot be read
- */
-function readUrl(
-  name: string,
-  { url, file }: { readonly url: string | undefined; readonly file: string | undefined },
-): string | undefined {
-  if (file === undefined) return url;
-  if (url === undefined) return readSecret(file, "the URL's file");
-  throw new SyncedError("usage", `Cannot use both --${name} and --${name}-file: name one`);
-}
-
-/** @throws {SyncedError} `usage` if there is no key, or its file cannot be read */
-function readBucket(
-  flags: {
-    readonly "bucket-url"?: string | undefined;
-    readonly "bucket-key-file"?: string | undefined;
-  },
-  environment: Readonly<Record<string, string | undefined>>,
-): BucketPlace | undefined {
-  const { "bucket-url": url, "bucket-key-file": file } = flags;
-  if (url === undefined) return undefined;
-  const key =
-    file === undefined ? environment["SYNCED_BUCKET_KEY"] : readSecret(file, "the key's file");
-  if (key !== undefined) return { url, key };
-  const advice = "set SYNCED_BUCKET_KEY, or name a file with --bucket-key-file";
-  throw new SyncedError("usage", `Cannot use a bucket without its key: ${advice}`);
-}
-
-function readSecret(file: string, what: string): string {
-  try {
-    return readFileSync(file, "utf8").trim();
-  } catch (cause) {
-    const message = `Cannot read ${what} "${file}": ${reasonOf(cause)}`;
-    throw new SyncedError("usage", message, { cause });
-  }
 }
 
 interface TlsFlags {

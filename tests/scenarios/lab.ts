@@ -154,7 +154,7 @@ export class Device {
 
 export class Lab {
   readonly scratch = new Scratch();
-  readonly data = this.scratch.join("storage");
+  data = this.scratch.join("storage");
   readonly #devices: Device[] = [];
   readonly #serverOptions: RunOptions;
   #server: RunningSynced | undefined;

@@ -46,9 +46,9 @@ export async function setCounters(
   { version, turn }: ObjectCounters,
 ): Promise<void> {
   await pool.transaction(
+    `UPDATE synced.turns SET turn = greatest(turn, ${turn})`,
     `UPDATE synced.server SET objects_version = greatest(objects_version, ${version}) + 1`,
     "UPDATE synced.server SET deletions_from = objects_version",
-    `UPDATE synced.turns SET turn = greatest(turn, ${turn})`,
     "DELETE FROM synced.condemned",
     `SELECT setval(pg_get_serial_sequence('synced.folders', 'id'),
       greatest((SELECT max(id) FROM synced.folders), 1))`,
