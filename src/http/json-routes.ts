@@ -225,8 +225,9 @@ function usageRoute({ sequencer }: RouterOptions): Route {
         async handle(call) {
           const usage = await sequencer.usage(folderOf(call));
           const seesAll = call.caller.grant.folders === "all";
-          const store = seesAll ? { storeBytes: await sequencer.storeBytes() } : undefined;
-          return jsonAnswer({ ...usage, ...store });
+          if (!seesAll) return jsonAnswer(usage);
+          const { bytes: storeBytes, roomBytes } = await sequencer.storeUsage();
+          return jsonAnswer({ ...usage, storeBytes, roomBytes });
         },
       },
     },

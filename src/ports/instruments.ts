@@ -48,6 +48,8 @@ export interface ServerReadings {
   readonly devices: readonly DeviceReading[];
   /** The disk space of all objects, in bytes. */
   readonly storeBytes: number;
+  /** The bytes that uploads may still take of the disk; undefined if nobody can say. */
+  readonly roomBytes: number | undefined;
   /** undefined if the server writes to no PostgreSQL. */
   readonly filesLog: FilesLogReading | undefined;
 }

@@ -28,6 +28,13 @@ export interface Damage {
   readonly healedMs?: number;
 }
 
+export interface StoreUsage {
+  /** The disk space of all objects, in bytes. */
+  readonly bytes: number;
+  /** The bytes that uploads may still take (O10); absent if nobody can say, as of a bucket. */
+  readonly roomBytes?: number | undefined;
+}
+
 export interface ObjectStore {
   /**
    * Stores the objects that are not there yet. All are durable when it resolves. Idempotent. The
@@ -69,10 +76,8 @@ export interface ObjectStore {
    * those that are mostly deleted objects. May be interrupted anywhere, and called again.
    */
   tidy(): Promise<void>;
-  /**
-   * The disk space of all objects. Cheap except for the first call, which may look at all of them.
-   */
-  usage(): Promise<{ readonly bytes: number }>;
+  /** Cheap except for the first call, which may look at all objects. */
+  usage(): Promise<StoreUsage>;
   /** Looks for damage in the store's own format, not in objects. @returns one message each. */
   check(): Promise<readonly string[]>;
   /** Resolves with the error when a durability barrier has failed. */

@@ -47,6 +47,7 @@ export function createReadings(options: ReadingsOptions): () => Promise<ServerRe
       folderCount: folders.length,
       devices: devices.flat(),
       storeBytes: store.bytes,
+      roomBytes: store.roomBytes,
       filesLog:
         status === undefined
           ? undefined

@@ -28,7 +28,7 @@ import type {
   FoundContent,
   MetadataStore,
 } from "../ports/metadata-store.ts";
-import type { ObjectMemory, ObjectStore } from "../ports/object-store.ts";
+import type { ObjectMemory, ObjectStore, StoreUsage } from "../ports/object-store.ts";
 import type {
   DeviceInfo,
   DeviceReport,
@@ -83,7 +83,7 @@ export interface Sequencer {
   usage(name: FolderName): Promise<FolderUsage & { readonly quotaBytes: number | undefined }>;
 
   /** The disk space of all folders' objects. Cheap except for the first call. */
-  storeBytes(): Promise<number>;
+  storeUsage(): Promise<StoreUsage>;
 
   /**
    * Commits a batch. When it resolves, the events are durable and listeners were called.
@@ -216,7 +216,7 @@ export function createSequencer(ports: SequencerPorts): Sequencer {
       return { ...usage, quotaBytes: quotaOf(ports.quota, name) };
     },
 
-    storeBytes: async () => (await objects.usage()).bytes,
+    storeUsage: () => objects.usage(),
 
     commit: (folder, batch) => logs.commit(folder, batch),
     events: (folder, request) => readEvents(ports, folder, request),

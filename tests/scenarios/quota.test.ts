@@ -39,6 +39,7 @@ test("what does not fit is listed, and all else goes on [O14, D8]", async () => 
   expect(status.problems[0].message).toContain("the folder's quota leaves 1048571");
   expect(await usage()).toMatchObject({ files: 2, bytes: 2 * MIB + 5, quotaBytes: 3 * MIB });
   const page = await (await fetch(`${url}/metrics`)).text();
+  expect(page).toMatch(/^synced_store_room_bytes [1-9]/m);
   expect(page).toContain(`synced_folder_quota_bytes{folder="default"} ${3 * MIB}`);
 });
 

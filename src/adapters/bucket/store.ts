@@ -13,7 +13,13 @@ import {
   WAITING_OBJECT_BYTES_MAX,
   WAITING_UPLOAD_BYTES_MAX,
 } from "../../core/limits.ts";
-import type { Damage, ObjectMemory, ObjectStore, StoredObject } from "../../ports/object-store.ts";
+import type {
+  Damage,
+  ObjectMemory,
+  ObjectStore,
+  StoredObject,
+  StoreUsage,
+} from "../../ports/object-store.ts";
 import type { Page } from "../../ports/page.ts";
 import type { Random } from "../../ports/random.ts";
 import { hex, integer, toBlob } from "../metadata/rows.ts";
@@ -203,7 +209,7 @@ class BucketObjectStore implements ObjectStore {
     });
   }
 
-  async usage(): Promise<{ readonly bytes: number }> {
+  async usage(): Promise<StoreUsage> {
     const [row] = await this.#pool.read(queries.USAGE);
     return { bytes: row === undefined ? 0 : integer(row, "bytes") };
   }

@@ -211,6 +211,7 @@ function registerReadings(registry: Registry): (readings: ServerReadings) => voi
     "Age of the first event that a device has not reported as applied.",
     ["folder", "device"],
   );
+  const showRoom = registerRoom(registry);
   const showFilesLog = registerFilesLog(registry);
   return (readings) => {
     for (const one of [head, nodes, bytes, quota, lagEvents, lagSeconds]) one.reset();
@@ -230,7 +231,18 @@ function registerReadings(registry: Registry): (readings: ServerReadings) => voi
       lagSeconds.set({ folder, device }, reading.lagSeconds);
     }
     store.set(readings.storeBytes);
+    showRoom(readings.roomBytes);
     showFilesLog(readings.filesLog);
+  };
+}
+
+/** Registered with the first reading, so that a bucket has no such metric. */
+function registerRoom(registry: Registry): (roomBytes: number | undefined) => void {
+  let room: Gauge | undefined;
+  return (roomBytes) => {
+    if (roomBytes === undefined) return;
+    room ??= gauge(registry, "synced_store_room_bytes", "Disk space that uploads may still take.");
+    room.set(roomBytes);
   };
 }
 

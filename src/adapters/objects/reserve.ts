@@ -34,12 +34,17 @@ export class StorageReserve {
     }
   }
 
-  #requireRoom(): void {
+  /** @returns bytes; undefined on network file systems that do not tell their size */
+  room(): number | undefined {
     const { bavail, blocks, bsize } = statfsSync(this.#directory);
+    if (blocks === 0) return undefined;
     const reserve = Math.min(STORAGE_RESERVE_BYTES_MAX, blocks * bsize * STORAGE_RESERVE_SHARE);
-    if (bavail * bsize - this.#incomingBytes >= reserve) return;
-    // Some network file systems do not tell their size.
-    if (blocks === 0) return;
+    return bavail * bsize - this.#incomingBytes - reserve;
+  }
+
+  #requireRoom(): void {
+    const room = this.room();
+    if (room === undefined || room >= 0) return;
     const claim = "the rest of its disk is reserved for changes that need no room";
     const message = `Cannot store objects in "${this.#directory}": ${claim}; free some space`;
     throw new SyncedError("storage_full", message);

@@ -15,7 +15,13 @@ import { join } from "node:path";
 import { type Digest, digestToBytes, isDigest, sha256 } from "../../core/digest.ts";
 import { SyncedError } from "../../core/error.ts";
 import { HEALED_KNOWN_MS, OBJECT_SIZE_BYTES_MAX } from "../../core/limits.ts";
-import type { Damage, ObjectMemory, ObjectStore, StoredObject } from "../../ports/object-store.ts";
+import type {
+  Damage,
+  ObjectMemory,
+  ObjectStore,
+  StoredObject,
+  StoreUsage,
+} from "../../ports/object-store.ts";
 import type { Page } from "../../ports/page.ts";
 import { hex, integer } from "../metadata/rows.ts";
 import { SqliteDatabase } from "../sqlite/database.ts";
@@ -219,7 +225,7 @@ class DiskObjectStore implements ObjectStore {
     }
   }
 
-  async usage(): Promise<{ readonly bytes: number }> {
+  async usage(): Promise<StoreUsage> {
     this.#looseBytes ??= this.#sumLoose();
     let looseBytes: number;
     try {
@@ -231,7 +237,8 @@ class DiskObjectStore implements ObjectStore {
     const row = this.#db.row(
       "SELECT page_count * page_size AS bytes FROM pragma_page_count, pragma_page_size",
     );
-    return { bytes: Number(row?.["bytes"] ?? 0) + this.#segmentBytes + looseBytes };
+    const bytes = Number(row?.["bytes"] ?? 0) + this.#segmentBytes + looseBytes;
+    return { bytes, roomBytes: this.#reserve.room() };
   }
 
   async check(): Promise<readonly string[]> {

@@ -86,6 +86,7 @@ export const usageSchema = z.object({
   bytes: z.number(),
   quotaBytes: z.optional(z.number()),
   storeBytes: z.optional(z.number()),
+  roomBytes: z.optional(z.number()),
 });
 export type Usage = z.infer<typeof usageSchema>;
 

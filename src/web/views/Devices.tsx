@@ -74,7 +74,7 @@ export function Devices({ folder: name }: { readonly folder: string }) {
 function Storage() {
   const { value } = usage;
   if (value === undefined) return null;
-  const { files, bytes, quotaBytes, storeBytes } = value;
+  const { files, bytes, quotaBytes, storeBytes, roomBytes } = value;
   const of = quotaBytes === undefined ? "" : ` of ${sizeText(quotaBytes)}`;
   return (
     <p class="storage">
@@ -84,6 +84,9 @@ function Storage() {
         <span class="faint">
           {" "}
           · every version of every folder takes {sizeText(storeBytes)} of the server's disk
+          {roomBytes === undefined
+            ? ""
+            : `, which has room for ${sizeText(Math.max(0, roomBytes))}`}
         </span>
       )}
       {quotaBytes === undefined ? null : (
