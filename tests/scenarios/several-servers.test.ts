@@ -107,6 +107,11 @@ test("a killed server costs no op, doubles none, and nobody says offline [P11, P
     const more = poster.answered.size + 5;
     await waitFor("ops that the other answers", () => poster.answered.size >= more);
     await killed?.startServer();
+    // Two servers that fail one after the other, before either took anything, are offline.
+    const before = pair.map((one) => one.events("in_sync").length);
+    await waitFor("devices that are in sync again", () =>
+      pair.every((one, index) => one.events("in_sync").length > (before[index] ?? 0)),
+    );
   }
   await poster.stop();
   await settled();
