@@ -73,7 +73,7 @@ describe.skipIf(whyNoBrowser !== undefined)("devices on the page", () => {
     const { page } = visit;
     await page.click("role=button[name='Pause NAS for an hour']");
     await client.event("paused");
-    await page.waitForSelector("text=What changes here or there waits until today");
+    await page.waitForSelector("text=What changes here or there waits until");
     await page.click("role=button[name='Let NAS go on']");
     await client.event("resumed");
     await page.waitForSelector("text=1 of 1 device in sync");
