@@ -92,6 +92,11 @@ export interface FileSystem {
   readonly capabilities: Capabilities;
   /** How many files may be open at once to be made durable. Each waits for the disk. */
   readonly syncsMax: number;
+  /**
+   * Changes each time the machine starts. While it is the same, nothing that was written is lost.
+   * Undefined if the system does not tell.
+   */
+  readonly boot: string | undefined;
 
   /**
    * How many bytes new files may take of this disk. Its last part is left for the state, and for

@@ -101,6 +101,36 @@ for (const { what, news, exchange } of CASES) {
       expect(ops).toContainEqual(expect.objectContaining({ kind: "modify", node: id, content }));
     });
 
+    test("deleted does not come back [D7, D23, R3]", async () => {
+      const world = await placed();
+      const { id } = world.remote("d/f");
+      world.remove("d/f");
+      await startAgain(world);
+      expect(await opsOf(world)).toMatchObject([{ kind: "delete", node: id }]);
+      expect(world.files()).toEqual({});
+    });
+
+    test("deleted before the power goes comes back [D7, D23]", async () => {
+      const world = await placed();
+      world.remove("d/f");
+      world.disk.powerCut();
+      world.crash();
+      await startAgain(world);
+      await world.converge();
+      expect(world.files()).toEqual({ "d/f": "remote" });
+    });
+
+    test("saved by rename over it has its user's bytes, without a conflict copy [D7, D23, R1]", async () => {
+      const world = await placed();
+      const { id } = world.remote("d/f");
+      const { sha256 } = world.content("saved");
+      world.replace("d/f", "saved");
+      await startAgain(world);
+      const content = { sha256 };
+      expect(await opsOf(world)).toMatchObject([{ kind: "modify", node: id, content }]);
+      expect(world.files()).toEqual({ "d/f": "saved" });
+    });
+
     test("deleted meanwhile by others goes, though it was touched [D7, D23, R7]", async () => {
       const world = await placed();
       setMetadata(world, "d/f", { mtimeNs: TOUCHED_NS });
@@ -109,6 +139,95 @@ for (const { what, news, exchange } of CASES) {
       await world.converge();
       expect(world.files()).toEqual({});
     });
+  });
+}
+
+describe("a directory that was made for a new file before a crash, and then", () => {
+  async function placed(): Promise<ApplyWorld> {
+    const world = await syncedWorld(true, "e/");
+    world.remoteCreate("d", { kind: "directory" });
+    world.remoteCreate("d/b", { kind: "directory" });
+    world.remoteCreate("d/b/f", "remote");
+    await crashBeforeTheRecord(world);
+    return world;
+  }
+
+  for (const [from, to] of [
+    ["d", "c"],
+    ["d", "e/d"],
+    ["d/b", "d/c"],
+    ["d/b", "e/b"],
+  ] as const) {
+    test(`renamed from ${from} to ${to} has its user's name [D7, D23, R1]`, async () => {
+      const world = await placed();
+      const { id } = world.remote(from);
+      world.move(from, to);
+      await startAgain(world);
+      const name = to.split("/").at(-1);
+      expect(await opsOf(world)).toMatchObject([{ kind: "move", node: id, name }]);
+    });
+  }
+
+  test("deleted does not come back [D7, D23, R3]", async () => {
+    const world = await placed();
+    world.remove("d");
+    await startAgain(world);
+    const ops = await opsOf(world);
+    expect(ops).toHaveLength(3);
+    expect(ops).toEqual(ops.map(() => expect.objectContaining({ kind: "delete" })));
+    expect(world.files()).toEqual({});
+  });
+
+  test("emptied, with its file elsewhere, is gone and the file is moved [D7, D23, R1]", async () => {
+    const world = await placed();
+    const { id } = world.remote("d/b/f");
+    world.move("d/b/f", "e/f");
+    world.remove("d");
+    await startAgain(world);
+    const ops = await opsOf(world);
+    expect(ops).toHaveLength(3);
+    expect(ops).toContainEqual(expect.objectContaining({ kind: "move", node: id }));
+    expect(world.files()).toEqual({ "e/f": "remote" });
+  });
+});
+
+describe("a new file that was not put in place before a crash", () => {
+  for (const meanwhile of ["stays", "goes"]) {
+    test(`because another stood there, which ${meanwhile}, is not deleted [D7, D23, R9]`, async () => {
+      const world = await syncedWorld(true, "d/");
+      world.remoteCreate("d/f", "remote");
+      world.remoteCreate("d/g", "remote too");
+      const { transitions } = world.plan();
+      world.write("d/f", "a user's");
+      world.onCall = (name) => (name === "syncDirectories" ? "io" : undefined);
+      await expect(world.apply(transitions)).rejects.toThrow("io");
+      world.crash();
+      if (meanwhile === "goes") world.remove("d/f");
+      await startAgain(world);
+      await world.converge();
+      const files = Object.values(world.files()).toSorted();
+      const own = meanwhile === "goes" ? [] : ["a user's"];
+      expect(files).toEqual([...own, "remote", "remote too"]);
+      const kinds = (await opsOf(world)).map((op) => Object(op).kind);
+      expect(kinds).not.toContain("delete");
+    });
+  }
+});
+
+for (const [what, from, to, then] of [
+  ["file", "d/f", "d/g", "d/h"],
+  ["file", "d/f", "e/f", "d/h"],
+  ["directory", "d", "e/d", "c"],
+] as const) {
+  test(`a ${what} renamed to ${to} before a crash, and then to ${then}, has its user's name [D7, D23, R6]`, async () => {
+    const world = await syncedWorld(true, "d/f", "e/");
+    const { id } = world.remote(from);
+    world.remoteMove(from, to);
+    await crashBeforeTheRecord(world);
+    world.move(to, then);
+    await startAgain(world);
+    const name = then.split("/").at(-1);
+    expect(await opsOf(world)).toMatchObject([{ kind: "move", node: id, name }]);
   });
 }
 

@@ -106,6 +106,7 @@ export class SimDisk {
   heldTime: (ns: bigint) => bigint = (ns) => ns;
   /** Mutations by anybody; at rest it does not move (I11). */
   mutations = 0;
+  powerCuts = 0;
   readonly #options: SimDiskOptions;
   #pending: Change[] = [];
   readonly #unsynced = new Set<FileInode>();
@@ -395,6 +396,7 @@ export class SimDisk {
    */
   powerCut(): readonly FileInode[] {
     this.mutations++;
+    this.powerCuts++;
     const { fraction, ordered } = this.#options;
     const cut = fraction() * (this.#pending.length + 1);
     const share = fraction();

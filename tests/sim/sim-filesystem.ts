@@ -45,6 +45,7 @@ const encoder = new TextEncoder();
 export class SimFileSystem implements FileSystem {
   readonly capabilities: Capabilities;
   readonly syncsMax = 64;
+  readonly boot: string;
   readonly #options: SimFileSystemOptions;
   readonly #disk: SimDisk;
   #dead = false;
@@ -52,6 +53,7 @@ export class SimFileSystem implements FileSystem {
   constructor(options: SimFileSystemOptions) {
     this.#options = options;
     this.#disk = options.disk;
+    this.boot = `boot ${options.disk.powerCuts}`;
     this.capabilities = {
       exchange: options.exchange,
       executable: true,

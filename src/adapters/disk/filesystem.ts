@@ -22,6 +22,7 @@ import type {
 } from "../../ports/filesystem.ts";
 import { FileSystemError } from "../../ports/filesystem.ts";
 import { nativeCalls } from "../runtime/native-calls.ts";
+import { bootOf } from "./boot.ts";
 import {
   CallError,
   type Directory,
@@ -52,8 +53,6 @@ export interface DiskFileSystem extends FileSystem {
   close(): void;
 }
 
-/** How many syncs wait for the disk at the same time. The disk completes many together. */
-const SYNCS_MAX = 64;
 /**
  * @param rootPath absolute, free of symlinks, an existing directory
  * @throws {FileSystemError} if the root cannot be opened
@@ -84,7 +83,8 @@ class AnchoredFileSystem implements DiskFileSystem {
   readonly capabilities: Capabilities;
   readonly #calls: DiskCalls;
   readonly #readOnly: boolean;
-  readonly syncsMax = openSyncsMax(SYNCS_MAX);
+  readonly syncsMax = openSyncsMax();
+  readonly boot = bootOf();
   readonly #umask = process.umask();
 
   constructor(calls: DiskCalls, readOnly: boolean, capabilities: Capabilities) {

@@ -24,12 +24,15 @@ export function openFilesMax(): number {
   }
 }
 
+/** The disk completes so many syncs together. */
+const SYNCS_MAX = 64;
+
 /**
  * How many syncs may wait for the disk at once. There are two callers, each with files and
  * directories.
  */
-export function openSyncsMax(max: number): number {
-  return Math.max(1, Math.min(max, Math.floor((openFilesMax() - OWN_OPEN_FILES) / 4)));
+export function openSyncsMax(): number {
+  return Math.max(1, Math.min(SYNCS_MAX, Math.floor((openFilesMax() - OWN_OPEN_FILES) / 4)));
 }
 
 /** @throws {SyncedError} `usage` if there are too few descriptors to work */

@@ -226,11 +226,10 @@ class Application {
       batch.fail({ ...failure, path });
     }
     const staged = new Map(stage.staged);
-    if (staged.size > 0) {
-      batch.isPlacing = true;
-      const files = [...staged].map(([id, { stat }]) => [id, stat.identity] as const);
-      notePlacing(this.#ports.store, files);
-    }
+    const files = [...staged].map(([id, { stat }]) => [id, stat.identity] as const);
+    const moved = steps.flatMap((step) => (step.kind === "move" ? [step.id] : []));
+    batch.isPlacing = files.length > 0 || moved.length > 0;
+    if (batch.isPlacing) notePlacing(this.#ports, { files, moved });
     const journal = new Journal(this.#ports, batch, staged);
     for (const [index, step] of steps.entries()) {
       this.#coming.set(nodeOf(step), (this.#coming.get(nodeOf(step)) ?? 0) - 1);

@@ -23,7 +23,7 @@ import { RACY_MARK } from "../scan/content.ts";
 import type { DisplacedContent } from "../stage/displaced-contents.ts";
 import { forgetName } from "./former-names.ts";
 import { ApplyOverlay } from "./overlay.ts";
-import { notePlacing } from "./placing.ts";
+import { dropNote } from "./placing.ts";
 
 export type ApplyPorts = Pick<ClientPorts, "fs" | "store" | "observer" | "clock" | "random">;
 
@@ -60,7 +60,7 @@ export class ApplyBatch {
   isComing: (id: NodeId) => boolean = () => false;
   /** True for nodes with trouble of their own, also from earlier batches. */
   hasFailed: (id: NodeId) => boolean = (id) => this.failed.some((failure) => failure.id === id);
-  /** True if a note tells which files this batch puts in place, until they are recorded. */
+  /** True if a note tells what this batch puts in place and renames, until that is recorded. */
   isPlacing = false;
   conflicts = 0;
   applied = 0;
@@ -72,6 +72,7 @@ export class ApplyBatch {
   readonly #resolved: string[] = [];
   /** Journal entries whose file could not be removed. */
   readonly #stuck = new Set<string>();
+  readonly #unplaced: string[] = [];
   readonly #quarantined: { id: string; node: NodeId; path: string; digest: Digest }[] = [];
   readonly #leftovers = new Map<string, boolean>();
   readonly #makeshift = new Set<NodeId>();
@@ -224,6 +225,14 @@ export class ApplyBatch {
   }
 
   /**
+   * Removes a staged file that is not put in place, as soon as the batch is recorded. Until then it
+   * proves to recovery that it never stood there (D23).
+   */
+  leaveStaged(path: string): void {
+    this.#unplaced.push(path);
+  }
+
+  /**
    * The barrier. After it the disk is durably as the overlay says, and the store says the same.
    *
    * @throws {FileSystemError} if something cannot be made durable. Then nothing is recorded (I41),
@@ -240,7 +249,8 @@ export class ApplyBatch {
     const news = this.#newFailures();
     // A step that fails again and again leaves nothing to write (Y5).
     if (this.#isIdle && news.length === 0) {
-      if (this.isPlacing) notePlacing(store, []);
+      if (this.isPlacing) dropNote(store);
+      this.#removeUnplaced();
       return;
     }
     store.transaction(() => {
@@ -265,6 +275,7 @@ export class ApplyBatch {
         store.setProblem(path, { path, code, message });
       }
     });
+    this.#removeUnplaced();
     const waiting = new Set(this.#quarantined.map(({ id }) => id));
     for (const id of this.#resolved) if (!waiting.has(id)) forgetName(fs, id);
     for (const event of this.#events) observer.emit(event);
@@ -272,6 +283,10 @@ export class ApplyBatch {
     for (const { path, code, message } of news) {
       observer.emit({ event: "problem", path, code, message });
     }
+  }
+
+  #removeUnplaced(): void {
+    for (const path of this.#unplaced) this.discard(path);
   }
 
   #moveBase({ id, parent, name }: LocalNode): void {

@@ -22,7 +22,8 @@ import { shownMtime } from "../folder/shown-time.ts";
 import { statExactly } from "../folder/spelling.ts";
 import { ApplyBatch, type ApplyPorts } from "./batch.ts";
 import { digestOf } from "./displaced.ts";
-import { findFiles, placedFiles } from "./placing.ts";
+import { placedByNote } from "./placing.ts";
+import { recordNoted } from "./recover-noted.ts";
 
 /**
  * Call it at the start, before news is pulled: what was wanted then tells what was done.
@@ -35,8 +36,8 @@ export async function recoverUnrecorded(
 ): Promise<void> {
   const { store } = ports;
   const batch = new ApplyBatch(ports, options.deviceName);
-  const placed = placedFiles(store);
-  batch.isPlacing = placed.size > 0;
+  const placed = placedByNote(ports);
+  batch.isPlacing = placed.files.size > 0 || placed.moved.size > 0;
   const dirty = store.dirty();
   let waiting = dirty.filter((id) => mayStandUnrecorded(ports, id) || isToMove(store, id));
   // A directory comes before its entries.
@@ -45,10 +46,10 @@ export async function recoverUnrecorded(
     const moved = recordMoved(batch, waiting);
     const missed: NodeId[] = [];
     for (const id of waiting)
-      if (!moved.has(id) && !(await recover(batch, id, placed.get(id)))) missed.push(id);
+      if (!moved.has(id) && !(await recover(batch, id, placed.files.get(id)))) missed.push(id);
     waiting = missed;
   }
-  await recordElsewhere(batch, dirty, placed);
+  await recordNoted(batch, dirty, placed);
   for (const id of dirty) await recordMetadata(batch, id);
   recordRemoved(batch, dirty);
   await batch.commit();
@@ -198,58 +199,6 @@ function lookAt(fs: FileSystem, path: string): Stat | "absent" | "unknown" {
     return fs.stat(path) ?? "absent";
   } catch (error) {
     if (error instanceof FileSystemError) return "unknown";
-    throw error;
-  }
-}
-
-/**
- * Records files that were put in place and renamed since as standing where they were put. The scan
- * then finds what their user did.
- */
-async function recordElsewhere(
-  batch: ApplyBatch,
-  dirty: readonly NodeId[],
-  placed: ReadonlyMap<string, string>,
-): Promise<void> {
-  const { store, fs } = batch.ports;
-  const missing = new Map<string, LocalNode>();
-  for (const id of dirty) {
-    const identity = placed.get(id);
-    const remote = store.remote.get(id);
-    const local = batch.overlay.get(id);
-    if (identity === undefined || remote?.content.kind !== "file") continue;
-    if (local === undefined && store.base.get(id) !== undefined) continue;
-    const { parent, name } = local ?? remote;
-    const occupant = batch.overlay.child(parent, name)?.id ?? id;
-    const path = batch.pathOfPlace({ parent, name });
-    if (path === undefined || occupant !== id || local?.identity === identity) continue;
-    // The old file stands there, or again.
-    const there = lookAt(fs, path);
-    if (typeof there === "object" && there.identity === local?.identity) continue;
-    missing.set(identity, { id, parent, name, content: remote.content, identity, stamp: "" });
-  }
-  if (missing.size === 0) return;
-  for (const [identity, path] of await findFiles(fs, new Set(missing.keys()), batch.pace)) {
-    const node = missing.get(identity);
-    // An inode may have been given to another file since.
-    if (node === undefined || !(await hasBytes(batch, path, node))) continue;
-    batch.touch(batch.path(node.id) ?? path);
-    batch.touch(path);
-    batch.touchFile(path);
-    batch.putUnknown(node, path);
-  }
-}
-
-async function hasBytes(
-  batch: ApplyBatch,
-  path: string,
-  { content }: Pick<LocalNode, "content">,
-): Promise<boolean> {
-  try {
-    const digest = await digestOf(batch.ports.fs, path, batch.pace);
-    return content.kind === "file" && digest === content.sha256;
-  } catch (error) {
-    if (error instanceof FileSystemError) return false;
     throw error;
   }
 }

@@ -27,7 +27,7 @@ import { moveToFreeName, saveConflictCopy } from "./conflict-copy.ts";
 import { digestOf, moveToQuarantine } from "./displaced.ts";
 import { formerPath, sweepNames } from "./former-names.ts";
 import { putPartsBack } from "./move-by-parts.ts";
-import { dropStaged, placedFiles } from "./placing.ts";
+import { dropUndone, placedByNote } from "./placing.ts";
 import { unpark } from "./unpark.ts";
 
 /** Makes the directories below the state directory that are missing. */
@@ -61,7 +61,7 @@ export async function recoverJournal(
 ): Promise<ReadonlySet<string>> {
   prepareStateDirectories(ports.fs);
   const batch = new ApplyBatch(ports, options.deviceName);
-  dropStaged(ports.fs, ports.store);
+  dropUndone(ports);
   for (const entry of ports.store.journal()) {
     try {
       if (entry.kind === "delete") await recoverDelete(batch, entry);
@@ -102,7 +102,7 @@ async function recoverDisplaced(
   entry: JournalEntry,
   path: string,
 ): Promise<void> {
-  const isPlaced = placedFiles(batch.ports.store).has(entry.node);
+  const isPlaced = placedByNote(batch.ports).files.has(entry.node);
   if (!isPlaced && putBack(batch, entry, path)) return;
   await recoverBytes(batch, entry, path, await readDigest(batch, path));
 }
@@ -121,7 +121,7 @@ async function recoverPlaced(batch: ApplyBatch, entry: JournalEntry): Promise<vo
   if (stat.identity === node.identity || stat.kind !== remote.content.kind) return;
   if (pathOf(store.local, node.id) !== entry.path) return;
   // Its user may have written to it since.
-  const isKnown = placedFiles(store).get(entry.node) === stat.identity;
+  const isKnown = placedByNote(batch.ports).files.get(entry.node) === stat.identity;
   if (!isKnown && (await readDigest(batch, entry.path)) !== entry.newDigest) return;
   if (remote.content.kind === "file" && remote.content.sha256 !== entry.newDigest) return;
   const { id, parent, name } = node;

@@ -39,18 +39,18 @@ export function applyCreate(
   const path = batch.pathOfPlace(node);
   if (path === undefined) {
     // Its directory could not be made. That was reported.
-    if (staged !== undefined) batch.discard(staged.path);
+    if (staged !== undefined) batch.leaveStaged(staged.path);
     return;
   }
   if (isGhostly(batch, node, path) || !isParentThere(batch, node)) {
-    if (staged !== undefined) batch.discard(staged.path);
+    if (staged !== undefined) batch.leaveStaged(staged.path);
     return;
   }
   let made: Stat | undefined;
   try {
     made = make(batch, node, path, staged);
   } finally {
-    if (made === undefined && staged !== undefined) batch.discard(staged.path);
+    if (made === undefined && staged !== undefined) batch.leaveStaged(staged.path);
   }
   if (made === undefined) {
     reportOccupied(batch, node.id, path);
@@ -156,7 +156,7 @@ export async function applyReplace(
     if (swap !== undefined) swapped = batch.ports.fs.exchange(from, swap.path);
   } catch (error) {
     if (swap === undefined || !hasComeOut(batch, swap)) {
-      batch.discard(from);
+      batch.leaveStaged(from);
       batch.resolve(journal);
       throw error;
     }
@@ -164,7 +164,7 @@ export async function applyReplace(
   }
   if (swap === undefined || swapped === "absent") {
     if (swap !== undefined) batch.rescan.add(swap.path);
-    batch.discard(from);
+    batch.leaveStaged(from);
   } else if (swapped === "unsupported") {
     await replaceByMoving(batch, swap);
   } else {
@@ -266,12 +266,12 @@ async function replaceByMoving(batch: ApplyBatch, swap: Swap): Promise<void> {
   const out = joinPath(QUARANTINE_DIRECTORY, journal);
   if (fs.moveNoReplace(path, out) !== "moved") {
     batch.rescan.add(path);
-    batch.discard(from);
+    batch.leaveStaged(from);
     return;
   }
   batch.touch(path);
   if (!(await isUntouched(batch, out, swap.seen))) {
-    batch.discard(from);
+    batch.leaveStaged(from);
     await putBack(batch, out, journal, { node, path });
     return;
   }
@@ -280,7 +280,7 @@ async function replaceByMoving(batch: ApplyBatch, swap: Swap): Promise<void> {
   if (fs.moveNoReplace(from, path) === "moved") putReplaced(batch, swap);
   else {
     batch.rescan.add(path);
-    batch.discard(from);
+    batch.leaveStaged(from);
   }
   await judgeDisplaced(batch, swap, out);
 }

@@ -39,6 +39,16 @@ export interface StrayValue {
   readonly rows: readonly unknown[];
 }
 
+/** The note of a batch, for the case that the process ends before it is recorded (D23). */
+export interface PlacingValue {
+  /** Tells one run of the machine, and one directory for staging, from others; "" if unknown. */
+  readonly seal: string;
+  /** Nodes with the identities of their files that leave staging. */
+  readonly files: readonly TextPair[];
+  /** Nodes that are renamed. */
+  readonly moved: readonly string[];
+}
+
 const STATES: readonly string[] = ["in_sync", "syncing", "held", "paused", "offline", "stopped"];
 
 /** All of them. Only the state database's own binding is kept beside these. */
@@ -51,8 +61,8 @@ export const KEPT = {
   chunker: { key: "chunker", parse: profile } satisfies KeptValue<ChunkerProfile>,
   /** Ids of ops that were posted and have not come back (Y17). */
   posted: { key: "posted", parse: texts } satisfies KeptValue<readonly string[]>,
-  /** Nodes with the identities of their files that are being put in place (D23). */
-  placing: { key: "placing", parse: pairs } satisfies KeptValue<readonly TextPair[]>,
+  /** The part of a plan that is being done on the disk (D23). */
+  placing: { key: "placing", parse: placing } satisfies KeptValue<PlacingValue>,
   /** The common point of a re-join that is under way (S10). */
   restoredSince: { key: "restoredSince", parse: number } satisfies KeptValue<number>,
   /** It and older cursors that lay on the log with it, newest first (S10). */
@@ -135,6 +145,12 @@ function pairs(value: unknown): readonly TextPair[] | undefined {
 
 function isPair(value: unknown): value is TextPair {
   return Array.isArray(value) && typeof value[0] === "string" && typeof value[1] === "string";
+}
+
+function placing(value: unknown): PlacingValue | undefined {
+  if (!isObject(value)) return undefined;
+  const { seal, files, moved } = value;
+  return { seal: text(seal) ?? "", files: pairs(files) ?? [], moved: texts(moved) ?? [] };
 }
 
 function formerRules(value: unknown): readonly FormerTexts[] | undefined {

@@ -6,4 +6,4 @@ import { listen } from "../../../src/adapters/network/listen.ts";
 requireOpenFiles();
 const handle = () => new Response("ok");
 const { url } = await listen({ host: "127.0.0.1", port: 0, handle });
-process.stdout.write(`${url} ${openSyncsMax(64)}\n`);
+process.stdout.write(`${url} ${openSyncsMax()}\n`);
