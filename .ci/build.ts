@@ -57,7 +57,12 @@ const digestForBrowsers: Bun.BunPlugin = {
 
 async function buildPage(): Promise<void> {
   const { outputs } = await Bun.build({
-    entrypoints: ["src/web/main.tsx", "src/web/upload-worker.ts", "src/web/app.css"],
+    entrypoints: [
+      "src/web/main.tsx",
+      "src/web/chart.ts",
+      "src/web/upload-worker.ts",
+      "src/web/app.css",
+    ],
     target: "browser",
     minify: true,
     define: { "process.env.NODE_ENV": '"production"' },

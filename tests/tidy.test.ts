@@ -114,7 +114,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   postgres: ["src/adapters/postgres"],
   preact: ["src/web", "src/web/parts", "src/web/views"],
   "prom-client": ["src/adapters/metrics"],
-  uplot: ["src/web/parts"],
+  uplot: ["src/web", "src/web/parts"],
   zod: ["src/commands", "src/protocol", "src/web/model"],
 };
 
@@ -176,6 +176,7 @@ const ENTRIES = [
   "cli.ts",
   "server.ts",
   "src/web/main.tsx",
+  "src/web/chart.ts",
   "src/web/upload-worker.ts",
   // The build puts it in the place of core's.
   "src/web/digest.ts",

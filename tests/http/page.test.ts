@@ -77,3 +77,11 @@ test("the built page is below 150 kB packed [H30]", async () => {
   const bytes = texts.reduce((sum, text) => sum + gzipSync(text).length, 0);
   expect(bytes).toBeLessThan(150_000);
 });
+
+test("the built page makes no table of dates or numbers before its first row [H35]", async () => {
+  const page = await loadPageFiles();
+  if (page === undefined) return;
+  expect(page.assets.get("main.js")).not.toMatch(
+    /Intl\.(?:DateTime|Number)Format|toLocale\w*String/,
+  );
+});

@@ -9,14 +9,13 @@ import { dialog, isNarrow, pane } from "./screen.ts";
 import {
   clearSelection,
   indexOfFocus,
+  LAST,
   moveFocus,
   selectAll,
   selected,
   targets,
   toggle,
 } from "./selection.ts";
-
-const FAR = Number.MAX_SAFE_INTEGER;
 
 function isFiles(): boolean {
   return route.value.view === "files" && route.value.folder !== undefined;
@@ -61,7 +60,7 @@ export const bindings: readonly Binding[] = [
   move("ArrowDown", "Next row", stepRows(1)),
   move("ArrowUp", "Row before", stepRows(-1)),
   move("Home", "First row", () => moveFocus(0)),
-  move("End", "Last row", () => moveFocus(FAR)),
+  move("End", "Last row", () => moveFocus(LAST)),
   move("PageDown", "A page down", () => moveFocus(indexOfFocus() + pageRows())),
   move("PageUp", "A page up", () => moveFocus(indexOfFocus() - pageRows())),
   move("Shift+ArrowDown", "Select down to the next row", stepRows(1, true)),

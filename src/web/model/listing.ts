@@ -73,6 +73,14 @@ export const rows = computed<readonly Entry[]>(() => {
   );
 });
 
+/** How many rows there will be: all of a directory from its first rows on. */
+export const rowCount = computed(() => {
+  const { length } = rows.value;
+  const isFiltered = filter.value.trim() !== "" || override.value !== undefined;
+  if (isFiltered || listingState.value.kind !== "loading") return length;
+  return Math.max(length, total.value);
+});
+
 /** Directories stand first, whatever the order. */
 function rank({ kind }: Entry): number {
   return kind === "directory" ? 0 : 1;

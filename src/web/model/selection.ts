@@ -1,12 +1,15 @@
 /** Which row the keyboard is at, and which rows are chosen. Both go by id, so that rows may move. */
-import { computed, effect, signal } from "@preact/signals";
+import { computed, effect, signal, untracked } from "@preact/signals";
 import type { ListEntry as Entry } from "../../protocol/time-answers.ts";
-import { directory, rows } from "./listing.ts";
+import { directory, isComplete, rows } from "./listing.ts";
 
 export const focused = signal<string | undefined>(undefined);
 const chosen = signal<ReadonlySet<string>>(new Set());
 /** Where an extension began. */
 let anchor: string | undefined;
+/** While rows still come, "the last row" and "all rows" mean those too. */
+let lastSoFar: string | undefined;
+let allSoFar: ReadonlySet<string> | undefined;
 
 /** Chosen rows that are there, in the order shown. */
 export const selected = computed<readonly Entry[]>(() => {
@@ -33,6 +36,7 @@ export function clearSelection(): void {
 
 export function selectAll(): void {
   chosen.value = new Set(rows.value.map(({ id }) => id));
+  if (!isComplete.value) allSoFar = chosen.value;
 }
 
 export function toggle(id: string): void {
@@ -58,6 +62,9 @@ export function indexOfFocus(): number {
   return rows.value.findIndex((entry) => entry.id === id);
 }
 
+/** Beyond every row: the last one. */
+export const LAST = Number.MAX_SAFE_INTEGER;
+
 /** @param index is cut to the rows that there are. */
 export function moveFocus(index: number, isExtending = false): void {
   const { value: all } = rows;
@@ -67,6 +74,7 @@ export function moveFocus(index: number, isExtending = false): void {
   else {
     focused.value = row.id;
     anchor = row.id;
+    lastSoFar = index === LAST && !isComplete.value ? row.id : undefined;
   }
 }
 
@@ -94,6 +102,16 @@ directory.subscribe((id) => {
   directoryBefore = id;
   clearSelection();
   focused.value = undefined;
+});
+
+effect(() => {
+  if (rows.value.length === 0) return;
+  const isLast = isComplete.value;
+  untracked(() => {
+    if (lastSoFar !== undefined && lastSoFar === focused.value) moveFocus(LAST);
+    if (allSoFar !== undefined && allSoFar === chosen.value) selectAll();
+    if (isLast) allSoFar = undefined;
+  });
 });
 
 effect(() => {

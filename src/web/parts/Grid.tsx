@@ -9,7 +9,7 @@ import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { printableName } from "../../core/printable.ts";
 import type { ListEntry } from "../../protocol/time-answers.ts";
 import { deviceName } from "../model/devices.ts";
-import { rows, SORTS, type Sort, sort } from "../model/listing.ts";
+import { rowCount, rows, SORTS, type Sort, sort } from "../model/listing.ts";
 import { isNarrow, renaming } from "../model/screen.ts";
 import {
   clearSelection,
@@ -74,7 +74,7 @@ export function Grid(props: GridProps) {
       role="grid"
       tabIndex={0}
       aria-label={props.label}
-      aria-rowcount={all.length + 1}
+      aria-rowcount={rowCount.value + 1}
       aria-multiselectable
       aria-activedescendant={focusedEntry === undefined ? undefined : `row-${focusedEntry.id}`}
     >
@@ -85,7 +85,11 @@ export function Grid(props: GridProps) {
         ref={scroller}
         onScroll={(event) => setTop(event.currentTarget.scrollTop)}
       >
-        <div class="all-rows" role="presentation" style={{ height: `${all.length * pixels}px` }}>
+        <div
+          class="all-rows"
+          role="presentation"
+          style={{ height: `${rowCount.value * pixels}px` }}
+        >
           {shown.map(({ entry, index }) => (
             <Row key={entry.id} entry={entry} index={index} grid={props} />
           ))}

@@ -1,6 +1,6 @@
 /** A chart of what happened when: a bar for each stretch of time, and a line where the slider stands. */
-import { useEffect, useRef } from "preact/hooks";
-import uPlot from "uplot";
+import { useEffect, useRef, useState } from "preact/hooks";
+import type uPlot from "uplot";
 import { activity, position, seqAtTime, timeAtSeq, timeRange, zoom } from "../model/moment.ts";
 import { tickText } from "../model/words.ts";
 
@@ -16,25 +16,26 @@ const SERIES: readonly (readonly [string, string])[] = [
 
 export function Plot() {
   const element = useRef<HTMLDivElement>(null);
-  const chart = useRef<uPlot | undefined>(undefined);
+  const [chart, setChart] = useState<uPlot | undefined>(undefined);
   const { value: shown } = activity;
   const { value: seq } = position;
   useEffect(() => {
-    const place = element.current;
+    const { current: place } = element;
     if (place === null) return;
-    const made = new uPlot(optionsFor(place), [[]], place);
-    chart.current = made;
-    const observer = new ResizeObserver(() => {
-      if (place.clientWidth > 0) made.setSize({ width: place.clientWidth, height: HEIGHT });
-    });
-    observer.observe(place);
-    const scheme = matchMedia("(prefers-color-scheme: dark)");
-    const redraw = () => made.redraw(false);
-    scheme.addEventListener("change", redraw);
+    let end: (() => void) | "early" | undefined;
+    // Without its bars the slider works as well.
+    void loadChart().then(
+      (Chart) => {
+        if (end === "early") return;
+        const made = new Chart(optionsFor(place, Chart), [[]], place);
+        end = keepFitting(made, place);
+        setChart(made);
+      },
+      () => undefined,
+    );
     return () => {
-      observer.disconnect();
-      scheme.removeEventListener("change", redraw);
-      made.destroy();
+      if (typeof end === "function") end();
+      end = "early";
     };
   }, []);
   useEffect(() => {
@@ -46,13 +47,37 @@ export function Plot() {
         return counts.slice(index).reduce((sum, count) => sum + count, 0);
       }),
     );
-    chart.current?.setData([times, ...stacked], true);
-  }, [shown]);
-  useEffect(() => chart.current?.redraw(false), [seq]);
+    chart?.setData([times, ...stacked], true);
+  }, [chart, shown]);
+  useEffect(() => chart?.redraw(false), [chart, seq]);
   return <div class="plot" ref={element} aria-hidden="true" />;
 }
 
-function optionsFor(place: HTMLElement): uPlot.Options {
+/** The library is a file of its own: what it does as it starts would hold up the first rows. */
+async function loadChart(): Promise<typeof uPlot> {
+  const { Chart }: { readonly Chart: typeof uPlot } = await import(
+    document.body.dataset["chart"] ?? ""
+  );
+  return Chart;
+}
+
+/** @returns what ends it. */
+function keepFitting(chart: uPlot, place: HTMLElement): () => void {
+  const observer = new ResizeObserver(() => {
+    if (place.clientWidth > 0) chart.setSize({ width: place.clientWidth, height: HEIGHT });
+  });
+  observer.observe(place);
+  const scheme = matchMedia("(prefers-color-scheme: dark)");
+  const redraw = () => chart.redraw(false);
+  scheme.addEventListener("change", redraw);
+  return () => {
+    observer.disconnect();
+    scheme.removeEventListener("change", redraw);
+    chart.destroy();
+  };
+}
+
+function optionsFor(place: HTMLElement, { paths }: typeof uPlot): uPlot.Options {
   const color = (name: string) => getComputedStyle(place).getPropertyValue(name);
   return {
     width: Math.max(1, place.clientWidth),
@@ -85,9 +110,7 @@ function optionsFor(place: HTMLElement): uPlot.Options {
         fill: () => color(name),
         width: 0,
         points: { show: false },
-        ...(uPlot.paths.bars === undefined
-          ? {}
-          : { paths: uPlot.paths.bars({ size: [1, 10, 2] }) }),
+        ...(paths.bars === undefined ? {} : { paths: paths.bars({ size: [1, 10, 2] }) }),
       })),
     ],
     hooks: {
