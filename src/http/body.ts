@@ -8,7 +8,6 @@ import type { Clock } from "../ports/clock.ts";
 import { parseJson } from "../protocol/json.ts";
 import { PACK_MEDIA_TYPE } from "../protocol/pack.ts";
 import type { Call, Endpoint } from "./endpoint.ts";
-import type { CallMemory } from "./memory-budget.ts";
 
 /** Bytes that may be missing at the slowest pace: ten seconds at the start, half a minute later. */
 const CREDIT_BYTES_FIRST = 10 * 1024;
@@ -76,7 +75,7 @@ function isFramed(headers: Headers): boolean {
 const SINGLE_READ_BYTES_MAX = 256 * 1024;
 
 /** A body may take long to come. When it is there, the requester must still be admitted (K4). */
-export type BodyCall = Pick<Call, "request" | "confirm" | "memory">;
+export type BodyCall = Pick<Call, "request" | "confirm" | "memory" | "stopping">;
 
 /** Reads a whole JSON body; undefined if there is none. */
 export async function readJson(call: BodyCall, options: BodyOptions): Promise<unknown> {
@@ -110,12 +109,12 @@ function boundOf(request: Request, { bytesMax }: BodyOptions): number {
 }
 
 async function readBytes(call: BodyCall, options: BodyOptions): Promise<Uint8Array> {
-  const { request, memory } = call;
+  const { request } = call;
   const { bytesMax, clock, buffer } = options;
   const declared = declaredLength(request);
   if (declared !== undefined && declared <= SINGLE_READ_BYTES_MAX) {
     // HTTP's framing bounds this body. One read without a stream is several times faster.
-    const pace = new Pace(clock, memory, CREDIT_BYTES_FIRST + declared);
+    const pace = new Pace(clock, call, CREDIT_BYTES_FIRST + declared);
     try {
       const bytes = new Uint8Array(await pace.bound(request.arrayBuffer()));
       call.confirm();
@@ -129,9 +128,13 @@ async function readBytes(call: BodyCall, options: BodyOptions): Promise<Uint8Arr
   let total = 0;
   for await (const piece of readStream(call, clock)) {
     if (total + piece.length > (declared ?? bytesMax)) throw tooLarge(declared ?? bytesMax);
-    if (whole === undefined) pieces.push(piece);
-    else whole.set(piece, total);
+    const offset = total;
     total += piece.length;
+    if (whole === undefined) pieces.push(piece);
+    else {
+      whole.set(piece, offset);
+      free(piece);
+    }
   }
   if (whole !== undefined) return whole.subarray(0, total);
   const [first] = pieces;
@@ -141,23 +144,21 @@ async function readBytes(call: BodyCall, options: BodyOptions): Promise<Uint8Arr
 /**
  * Reads a body piece by piece, as fast as the caller takes it, however long it is.
  *
- * @throws {SyncedError} `request_timeout` if it comes too slowly or breaks off, and as
- * `Call.confirm` does
+ * @throws {SyncedError} `request_timeout` if it comes too slowly or breaks off,
+ * `temporarily_unavailable` if the server stops, and as `Call.confirm` does
  */
-export async function* readStream(
-  { request, confirm, memory }: BodyCall,
-  clock: Clock,
-): AsyncGenerator<Uint8Array> {
-  if (request.body === null) return;
-  const reader = request.body.getReader();
-  const pace = new Pace(clock, memory, CREDIT_BYTES_FIRST);
+export async function* readStream(call: BodyCall, clock: Clock): AsyncGenerator<Uint8Array> {
+  const { body } = call.request;
+  if (body === null) return;
+  const reader = body.getReader();
+  const pace = new Pace(clock, call, CREDIT_BYTES_FIRST);
   let ended = false;
   try {
     for (;;) {
       const { done, value } = await pace.bound(reader.read());
       if (done) {
         ended = true;
-        confirm();
+        call.confirm();
         return;
       }
       pace.came(value.length);
@@ -176,23 +177,32 @@ export async function* readStream(
  */
 class Pace {
   readonly #clock: Clock;
-  readonly #memory: CallMemory;
+  readonly #call: BodyCall;
   readonly #ended = new AbortController();
+  readonly #end = () => this.#ended.abort();
   #creditBytes: number;
   #rings: Promise<void> | undefined;
   #ringsAtMs = Number.POSITIVE_INFINITY;
 
-  constructor(clock: Clock, memory: CallMemory, creditBytes: number) {
+  constructor(clock: Clock, call: BodyCall, creditBytes: number) {
     this.#clock = clock;
-    this.#memory = memory;
+    this.#call = call;
     this.#creditBytes = creditBytes;
+    call.stopping.addEventListener("abort", this.#end, { once: true });
   }
 
-  /** @throws {SyncedError} `request_timeout` if the step comes too slowly, or fails. */
+  /**
+   * @throws {SyncedError} `request_timeout` if the step comes too slowly, or fails,
+   * `temporarily_unavailable` if the server stops
+   */
   async bound<Value>(step: Promise<Value>): Promise<Value> {
     const outcome = step.then(arrived, brokenOff);
     // Only waiting time counts, because the time to store the pieces is not the sender's fault.
     for (let sinceMs = this.#clock.monotonic(); ; ) {
+      if (this.#call.stopping.aborted) {
+        outcome.catch(() => undefined);
+        throw new SyncedError("temporarily_unavailable", "The server is stopping");
+      }
       const leftMs = this.#creditBytes / this.#pace();
       const winner = await Promise.race([
         outcome,
@@ -214,11 +224,12 @@ class Pace {
   }
 
   close(): void {
-    this.#ended.abort();
+    this.#call.stopping.removeEventListener("abort", this.#end);
+    this.#end();
   }
 
   #pace(): number {
-    return this.#memory.isScarce ? SCARCE_PACE_BYTES_PER_MS : PACE_BYTES_PER_MS;
+    return this.#call.memory.isScarce ? SCARCE_PACE_BYTES_PER_MS : PACE_BYTES_PER_MS;
   }
 
   /** Rings not later than that; it may ring earlier, set for an earlier step. */
@@ -249,6 +260,11 @@ export function declaredLength(request: Request): number | undefined {
 
 function tooLarge(bytesMax: number): SyncedError {
   return new SyncedError("body_too_large", `Cannot accept a body of more than ${bytesMax} bytes`);
+}
+
+/** Otherwise the pieces of many large bodies wait for a collection, which comes too late (I42). */
+function free({ buffer, byteLength }: Uint8Array): void {
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0);
 }
 
 function concatenate(pieces: readonly Uint8Array[], total: number): Uint8Array {

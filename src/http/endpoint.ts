@@ -115,6 +115,8 @@ export interface Call {
    */
   confirm(): void;
   readonly memory: CallMemory;
+  /** Aborts when the server stops. What has not come by then is not waited for. */
+  readonly stopping: AbortSignal;
 }
 
 /** Whoever sends a request, as admission found it. */

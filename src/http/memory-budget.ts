@@ -23,6 +23,7 @@ export type Release = () => void;
 interface Waiter {
   readonly bytes: number;
   readonly grant: () => void;
+  readonly giveUp: () => void;
 }
 
 export class MemoryBudget {
@@ -30,8 +31,12 @@ export class MemoryBudget {
   readonly #waiters = new Set<Waiter>();
   #takenBytes = 0;
 
-  constructor(clock: Clock) {
+  /** @param stopping aborts when the server stops, and nobody is to wait any more */
+  constructor(clock: Clock, stopping: AbortSignal) {
     this.#clock = clock;
+    stopping.addEventListener("abort", () => {
+      for (const waiter of this.#waiters) waiter.giveUp();
+    });
   }
 
   /** True while slow senders and readers cost others their turn. */
@@ -80,6 +85,7 @@ export class MemoryBudget {
         this.#waiters.delete(waiter);
         over.abort();
       },
+      giveUp: () => over.abort(),
     };
     this.#waiters.add(waiter);
     await this.#clock.sleep(MEMORY_WAIT_MS_MAX, over.signal);

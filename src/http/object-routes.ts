@@ -74,10 +74,18 @@ function uploadRoute({ sequencer, clock }: RouterOptions, buffers: PackMemory): 
             return taken;
           };
           const bounds = { bytesMax: PACK_BYTES_MAX, clock, buffer };
-          const objects = decodePack(await readBody(call, bounds));
+          const giveBack = () => {
+            if (taken !== undefined) buffers.giveBack(taken);
+          };
+          const objects = await readBody(call, bounds)
+            .then(decodePack)
+            .catch((error) => {
+              giveBack();
+              throw error;
+            });
           await sequencer.putObjects(folder, objects);
           // After trouble something may still be written from it.
-          if (taken !== undefined) buffers.giveBack(taken);
+          giveBack();
           return jsonAnswer({ stored: objects.length });
         },
       },

@@ -19,9 +19,11 @@ export class PackMemory {
     return this.#spare.pop() ?? new Uint8Array(BUFFER_BYTES);
   }
 
-  /** Nobody reads it or writes to it any more. */
+  /** Nobody reads it or writes to it any more; it may be empty from now on. */
   giveBack(buffer: Uint8Array<ArrayBuffer>): void {
     const isUsual = buffer.length === BUFFER_BYTES;
     if (isUsual && this.#spare.length < SPARE_MAX) this.#spare.push(buffer);
+    // Otherwise up to 32 MiB a request wait for a collection, which comes too late.
+    else if (buffer.length > SMALL_PACK_BYTES) buffer.buffer.transfer(0);
   }
 }

@@ -71,7 +71,7 @@ interface Origin {
 export function createRouter(options: RouterOptions): Router {
   const all = allRoutes(options);
   const admit = createAdmission(options, all);
-  const budget = new MemoryBudget(options.clock);
+  const budget = new MemoryBudget(options.clock, options.signal);
   const audit = new Audit(options);
   const app = new Hono<{ Bindings: Origin }>({ getPath: rawPath });
   const requestIds = new WeakMap<Request, string>();
@@ -90,6 +90,9 @@ export function createRouter(options: RouterOptions): Router {
     audit.note({ method, path: context.req.path, status, token, address });
   });
   app.use(async (context, next) => {
+    if (options.signal.aborted) {
+      throw new SyncedError("temporarily_unavailable", "The server is stopping");
+    }
     const { raw, path } = context.req;
     callers.set(raw, admit(raw, path, context.env.peer));
     await next();
@@ -104,7 +107,8 @@ export function createRouter(options: RouterOptions): Router {
         if (caller.token !== undefined) options.tokens?.confirm(caller.token);
       };
       const memory = new CallMemory(budget);
-      return answer(route, context, { requestId, caller, confirm, memory }, options.formerNames);
+      const admitted = { requestId, caller, confirm, memory, stopping: options.signal };
+      return answer(route, context, admitted, options.formerNames);
     });
   }
   app.notFound(() => {
@@ -127,7 +131,7 @@ export function createRouter(options: RouterOptions): Router {
 async function answer(
   route: Route,
   context: Context,
-  admitted: Pick<Call, "requestId" | "caller" | "confirm" | "memory">,
+  admitted: Pick<Call, "requestId" | "caller" | "confirm" | "memory" | "stopping">,
   formerNames: RouterOptions["formerNames"],
 ): Promise<Response> {
   const request = context.req.raw;

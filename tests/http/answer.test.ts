@@ -15,7 +15,7 @@ class Source {
   endCount = 0;
   errors: unknown[] = [];
   readonly clock = new HandClock();
-  readonly budget = new MemoryBudget(this.clock);
+  readonly budget = new MemoryBudget(this.clock, new AbortController().signal);
 
   release(): void {
     this.#gate.resolve();

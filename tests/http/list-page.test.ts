@@ -12,7 +12,7 @@ let clock: HandClock;
 let budget: MemoryBudget;
 beforeEach(() => {
   clock = new HandClock();
-  budget = new MemoryBudget(clock);
+  budget = new MemoryBudget(clock, new AbortController().signal);
 });
 
 /** Numbers from 1, each with a filling; a page may end with every tenth. */

@@ -16,7 +16,7 @@ let clock: HandClock;
 let budget: MemoryBudget;
 beforeEach(() => {
   clock = new HandClock();
-  budget = new MemoryBudget(clock);
+  budget = new MemoryBudget(clock, new AbortController().signal);
 });
 
 describe("MemoryBudget", () => {

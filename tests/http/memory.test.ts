@@ -5,6 +5,7 @@ import {
   MEMORY_RESERVE_BYTES,
   MEMORY_WAITERS_MAX,
 } from "../../src/core/limits.ts";
+import { PackMemory } from "../../src/http/pack-memory.ts";
 import { BASE, expectProblem, type Fixture, FOLDER, id, openFixture } from "./fixture.ts";
 
 let fixture: Fixture;
@@ -114,6 +115,36 @@ describe("bodies under way", () => {
     for (let second = 0; second < 32; second += 2) await fixture.clock.advance(2_000);
     await expectProblem(await answer, 408, "request_timeout");
   });
+});
+
+describe("a server that stops", () => {
+  test("waits for no body, and lets nobody wait for memory [H25]", async () => {
+    const held = Array.from({ length: 3 }, () => upload(32 * MIB, MIB));
+    const small = fixture.call("PUT", `${BASE}/files?path=small`, {
+      body: standing(3),
+      headers: { "content-length": "5" },
+    });
+    const waiting = upload(32 * MIB, MIB);
+    await turns(20);
+    fixture.stopping.abort();
+    const late = fixture.call("GET", BASE);
+    for (const one of [...held, small, waiting, late]) {
+      const answer = await one;
+      expect(answer.headers.get("connection")).toBe("close");
+      await expectProblem(answer, 503, "temporarily_unavailable");
+    }
+    expect(fixture.clock.sleepCount).toBe(0);
+  });
+});
+
+test("the memory of a large pack is given back at once [I42]", () => {
+  const packs = new PackMemory();
+  const large = packs.take(32 * MIB);
+  packs.giveBack(large);
+  expect(large.length).toBe(0);
+  const usual = packs.take(MIB);
+  packs.giveBack(usual);
+  expect(packs.take(MIB)).toBe(usual);
 });
 
 describe("pages", () => {

@@ -1,7 +1,7 @@
 /**
  * Listens on TCP and hands requests to a handler, with Bun.serve, or with Node's server elsewhere
  * (Deno), in the clear or under TLS 1.3.
- * Rules: H2, H6, K10. It knows nothing of routes.
+ * Rules: H2, H6, H20, K10. It knows nothing of routes.
  */
 import { createServer, type Server } from "node:http";
 import { createServer as createTlsServer, Server as TlsServer } from "node:https";
@@ -11,6 +11,7 @@ import { errorCode } from "../disk/calls.ts";
 import { watchOpenFiles } from "../disk/open-files.ts";
 import { reasonOf } from "../disk/system-error.ts";
 import { createIdleMemory } from "../runtime/idle-memory.ts";
+import { LongTurn } from "./long-turn.ts";
 
 export interface ListenOptions {
   readonly host: string;
@@ -62,17 +63,35 @@ function listenWithBun(first: ListenOptions): Listener {
   const { port } = first;
   let options = first;
   const memory = createIdleMemory();
-  let server = serveWithBun(options, port, memory);
+  const turn = new LongTurn();
+  let isOpen = true;
+  const heard = () => {
+    memory.touch();
+    if (turn.hear() && isOpen) openAnew();
+  };
+  let server = serveWithBun(options, port, heard);
   const boundPort = server.port ?? port;
-  const former: (typeof server)[] = [];
+  const former = new Set<typeof server>();
+  /** Takes no more connections; those that are there go on. */
+  const leave = () => {
+    const left = server;
+    former.add(left);
+    void left.stop(false).then(() => former.delete(left));
+  };
+  /** Both steps are one to whoever connects meanwhile, but those whose turn has not come. */
+  const openAnew = () => {
+    leave();
+    server = serveWithBun(options, boundPort, heard);
+  };
   // Without this, trying to accept connections without a free descriptor takes a whole core.
   const files = watchOpenFiles({
     scarce() {
-      former.push(server);
-      void server.stop(false);
+      isOpen = false;
+      leave();
     },
     plenty() {
-      server = serveWithBun(options, boundPort, memory);
+      isOpen = true;
+      server = serveWithBun(options, boundPort, heard);
     },
   });
   let stopped: Promise<void> | undefined;
@@ -81,12 +100,11 @@ function listenWithBun(first: ListenOptions): Listener {
     port: boundPort,
     renew(tls) {
       options = { ...options, tls };
-      // Bun's reload() takes no certificate. Both steps are one to whoever connects meanwhile.
-      former.push(server);
-      void server.stop(false);
-      server = serveWithBun(options, boundPort, memory);
+      // Bun's reload() takes no certificate.
+      openAnew();
     },
     stop() {
+      isOpen = false;
       memory.close();
       files.close();
       const all = [...former, server];
@@ -102,7 +120,7 @@ function listenWithBun(first: ListenOptions): Listener {
 function serveWithBun(
   { host, handle, tls }: ListenOptions,
   port: number,
-  memory: ReturnType<typeof createIdleMemory>,
+  heard: () => void,
 ): ReturnType<typeof Bun.serve> {
   try {
     return Bun.serve({
@@ -118,7 +136,7 @@ function serveWithBun(
       reusePort: false,
       ...(tls === undefined ? undefined : { tls: { ...TLS_VERSION, ...tls } }),
       async fetch(request, self) {
-        memory.touch();
+        heard();
         const response = await handle(request, self.requestIP(request)?.address);
         // A stream is idle between two heartbeats, and Bun would take it for dead (after 12 s by
         // default).
