@@ -17,6 +17,7 @@ import { joinPath } from "../core/path.ts";
 import type { Plan } from "../core/transition.ts";
 import { pathOf } from "../core/tree.ts";
 import { applyTransitions } from "./apply/apply-plan.ts";
+import { forgetNote } from "./apply/placing.ts";
 import type { RemoteLog } from "./connect/remote-log.ts";
 import type { Session } from "./connect/session.ts";
 import type { ClientPorts } from "./folder/ports.ts";
@@ -95,8 +96,9 @@ export class Cycle {
     signal: AbortSignal,
     isPaused = false,
   ): Promise<CycleReport> {
-    const { session } = this.#parts;
+    const { ports, session } = this.#parts;
     await session.keepUp(signal);
+    forgetNote(ports.store);
     const scanned = await scan();
     let rescan: ReadonlySet<string> | undefined;
     this.#conflicts = 0;

@@ -51,6 +51,14 @@ function writeNote(store: NoteStore, note: PlacingValue | undefined): void {
   store.transaction(() => writeKept(store, KEPT.placing, note), "normal");
 }
 
+/**
+ * Call it before a scan. A batch that could not be recorded has ended by then; the scan finds what
+ * it did, and records more than the note knows.
+ */
+export function forgetNote(store: NoteStore): void {
+  if (readKept(store, KEPT.placing) !== undefined) dropNote(store);
+}
+
 export function placedByNote({ fs, store }: PlacingPorts): Placed {
   const note = readKept(store, KEPT.placing) ?? { seal: "", files: [], moved: [] };
   const isCertain = note.seal !== "" && note.seal === sealOf(fs);
