@@ -35,7 +35,7 @@ import type { AdminUse, Refusal } from "./src/http/endpoint.ts";
 import { createRouter, type RouterOptions } from "./src/http/router.ts";
 import type { EventSink } from "./src/ports/event-sink.ts";
 import type { MetricsPage } from "./src/ports/instruments.ts";
-import { parseToken } from "./src/protocol/token.ts";
+import { parseToken, requireUnguessable } from "./src/protocol/token.ts";
 import { finishCollection } from "./src/server/collect-garbage.ts";
 import { type FilesLogNotice, startFilesLog } from "./src/server/files-log-follower.ts";
 import { createHistory } from "./src/server/history.ts";
@@ -175,12 +175,14 @@ interface Backend {
  * Starts a server.
  *
  * @throws {SyncedError} `data_in_use`, `data_not_writable`, `data_newer`, `damage_found`,
- * `port_in_use`; `usage` if the files for TLS cannot be used; what keeps it from the metadata
+ * `port_in_use`; `invalid_token` if others could guess it; `usage` if the files for TLS cannot be
+ * used; what keeps it from the metadata
  */
 export async function createServer(options: ServerOptions): Promise<Server> {
   const host = options.host ?? DEFAULT_HOST;
   // Whoever comes by way of a proxy may come from anywhere.
   const isExposed = !isLoopback(host) || options.behindProxy !== undefined;
+  if (isExposed && options.token !== undefined) requireUnguessable(options.token);
   const backend = await openBackend(options, !isExposed);
   const listeners: Listener[] = [];
   let endWatch: () => void = () => undefined;

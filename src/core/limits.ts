@@ -56,6 +56,8 @@ export const JSON_DEPTH_MAX = 16;
  */
 export const TOKEN_LENGTH_MIN = 16;
 export const TOKEN_LENGTH_MAX = 256;
+/** A token has room for so many where others can reach the server: nobody tries 2^128 texts. */
+export const TOKEN_BITS_MIN = 128;
 /** Revoked ones stay in the list, so this is years of one's devices and links. */
 export const TOKENS_MAX = 10_000;
 /** A token for more folders is one for all of them. */

@@ -21,7 +21,7 @@ import { join, resolve } from "node:path";
 const ROOT = join(import.meta.dir, "..", "..");
 const LAB = resolve(process.argv[2] ?? join(tmpdir(), "synced-test-compose"));
 const PROJECT = join(LAB, "project");
-const TOKEN = "synced-demo-token";
+const TOKEN = "synced-demo-token-of-every-clone";
 const STAND_IN = "docker.io/library/debian:bookworm-slim";
 const SERVICES = [
   "permissions",

@@ -263,6 +263,20 @@ describe("tokens", () => {
     });
   }
 
+  test.each<[string[]]>([
+    [["--host", "0.0.0.0"]],
+    [["--host", "0.0.0.0", "--insecure-http"]],
+    [["--behind-proxy", "10.0.0.1"]],
+  ])("serve %j refuses a token that others may guess [K15]", async (flags) => {
+    const data = scratch.join("guessed-data");
+    const env = { SYNCED_TOKEN: "hunter2-hunter22" };
+    const args = ["serve", "--data", data, "--port", "0", ...flags];
+    const { exitCode, stderr } = await runSynced(args, { env });
+    expect([exitCode, stderr]).toEqual([2, expect.stringContaining("can be guessed")]);
+    expect(stderr).not.toContain(env.SYNCED_TOKEN);
+    expect(existsSync(data)).toBe(false);
+  });
+
   test.each<[string[], string]>([
     [["--tls-cert", "cert.pem"], "name both"],
     [["--tls-cert", "none", "--tls-key", "none"], 'Cannot read "none" for TLS'],
