@@ -3,7 +3,6 @@ import { defineCommand } from "citty";
 import { SyncedError } from "../core/error.ts";
 import { EXIT } from "../core/exit-code.ts";
 import { HISTORY_ROWS_PER_PAGE_MAX } from "../core/limits.ts";
-import type { PastApi } from "../protocol/past-api.ts";
 import type { DiffAnswer } from "../protocol/time-answers.ts";
 import { commonFlags, switchFlag } from "./flags.ts";
 import { momentAt } from "./moment.ts";
@@ -12,6 +11,9 @@ import { diffLine } from "./shown-past.ts";
 import { openTarget, targetFlags } from "./target.ts";
 import { textDiff } from "./text-diff.ts";
 import { readTimeExpression } from "./time-expression.ts";
+
+/** A screen or two, which come before the rest is read. */
+const ROWS_FIRST = 100;
 
 export const command = defineCommand({
   meta: { name: "diff", description: "Say what differs between two moments" },
@@ -35,7 +37,8 @@ export const command = defineCommand({
     const from = await momentAt({ api, output }, args.from);
     const to = later === undefined ? undefined : await momentAt({ api, output }, later);
     const query = { from: from.seq, path: path === "" ? undefined : path };
-    let page = await readPage(api, { ...query, to: to?.seq, offset: 0 });
+    const first = args.stat ? 1 : ROWS_FIRST;
+    let page = await api.diff({ ...query, to: to?.seq, limit: first });
     const { summary } = page;
     const moments = { from: page.from, to: page.to };
     const isSame = page.entries.length === 0;
@@ -50,7 +53,8 @@ export const command = defineCommand({
         else if (!(await isRead(new TextEncoder().encode(text)))) return EXIT.done;
       }
       if (page.next === undefined || !(await isRead())) break;
-      page = await readPage(api, { ...query, to: moments.to, offset: page.next });
+      const rest = { offset: page.next, limit: HISTORY_ROWS_PER_PAGE_MAX };
+      page = await api.diff({ ...query, to: moments.to, ...rest });
     }
     output.say(isSame ? "Nothing differs" : summaryLine({ ...page, summary }));
     return args["exit-code"] && !isSame ? EXIT.problems : EXIT.done;
@@ -65,13 +69,6 @@ function sort(
   if (to === undefined || path !== undefined) return { later: to, place: path };
   const expression = readTimeExpression(to, { nowMs: Date.now(), edge: "end" });
   return expression === undefined ? { place: to } : { later: to };
-}
-
-function readPage(
-  api: PastApi,
-  query: Readonly<Record<string, string | number | undefined>>,
-): Promise<DiffAnswer> {
-  return api.diff({ ...query, limit: HISTORY_ROWS_PER_PAGE_MAX });
 }
 
 function summaryLine({ from, to, summary }: DiffAnswer): string {

@@ -285,8 +285,12 @@ export const SPANS_PER_ANSWER_MAX = 20_000;
 export const HISTORY_ROWS_PER_PAGE_MAX = 1_000;
 /** Changes that one comparison holds in memory, about 300 bytes each. */
 export const DIFF_CHANGES_MAX = 500_000;
+/** Changes of several comparisons that are kept beside each other. */
+export const DIFF_CHANGES_KEPT_MAX = 50_000;
 /** Events that one request for the people's log looks at. */
 export const LOG_EVENTS_SCANNED_MAX = 20_000;
+/** With rows in hand it looks at no more than this, and ends with a batch: some 100 ms. */
+export const LOG_EVENTS_FOR_ROWS_MAX = 3_000;
 /** Time that one request for a search takes before it answers with what it has. */
 export const SEARCH_MS_MAX = 200;
 /** Bars of a chart of activity. */

@@ -7,7 +7,7 @@
  */
 import { SyncedError } from "../core/error.ts";
 import type { FolderName, NodeId } from "../core/identifier.ts";
-import { DIFF_CHANGES_MAX } from "../core/limits.ts";
+import { DIFF_CHANGES_KEPT_MAX, DIFF_CHANGES_MAX } from "../core/limits.ts";
 import { type Sequence, samePlace } from "../core/node.ts";
 import { isWithin } from "../core/path.ts";
 import type { SequenceRange, Span, SpanKey } from "../ports/history-store.ts";
@@ -60,9 +60,15 @@ const COMPARISONS_KEPT = 4;
 /** A directory that moved is said to have so many nodes in it at most. */
 const INSIDE_MAX = 10_000;
 
+interface Comparison {
+  readonly changes: Promise<readonly Change[]>;
+  /** 0 until it is made. */
+  count: number;
+}
+
 export class Differences {
   /** By folder, moments and path; the latest last. */
-  readonly #kept = new Map<string, Promise<readonly Change[]>>();
+  readonly #kept = new Map<string, Comparison>();
 
   async read(sources: PastSources, folder: FolderName, request: DiffRequest): Promise<DiffAnswer> {
     const to = await sources.follower.ready(folder, request.to);
@@ -83,12 +89,29 @@ export class Differences {
   ): Promise<readonly Change[]> {
     const { epoch } = await headOf(sources.metadata, folder, undefined);
     const key = JSON.stringify([folder, epoch, request.from, request.to, request.path]);
-    const changes = this.#kept.get(key) ?? compare(sources, folder, request);
+    const known = this.#kept.get(key);
+    const entry = known ?? { changes: compare(sources, folder, request), count: 0 };
     this.#kept.delete(key);
-    this.#kept.set(key, changes);
-    changes.catch(() => this.#kept.delete(key));
-    for (const old of [...this.#kept.keys()].slice(0, -COMPARISONS_KEPT)) this.#kept.delete(old);
-    return await changes;
+    this.#kept.set(key, entry);
+    try {
+      const changes = await entry.changes;
+      entry.count = changes.length;
+      this.#makeRoom();
+      return changes;
+    } catch (error) {
+      this.#kept.delete(key);
+      throw error;
+    }
+  }
+
+  /** Drops those that were not used for longest. The one that was asked for last stays. */
+  #makeRoom(): void {
+    let [kept, count] = [0, 0];
+    for (const [key, entry] of [...this.#kept].reverse()) {
+      const isMore = count + entry.count > DIFF_CHANGES_KEPT_MAX || kept === COMPARISONS_KEPT;
+      if (kept > 0 && isMore) this.#kept.delete(key);
+      else [kept, count] = [kept + 1, count + entry.count];
+    }
   }
 }
 

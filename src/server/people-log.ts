@@ -8,7 +8,11 @@
  */
 import type { EventKind, ServedEvent } from "../core/event.ts";
 import type { DeviceId, FolderName, NodeId } from "../core/identifier.ts";
-import { EVENTS_PER_PAGE_DEFAULT, LOG_EVENTS_SCANNED_MAX } from "../core/limits.ts";
+import {
+  EVENTS_PER_PAGE_DEFAULT,
+  LOG_EVENTS_FOR_ROWS_MAX,
+  LOG_EVENTS_SCANNED_MAX,
+} from "../core/limits.ts";
 import type { Sequence } from "../core/node.ts";
 import { isWithin, parentPath } from "../core/path.ts";
 import type { Action, LogAnswer, LogRow } from "../protocol/time-answers.ts";
@@ -60,7 +64,8 @@ export async function readLog(
     const touched = await touchesOf(metadata, folder, { events: matching, names });
     for (const one of touched) {
       if (request.action !== undefined && one.touch.action !== request.action) continue;
-      if (runs.add(one, request.limit)) continue;
+      const isEnough = scanned >= LOG_EVENTS_FOR_ROWS_MAX && runs.endBefore(one.event);
+      if (!isEnough && runs.add(one, request.limit)) continue;
       const { seq } = one.event;
       return { seq: head, rows: runs.rows(), next: isForward ? seq - 1 : seq + 1 };
     }
@@ -85,8 +90,7 @@ class Runs {
   /** @returns false, and leaves it, if it begins a run beyond the limit */
   add(one: Touched, limit: number): boolean {
     const { event } = one;
-    const isSameBatch = this.#last?.batch === event.batch && this.#last.device === event.device;
-    if (!isSameBatch) this.#open.clear();
+    if (this.endBefore(event)) this.#open.clear();
     const key = rowKey(one);
     const run = this.#open.get(key);
     if (run === undefined && this.#runs.length === limit) return false;
@@ -97,6 +101,11 @@ class Runs {
     } else run.push(one);
     this.#last = event;
     return true;
+  }
+
+  /** True if there are runs, and the event belongs to none of them. */
+  endBefore({ batch, device }: ServedEvent): boolean {
+    return this.#last !== undefined && (this.#last.batch !== batch || this.#last.device !== device);
   }
 
   rows(): LogRow[] {

@@ -299,6 +299,30 @@ describe("who did what", () => {
     });
   });
 
+  test("rows of large batches come some at a time, each of them whole [E5]", async () => {
+    await withPast([], async ({ history, sequencer, cursor }) => {
+      for (let batch = 0; batch < 5; batch++) {
+        const groups = Array.from({ length: 999 }, (_, index) => {
+          const name = `${batch}-${index}`;
+          return [create(hexId<NodeId>("e", 1000 * batch + index), name, DIRECTORY)];
+        });
+        await sequencer.commit(FOLDER, batchOf(await cursor(), groups));
+      }
+      for (const isForward of [false, true]) {
+        const pages: number[][] = [];
+        for (let at: number | undefined = isForward ? 0 : 4_996; at !== undefined; ) {
+          const page = await history.log(FOLDER, {
+            limit: 9,
+            [isForward ? "after" : "before"]: at,
+          });
+          pages.push(page.rows.map(({ count }) => count));
+          at = page.next;
+        }
+        expect(pages).toEqual([[999, 999, 999, 999], [999]]);
+      }
+    });
+  });
+
   test("the log is filtered by path, node, device, action and time [E5]", async () => {
     await withStory(async ({ history, events }) => {
       const log = async (filter: object) => {

@@ -13,6 +13,8 @@ import { exactTimeText, numberText, sizeText, timeText } from "../model/words.ts
 import { Path } from "../parts/Name.tsx";
 
 const ROWS = 100;
+/** A page of fewer rows is gone on from. */
+const ROWS_MIN = 40;
 /** New rows are asked for at most this often. */
 const NEWS_MS = 400;
 
@@ -45,8 +47,34 @@ let asked = 0;
 
 async function load(folder: string, before: number | undefined): Promise<void> {
   const mine = ++asked;
-  const { device, action, path, since, until } = filter.value;
-  const values = query({
+  let found = before === undefined ? [] : (rows.value ?? []);
+  const enough = found.length + ROWS_MIN;
+  try {
+    for (let at = before; ; ) {
+      const route = folderRoute(folder, `/log?${queryOf(filter.value, at)}`);
+      const page = await ask(logAnswerSchema, route);
+      if (mine !== asked) return;
+      found = [...found, ...page.rows];
+      problem.value = undefined;
+      const isEnough = found.length >= enough || page.next === undefined;
+      // Rows that stand there stay until as many new ones are read.
+      if (isEnough || (found.length > 0 && found.length >= (rows.value?.length ?? 0))) {
+        rows.value = found;
+        next.value = page.next;
+      }
+      if (isEnough) return;
+      at = page.next;
+    }
+  } catch (error) {
+    if (mine === asked) problem.value = problemOf(error);
+  }
+}
+
+function queryOf(
+  { device, action, path, since, until }: Filter,
+  before: number | undefined,
+): string {
+  return query({
     before,
     limit: ROWS,
     device: device || undefined,
@@ -55,17 +83,6 @@ async function load(folder: string, before: number | undefined): Promise<void> {
     since: instant(since),
     until: instant(until),
   });
-  try {
-    const page = await ask(logAnswerSchema, folderRoute(folder, `/log?${values}`));
-    if (mine !== asked) return;
-    rows.value = before === undefined ? page.rows : [...(rows.value ?? []), ...page.rows];
-    next.value = page.next;
-    problem.value = undefined;
-    // A page without a row that matched is no answer yet.
-    if (page.rows.length === 0 && page.next !== undefined) await load(folder, page.next);
-  } catch (error) {
-    if (mine === asked) problem.value = problemOf(error);
-  }
 }
 
 /** Of a local time as a field gives it. */
