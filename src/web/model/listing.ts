@@ -50,26 +50,36 @@ export const override = signal<ReadonlyMap<string, Entry> | undefined>(undefined
 
 const collator = new Intl.Collator(undefined, { numeric: true, sensitivity: "base" });
 
-/** All rows in order. What is nearly in order is sorted at once, so the last order goes in. */
-let inOrder: readonly Entry[] = [];
 const sorted = computed<readonly Entry[]>(() => {
-  const all = override.value ?? entries.value;
+  const all = [...(override.value ?? entries.value).values()];
   const { by, isDescending } = sort.value;
-  const known = new Set(inOrder.map(({ id }) => id));
-  const kept = inOrder.flatMap(({ id }) => all.get(id) ?? []);
-  const found = [...kept, ...[...all.values()].filter(({ id }) => !known.has(id))];
+  orderNames(all);
   const sign = isDescending ? -1 : 1;
-  inOrder = found.sort((one, other) => rank(one) - rank(other) || sign * compare(one, other, by));
-  return inOrder;
+  return all.sort((one, other) => rank(one) - rank(other) || sign * compare(one, other, by));
 });
+
+/** Names by their place in a person's order: to compare places takes a hundredth of the time. */
+let places: ReadonlyMap<string, number> = new Map();
+
+function orderNames(all: readonly Entry[]): void {
+  const unknown = all.filter(({ name }) => !places.has(name));
+  if (unknown.length === 0) return;
+  // The last order goes in, since sorting what is nearly in order takes least.
+  const known = places.size > 2 * all.length ? [] : [...places.keys()];
+  const names = [...known, ...(known.length > 0 ? unknown : all).map(({ name }) => name)];
+  const inOrder = [...new Set(names)].sort(
+    (one, other) => collator.compare(one, other) || (one < other ? -1 : 1),
+  );
+  places = new Map(inOrder.map((name, place) => [name, place]));
+}
 
 export const rows = computed<readonly Entry[]>(() => {
   const wanted = filter.value.trim().toLowerCase();
-  const all = sorted.value;
   const withGhosts = showsDeleted.value;
-  return all.filter(
+  return sorted.value.filter(
     ({ name, deleted }) =>
-      (deleted === undefined || withGhosts) && name.toLowerCase().includes(wanted),
+      (deleted === undefined || withGhosts) &&
+      (wanted === "" || name.toLowerCase().includes(wanted)),
   );
 });
 
@@ -87,14 +97,19 @@ function rank({ kind }: Entry): number {
 }
 
 function compare(one: Entry, other: Entry, by: Sort): number {
+  const byName = placeOf(one) - placeOf(other);
   switch (by) {
     case "size":
-      return (one.size ?? 0) - (other.size ?? 0) || collator.compare(one.name, other.name);
+      return (one.size ?? 0) - (other.size ?? 0) || byName;
     case "changed":
       return one.last.seq - other.last.seq;
     case "name":
-      return collator.compare(one.name, other.name) || one.last.seq - other.last.seq;
+      return byName || one.last.seq - other.last.seq;
   }
+}
+
+function placeOf({ name }: Entry): number {
+  return places.get(name) ?? 0;
 }
 
 /** True once every entry is there, so that a filter sees them all. */

@@ -119,25 +119,32 @@ export function moveTo(seq: number): void {
   resting = setTimeout(() => settle({ at: next === head.value ? undefined : next }), REST_MS);
 }
 
+/** The entry of each span, made once. */
+const entriesOfSpans = computed<readonly ListEntry[]>(() => {
+  const { value: known } = spans;
+  if (known === undefined) return [];
+  return known.from.map((from, index) => {
+    const kind = known.kind[index] ?? "file";
+    return {
+      name: known.names[index] ?? "",
+      kind,
+      id: known.ids[index] ?? "",
+      ...(kind === "file" ? { size: known.size[index] ?? 0 } : undefined),
+      contentVersion: from,
+      placeVersion: from,
+      last: { seq: from, time: "", device: "", deviceName: "", action: "update" },
+    };
+  });
+});
+
 /** The directory at an event, from the spans; undefined if they are not in hand. */
 export function entriesAt(seq: number): ReadonlyMap<string, ListEntry> | undefined {
   const { value: known } = spans;
   if (known === undefined || seq > known.seq) return undefined;
   const found = new Map<string, ListEntry>();
-  for (let index = 0; index < known.from.length; index++) {
-    const from = known.from[index] ?? 0;
-    if (from > seq || (known.to[index] ?? 0) <= seq) continue;
-    const [id, name] = [known.ids[index] ?? "", known.names[index] ?? ""];
-    const kind = known.kind[index] ?? "file";
-    found.set(id, {
-      name,
-      kind,
-      id,
-      ...(kind === "file" ? { size: known.size[index] ?? 0 } : undefined),
-      contentVersion: from,
-      placeVersion: from,
-      last: { seq: from, time: "", device: "", deviceName: "", action: "update" },
-    });
+  for (const [index, entry] of entriesOfSpans.value.entries()) {
+    const isThere = entry.last.seq <= seq && (known.to[index] ?? 0) > seq;
+    if (isThere) found.set(entry.id, entry);
   }
   return found;
 }

@@ -27,8 +27,9 @@ export function Plot() {
     void loadChart().then(
       (Chart) => {
         if (end === "early") return;
-        const made = new Chart(optionsFor(place, Chart), [[]], place);
-        end = keepFitting(made, place);
+        const colors = new Colors(place);
+        const made = new Chart(optionsFor(place, Chart, colors), [[]], place);
+        end = keepFitting(made, place, colors);
         setChart(made);
       },
       () => undefined,
@@ -62,13 +63,16 @@ async function loadChart(): Promise<typeof uPlot> {
 }
 
 /** @returns what ends it. */
-function keepFitting(chart: uPlot, place: HTMLElement): () => void {
+function keepFitting(chart: uPlot, place: HTMLElement, colors: Colors): () => void {
   const observer = new ResizeObserver(() => {
     if (place.clientWidth > 0) chart.setSize({ width: place.clientWidth, height: HEIGHT });
   });
   observer.observe(place);
   const scheme = matchMedia("(prefers-color-scheme: dark)");
-  const redraw = () => chart.redraw(false);
+  const redraw = () => {
+    colors.read();
+    chart.redraw(false);
+  };
   scheme.addEventListener("change", redraw);
   return () => {
     observer.disconnect();
@@ -77,8 +81,28 @@ function keepFitting(chart: uPlot, place: HTMLElement): () => void {
   };
 }
 
-function optionsFor(place: HTMLElement, { paths }: typeof uPlot): uPlot.Options {
-  const color = (name: string) => getComputedStyle(place).getPropertyValue(name);
+/** To read one lays out all that has changed, so they are kept while the slider moves. */
+class Colors {
+  readonly #place: HTMLElement;
+  #values: ReadonlyMap<string, string> = new Map();
+
+  constructor(place: HTMLElement) {
+    this.#place = place;
+    this.read();
+  }
+
+  read(): void {
+    const style = getComputedStyle(this.#place);
+    const names = ["--faint", "--text", ...SERIES.map(([, name]) => name)];
+    this.#values = new Map(names.map((name) => [name, style.getPropertyValue(name)]));
+  }
+
+  of(name: string): string {
+    return this.#values.get(name) ?? "";
+  }
+}
+
+function optionsFor(place: HTMLElement, { paths }: typeof uPlot, colors: Colors): uPlot.Options {
   return {
     width: Math.max(1, place.clientWidth),
     height: HEIGHT,
@@ -91,7 +115,7 @@ function optionsFor(place: HTMLElement, { paths }: typeof uPlot): uPlot.Options 
     },
     axes: [
       {
-        stroke: () => color("--faint"),
+        stroke: () => colors.of("--faint"),
         grid: { show: false },
         ticks: { show: false },
         size: 20,
@@ -107,14 +131,14 @@ function optionsFor(place: HTMLElement, { paths }: typeof uPlot): uPlot.Options 
       {},
       ...SERIES.map(([label, name]) => ({
         label,
-        fill: () => color(name),
+        fill: () => colors.of(name),
         width: 0,
         points: { show: false },
         ...(paths.bars === undefined ? {} : { paths: paths.bars({ size: [1, 10, 2] }) }),
       })),
     ],
     hooks: {
-      draw: [(chart) => drawPosition(chart, color("--text"))],
+      draw: [(chart) => drawPosition(chart, colors.of("--text"))],
       setSelect: [zoomIn],
     },
   };
