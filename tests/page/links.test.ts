@@ -1,5 +1,6 @@
 /** Share links on the page: made for what is chosen, opened by somebody else, and revoked. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import type { Route } from "playwright-core";
 import { ensureBinary, Scratch } from "../scenarios/binary.ts";
 import { rowOf, TestBrowser, type Visit, whyNoBrowser } from "./browser.ts";
 import { makeScene, type Scene } from "./scene.ts";
@@ -61,6 +62,25 @@ describe.skipIf(whyNoBrowser !== undefined)("links on the page", () => {
     const opened = await fetch(secret, { headers: { authorization } });
     expect(await opened.text()).toBe("todo\n");
     await page.click("dialog >> text=Close");
+  });
+
+  test("stay on the screen while they are asked for again [H41]", async () => {
+    const { page } = visit;
+    for (const key of ["g", "l"]) await page.keyboard.press(key);
+    await page.waitForSelector(".links >> text=with a password");
+    for (const key of ["g", "f"]) await page.keyboard.press(key);
+    await rowOf(page, "work").waitFor();
+    const { promise: held, resolve: release } = Promise.withResolvers<void>();
+    const hold = async (route: Route) => {
+      await held;
+      await route.continue();
+    };
+    await page.route("**/links", hold, { times: 1 });
+    const asked = page.waitForRequest("**/links");
+    for (const key of ["g", "l"]) await page.keyboard.press(key);
+    await asked;
+    expect(await page.locator(".links li").count()).toBe(2);
+    release();
   });
 
   test("are listed without their secrets, and revoked [H41]", async () => {

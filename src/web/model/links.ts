@@ -19,13 +19,20 @@ export interface NewLink {
   readonly password: string;
 }
 
+let asked = { of: "" };
+
+/** Links that are shown stay until the new list is there, unless they are another folder's. */
 export async function loadLinks(name: string): Promise<void> {
+  if (name !== asked.of) links.value = undefined;
+  const mine = { of: name };
+  asked = mine;
   try {
     const found = await ask(linksSchema, folderRoute(name, "/links"));
+    if (asked !== mine) return;
     links.value = found.links.toReversed();
     linksProblem.value = undefined;
   } catch (error) {
-    linksProblem.value = problemOf(error);
+    if (asked === mine) linksProblem.value = problemOf(error);
   }
 }
 

@@ -10,10 +10,7 @@ import { countText, exactTimeText, numberText, timeText } from "../model/words.t
 import { Path } from "../parts/Name.tsx";
 
 export function Links({ folder }: { readonly folder: string }) {
-  useEffect(() => {
-    links.value = undefined;
-    void loadLinks(folder);
-  }, [folder]);
+  useEffect(() => void loadLinks(folder), [folder]);
   const { value: all } = links;
   const { value: problem } = linksProblem;
   return (
