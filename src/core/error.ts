@@ -83,7 +83,7 @@ export const ERROR_KINDS = {
   invalid_metadata: kind("Metadata is not legal", 422),
   plan_stale: kind("Others changed what the plan is about", 409, EXIT.held),
   plan_mismatch: kind("Plan is another one than was shown", 422, EXIT.held),
-  archive_too_large: kind("Archive would have too many entries", 422),
+  archive_too_large: kind("Archive would have too many entries, or too long names", 422),
   plan_too_large: kind("Plan has too many steps", 422),
   too_many_spans: kind("Too much history for one answer", 422),
   idempotency_key_reused: kind("Op id was used for another op", 422),

@@ -307,6 +307,8 @@ export const PLAN_IDS_MAX = 10_000;
 export const PLAN_BODY_BYTES_MAX = 512 * KIB;
 /** Entries of a zip: beyond 65,535 its format needs fields that some tools do not read. */
 export const ARCHIVE_ENTRIES_MAX = 65_000;
+/** Paths and link targets of a zip together: 250 characters for each entry. */
+export const ARCHIVE_NAMES_LENGTH_MAX = 16 * MIB;
 /** A ticket stands in addresses, and so in logs of proxies: long enough to begin a download. */
 export const TICKET_LIFE_MS = 600_000;
 /** A sentence on a held change, with a path in it. */

@@ -171,6 +171,10 @@ export function streamOf(
     isOver = true;
     onEnd?.();
   };
+  /** Some iterables throw when they are left (the zip's: nothing). No reader is there to be told. */
+  const leave = async () => {
+    await iterator.return?.().catch(() => undefined);
+  };
   async function watchStalled(controller: ReadableStreamDefaultController<Uint8Array>) {
     moved = new AbortController();
     const { signal } = moved;
@@ -181,7 +185,7 @@ export function streamOf(
     } while (!memory.isScarce && clock.monotonic() - sinceMs < STALLED_MS);
     end();
     controller.error(new SyncedError("request_timeout", "The reader takes nothing any more"));
-    await iterator.return?.();
+    await leave();
   }
   return new ReadableStream<Uint8Array>(
     {
@@ -210,7 +214,7 @@ export function streamOf(
       },
       async cancel() {
         end();
-        await iterator.return?.();
+        await leave();
       },
     },
     { highWaterMark: 0 },

@@ -7,13 +7,16 @@ import type { FolderName } from "../core/identifier.ts";
 import type { FileContent } from "../core/node.ts";
 import { parsePath } from "../core/path.ts";
 import { parseSequenceText } from "../protocol/parse-request.ts";
-import type { ArchiveEntry, ArchiveRequest } from "../server/archive.ts";
+import type { Archive, ArchiveEntry, ArchiveRequest } from "../server/archive.ts";
 import type { History } from "../server/history.ts";
 import { bytesAnswer, streamOf } from "./answer.ts";
-import { type Call, type Route, type RouterOptions, sendingOf } from "./endpoint.ts";
+import { type Call, type Route, type RouterOptions, requireReader, sendingOf } from "./endpoint.ts";
 import { attachment, DOWNLOAD_BYTES } from "./file-routes.ts";
 import { folderOf } from "./json-routes.ts";
+import { Turns } from "./turns.ts";
 
+/** A content with its digests. */
+const ENTRY_BYTES = 500;
 const PERMISSIONS = 0o644;
 const PERMISSIONS_EXECUTABLE = 0o755;
 /** The years of a zip begin with 1980, and end with 2107. */
@@ -23,6 +26,7 @@ const TIME_MS_MAX = 4_354_732_800_000;
 export function archiveRoutes(options: RouterOptions): readonly Route[] {
   const { history } = options;
   if (history === undefined) return [];
+  const turns = archiveTurns(options);
   return [
     {
       pattern: "/v1/folders/:folder/archive",
@@ -38,6 +42,7 @@ export function archiveRoutes(options: RouterOptions): readonly Route[] {
             return sendArchive(options, call, {
               folder: folderOf(call),
               history,
+              turns,
               path: path === "" ? "" : parsePath(path).join("/"),
               at: at === undefined ? undefined : parseSequenceText(at, "at"),
             });
@@ -51,37 +56,68 @@ export function archiveRoutes(options: RouterOptions): readonly Route[] {
 interface SentDirectory extends ArchiveRequest {
   readonly folder: FolderName;
   readonly history: History;
+  readonly turns: Turns;
+}
+
+/** One archive is listed at a time, since all that it will hold stands in memory then. */
+export function archiveTurns({ clock }: RouterOptions): Turns {
+  return new Turns(clock, 1);
 }
 
 export async function sendArchive(
   options: RouterOptions,
   call: Call,
-  { folder, history, path, at }: SentDirectory,
+  { folder, history, turns, path, at }: SentDirectory,
 ): Promise<Response> {
-  const { sequencer } = options;
-  const archive = await history.archive(folder, { path, at });
-  const { entries } = archive;
-  const headers = {
-    "content-disposition": attachment(`${archive.name}.zip`),
-    "content-length": String(predictLength(entries.map(described))),
-    "content-type": "application/zip",
+  const { memory, request } = call;
+  const held = [await memory.keep(DOWNLOAD_BYTES)];
+  const release = () => {
+    for (const one of held) one();
   };
-  if (call.request.method === "HEAD") return bytesAnswer(null, headers);
-  async function* inputs() {
-    for (const entry of entries) {
-      // The token may have been revoked while the reader took what came before.
-      call.confirm();
-      if (entry.kind === "directory") yield directory(entry.path);
-      else if (entry.kind === "text") yield { ...described(entry), input: entry.text };
-      else {
-        const input = await sequencer.readContent(folder, entry.content);
-        yield { ...described(entry), mode: modeOf(entry.content), input };
-      }
+  try {
+    const archive = await turns.take(() => {
+      requireReader(call);
+      return history.archive(folder, { path, at });
+    });
+    const headers = {
+      "content-disposition": attachment(`${archive.name}.zip`),
+      "content-length": String(predictLength(archive.entries.map(described))),
+      "content-type": "application/zip",
+    };
+    if (request.method === "HEAD") {
+      release();
+      return bytesAnswer(null, headers);
+    }
+    held.push(memory.keepAtOnce(memoryOf(archive)));
+    const zip = makeZip(inputsOf(options, call, { folder, entries: archive.entries }));
+    const body = streamOf(zip, { ...sendingOf(options, call), onEnd: release });
+    return bytesAnswer(body, headers);
+  } catch (error) {
+    release();
+    throw error;
+  }
+}
+
+async function* inputsOf(
+  { sequencer }: RouterOptions,
+  call: Call,
+  { folder, entries }: Pick<SentDirectory, "folder"> & Pick<Archive, "entries">,
+) {
+  for (const entry of entries) {
+    // The token may have been revoked while the reader took what came before.
+    call.confirm();
+    if (entry.kind === "directory") yield directory(entry.path);
+    else if (entry.kind === "text") yield { ...described(entry), input: entry.text };
+    else {
+      const input = await sequencer.readContent(folder, entry.content);
+      yield { ...described(entry), mode: modeOf(entry.content), input };
     }
   }
-  const onEnd = await call.memory.keep(DOWNLOAD_BYTES);
-  const body = streamOf(makeZip(inputs()), { ...sendingOf(options, call), onEnd });
-  return bytesAnswer(body, headers);
+}
+
+/** A path stands there as what will be read, and in the list at the zip's end. */
+function memoryOf({ entries, namesLength }: Archive): number {
+  return entries.length * ENTRY_BYTES + 2 * namesLength;
 }
 
 /** Some systems take a backslash for a slash, so that the name would lead elsewhere there. */

@@ -178,6 +178,15 @@ export function segment(call: Call, index: number): string {
   return call.segments[index] ?? "";
 }
 
+/**
+ * Called when a wait is over: nobody works for a requester who has gone.
+ *
+ * @throws {SyncedError} `request_timeout`
+ */
+export function requireReader({ request }: Call): void {
+  if (request.signal.aborted) throw new SyncedError("request_timeout", "The requester has left");
+}
+
 /** As the bodies that outlast their handler want it. */
 export function sendingOf({ clock, onError }: RouterOptions, { memory, requestId }: Call) {
   return { clock, memory, onError: (error: unknown) => onError(error, requestId) };

@@ -13,7 +13,7 @@ import { parseChoice, parseSequenceText } from "../protocol/parse-request.ts";
 import type { History } from "../server/history.ts";
 import type { Links } from "../server/links.ts";
 import { bytesAnswer, emptyAnswer, jsonAnswer, problemAnswer } from "./answer.ts";
-import { sendArchive } from "./archive-routes.ts";
+import { archiveTurns, sendArchive } from "./archive-routes.ts";
 import { readJson } from "./body.ts";
 import { type Call, type Route, type RouterOptions, segment, sendingOf } from "./endpoint.ts";
 import { attachment, sendContent } from "./file-routes.ts";
@@ -33,7 +33,8 @@ export const LINK_PATTERN = "/s/:link/*";
 export function linkRoutes(options: RouterOptions): readonly Route[] {
   const { history, links } = options;
   if (history === undefined || links === undefined) return [];
-  const opening = { options, history, links, refusals: new Refusals(options) };
+  const turns = archiveTurns(options);
+  const opening = { options, history, links, turns, refusals: new Refusals(options) };
   return [
     linksRoute(options, history, links),
     {
@@ -108,6 +109,8 @@ interface Opening {
   readonly options: RouterOptions;
   readonly history: History;
   readonly links: Links;
+  /** At listing what a zip will hold. */
+  readonly turns: Turns;
   /** Of wrong passwords. */
   readonly refusals: Refusals;
 }
@@ -161,7 +164,7 @@ function basicPassword(header: string | null): string | undefined {
 }
 
 async function show(opening: Opening, asked: Call, link: LinkRecord): Promise<Response> {
-  const { options, history, links } = opening;
+  const { options, history, links, turns } = opening;
   const folder = options.formerNames?.get(link.folder) ?? link.folder;
   // Of a long download the link is checked again, not a token.
   const call = { ...asked, confirm: () => links.confirm(link.id) };
@@ -184,7 +187,7 @@ async function show(opening: Opening, asked: Call, link: LinkRecord): Promise<Re
   if (node !== undefined && node.content.kind !== "directory") throw nothingThere();
   if (as !== undefined) {
     parseChoice(as, "as", ["zip"]);
-    return await sendArchive(options, call, { folder, history, path, at: seq });
+    return await sendArchive(options, call, { folder, history, turns, path, at: seq });
   }
   const offset = parseSequenceText(call.query.get("offset") ?? "0", "offset");
   const listing = await history.list(folder, {

@@ -27,6 +27,7 @@ import {
   type Route,
   type RouterOptions,
   requiredParameter,
+  requireReader,
   sendingOf,
 } from "./endpoint.ts";
 import { folderOf, limitOf } from "./json-routes.ts";
@@ -48,11 +49,13 @@ export function timeRoutes(options: RouterOptions): readonly Route[] {
   ];
   return questions.map(({ name, parameters, answer }) => {
     const handle = (call: Call) =>
-      answerInTurn(() => answer(call), {
-        turns,
-        packsFor: call.request,
-        ...sendingOf(options, call),
-      });
+      answerInTurn(
+        () => {
+          requireReader(call);
+          return answer(call);
+        },
+        { turns, packsFor: call.request, ...sendingOf(options, call) },
+      );
     const GET = { needs: "read", parameters, handle } as const;
     return { pattern: `${FOLDER}/${name}`, methods: { GET } };
   });

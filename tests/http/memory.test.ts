@@ -5,6 +5,7 @@ import {
   MEMORY_RESERVE_BYTES,
   MEMORY_WAITERS_MAX,
 } from "../../src/core/limits.ts";
+import { DOWNLOAD_BYTES } from "../../src/http/file-routes.ts";
 import { PackMemory } from "../../src/http/pack-memory.ts";
 import { BASE, expectProblem, type Fixture, FOLDER, id, openFixture } from "./fixture.ts";
 
@@ -145,6 +146,39 @@ test("the memory of a large pack is given back at once [I42]", () => {
   const usual = packs.take(MIB);
   packs.giveBack(usual);
   expect(packs.take(MIB)).toBe(usual);
+});
+
+describe("archives", () => {
+  test("one of names that are too long together is refused before it is sent [E12, I42]", async () => {
+    for (let thousand = 0; thousand < 4; thousand++) await commitLong(1000);
+    const fits = await fixture.call("GET", `${BASE}/archive`);
+    expect(fits.status).toBe(200);
+    await fits.body?.cancel();
+    await commitLong(1000);
+    await expectProblem(await fixture.call("GET", `${BASE}/archive`), 422, "archive_too_large");
+  });
+
+  test("those that are not read hold what there is, and no more [H21]", async () => {
+    await commitLong(1000);
+    const answers = Array.from({ length: 40 }, () => fixture.call("GET", `${BASE}/archive`));
+    await fixture.clock.advance(5_000);
+    const statuses = (await Promise.all(answers)).map(({ status }) => status);
+    const sentCount = statuses.filter((status) => status === 200).length;
+    expect(new Set(statuses)).toEqual(new Set([200, 503]));
+    expect(sentCount * DOWNLOAD_BYTES).toBeLessThan(MEMORY_BYTES_MAX);
+    for (const answer of answers) await (await answer).body?.cancel();
+    expect((await fixture.call("HEAD", `${BASE}/archive`)).status).toBe(200);
+  });
+});
+
+test("nobody works for those who left while they waited [H22]", async () => {
+  const left = { signal: AbortSignal.abort(), headers: { host: "localhost" } };
+  for (const route of ["archive", "log", "list?path="]) {
+    const answer = await fixture.router.fetch(
+      new Request(`http://localhost${BASE}/${route}`, left),
+    );
+    await expectProblem(answer, 408, "request_timeout");
+  }
 });
 
 describe("pages", () => {
