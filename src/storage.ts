@@ -50,7 +50,7 @@ import { type ReadShare, verifyData } from "./server/verify.ts";
 import { deliver, type Outcome } from "./server/webhook-delivery.ts";
 
 /**
- * Reads everything and changes nothing.
+ * Reads everything and changes nothing but a history that does not follow from its log.
  *
  * @returns every finding when it is found
  * @throws {SyncedError} `usage` if there is no data directory, because opening would make one;

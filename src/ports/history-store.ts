@@ -6,7 +6,9 @@
  * atomic; a crash may forget the latest ones, never tear one. Reads see whole folds. All calls may
  * run concurrently.
  */
+import { canonicalContent } from "../core/canonical.ts";
 import type { Change } from "../core/change.ts";
+import { sha256 } from "../core/digest.ts";
 import type { Cursor, Event } from "../core/event.ts";
 import type { DeviceId, FolderName, NodeId } from "../core/identifier.ts";
 import type { Content, Place, Sequence } from "../core/node.ts";
@@ -29,6 +31,28 @@ export interface Span extends Place {
   readonly mtimeMs: number;
   /** 52 bits of a digest over bytes and metadata: equal for equal contents. */
   readonly fingerprint: number;
+}
+
+/** The span that an event opens. A deletion opens none. */
+export function spanOf({ parent, name, seq, node, content }: Event): Span {
+  const isFile = content.kind === "file";
+  return {
+    parent,
+    name,
+    from: seq,
+    to: STILL_OPEN,
+    isDeleted: false,
+    node,
+    kind: content.kind,
+    size: isFile ? content.size : 0,
+    mtimeMs: isFile ? Number(content.mtimeNs) / 1e6 : 0,
+    fingerprint: fingerprintOf(content),
+  };
+}
+
+function fingerprintOf(content: Content): number {
+  const digest = sha256(JSON.stringify(canonicalContent(content)));
+  return Number.parseInt(digest.slice(0, 13), 16);
 }
 
 /** All events of one device, one minute and one kind of change. */

@@ -18,8 +18,9 @@ export type FindingCode =
   | "object_missing"
   | "object_damaged"
   | "version_hurt"
-  /** These two are no damage: a version is whole again, and who may make another one so. */
+  /** These are no damage: a version is whole again, who may make another one so, a fold anew. */
   | "version_healed"
   | "repair_hope"
+  | "history_dropped"
   | "version_doubtful"
   | "manifest_invalid";

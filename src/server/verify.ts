@@ -1,6 +1,7 @@
 /**
  * verifyData(): finds out whether the server's data is as it was written. Reads all of it and
- * changes nothing. Rules: L1, L2, L5, C5, O6, I37.
+ * changes nothing, but that a history which does not follow from its log is forgotten, and so made
+ * anew. Rules: L1, L2, L5, C5, E1, O6, I37.
  *
  * Nobody may write to the stores meanwhile. `synced verify` opens the data directory under its
  * lock, so it is refused with `data_in_use` while a server runs.
@@ -10,15 +11,24 @@ import { SyncedError } from "../core/error.ts";
 import type { FolderName } from "../core/identifier.ts";
 import { parseManifestObject, sumOfSizes } from "../core/manifest.ts";
 import { parseTime } from "../core/time.ts";
+import type { HistoryStore } from "../ports/history-store.ts";
 import type { FolderHead, MetadataStore } from "../ports/metadata-store.ts";
 import type { KnownObject } from "../ports/object-records.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
 import type { Finding } from "./finding.ts";
 import { hurtIn } from "./hurt-objects.ts";
+import { differenceIn } from "./verify-history.ts";
 import { verifyLog } from "./verify-log.ts";
 
 /** More devices than anybody could look for. */
 const DEVICES_ASKED_MAX = 20;
+
+interface Stores {
+  readonly metadata: MetadataStore;
+  readonly objects: ObjectStore;
+  /** Absent where it belongs to somebody else. */
+  readonly history?: HistoryStore;
+}
 
 interface Looked {
   readonly sound: ReadonlySet<Digest>;
@@ -35,7 +45,7 @@ export interface ReadShare {
 
 /** @returns every finding when it is found; none if all is as it was written */
 export async function* verifyData(
-  stores: { readonly metadata: MetadataStore; readonly objects: ObjectStore },
+  stores: Stores,
   share: ReadShare = { of: 1, part: 0 },
 ): AsyncGenerator<Finding, void> {
   const { metadata, objects } = stores;
@@ -93,7 +103,7 @@ async function damageOf(objects: ObjectStore, digest: Digest): Promise<string | 
 }
 
 async function* verifyFolder(
-  stores: { readonly metadata: MetadataStore; readonly objects: ObjectStore },
+  stores: Stores,
   found: FolderHead,
   looked: Looked,
 ): AsyncGenerator<Finding, void> {
@@ -109,8 +119,26 @@ async function* verifyFolder(
     doubtful: await hurtIn(stores, name, doubtful),
     healed: await hurtIn(stores, name, await healedIn(stores.objects)),
   };
-  yield* verifyLog(stores.metadata, found, context);
+  let isLogWhole = true;
+  for await (const finding of verifyLog(stores.metadata, found, context)) {
+    isLogWhole = false;
+    yield finding;
+  }
+  if (isLogWhole) yield* verifyHistory(stores, found);
   if (bad.length > 0) yield { where, code: "repair_hope", message: await hopeFor(stores, name) };
+}
+
+async function* verifyHistory(
+  { metadata, history }: Stores,
+  found: FolderHead,
+): AsyncGenerator<Finding, void> {
+  if (history === undefined) return;
+  const difference = await differenceIn({ metadata, history }, found);
+  if (difference === undefined) return;
+  const { name } = found.folder;
+  await history.forget(name);
+  const message = `Its history ${difference}; the server makes it anew`;
+  yield { where: `folder ${name}`, code: "history_dropped", message };
 }
 
 async function healedIn(objects: ObjectStore): Promise<readonly Digest[]> {

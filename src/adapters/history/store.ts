@@ -6,9 +6,7 @@
  * away; the follower then folds them again.
  */
 import { rmSync } from "node:fs";
-import { canonicalContent } from "../../core/canonical.ts";
 import { CHANGES, changeOf } from "../../core/change.ts";
-import { sha256 } from "../../core/digest.ts";
 import { SyncedError } from "../../core/error.ts";
 import type { Cursor, Event } from "../../core/event.ts";
 import { type FolderName, type NodeId, ROOT_ID } from "../../core/identifier.ts";
@@ -24,6 +22,7 @@ import {
   type SpanKey,
   type SpanSlice,
   STILL_OPEN,
+  spanOf,
 } from "../../ports/history-store.ts";
 import { hex, integer, text, toBlob } from "../metadata/rows.ts";
 import { SqliteDatabase, type SqlRow, type SqlValue } from "../sqlite/database.ts";
@@ -242,28 +241,6 @@ class SqliteHistoryStore implements HistoryStore {
 
 /** Sorts after every key of a span, since an id has 16 bytes. */
 const BEYOND_ALL = [new Uint8Array(17).fill(0xff), "", 0] as const;
-
-/** The span that an event opens. */
-function spanOf({ parent, name, seq, node, content }: Event): Span {
-  const isFile = content.kind === "file";
-  return {
-    parent,
-    name,
-    from: seq,
-    to: STILL_OPEN,
-    isDeleted: false,
-    node,
-    kind: content.kind,
-    size: isFile ? content.size : 0,
-    mtimeMs: isFile ? Number(content.mtimeNs) / 1e6 : 0,
-    fingerprint: fingerprintOf(content),
-  };
-}
-
-function fingerprintOf(content: Content): number {
-  const digest = sha256(JSON.stringify(canonicalContent(content)));
-  return Number.parseInt(digest.slice(0, 13), 16);
-}
 
 function momentValues(folder: number, moment: DirectoryMoment): SqlValue[] {
   const { parent, at, withDeleted } = moment;
