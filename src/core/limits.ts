@@ -302,9 +302,9 @@ export const PLAN_STEPS_MAX = 100_000;
 /** Steps of a plan in one answer. */
 export const PLAN_STEPS_PER_PAGE = 500;
 /** Nodes that one request to delete names; each goes with all that is below it. */
-export const PLAN_IDS_MAX = 10_000;
+export const PLAN_IDS_MAX = 25_000;
 /** A plan's request with so many ids. */
-export const PLAN_BODY_BYTES_MAX = 512 * KIB;
+export const PLAN_BODY_BYTES_MAX = 1024 * KIB;
 /** Entries of a zip: beyond 65,535 its format needs fields that some tools do not read. */
 export const ARCHIVE_ENTRIES_MAX = 65_000;
 /** Paths and link targets of a zip together: 250 characters for each entry. */

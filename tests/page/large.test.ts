@@ -93,6 +93,25 @@ describe.skipIf(whyNoBrowser !== undefined)("a large directory", () => {
     await rowOf(page, nameOf(0)).waitFor();
     expect(visit.troubles).toEqual([]);
   }, 60_000);
+
+  test("is deleted by a plan whose steps are shown some at a time [E9, H35]", async () => {
+    const { page, troubles } = await browser.visit(`${url}/#/f/n/big`);
+    await page.getByText("5,000 entries").waitFor();
+    await rowOf(page, nameOf(0)).waitFor();
+    await page.locator(".grid").focus();
+    await page.keyboard.press("Control+a");
+    await page.getByText("5,000 of 5,000 selected").waitFor();
+    await page.keyboard.press("Delete");
+    await page.getByText("5,000 are deleted").waitFor();
+    expect(await page.locator(".steps li").count()).toBe(501);
+    await page.click("text=Show more of the other 4,500");
+    await page.getByText("Show more of the other 4,000").waitFor();
+    expect(await page.locator(".steps li").count()).toBe(1001);
+    await page.click("text=Do exactly this");
+    await page.getByText("5,000 changes, as events").waitFor();
+    await page.getByText("0 entries").waitFor();
+    expect(troubles).toEqual([]);
+  }, 60_000);
 });
 
 function nameOf(index: number): string {

@@ -23,7 +23,9 @@ async function tabTo(page: Page, name: string, nth = 1): Promise<void> {
     await page.keyboard.press("Tab");
     const focused = await page.evaluate(() => {
       const { activeElement: at } = document;
-      return `${at?.textContent ?? ""} ${at?.getAttribute("title") ?? ""}`;
+      // Text of a button lies in all that holds it, too.
+      if (!(at instanceof HTMLButtonElement)) return "";
+      return `${at.textContent} ${at.getAttribute("title") ?? ""}`;
     });
     if (focused.includes(name) && ++seen === nth) return;
   }
@@ -84,11 +86,16 @@ test.skipIf(whyNoBrowser !== undefined)(
     await page.keyboard.press("a");
     const bad = page.locator(".log-row", { hasText: "NAS" });
     await bad.filter({ hasText: "deleted" }).first().waitFor();
-    const nth = await bad.evaluateAll((rows, before) => {
-      const firstOf = (row: Element) =>
-        (row.querySelector(".log-events")?.textContent ?? "").split("–")[0]?.replaceAll(",", "");
-      return rows.filter((row) => Number(firstOf(row)) > before).length;
-    }, head);
+    // Rows of many events come some at a time; the one before the attack is the last of them.
+    const afterwards = () =>
+      bad.evaluateAll((rows, before) => {
+        const firstOf = (row: Element) =>
+          (row.querySelector(".log-events")?.textContent ?? "").split("–")[0]?.replaceAll(",", "");
+        const isLater = rows.map((row) => Number(firstOf(row)) > before);
+        return isLater.includes(false) ? isLater.filter(Boolean).length : undefined;
+      }, head);
+    await waitFor("all rows", async () => (await afterwards()) !== undefined);
+    const nth = await afterwards();
     await tabTo(page, "Take back all that NAS did since here", nth);
     await page.keyboard.press("Enter");
     await page.waitForSelector(`text=${FILES.toLocaleString("en-GB")} come back`);

@@ -44,7 +44,7 @@ export type Wish =
       readonly keep: "copy" | "original" | "both";
     };
 
-/** The plan whose dialog is open. It grows until every step is there. */
+/** The plan whose dialog is open, with the steps that were asked for. */
 export interface ShownPlan {
   readonly wish: Wish;
   readonly title: string;
@@ -59,20 +59,27 @@ export async function propose(wish: Wish, title: string): Promise<void> {
   shownPlan.value = { wish, title, plan: undefined, trouble: undefined };
   dialog.value = { kind: "plan" };
   try {
-    let plan = await show(wish, 0);
-    while (shownPlan.value?.wish === wish) {
-      shownPlan.value = { wish, title, plan, trouble: undefined };
-      if (plan.next === undefined) return;
-      const page = await show(wish, plan.next);
-      // Somebody changed something meanwhile: it is another plan now.
-      if (page.id !== plan.id) return void (await propose(wish, title));
-      plan = { ...page, steps: [...plan.steps, ...page.steps] };
-    }
+    const plan = await show(wish, 0);
+    if (shownPlan.value?.wish === wish) shownPlan.value = { wish, title, plan, trouble: undefined };
   } catch (error) {
     const trouble = problemOf(error).message;
     if (shownPlan.value?.wish === wish) {
       shownPlan.value = { wish, title, plan: undefined, trouble };
     }
+  }
+}
+
+/** More of its steps. Its id names all of them, also those that nobody looked at. */
+export async function showMore(wish: Wish, plan: PlanAnswer, title: string): Promise<void> {
+  try {
+    const page = await show(wish, plan.steps.length);
+    if (shownPlan.value?.plan !== plan) return;
+    // Somebody changed something meanwhile: it is another plan now.
+    if (page.id !== plan.id) return void (await propose(wish, title));
+    const more = { ...page, steps: [...plan.steps, ...page.steps] };
+    shownPlan.value = { wish, title, plan: more, trouble: undefined };
+  } catch (error) {
+    tellProblem(problemOf(error).message);
   }
 }
 

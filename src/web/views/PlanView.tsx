@@ -2,13 +2,13 @@
 import { useState } from "preact/hooks";
 import type { PlanAnswer, PlanOverlap, PlanStep } from "../../protocol/plan-messages.ts";
 import { deviceName } from "../model/devices.ts";
-import { carryOut, shownPlan } from "../model/plans.ts";
+import { carryOut, showMore, shownPlan } from "../model/plans.ts";
 import { clearSelection } from "../model/selection.ts";
 import { countText, numberText, sizeText, timeText } from "../model/words.ts";
 import { Dialog } from "../parts/Dialog.tsx";
 import { Path } from "../parts/Name.tsx";
 
-const STEPS_DRAWN = 200;
+const OVERLAPS_DRAWN = 200;
 
 const SIGNS: Readonly<Record<PlanStep["what"], readonly [string, string]>> = {
   create: ["+", "added"],
@@ -34,7 +34,6 @@ export function PlanView({ onClose }: { readonly onClose: () => void }) {
   const { value: shown } = shownPlan;
   if (shown === undefined) return null;
   const { wish, title, plan, trouble } = shown;
-  const isWhole = plan !== undefined && plan.next === undefined;
   const go = async () => {
     if (plan === undefined) return;
     setBusy(true);
@@ -49,7 +48,9 @@ export function PlanView({ onClose }: { readonly onClose: () => void }) {
         </p>
       )}
       {plan === undefined && trouble === undefined ? <p class="faint">Looking…</p> : null}
-      {plan === undefined ? null : <Shown plan={plan} />}
+      {plan === undefined ? null : (
+        <Shown plan={plan} onMore={() => void showMore(wish, plan, title)} />
+      )}
       <div class="dialog-buttons">
         <button type="button" onClick={onClose}>
           {plan?.total === 0 ? "Close" : "Cancel"}
@@ -58,7 +59,7 @@ export function PlanView({ onClose }: { readonly onClose: () => void }) {
           <button
             type="button"
             class={wish.kind === "delete" ? "danger" : "primary"}
-            disabled={!isWhole || isBusy}
+            disabled={isBusy}
             onClick={() => void go()}
           >
             Do exactly this
@@ -69,7 +70,7 @@ export function PlanView({ onClose }: { readonly onClose: () => void }) {
   );
 }
 
-function Shown({ plan }: { readonly plan: PlanAnswer }) {
+function Shown({ plan, onMore }: { readonly plan: PlanAnswer; readonly onMore: () => void }) {
   const { others, overlaps, steps, total } = plan;
   return (
     <div class="plan">
@@ -90,7 +91,7 @@ function Shown({ plan }: { readonly plan: PlanAnswer }) {
         <section>
           <h3>Not simply as it was ({numberText(overlaps.length)})</h3>
           <ul class="steps">
-            {overlaps.slice(0, STEPS_DRAWN).map((overlap) => (
+            {overlaps.slice(0, OVERLAPS_DRAWN).map((overlap) => (
               <li key={overlap.node}>
                 <Path path={overlap.path} />
                 <span class="faint">{reasonOf(overlap)}</span>
@@ -101,11 +102,15 @@ function Shown({ plan }: { readonly plan: PlanAnswer }) {
       )}
       {steps.length === 0 ? null : (
         <ul class="steps">
-          {steps.slice(0, STEPS_DRAWN).map((step, index) => (
+          {steps.map((step, index) => (
             <Step key={`${step.node}/${index}`} step={step} />
           ))}
-          {total > STEPS_DRAWN ? (
-            <li class="faint">and {numberText(total - STEPS_DRAWN)} more</li>
+          {total > steps.length ? (
+            <li>
+              <button type="button" class="small" onClick={onMore}>
+                Show more of the other {numberText(total - steps.length)}
+              </button>
+            </li>
           ) : null}
         </ul>
       )}
