@@ -2,10 +2,11 @@
 import { computed, signal } from "@preact/signals";
 import type { DeviceOrder } from "../../core/device-order.ts";
 import { type DeviceStanding, standingOf } from "../../core/device-state.ts";
-import { type LogRow, logAnswerSchema } from "../../protocol/time-answers.ts";
+import type { LogRow } from "../../protocol/time-answers.ts";
 import { type Device, devicesSchema, type Held, type Usage, usageSchema } from "./answers.ts";
 import { ask, folderRoute, query, request } from "./api.ts";
 import { folder, head } from "./live.ts";
+import { logRows } from "./log-rows.ts";
 import { takeBackSince } from "./plans.ts";
 import { browser, newId } from "./session.ts";
 
@@ -88,19 +89,18 @@ export async function order(device: string, wanted: DeviceOrder): Promise<void> 
  */
 export async function takeBackHeld({ examples = [] }: Held): Promise<boolean> {
   const [path] = examples;
-  const [row] = path === undefined ? [] : await logRows({ path, limit: 1 });
-  if (row === undefined) return false;
-  let first = row;
-  const earlier = await logRows({ device: row.device, before: row.seq, limit: 1000 });
-  for (const each of earlier) {
+  const of = path === undefined ? undefined : await latest({ path });
+  if (of === undefined) return false;
+  let first = of;
+  for await (const each of logRows({ device: of.device, before: of.seq, limit: 1000 })) {
     if (new Date(first.time).getTime() - new Date(each.time).getTime() > BURST_MS) break;
     first = each;
   }
-  takeBackSince(first, deviceName(row.device));
+  takeBackSince(first, deviceName(of.device));
   return true;
 }
 
-async function logRows(values: Parameters<typeof query>[0]): Promise<readonly LogRow[]> {
-  const route = folderRoute(folder.value?.name ?? "", `/log?${query(values)}`);
-  return (await ask(logAnswerSchema, route)).rows;
+async function latest(values: Parameters<typeof query>[0]): Promise<LogRow | undefined> {
+  for await (const row of logRows({ ...values, limit: 1 })) return row;
+  return undefined;
 }

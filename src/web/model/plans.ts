@@ -9,16 +9,12 @@ import {
   planAnswerSchema,
   planResultSchema,
 } from "../../protocol/plan-messages.ts";
-import {
-  type ListEntry,
-  type LogRow,
-  logAnswerSchema,
-  type Touch,
-} from "../../protocol/time-answers.ts";
+import type { ListEntry, LogRow, Touch } from "../../protocol/time-answers.ts";
 import { ask, folderRoute, problemOf, query } from "./api.ts";
 import { introduce } from "./changes.ts";
 import { remember, takeLast } from "./last-actions.ts";
 import { folder } from "./live.ts";
+import { logRows } from "./log-rows.ts";
 import { route } from "./route.ts";
 import { dialog } from "./screen.ts";
 import { browser } from "./session.ts";
@@ -167,10 +163,10 @@ export async function undoLast(): Promise<void> {
 
 async function lastInLog() {
   const name = folder.value?.name ?? "";
-  const values = query({ device: browser.id, limit: 1 });
-  const { rows } = await ask(logAnswerSchema, folderRoute(name, `/log?${values}`));
-  const [row] = rows;
-  return row === undefined ? undefined : { folder: name, first: row.seq, last: row.lastSeq };
+  for await (const { seq, lastSeq } of logRows({ device: browser.id, limit: 1 })) {
+    return { folder: name, first: seq, last: lastSeq };
+  }
+  return undefined;
 }
 
 /** A deleted entry, as it was right before that. */
@@ -186,19 +182,13 @@ export function bringBack({ name, kind, deleted }: ListEntry): void {
 
 /** A directory goes last: what was in it went right before, by the same device. */
 async function startOfDeletion(path: string, { seq, device }: Touch): Promise<number> {
-  const name = folder.value?.name ?? "";
   let first = seq;
-  for (let before = seq; ; ) {
-    const values = query({ path, before, limit: 1000 });
-    const { rows, next } = await ask(logAnswerSchema, folderRoute(name, `/log?${values}`));
-    for (const row of rows) {
-      const isSame = row.device === device && (row.action === "delete" || row.action === "rmdir");
-      if (!isSame) return first;
-      first = Math.min(first, row.seq);
-    }
-    if (next === undefined || rows.length === 0) return first;
-    before = next;
+  for await (const row of logRows({ path, before: seq, limit: 1000 })) {
+    const isSame = row.device === device && (row.action === "delete" || row.action === "rmdir");
+    if (!isSame) break;
+    first = Math.min(first, row.seq);
   }
+  return first;
 }
 
 export function restoreAt(path: string, at: number): void {
