@@ -15,9 +15,11 @@ import { reachesBelow } from "./ignore-reach.ts";
 import {
   IGNORE_CHAIN_PATTERNS_MAX,
   IGNORE_FILE_BYTES_MAX,
+  IGNORE_GLOBSTAR_PATTERNS_MAX,
   IGNORE_GLOBSTARS_MAX,
   IGNORE_PATTERN_LENGTH_MAX,
   IGNORE_PATTERNS_MAX,
+  IGNORE_TOTAL_MAX,
 } from "./limits.ts";
 import { joinPath, parentPath, RESERVED_NAME, utf8LengthBytes } from "./path.ts";
 import { DEVICE_IGNORE_FILE } from "./state-directory.ts";
@@ -193,25 +195,58 @@ export class IgnoreRules {
 
 /**
  * Rules apply together with those of all directories above. Each of 61 nested files may have as
- * many as one file may; together they would take minutes and a gigabyte to compile.
+ * many as one file may; together they would take minutes and a gigabyte to compile. So would those
+ * of 200 directories beside each other.
  *
  * @param changed the directory whose file is told of.
- * @throws {SyncedError} `invalid_ignore_rules` if too many patterns apply in some directory
+ * @throws {SyncedError} `invalid_ignore_rules` if there are too many patterns, or apply somewhere
  */
 function checkChains(files: ReadonlyMap<string, Patterns>, changed: string): void {
-  let total = 0;
-  for (const patterns of files.values()) total += patterns.length;
-  if (total <= IGNORE_CHAIN_PATTERNS_MAX) return;
+  const total = { patterns: 0, globstars: 0 };
+  for (const patterns of files.values()) addCost(total, patterns);
+  if (total.patterns > IGNORE_TOTAL_MAX) {
+    const claim = `with those of other directories, there are more than ${IGNORE_TOTAL_MAX} patterns`;
+    throw unusable(rulesFileIn(changed), claim);
+  }
+  if (excessOf(total) === undefined) return;
   for (const directory of files.keys()) {
-    let count = 0;
+    const sum = { patterns: 0, globstars: 0 };
     for (let above = directory; ; above = parentPath(above)) {
-      count += files.get(above)?.length ?? 0;
+      addCost(sum, files.get(above) ?? []);
       if (above === "") break;
     }
-    if (count <= IGNORE_CHAIN_PATTERNS_MAX) continue;
-    const claim = `with those of other directories, more than ${IGNORE_CHAIN_PATTERNS_MAX}`;
-    throw unusable(rulesFileIn(changed), `${claim} patterns apply in ${JSON.stringify(directory)}`);
+    const excess = excessOf(sum);
+    if (excess === undefined) continue;
+    const claim = `with those of other directories, ${excess} apply in ${JSON.stringify(directory)}`;
+    throw unusable(rulesFileIn(changed), claim);
   }
+}
+
+interface Cost {
+  patterns: number;
+  /** Of these, how many have more than one `**`. */
+  globstars: number;
+}
+
+/** Counted once for each file, since each change of one looks at all. */
+const GLOBSTARS = new WeakMap<Patterns, number>();
+
+function addCost(sum: Cost, patterns: Patterns): void {
+  let globstars = GLOBSTARS.get(patterns);
+  if (globstars === undefined) {
+    globstars = patterns.filter(({ pattern }) => /\*\*.*\*\*/.test(pattern)).length;
+    GLOBSTARS.set(patterns, globstars);
+  }
+  sum.patterns += patterns.length;
+  sum.globstars += globstars;
+}
+
+/** @returns what there is too much of */
+function excessOf({ patterns, globstars }: Cost): string | undefined {
+  if (patterns > IGNORE_CHAIN_PATTERNS_MAX)
+    return `more than ${IGNORE_CHAIN_PATTERNS_MAX} patterns`;
+  if (globstars <= IGNORE_GLOBSTAR_PATTERNS_MAX) return undefined;
+  return `more than ${IGNORE_GLOBSTAR_PATTERNS_MAX} patterns with more than one "**"`;
 }
 
 function isWithin(path: string, directory: string): boolean {

@@ -188,6 +188,8 @@ export const IGNORE_FILE_BYTES_MAX = 64 * KIB;
 export const IGNORE_PATTERNS_MAX = 2_000;
 /** Of all rules files that apply in one directory. */
 export const IGNORE_CHAIN_PATTERNS_MAX = 4_000;
+/** Of all rules files of a folder. Each takes up to 3 KiB and 50 µs once it is asked for. */
+export const IGNORE_TOTAL_MAX = 20_000;
 /**
  * Changes by other devices that un-ignore something, until a person agrees. Each is judged for each
  * new entry, as long as it waits. A device in daily use by several people reaches two or three.
@@ -202,6 +204,8 @@ export const FORMER_PATHS_MAX = 64;
 export const IGNORE_PATTERN_LENGTH_MAX = PATH_BYTES_MAX;
 /** Each `**` multiplies the number of ways to match by the path's depth. */
 export const IGNORE_GLOBSTARS_MAX = 3;
+/** More than one `**` in a pattern, where it applies: 60 deep, 2,000 such take 100 ms a path. */
+export const IGNORE_GLOBSTAR_PATTERNS_MAX = 100;
 /**
  * Ops that one transaction takes from a folder's queue: bounds its memory and the wait of others.
  */

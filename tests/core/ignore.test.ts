@@ -108,6 +108,24 @@ test("patterns that apply together have a bound, wherever they stand [A18]", () 
   }
 });
 
+test("patterns with several globstars have a bound of their own [A18]", () => {
+  const lines = (count: number) => Array.from({ length: count }, (_, at) => `**/a/**/b${at}\n`);
+  const most = IgnoreRules.none.withFile("", lines(100).join(""));
+  expect(most.ignores("x/a/y/b99", false)).toBe(true);
+  expect(() => most.withFile("d", "a/**/**/b\n")).toThrow("more than 100 patterns with more than");
+  expect(most.withFile("d", "c/**/d\n".repeat(1_000)).ignores("d/c/d", false)).toBe(true);
+  expect(() => IgnoreRules.none.withFile("", lines(101).join(""))).toThrow("apply in");
+});
+
+test("all patterns of a folder together have a bound [A18]", () => {
+  const text = "a\n".repeat(2_000);
+  let rules = IgnoreRules.none;
+  for (let at = 0; at < 10; at++) rules = rules.withFile(`d${at}`, text);
+  expect(rules.ignores("d9/a", false)).toBe(true);
+  expect(() => rules.withFile("x", "a\n")).toThrow("there are more than 20000 patterns");
+  expect(rules.withFile("d3", undefined).withFile("x", "a\n").ignores("x/a", false)).toBe(true);
+});
+
 describe("IgnoreRules answers as git does", () => {
   const root: readonly string[] = [
     "",
