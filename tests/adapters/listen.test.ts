@@ -2,6 +2,7 @@
 import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { listen } from "../../src/adapters/network/listen.ts";
+import { LongTurn } from "../../src/adapters/network/long-turn.ts";
 import { bestOf } from "../timing.ts";
 
 const TRIES = 3;
@@ -9,6 +10,15 @@ const FLOOD_MS = 3_000;
 const ANSWER_MS = 5;
 const GAP_MS_MAX = 1_500;
 const FLOOD = join(import.meta.dir, "processes", "connections.ts");
+
+test("a thousand streams at once are not too many, a hundred other requests are [H20]", () => {
+  const turn = new LongTurn();
+  const began = performance.now();
+  turn.hear(true);
+  while (performance.now() - began < 600);
+  for (let count = 1; count < 1_000; count++) expect(turn.hear(true)).toBe(false);
+  expect([turn.hear(false), turn.hear(false)]).toEqual([true, false]);
+});
 
 test("a crowd of connections does not keep timers from running [H20]", async () => {
   const gapMs = await bestOf(TRIES, GAP_MS_MAX, async () => {

@@ -65,9 +65,10 @@ function listenWithBun(first: ListenOptions): Listener {
   const memory = createIdleMemory();
   const turn = new LongTurn();
   let isOpen = true;
-  const heard = () => {
+  const heard = ({ headers }: Request) => {
     memory.touch();
-    if (turn.hear() && isOpen) openAnew();
+    const isStream = headers.get("accept") === EVENT_STREAM_TYPE;
+    if (turn.hear(isStream) && isOpen) openAnew();
   };
   let server = serveWithBun(options, port, heard);
   const boundPort = server.port ?? port;
@@ -120,7 +121,7 @@ function listenWithBun(first: ListenOptions): Listener {
 function serveWithBun(
   { host, handle, tls }: ListenOptions,
   port: number,
-  heard: () => void,
+  heard: (request: Request) => void,
 ): ReturnType<typeof Bun.serve> {
   try {
     return Bun.serve({
@@ -136,7 +137,7 @@ function serveWithBun(
       reusePort: false,
       ...(tls === undefined ? undefined : { tls: { ...TLS_VERSION, ...tls } }),
       async fetch(request, self) {
-        heard();
+        heard(request);
         const response = await handle(request, self.requestIP(request)?.address);
         // A stream is idle between two heartbeats, and Bun would take it for dead (after 12 s by
         // default).

@@ -9,13 +9,15 @@
 const TURN_MS_MAX = 500;
 /** Fewer in so long are slow by themselves, and others would come no earlier without them. */
 const REQUESTS_MIN = 100;
+/** After a restart all devices open theirs at once, a thousand at most, and nobody is to be refused. */
+const STREAM_WEIGHT = 0.1;
 
 export class LongTurn {
   #sinceMs = 0;
   #requestCount = 0;
 
   /** Called for each request. @returns true once this turn has lasted too long, and each time anew */
-  hear(): boolean {
+  hear(isStream: boolean): boolean {
     const nowMs = performance.now();
     if (this.#requestCount === 0) {
       this.#sinceMs = nowMs;
@@ -24,7 +26,7 @@ export class LongTurn {
         this.#requestCount = 0;
       });
     }
-    this.#requestCount += 1;
+    this.#requestCount += isStream ? STREAM_WEIGHT : 1;
     if (this.#requestCount <= REQUESTS_MIN || nowMs - this.#sinceMs <= TURN_MS_MAX) return false;
     this.#sinceMs = nowMs;
     return true;
