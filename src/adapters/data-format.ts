@@ -146,9 +146,20 @@ export function syncPath(path: string): void {
   }
 }
 
+/** @returns `storage_full` if the disk takes nothing more, else `data_not_writable` */
 export function notWritable(path: string, error: unknown): SyncedError {
+  if (isFull(error)) {
+    const message = `Cannot use "${path}": its disk is full; free some space`;
+    return new SyncedError("storage_full", message, { cause: error });
+  }
   const message = `Cannot use "${path}": ${reasonOf(error)}; make it writable, or name another`;
   return new SyncedError("data_not_writable", message, { cause: error });
+}
+
+/** Of SQLite the text decides: Deno reports no code. */
+function isFull(error: unknown): boolean {
+  if (["ENOSPC", "EDQUOT"].includes(codeOf(error) ?? "")) return true;
+  return error instanceof Error && /database or disk is full/.test(error.message);
 }
 
 function lineOf(format: Exclude<DataFormat, { kind: "new" }>): string {

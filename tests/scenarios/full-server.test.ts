@@ -3,8 +3,8 @@
  * tmpfs mount, which needs root.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { existsSync, mkdirSync, renameSync, rmSync } from "node:fs";
-import { ensureBinary } from "./binary.ts";
+import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { ensureBinary, runSynced, Scratch } from "./binary.ts";
 import { Lab, waitFor } from "./lab.ts";
 
 const MIB = 1024 * 1024;
@@ -84,4 +84,25 @@ test.skipIf(!mayMount())(
     await server.verify();
   },
   180_000,
+);
+
+test.skipIf(!mayMount())(
+  "one that is started on a full disk says so, and what to do [F20, H7]",
+  async () => {
+    const scratch = new Scratch();
+    const data = scratch.join("data");
+    expect(mountTmpfs(data, "1m")).toBe(true);
+    try {
+      expect(() => writeFileSync(`${data}/filler`, noise(2 * MIB))).toThrow("ENOSPC");
+      const { exitCode, stderr } = await runSynced(["serve", "--data", data, "--port", "0"]);
+      expect({ exitCode, stderr }).toEqual({
+        exitCode: 1,
+        stderr: expect.stringContaining(`Cannot use "${data}": its disk is full; free some space`),
+      });
+    } finally {
+      Bun.spawnSync(["umount", "-l", data]);
+      scratch.remove();
+    }
+  },
+  30_000,
 );
