@@ -126,6 +126,17 @@ describe("violationsOf() says nothing", () => {
     expect(story.ends(end, stopped)).toEqual(["undone"]);
   });
 
+  test("where somebody deletes a copy that gets its next loser's bytes [R19, R7]", () => {
+    const copy = "a (conflict C 2026-11-28 123456)";
+    const story = new Story({ ...START, [copy]: file("of C") });
+    story.writes("B", "a", "one", "of B").writes("C", "a", "one", "later");
+    story.deletes("A", "of C", copy);
+    const end = { ...START, a: file("of B"), [copy]: file("later") };
+    const losers = new Map([[digestOf("of C"), digestOf("later")]]);
+    expect(story.ends(end, START, losers)).toEqual([]);
+    expect(story.ends(end, START)).toEqual(["undone"]);
+  });
+
   test("where one fills an empty file that another one replaces [R3, R4]", () => {
     const began = { ...START, e: file("") };
     const story = new Story(began).deletes("B", "", "e").makes("B", "anew", "e");

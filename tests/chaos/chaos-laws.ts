@@ -230,8 +230,8 @@ function undoneOfOne(round: Round): Violation[] {
     const isTold = [was, meant].every((what, index) => isTellable(what, pieces[index]));
     const is = end.get(path);
     if (!isSole || !isTold || is === meant || ledger.isBlurredAt(path)) continue;
-    const content = contentIn(meant);
-    if (content !== undefined && isInCopy(round, content)) continue;
+    const contents = [was, meant].map(contentIn);
+    if (contents.some((content) => content !== undefined && isInCopy(round, content))) continue;
     // It lives while something beneath it lives (R8), and that is judged by itself.
     if (is === DIRECTORY && [...end.keys()].some((below) => below.startsWith(`${path}/`))) continue;
     found.push({
