@@ -137,6 +137,29 @@ describe("violationsOf() says nothing", () => {
     expect(story.ends(end, START)).toEqual(["undone"]);
   });
 
+  test("where one names a directory and another one moves it, and files in it change [R6, R7]", () => {
+    const story = new Story().renamesDirectory("A", "d", "e").renamesDirectory("B", "d", "x/d");
+    story.writes("B", "x/d/b", "two", "of B").deletes("A", "two", "x/e/b");
+    const end = { a: START.a, x: "directory", "x/e": "directory", "x/e/b": file("of B") };
+    const stopped = { a: START.a, x: "directory", "x/e": "directory" };
+    expect(story.ends(end, stopped)).toEqual([]);
+  });
+
+  test("where one writes to a file and another one puts a new one in its place [A15, R4]", () => {
+    const story = new Story().makes("A", "new", "c").renames("A", "one", "a", "x");
+    story.renames("A", "new", "c", "a").writes("B", "a", "one", "of B");
+    const copy = { "a (conflict B 2026-11-28 123456)": file("of B") };
+    expect(story.ends({ ...START, a: file("new"), x: START.a, ...copy })).toEqual([]);
+  });
+
+  test("where one makes an empty file anew and names it, and another one moves the former [A15, R6]", () => {
+    const began = { ...START, e: file(""), f: file("") };
+    const story = new Story(began).makes("A", "anew", "e").renames("A", "anew", "e", "c");
+    for (const path of ["e", "d/f", "f"]) story.ledger.placeEvent("B", path);
+    const end = { ...START, "d/c": file("anew"), e: file("") };
+    expect(story.ends(end, { ...START, c: file("anew"), f: file("") })).toEqual([]);
+  });
+
   test("where one fills an empty file that another one replaces [R3, R4]", () => {
     const began = { ...START, e: file("") };
     const story = new Story(began).deletes("B", "", "e").makes("B", "anew", "e");

@@ -153,6 +153,8 @@ function needlessCopies(round: Round): Violation[] {
     const was = contentIn(piece.startPath === undefined ? undefined : start.get(piece.startPath));
     if (was !== undefined && isInCopy(round, was)) continue;
     const isTouched = piece.touchedBy.size > 0;
+    // One wrote to it while another one put there what only he knew (A15).
+    if (isTouched && ledger.maySeemSavedOver(piece)) continue;
     if (isTouched && (ledger.rejoins.size > 0 || mayClash(ledger, piece))) continue;
     found.push({
       what: `needless copy: ${path} of ${piece.label}, which nobody else changed`,
@@ -226,7 +228,7 @@ function undoneOfOne(round: Round): Violation[] {
     if (device === undefined) continue;
     const [was, meant] = [start.get(path), stopped.get(device)?.get(path)];
     const pieces = [was, meant].map((what) => ledger.pieceOf(contentIn(what)));
-    const isSole = pieces.every((piece) => piece === undefined || isOf(piece, device));
+    const isSole = pieces.every((piece) => piece === undefined || isOf(ledger, piece, device));
     const isTold = [was, meant].every((what, index) => isTellable(what, pieces[index]));
     const is = end.get(path);
     if (!isSole || !isTold || is === meant || ledger.isBlurredAt(path)) continue;
@@ -254,8 +256,10 @@ function authorOf(ledger: ChaosLedger, path: string): string | undefined {
   return others.length === 0 ? device : undefined;
 }
 
-function isOf(piece: Piece, device: string): boolean {
-  return !piece.blurred && [...piece.touchedBy].every((other) => other === device);
+/** True where nobody else touched it, or what stood where it was. */
+function isOf(ledger: ChaosLedger, piece: Piece, device: string): boolean {
+  if (piece.blurred || [...piece.touchedBy].some((other) => other !== device)) return false;
+  return [...piece.paths].every((path) => authorOf(ledger, path) === device);
 }
 
 /** A name that one person gave stays, whatever others did to the bytes, mode and time. */

@@ -76,6 +76,8 @@ export class ChaosLedger {
   readonly #blurred = new Set<string>();
   #placeEvents = new Map<string, Set<string>>();
   #aliases: (readonly [string, string])[] = [];
+  /** Of directories, as users did them. */
+  #renames: (readonly [string, string])[] = [];
   /** Labels of what stood at a path. */
   readonly #visitors = new Map<string, Set<string>>();
   /** Those of them that came from a temporary name, or are new in the round. */
@@ -103,6 +105,7 @@ export class ChaosLedger {
     this.#placeEvents = new Map();
     this.#journal = [];
     this.#aliases = [];
+    this.#renames = [];
     this.#visitors.clear();
     this.#saved.clear();
     this.#variants.clear();
@@ -256,9 +259,17 @@ export class ChaosLedger {
     addTo(this.#placeEvents, path, device);
   }
 
-  /** One directory by two names: what was done below one of them was done below the other. */
+  /**
+   * One directory by two names: what was done below one of them was done below the other. One's
+   * name and another's directory for it make a third (R6).
+   */
   renamedDirectory(from: string, to: string): void {
-    this.#aliases.push([from, to], [to, from]);
+    const names = [to];
+    for (const [other, also] of this.#renames) {
+      if (other === from) names.push(under(parentOf(to), also), under(parentOf(also), to));
+    }
+    this.#renames.push([from, to]);
+    for (const name of names) this.#aliases.push([from, name], [name, from]);
     this.#variants.clear();
   }
 
@@ -400,6 +411,11 @@ function give(aspect: Aspect, device: string, from: string, to: string): void {
   aspect.values.add(to);
   for (const [other, value] of aspect.by) if (value === from) aspect.by.delete(other);
   aspect.by.set(device, to);
+}
+
+/** The path's name in another directory. */
+function under(directory: string, path: string): string {
+  return directory === "" ? nameOf(path) : `${directory}/${nameOf(path)}`;
 }
 
 export function parentOf(path: string): string {
