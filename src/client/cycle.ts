@@ -58,6 +58,9 @@ export interface CycleReport {
   readonly conflicts: number;
 }
 
+/** "news": sending brought some, so the plan has to be made anew, and nothing of it was applied. */
+type Done = "something" | "news" | "nothing";
+
 export class Cycle {
   readonly retry: Retry;
   readonly deferred: DeferredNodes;
@@ -168,7 +171,8 @@ export class Cycle {
       if (news === "nothing") return true;
       const plan = news === "bound" || !hasMoved ? undefined : holding.judgeBeside(news);
       if (plan === undefined) return false;
-      hasMoved = await this.#carryOut(this.deferred.takenOut(plan), signal);
+      const done: Done = await this.#carryOut(this.deferred.takenOut(plan), signal);
+      hasMoved = done !== "nothing";
       if (this.#rescan.size > 0) return false;
     }
     return false;
@@ -177,6 +181,7 @@ export class Cycle {
   async #goRound(signal: AbortSignal): Promise<void> {
     const { ports, holding } = this.#parts;
     let isWhole = false;
+    let isOnlyToApply = false;
     this.#left.clear();
     for (let round = 0; round < ROUNDS_MAX; round += 1) {
       signal.throwIfAborted();
@@ -189,23 +194,32 @@ export class Cycle {
       for (const id of left) this.#left.add(id);
       const plan = this.deferred.takenOut(holding.judge(wanted));
       const waiting = ports.store.dirtyCount();
-      const progress = await this.#carryOut(plan, signal);
-      // Paths that did not look as expected are scanned before anything else is decided about them.
-      if (this.#rescan.size > 0) break;
+      const done = await this.#carryOut(plan, signal, isOnlyToApply);
+      const progress = done !== "nothing";
+      // Paths that did not look as expected are scanned before anything else is sent. Where people
+      // never pause there are such paths each time, and others' work may not wait for them.
+      if (this.#rescan.size > 0) {
+        if (done !== "news" || isOnlyToApply) break;
+        isOnlyToApply = true;
+        continue;
+      }
       if (!progress && (part.isWhole || this.#posting.room.isShort || this.#lacksRoom)) break;
       // If nothing can be done in this part, the rest may still have work.
       isWhole = !progress && ports.store.dirtyCount() >= waiting;
     }
   }
 
-  /** @returns true if it changed something. */
-  async #carryOut(plan: Plan, signal: AbortSignal): Promise<boolean> {
+  /**
+   * @param isOnlyToApply true if nothing may be sent now
+   */
+  async #carryOut(plan: Plan, signal: AbortSignal, isOnlyToApply = false): Promise<Done> {
     const { ports, log } = this.#parts;
     const moved = this.#movedDirectories(plan);
     await this.#recordAgreed(plan);
     const { newsCount } = log;
     this.#lacksRoom = false;
-    const posted = await this.#posting.post(plan, signal);
+    const wanted = isOnlyToApply ? { ...plan, ops: new Map() } : plan;
+    const posted = await this.#posting.post(wanted, signal);
     for (const path of posted.rescan) this.#rescan.add(path);
     // The answer may have brought news about nodes that were to change here. An older version that
     // is put in place now would pass for this user's edit.
@@ -213,7 +227,8 @@ export class Cycle {
     const applies = plan.transitions.length > 0 && !isStale;
     const applied = applies && (await this.#apply(plan, signal));
     if (posted.moved || applied) ports.store.markUnmaterialisedDirty(moved);
-    return posted.moved || applied || isStale;
+    if (isStale) return "news";
+    return posted.moved || applied ? "something" : "nothing";
   }
 
   /** Both sides are the same already, so this only records it. */
