@@ -76,7 +76,7 @@ export class Loop {
     const { deviceName, fullScanIntervalMs } = options;
     const { device } = log;
     const wake = () => parts.waking.wake();
-    const scanner = new Scanner(ports, session.chunkerProfile);
+    const scanner = new Scanner(ports, session.chunkerProfile, log.births);
     const holding = new Holding(ports, log, {
       device,
       setting: options.guard ?? DEFAULT_GUARD,
@@ -175,6 +175,8 @@ export class Loop {
     this.#holding.withhold(this.#scanner.unignored);
     if (due.has("unexpected")) retry.ask();
     if (scanned === "full") {
+      const { connection, log } = this.#parts.session;
+      if (connection.isOnline && !log.isBehind) log.births.begin();
       this.#mayPrune = true;
       this.#mayOffer = true;
       this.#mayProve = true;

@@ -1,7 +1,7 @@
 /** What is remembered of who made a node, and when. Rules: G6. */
 import { expect, test } from "bun:test";
 import { openStateStore } from "../../src/adapters/state/store.ts";
-import { Births } from "../../src/client/connect/births.ts";
+import { Births } from "../../src/client/folder/births.ts";
 import { StatusRecord } from "../../src/client/folder/status-record.ts";
 import type { Event } from "../../src/core/event.ts";
 import { foldEvent } from "../../src/core/fold.ts";
@@ -21,7 +21,7 @@ class BirthWorld {
     sleep: () => Promise.resolve(),
     yield: () => Promise.resolve(),
   };
-  readonly births = new Births({ store: this.store, clock: this.#clock });
+  readonly births = new Births({ store: this.store, clock: this.#clock }, parseId(ours ?? ""));
   #seq = 0;
 
   inSync(): this {
@@ -71,6 +71,21 @@ test("what the folder held before it was in sync was made nobody knows when [G6]
   world.fold("create", 1);
   world.inSync().fold("create", 2);
   expect([world.knows(1), world.knows(2)]).toEqual([false, true]);
+});
+
+test("while people work without a pause, what comes after the first full scan is new [G6]", () => {
+  const world = new BirthWorld();
+  world.fold("create", 1, theirs);
+  expect(world.births.ofScan).toBeUndefined();
+  world.store.setCursor({ epoch: parseId("e".repeat(32)), seq: 1, hash: fileContent("1").sha256 });
+  world.births.begin();
+  world.births.ofScan?.(nodeId(3));
+  world.fold("create", 2, theirs);
+  world.fold("create", 3);
+  // Found by the first scan, and posted after it.
+  world.fold("create", 4);
+  expect([1, 2, 3, 4].map((node) => world.knows(node))).toEqual([false, true, true, false]);
+  expect(world.inSync().births.ofScan).toBeUndefined();
 });
 
 test("a birth outlives its maker's deletion, and nobody else's [G6]", () => {

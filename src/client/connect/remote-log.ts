@@ -18,8 +18,8 @@ import {
 import type { RemoteNode } from "../../core/node.ts";
 import type { Batch, BatchResult } from "../../core/op.ts";
 import type { EventPage } from "../../protocol/messages.ts";
+import { Births } from "../folder/births.ts";
 import type { ClientPorts } from "../folder/ports.ts";
-import { Births } from "./births.ts";
 import { Growth } from "./growth.ts";
 import { checkEvents, checkTree } from "./log-gate.ts";
 import { OthersApprovals } from "./others-approvals.ts";
@@ -50,13 +50,13 @@ export class RemoteLog {
   readonly own: OwnOps;
   readonly approvals: OthersApprovals;
   readonly growth = new Growth();
-  readonly #births: Births;
+  readonly births: Births;
 
   constructor(ports: ClientPorts, device: DeviceId) {
     this.#ports = ports;
     this.own = new OwnOps(ports.store);
     this.approvals = new OthersApprovals(ports.store);
-    this.#births = new Births(ports);
+    this.births = new Births(ports, device);
     this.device = device;
   }
 
@@ -286,7 +286,7 @@ export class RemoteLog {
   /** Call it in a transaction. */
   #record(event: FoldedEvent): void {
     const { store } = this.#ports;
-    this.#births.note(event);
+    this.births.note(event);
     const isOwn = event.device === this.device && this.own.take(event.opId);
     // The disk durably had it before it was posted. The disk may also hold others' news, but by
     // chance and perhaps only in memory; so the cycle settles that (I15).

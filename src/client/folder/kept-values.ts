@@ -57,6 +57,8 @@ export const KEPT = {
   run: { key: "run", parse: text } satisfies KeptValue<string>,
   /** The first recovery with this database is through. */
   recovered: { key: "recovered", parse: flag } satisfies KeptValue<boolean>,
+  /** The log's head when the first full scan was through (G6). */
+  scannedAt: { key: "scannedAt", parse: number } satisfies KeptValue<number>,
   /** How the folder's files are cut (C1). */
   chunker: { key: "chunker", parse: profile } satisfies KeptValue<ChunkerProfile>,
   /** Ids of ops that were posted and have not come back (Y17). */

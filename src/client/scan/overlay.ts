@@ -30,11 +30,18 @@ interface Change extends Finding {
   readonly isReal: boolean;
 }
 
+export interface OverlayHearer {
+  /** A node was written, wherever it is. */
+  placed(id: NodeId): void;
+  /** Within the transaction: a file is new. @default nobody hears of it */
+  readonly born?: ((id: NodeId) => void) | undefined;
+}
+
 type Farewell = "remove" | "forget";
 
 export class ScanOverlay implements TreeView<LocalNode> {
   readonly #store: StateStore;
-  readonly #onPlaced: (id: NodeId) => void;
+  readonly #heard: OverlayHearer;
   readonly #changes = new Map<NodeId, Change>();
   readonly #gone = new Map<NodeId, Farewell>();
   /** Overlaid nodes by their new places. */
@@ -45,10 +52,9 @@ export class ScanOverlay implements TreeView<LocalNode> {
   #blockedCount = 0;
   #written = 0;
 
-  /** @param onPlaced called with each node that was written, wherever it is. */
-  constructor(store: StateStore, onPlaced: (id: NodeId) => void) {
+  constructor(store: StateStore, heard: OverlayHearer) {
     this.#store = store;
-    this.#onPlaced = onPlaced;
+    this.#heard = heard;
   }
 
   /** How many of the nodes written so far changed place or content, or went. */
@@ -289,6 +295,7 @@ export class ScanOverlay implements TreeView<LocalNode> {
         const change = this.#changes.get(id);
         assert(change !== undefined, "what is ready is overlaid");
         for (const { digest, bytes } of change.objects ?? []) store.putManifest(digest, bytes);
+        if (this.#isBorn(change.node)) this.#heard.born?.(id);
         store.putLocal(change.node);
       }
     }, "normal");
@@ -299,7 +306,12 @@ export class ScanOverlay implements TreeView<LocalNode> {
       if (change === undefined) continue;
       if (change.isReal) this.#written += 1;
       this.#drop(id, change);
-      this.#onPlaced(id);
+      this.#heard.placed(id);
     }
+  }
+
+  #isBorn({ id, content }: LocalNode): boolean {
+    if (this.#heard.born === undefined || content.kind === "directory") return false;
+    return this.#store.local.get(id) === undefined;
   }
 }

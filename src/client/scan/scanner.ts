@@ -18,6 +18,7 @@ import { DEVICE_IGNORE_FILE } from "../../core/state-directory.ts";
 import { pathOf } from "../../core/tree.ts";
 import { FileSystemError, type Stat } from "../../ports/filesystem.ts";
 import type { HeldChange } from "../../ports/state-store.ts";
+import type { Births } from "../folder/births.ts";
 import { KEPT, readKept, writeKept } from "../folder/kept-values.ts";
 import { Pace } from "../folder/pace.ts";
 import { scanDirectory } from "./directory.ts";
@@ -65,6 +66,7 @@ const BLOCKED_REVISIT_MS = 50;
 
 export class Scanner {
   readonly #ports: ScanPorts;
+  readonly #births: Pick<Births, "ofScan"> | undefined;
   readonly #chunker: Chunker;
   readonly #ignoreFiles: IgnoreFiles;
   #rememberedRules: IgnoreRules;
@@ -80,8 +82,10 @@ export class Scanner {
   #isWarm = false;
 
   /** @param profile the folder's chunker profile. */
-  constructor(ports: ScanPorts, profile: ChunkerProfile) {
+  /** @param births hears of new files. @default nobody does */
+  constructor(ports: ScanPorts, profile: ChunkerProfile, births?: Pick<Births, "ofScan">) {
     this.#ports = ports;
+    this.#births = births;
     this.#chunker = new Chunker(profile);
     const { fs, store } = ports;
     const texts = readKept(store, KEPT.ignoreRules);
@@ -220,7 +224,10 @@ export class Scanner {
     const pace = new Pace(clock, { signal, onRest: () => onRest() });
     const run = new ScanRun({
       ports: this.#ports,
-      overlay: new ScanOverlay(store, (id) => this.#disappearances.delete(id)),
+      overlay: new ScanOverlay(store, {
+        placed: (id) => this.#disappearances.delete(id),
+        born: this.#births?.ofScan,
+      }),
       problems: new ScanProblems(store, observer),
       revisits: this.#revisits,
       disappearances: this.#disappearances,
