@@ -281,7 +281,7 @@ class Application {
         case "metadata":
           return applyMetadata(batch, step);
         case "move":
-          return applyMove(batch, step);
+          return applyMove(batch, step, this.#options.ignores ?? (() => false));
         case "delete":
           return await applyDelete(batch, step, journal, this.#options.ignores ?? (() => false));
       }

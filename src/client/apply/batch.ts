@@ -150,13 +150,18 @@ export class ApplyBatch {
   dropGhost({ parent, name }: Place, id: NodeId): void {
     const ghost = this.overlay.child(parent, name);
     if (ghost === undefined || ghost.id === id) return;
-    const doomed = [ghost.id];
+    this.drop(ghost.id);
+    const path = this.pathOfPlace({ parent, name });
+    if (path !== undefined) this.rescan.add(path);
+  }
+
+  /** The node is not here any more, nor is anything below it. */
+  drop(id: NodeId): void {
+    const doomed = [id];
     for (let next = doomed.pop(); next !== undefined; next = doomed.pop()) {
       for (const child of this.overlay.children(next)) doomed.push(child.id);
       this.overlay.remove(next);
     }
-    const path = this.pathOfPlace({ parent, name });
-    if (path !== undefined) this.rescan.add(path);
   }
 
   /** Files that were put into quarantine, with everything known about them. */

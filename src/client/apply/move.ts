@@ -3,8 +3,8 @@
  * if not, the step stops. Rules: D5, I3, I13.
  */
 
-import { PARKING_ID } from "../../core/identifier.ts";
-import type { LocalNode } from "../../core/node.ts";
+import { type NodeId, PARKING_ID } from "../../core/identifier.ts";
+import type { LocalNode, RemoteNode } from "../../core/node.ts";
 import { joinPath } from "../../core/path.ts";
 import { PARKING_DIRECTORY } from "../../core/state-directory.ts";
 import type { Transition } from "../../core/transition.ts";
@@ -24,9 +24,15 @@ interface Located {
   readonly stat: Stat;
 }
 
-export function applyMove(batch: ApplyBatch, step: MoveStep): void {
+/** @param ignores tells which paths are not synced on this device. */
+export function applyMove(
+  batch: ApplyBatch,
+  step: MoveStep,
+  ignores: (path: string, isDirectory: boolean) => boolean,
+): void {
   const moving = locate(batch, batch.overlay.get(step.id));
   const to = batch.pathOfPlace(step);
+  if (moving !== undefined && to === undefined) return moveOutOfSync(batch, step, moving, ignores);
   if (moving === undefined || to === undefined || moving.path === to) return;
   if (isGhostly(batch, step, to) || !isParentThere(batch, step)) return;
   const moved = moveEntry(batch, step.id, moving.path, to);
@@ -46,6 +52,43 @@ export function applyMove(batch: ApplyBatch, step: MoveStep): void {
   if (conflictOf === undefined) return;
   const of = pathOf(batch.ports.store.remote, conflictOf.node) ?? moving.path;
   batch.putConflict({ node: step.id, path: to, of });
+}
+
+/**
+ * The directory that it moves into is ignored here, so nobody made it. It is made now, and what
+ * goes there is no longer synced, with all that it holds (R15). If something else has that place,
+ * it stays where it is.
+ */
+function moveOutOfSync(
+  batch: ApplyBatch,
+  step: MoveStep,
+  { node, path }: Located,
+  ignores: (path: string, isDirectory: boolean) => boolean,
+): void {
+  const { fs, store } = batch.ports;
+  const names = [step.name];
+  let at: NodeId | undefined = step.parent;
+  while (at !== undefined && batch.path(at) === undefined) {
+    const directory: RemoteNode | undefined = store.remote.get(at);
+    if (directory !== undefined) names.unshift(directory.name);
+    at = directory?.parent;
+  }
+  const root = at === undefined ? undefined : batch.path(at);
+  const to = root === undefined ? undefined : joinPath(root, names.join("/"));
+  if (to === undefined || !ignores(to, node.content.kind === "directory")) return;
+  for (let below = names.length - 1; below > 0; below -= 1) {
+    const directory = to.split("/").slice(0, -below).join("/");
+    if (fs.makeDirectory(directory) === "made") batch.touch(directory);
+  }
+  if (moveEntry(batch, step.id, path, to) !== "moved") {
+    const message = `Cannot put "${to}" there: this device ignores what stands there; move that away`;
+    batch.fail({ id: step.id, path: to, code: "name_collision", message });
+    return;
+  }
+  batch.touch(path);
+  batch.touch(to);
+  batch.drop(step.id);
+  batch.done("move", to, path);
 }
 
 /** @returns undefined, after noting a path to scan, if the node is not where the tree says. */
