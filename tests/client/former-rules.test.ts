@@ -2,11 +2,9 @@
 import { expect, test } from "bun:test";
 import { KEPT, readKept } from "../../src/client/folder/kept-values.ts";
 import { FormerRules } from "../../src/client/scan/former-rules.ts";
-import { sha256 } from "../../src/core/digest.ts";
-import { ROOT_ID } from "../../src/core/identifier.ts";
 import { IgnoreRules } from "../../src/core/ignore.ts";
 import { FORMER_PATHS_MAX, FORMER_RULES_MAX } from "../../src/core/limits.ts";
-import { FOLDER_URL, LoopWorld } from "./loop-world.ts";
+import { LoopWorld } from "./loop-world.ts";
 
 const RULES = "*.key\n/private/\n";
 
@@ -30,24 +28,6 @@ async function hasSent(world: LoopWorld, path: string): Promise<boolean> {
 function write(world: LoopWorld, path: string, text: string): void {
   world.folder.write(path, text);
   world.folder.disk.touched(path);
-}
-
-/** Another device renames what stands in the root. */
-async function renameThere(world: LoopWorld, from: string, name: string): Promise<void> {
-  const node = world.store.remote.child(ROOT_ID, from);
-  const { epoch, head, hash } = JSON.parse(await world.call(FOLDER_URL));
-  const opId = sha256(`${from} ${name}`).slice(0, 32);
-  const op = { kind: "move", opId, node: node?.id, parent: ROOT_ID, name };
-  await world.call(`${FOLDER_URL}/ops`, {
-    method: "POST",
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify({
-      device: "f".repeat(32),
-      batch: opId,
-      cursor: { epoch, seq: head, hash },
-      groups: [[{ ...op, basePlace: node?.placeVersion }]],
-    }),
-  });
 }
 
 async function approve(world: LoopWorld): Promise<void> {
@@ -246,9 +226,9 @@ test("a rename of others takes nothing out from under a rule [A22]", async () =>
   const world = await started("/work/private/\n/work/*.key\n", "work/a", "work/private/x");
   world.make("work/id.key", "work/deep/b");
   await world.pass(10_000);
-  await renameThere(world, "work", "old");
+  await world.remoteRename("work", "old");
   await world.pass(10_000);
-  await renameThere(world, "old", "older");
+  await world.remoteRename("old", "older");
   await world.pass(20_000);
   expect(world.folder.disk.at("older/private/x")?.kind).toBe("file");
   const paths = () => world.store.problems().map(({ path, code }) => `${code} ${path}`);
@@ -276,7 +256,7 @@ test("a rename of others takes nothing out from under a rule [A22]", async () =>
 
 test("a rename that no rule depends on is not remembered [A22]", async () => {
   const world = await started("*.tmp\n/else/private/\n/*/cache/\n", "work/a", "work/b.tmp");
-  await renameThere(world, "work", "old");
+  await world.remoteRename("work", "old");
   await world.pass(20_000);
   expect(world.status.state).toBe("in_sync");
   expect(readKept(world.store, KEPT.formerPaths)).toBeUndefined();

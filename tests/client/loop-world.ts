@@ -6,7 +6,8 @@
 import { KEPT, type StatusValue } from "../../src/client/folder/kept-values.ts";
 import type { RunOutcome } from "../../src/client/folder/options.ts";
 import { runClient } from "../../src/client/run.ts";
-import type { FolderName } from "../../src/core/identifier.ts";
+import { sha256 } from "../../src/core/digest.ts";
+import { type FolderName, ROOT_ID } from "../../src/core/identifier.ts";
 import type { ClientEvent } from "../../src/ports/observer.ts";
 import type { Barrier, StateStore } from "../../src/ports/state-store.ts";
 import type { Transport } from "../../src/ports/transport.ts";
@@ -232,6 +233,24 @@ export class LoopWorld {
     const method = text === undefined ? "DELETE" : "PUT";
     const url = `${FOLDER_URL}/files?path=${encodeURIComponent(path)}`;
     await this.call(url, text === undefined ? { method } : { method, body: text });
+  }
+
+  /** Somebody else renames what stands in the root. */
+  async remoteRename(from: string, name: string): Promise<void> {
+    const node = this.store.remote.child(ROOT_ID, from);
+    const { epoch, head, hash } = JSON.parse(await this.call(FOLDER_URL));
+    const opId = sha256(`${from} ${name}`).slice(0, 32);
+    const op = { kind: "move", opId, node: node?.id, parent: ROOT_ID, name };
+    await this.call(`${FOLDER_URL}/ops`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({
+        device: "f".repeat(32),
+        batch: opId,
+        cursor: { epoch, seq: head, hash },
+        groups: [[{ ...op, basePlace: node?.placeVersion }]],
+      }),
+    });
   }
 
   /** What the server has. */

@@ -36,6 +36,60 @@ test(
 );
 
 test(
+  "bytes that wait are no edit of a device that renamed the file since the copy [S10, R1]",
+  async () => {
+    const world = new LoopWorld();
+    world.make("f");
+    world.start();
+    await world.pass(5_000);
+    const { onCall } = world.folder;
+    world.folder.onCall = (name, path) => (name === "exchange" ? "io" : onCall(name, path));
+    await world.remote("f", "news");
+    await world.pass(2_000);
+    const kept = world.server.log?.head.seq ?? 0;
+    world.move("f", "g");
+    await world.pass(5_000);
+    expect(await world.read("g")).toBe("news");
+    world.server.restore(kept);
+    world.breakStreams();
+    await world.pass(20_000);
+    expect(world.said("notice")).toMatchObject([{ code: "server_restored" }]);
+    world.folder.onCall = onCall;
+    await world.pass(60_000);
+    expect(await world.read("g")).toBe("news");
+    await world.stop();
+  },
+  TIMEOUT_MS,
+);
+
+test(
+  "a name that waits is kept by a device that wrote to the file since the copy [S10, R1]",
+  async () => {
+    const world = new LoopWorld();
+    world.make("f");
+    world.start();
+    await world.pass(5_000);
+    const { onCall } = world.folder;
+    world.folder.onCall = (name, path) => (name === "moveNoReplace" ? "io" : onCall(name, path));
+    await world.remoteRename("f", "g");
+    await world.pass(2_000);
+    const kept = world.server.log?.head.seq ?? 0;
+    world.folder.write("f", "an edit");
+    world.folder.disk.touched("f");
+    await world.pass(5_000);
+    expect(await world.read("g")).toBe("an edit");
+    world.server.restore(kept);
+    world.breakStreams();
+    await world.pass(20_000);
+    world.folder.onCall = onCall;
+    await world.pass(60_000);
+    expect(await world.read("g")).toBe("an edit");
+    await world.stop();
+  },
+  TIMEOUT_MS,
+);
+
+test(
   "a device that was away while the server was restored takes what others changed since [S10, R3]",
   async () => {
     const world = new LoopWorld();

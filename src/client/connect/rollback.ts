@@ -5,15 +5,16 @@
  * The newest remembered cursor that lies on its log is the common point C. Then the remote tree is
  * read anew. If the restored server's state of a node is old (version <= C), the base becomes that
  * state. The disk differs from it, so the changes that the server lost are proposed again as
- * ordinary edits. A base from before C that waits for later news stays. A node that the server
- * changed after C keeps the base that it had here, if that is from before C and nothing waits; else
- * it has none, so it merges by union. Nothing is deleted on either side.
+ * ordinary edits. What a base from before C that waits for later news says stays, bytes and place
+ * each for itself. A node that the server changed after C keeps the base that it had here, if that
+ * is from before C and nothing waits; else it has none, so it merges by union. Nothing is deleted
+ * on either side.
  */
 
 import { SyncedError } from "../../core/error.ts";
 import type { Cursor } from "../../core/event.ts";
 import { type NodeId, parseId, ROOT_ID } from "../../core/identifier.ts";
-import type { BaseNode } from "../../core/node.ts";
+import type { BaseNode, LocalNode, RemoteNode } from "../../core/node.ts";
 import type { StateStore } from "../../ports/state-store.ts";
 import { KEPT, readKept, writeKept } from "../folder/kept-values.ts";
 import type { ClientPorts } from "../folder/ports.ts";
@@ -43,10 +44,9 @@ export async function rejoinRestored(
   }
   const seq = readKept(store, KEPT.restoredSince) ?? 0;
   store.transaction(() => {
-    for (const base of keptBases(store)) {
-      const { id } = base;
-      if (store.remote.get(id) !== undefined && store.local.get(id) !== undefined)
-        store.putBase(base);
+    for (const kept of keptBases(store)) {
+      const base = baseOf(store, kept, seq);
+      if (base !== undefined) store.putBase(base);
     }
     const apart = new Set(keptApart(store));
     for (const id of store.dirty()) if (!apart.has(id)) rebase(store, id, { seq, agreed });
@@ -88,7 +88,7 @@ async function forget(ports: ClientPorts, signal: AbortSignal): Promise<void> {
       `${seq} only. Nothing is deleted, and the server gets back what it lost`,
   });
   const waiting = [...keptBases(store), ...store.dirty().flatMap((id) => store.base.get(id) ?? [])];
-  const kept = waiting.filter((node) => Math.max(node.contentVersion, node.placeVersion) <= seq);
+  const kept = waiting.filter((node) => Math.min(node.contentVersion, node.placeVersion) <= seq);
   const apart = isRejoining(ports) ? keptApart(store) : apartIn(store);
   store.transaction(() => {
     store.clearBase();
@@ -116,14 +116,46 @@ function keptApart(store: Pick<StateStore, "value">): readonly NodeId[] {
 }
 
 /**
- * The last agreed states of nodes that waited for news, if they lie on the server's log too. The
- * device may have heard of a later version before C and not put it in place yet. That is another
- * device's news: with it as the base, the bytes here would pass for an edit of it. These states are
- * kept beside the trees until the log is read, because a base alone would say that the server still
- * has the node.
+ * The last agreed states of nodes that waited for news, if their bytes or their place lie on the
+ * server's log too. The device may have heard of a later version before C and not put it in place
+ * yet. That is another device's news: with it as the base, the bytes here would pass for an edit of
+ * it. These states are kept beside the trees until the log is read, because a base alone would say
+ * that the server still has the node.
  */
 function keptBases(store: Pick<StateStore, "value">): readonly BaseNode[] {
   return readKept(store, KEPT.restoredBases) ?? [];
+}
+
+/**
+ * Bytes and place each for itself: what was agreed before C stays, and of the other one the server
+ * has what it had before C.
+ *
+ * @returns undefined if others have set that other one since, so nobody knows what was agreed, or
+ * if one side does not have the node any more.
+ */
+function baseOf(
+  store: Pick<StateStore, "local" | "remote">,
+  kept: BaseNode,
+  seq: number,
+): BaseNode | undefined {
+  const remote = store.remote.get(kept.id);
+  const local = store.local.get(kept.id);
+  if (remote === undefined || local === undefined) return undefined;
+  const bytes = kept.contentVersion <= seq ? kept : remote;
+  if (bytes.contentVersion > seq) return undefined;
+  const { content, contentVersion } = bytes;
+  if (kept.placeVersion <= seq) return { ...kept, content, contentVersion };
+  return { ...kept, content, contentVersion, ...placeBefore(remote, local, seq) };
+}
+
+/** If others have moved it since, this device's place is the one from which they moved it. */
+function placeBefore(
+  { parent, name, placeVersion }: RemoteNode,
+  local: LocalNode,
+  seq: number,
+): Pick<BaseNode, "parent" | "name" | "placeVersion"> {
+  if (placeVersion <= seq) return { parent, name, placeVersion };
+  return { parent: local.parent, name: local.name, placeVersion };
 }
 
 /** The versions of nodes on which this device and the server agree in everything. */
@@ -163,10 +195,9 @@ function rebase(
     store.putBase({ id, parent, name, content, identity, stamp, ...before });
     return;
   }
-  const { content, contentVersion, placeVersion } = remote;
-  // If others have moved it since, this device's place is the one from which they moved it.
-  const { parent, name } = placeVersion > seq ? local : remote;
-  store.putBase({ id, parent, name, content, contentVersion, placeVersion, identity, stamp });
+  const { content, contentVersion } = remote;
+  const place = placeBefore(remote, local, seq);
+  store.putBase({ id, content, contentVersion, identity, stamp, ...place });
 }
 
 /**
