@@ -11,7 +11,7 @@ const ANSWER_MS = 5;
 const GAP_MS_MAX = 1_500;
 const FLOOD = join(import.meta.dir, "processes", "connections.ts");
 
-test("a thousand streams at once are not too many, a hundred other requests are [H20]", () => {
+test("a thousand streams at once are not too many, 250 other requests are [H20]", () => {
   const turn = new LongTurn();
   const began = performance.now();
   turn.hear(true);

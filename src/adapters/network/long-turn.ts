@@ -7,10 +7,10 @@
 
 /** Short enough that SIGTERM is heard in time, and longer than any burst that a server keeps up with. */
 const TURN_MS_MAX = 500;
-/** Fewer in so long are slow by themselves, and others would come no earlier without them. */
-const REQUESTS_MIN = 100;
-/** After a restart all devices open theirs at once, a thousand at most, and nobody is to be refused. */
-const STREAM_WEIGHT = 0.1;
+/** So many may come at once, from all devices of a server, and none is to be refused. */
+const REQUESTS_MIN = 250;
+/** After a restart all devices open theirs at once, a thousand at most. */
+const STREAM_WEIGHT = 0.25;
 
 export class LongTurn {
   #sinceMs = 0;
