@@ -205,5 +205,5 @@ export const BUGS: Readonly<Record<string, PlantedBug>> = {
   "newest-wins": { ...NO_BUG, sequencer: newestWins, rule: "O8", seeds: BUG_SEEDS },
   "forget-ops": { ...NO_BUG, metadata: forgetOps, rule: "O1", seeds: BUG_SEEDS },
   "drop-tombstones": { ...NO_BUG, metadata: dropTombstones, rule: "O2", seeds: BUG_SEEDS },
-  "remove-recursively": { ...NO_BUG, fs: removeRecursively, rule: "D4", seeds: BUG_SEEDS },
+  "remove-recursively": { ...NO_BUG, fs: removeRecursively, rule: "D4", ...IN_LONG_LIVES },
 };
