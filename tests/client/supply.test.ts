@@ -125,6 +125,18 @@ describe("supplyContents()", () => {
     expect(world.has("d")).toBe(true);
   });
 
+  test("sends a manifest after a smaller file that was given up [D17, I42]", async () => {
+    const world = await worldWith({ a: "small", b: shared + other });
+    await world.supply("b");
+    const { content } = world.node("b");
+    if (content.kind === "file") world.known.delete(content.manifest);
+    expect(world.has("b")).toBe(false);
+    world.write("a", "changed");
+    const { unavailable } = await world.supply("a", "b");
+    expect(unavailable).toEqual(world.idsOf("a"));
+    expect(world.has("b")).toBe(true);
+  });
+
   test("sends smaller packs where larger ones are refused, and stays with them [H18]", async () => {
     const big = textOf(3, 400_000);
     const world = await worldWith({ a: big, b: textOf(4, 400_000) });

@@ -166,7 +166,9 @@ export class Upload {
     this.#pack ??= new PackWriter(this.#takeBuffer(lengthBytes + PACK_HEADER_BYTES));
     const room = this.#pack.room(lengthBytes);
     if (room !== undefined) return room;
-    await this.#sendBehind();
+    // One that is empty was made for a smaller object, of a file that was given up then.
+    if (this.#parts.length === 0) this.#pack = undefined;
+    else await this.#sendBehind();
     return await this.#room(lengthBytes);
   }
 
