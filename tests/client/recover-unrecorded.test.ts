@@ -231,6 +231,20 @@ for (const [what, from, to, then] of [
   });
 }
 
+test("a directory that went into one of its own before a crash makes no ring [D7, D23, R10]", async () => {
+  const world = await syncedWorld(true, "d/e/f", "d/g");
+  world.remoteMove("d/e", "e");
+  world.remoteMove("d", "e/d");
+  await crashBeforeTheRecord(world);
+  expect(world.files()).toEqual({ "e/d/g": "text of d/g", "e/f": "text of d/e/f" });
+  world.move("e/d", "x");
+  world.remove("e");
+  await startAgain(world);
+  expect(world.pathOfNode(world.remote("e/d").id)).toBe("d");
+  await world.converge();
+  expect(Object.values(world.files())).toContain("text of d/g");
+});
+
 /** What the log wants of a file whose bytes stay. */
 const KEPT_BYTES = [
   { what: "moved", news: (world: ApplyWorld) => world.remoteMove("e/f", "d/f") },

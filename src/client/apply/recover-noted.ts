@@ -45,13 +45,29 @@ async function recordMovedOn(batch: ApplyBatch, { moved }: Placed): Promise<void
     if (!isOpen || batch.overlay.child(wanted.parent, wanted.name) !== undefined) continue;
     missing.set(local.identity, { ...local, parent: wanted.parent, name: wanted.name });
   }
-  for (const [identity, path] of await findEntries(fs, new Set(missing.keys()), batch.pace)) {
-    const node = missing.get(identity);
-    const place = node === undefined ? undefined : batch.pathOfPlace(node);
-    if (node === undefined || place === undefined || isOnItsWay(batch, path, moved)) continue;
-    for (const touched of [batch.path(node.id) ?? path, place, path]) batch.touch(touched);
-    batch.putUnknown(node, path);
+  const found = await findEntries(fs, new Set(missing.keys()), batch.pace);
+  let waiting = [...found].filter(([, path]) => !isOnItsWay(batch, path, moved));
+  // A directory that is to go into one of its own comes after that one has left it.
+  for (let count = -1; count !== waiting.length; ) {
+    count = waiting.length;
+    waiting = waiting.filter(([identity, path]) => {
+      const node = missing.get(identity);
+      const place = node === undefined ? undefined : batch.pathOfPlace(node);
+      if (node === undefined || place === undefined || isIn(batch, node.parent, node.id))
+        return true;
+      for (const touched of [batch.path(node.id) ?? path, place, path]) batch.touch(touched);
+      batch.putUnknown(node, path);
+      return false;
+    });
   }
+}
+
+/** True for a directory itself and for what is below it, as the tree stands now. */
+function isIn({ overlay }: ApplyBatch, id: NodeId, directory: NodeId): boolean {
+  for (let at: NodeId | undefined = id; at !== undefined; at = overlay.get(at)?.parent) {
+    if (at === directory) return true;
+  }
+  return false;
 }
 
 /**
