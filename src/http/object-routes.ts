@@ -75,7 +75,7 @@ function uploadRoute({ sequencer, clock }: RouterOptions, buffers: PackMemory): 
           };
           const bounds = { bytesMax: PACK_BYTES_MAX, clock, buffer };
           const giveBack = () => {
-            if (taken !== undefined) buffers.giveBack(taken);
+            if (taken !== undefined) buffers.giveBack(taken, call.memory.isScarce);
           };
           const objects = await readBody(call, bounds)
             .then(decodePack)

@@ -138,11 +138,22 @@ describe("a server that stops", () => {
   });
 });
 
-test("the memory of a large pack is given back at once [I42]", () => {
+test("the memory of large packs is given back at once, or used again while others wait [I42]", () => {
   const packs = new PackMemory();
   const large = packs.take(32 * MIB);
   packs.giveBack(large);
   expect(large.length).toBe(0);
+  // While others wait, the next one takes it.
+  const first = packs.take(20 * MIB);
+  packs.giveBack(first, true);
+  expect(packs.take(32 * MIB)).toBe(first);
+  packs.giveBack(first, true);
+  const held = Array.from({ length: 5 }, () => packs.take(32 * MIB));
+  for (const one of held) packs.giveBack(one, true);
+  expect(held.filter(({ length }) => length > 0)).toHaveLength(3);
+  // When nobody waits any more, none is kept.
+  packs.giveBack(packs.take(32 * MIB));
+  expect(held.filter(({ length }) => length > 0)).toEqual([]);
   const usual = packs.take(MIB);
   packs.giveBack(usual);
   expect(packs.take(MIB)).toBe(usual);
