@@ -136,7 +136,7 @@ async function answerPage(
   const { limit } = request;
   const reader = eventReader(options, folder, request);
   const page = await readPage(reader, { limit, turns, memory: call.memory });
-  const rest = { ...page.head, next: page.last?.seq ?? request.after };
+  const rest = { ...page.lastHead, next: page.last?.seq ?? request.after };
   return listAnswer({ ...page, name: "events" }, rest, sendingOf(options, call));
 }
 

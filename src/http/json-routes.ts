@@ -34,6 +34,7 @@ import {
   ORDERS_FEATURE,
   PROTOCOL_VERSION,
   STATE_FEATURE,
+  type TreePage,
 } from "../protocol/messages.ts";
 import {
   parseBatch,
@@ -270,7 +271,8 @@ function treeRoute(options: RouterOptions, turns: Turns): Route {
             turns,
             memory: call.memory,
           });
-          const rest = { ...page.head, next: page.isEnd ? undefined : page.last?.id };
+          const { seq: through } = page.lastHead;
+          const rest = { ...page.head, through, next: page.isEnd ? undefined : page.last?.id };
           return listAnswer({ ...page, name: "nodes" }, rest, sendingOf(options, call));
         },
       },
@@ -282,7 +284,7 @@ function treeReader(
   sequencer: Sequencer,
   folder: FolderName,
   after: NodeId | undefined,
-): ListReader<RemoteNode, object> {
+): ListReader<RemoteNode, Omit<TreePage, "nodes" | "next">> {
   return {
     async read(last, limit) {
       const start = last?.id ?? after;

@@ -38,8 +38,9 @@ export interface ListReader<Item, Head> {
 }
 
 export interface ListPage<Item, Head> {
-  /** As of the first step. */
+  /** As of the first step, and of the last: others may commit between two. */
   readonly head: Head;
+  readonly lastHead: Head;
   /** Each item's JSON. */
   readonly texts: readonly string[];
   readonly last: Item | undefined;
@@ -87,10 +88,10 @@ export async function readPage<Item, Head>(
         const isFull = texts.length >= limit || length >= PAGE_BYTES_MAX;
         const isShort = isBeyond(length, portions) && !addPortion(portions, memory);
         if ((isFull || isShort) && reader.mayEnd(item)) {
-          return { head: first, texts, last, isEnd: false, release };
+          return { head: first, lastHead: head, texts, last, isEnd: false, release };
         }
       }
-      if (isEnd) return { head: first, texts, last, isEnd, release };
+      if (isEnd) return { head: first, lastHead: head, texts, last, isEnd, release };
       while (isBeyond(length, portions)) {
         portions.push(await memory.keep(PORTION_BYTES));
       }

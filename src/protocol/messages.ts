@@ -53,9 +53,13 @@ export interface EventPage {
 /** GET tree?after= : live nodes by ascending node id, without the root. */
 export interface TreePage {
   readonly epoch: Epoch;
-  /** The head when this page was read. A joiner replays events after the seq of the FIRST page. */
+  /**
+   * The head before this page was read. A joiner replays events after the seq of the FIRST page.
+   */
   readonly seq: Sequence;
   readonly hash: Digest;
+  /** The head when the last of its nodes was read; older servers do not tell. */
+  readonly through?: Sequence;
   readonly nodes: readonly RemoteNode[];
   /** undefined on the last page. */
   readonly next?: NodeId;

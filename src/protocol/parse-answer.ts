@@ -197,10 +197,12 @@ export function parseTreePage(
       if (node.id <= last) throw refuse("invalid_id", "id", `more than ${last}`);
       last = node.id;
     }
+    const { through } = fields;
     const page = {
       epoch: readId<Epoch>(fields["epoch"], "epoch"),
       seq: readCount(fields["seq"], "seq"),
       hash: readDigest(fields["hash"], "hash"),
+      ...(through === undefined ? undefined : { through: readCount(through, "through") }),
       nodes,
     };
     const next = fields["next"];

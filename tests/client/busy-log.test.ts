@@ -29,6 +29,8 @@ class Folder {
   readonly #server: Server;
   /** Runs once, before the next batch of ops reaches the server. */
   beforePost: () => Promise<unknown> = async () => undefined;
+  /** Runs once, while the server reads the next page of the tree. */
+  amidTree: (() => Promise<unknown>) | undefined;
 
   constructor(name: string, server: Server) {
     this.path = join(scratch, name);
@@ -54,7 +56,9 @@ class Folder {
         this.beforePost = async () => undefined;
         await beforePost();
       }
-      return await this.#server.handle(request);
+      return request.url.includes("/tree?")
+        ? await this.#tree(request)
+        : await this.#server.handle(request);
     };
     const options = {
       serverUrl: "http://127.0.0.1",
@@ -69,10 +73,26 @@ class Folder {
       opened.close();
     }
   }
+
+  /** As a server that reads a page in two steps. */
+  async #tree(request: Request): Promise<Response> {
+    const { amidTree } = this;
+    if (amidTree === undefined) return await this.#server.handle(request);
+    this.amidTree = undefined;
+    const step = async (query: string) =>
+      await (await this.#server.handle(new Request(`${BASE}/tree?${query}`))).json();
+    const first = await step("limit=1");
+    await amidTree();
+    const { through, nodes } = await step(`limit=5000&after=${first.next}`);
+    const { next: _, ...head } = first;
+    return Response.json({ ...head, through, nodes: [...first.nodes, ...nodes] });
+  }
 }
 
+const BASE = "http://127.0.0.1/v1/folders/default";
+
 async function call(server: Server, method: string, name: string, body?: string): Promise<void> {
-  const url = `http://127.0.0.1/v1/folders/default/files?path=${name}`;
+  const url = `${BASE}/files?path=${name}`;
   const request = new Request(url, body === undefined ? { method } : { method, body });
   const { ok, status } = await server.handle(request);
   if (!ok) throw new Error(`${method} ${name} answered ${status}`);
@@ -111,4 +131,32 @@ test("a file that is changed again while its new version is on its way has no co
   expect(outcome).toMatchObject({ end: "in_sync", conflicts: 0 });
   expect(folder.names().toSorted()).toEqual(["f", "mine"]);
   expect(readFileSync(join(folder.path, "f"), "utf8")).toBe("third");
+});
+
+test("a tree that changes while a new device reads it is whole with the events of that time [L7]", async () => {
+  const server = await createServer({ data: join(scratch, "joins-data") });
+  servers.push(server);
+  await server.handle(new Request(BASE, { method: "PUT" }));
+  await call(server, "PUT", "a", "first");
+  await call(server, "PUT", "b", "second");
+  const folder = new Folder("joins", server);
+  folder.amidTree = async () => {
+    // The directory's id is before all that was read, the ids of what is in it are not.
+    const { epoch, head, hash } = await (await server.handle(new Request(BASE))).json();
+    const made = { node: `${"0".repeat(31)}1`, parent: "0".repeat(32), name: "early" };
+    const op = { kind: "create", opId: "1".repeat(32), ...made, content: { kind: "directory" } };
+    const batch = {
+      device: "2".repeat(32),
+      batch: "3".repeat(32),
+      cursor: { epoch, seq: head, hash },
+      groups: [[{ ...op, base: 0 }]],
+    };
+    const headers = { "content-type": "application/json" };
+    const body = JSON.stringify(batch);
+    await server.handle(new Request(`${BASE}/ops`, { method: "POST", headers, body }));
+    await call(server, "PUT", "early/late", "third");
+  };
+  expect(await folder.sync()).toMatchObject({ end: "in_sync", conflicts: 0 });
+  expect(folder.names().toSorted()).toEqual(["a", "b", "early"]);
+  expect(readFileSync(join(folder.path, "early/late"), "utf8")).toBe("third");
 });

@@ -1,6 +1,7 @@
 /** The event log over HTTP: pages, live streams, heartbeats, slow readers. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { createRouter } from "../../src/http/router.ts";
+import { parseEventPage, parseTreePage } from "../../src/protocol/parse-answer.ts";
 import type { Sequencer } from "../../src/server/sequencer.ts";
 import { BASE, type Fixture, FOLDER, id, openFixture, problemOf } from "./fixture.ts";
 
@@ -46,6 +47,31 @@ interface Page {
   readonly events: { readonly seq: number; readonly groupEnd: boolean; readonly path: string }[];
   readonly head: number;
   readonly next: number;
+}
+
+/** Somebody commits a group after the first look at the log or tree that the answer needs. */
+async function answerWhile(route: string, groupSize: number): Promise<unknown> {
+  let looks = 0;
+  const look = async () => {
+    looks += 1;
+    if (looks === 2) await commit(groupSize);
+  };
+  const { events, tree } = fixture.sequencer;
+  const sequencer: Sequencer = {
+    ...fixture.sequencer,
+    events: async (...request) => {
+      await look();
+      return await events(...request);
+    },
+    tree: async (...request) => {
+      await look();
+      return await tree(...request);
+    },
+  };
+  const router = createRouter({ ...fixture.options, sequencer });
+  const answer = await router.fetch(new Request(`http://localhost${BASE}/${route}`));
+  expect(looks).toBeGreaterThan(1);
+  return await answer.json();
 }
 
 async function page(query: string): Promise<Page> {
@@ -106,6 +132,19 @@ describe("GET events as JSON", () => {
     expect(events.map(({ seq }) => seq)).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
     expect(events.at(-1)?.groupEnd).toBe(true);
     expect(next).toBe(8);
+  });
+
+  test("events that are committed while a page is read are not beyond its head [H5]", async () => {
+    await commit(40);
+    const found = await answerWhile("events?after=0", 3);
+    const page = parseEventPage(found, { after: 0, limit: 1000 });
+    expect([page.head, page.next]).toEqual([43, 43]);
+  });
+
+  test("a page of the tree says up to which event others changed it meanwhile [L7]", async () => {
+    await commit(40);
+    const page = parseTreePage(await answerWhile("tree", 3), { limit: 5000 });
+    expect([page.seq, page.through]).toEqual([40, 43]);
   });
 
   test("inlines small files when asked to [L4]", async () => {

@@ -177,7 +177,7 @@ export class RemoteLog {
     }
   }
 
-  /** @returns the first page's cursor, the last page's seq, and the number of nodes. */
+  /** @returns the first page's cursor, the head after the last page, and the number of nodes. */
   async #readTree(
     signal: AbortSignal,
   ): Promise<{ readonly cursor: Cursor; readonly through: number; readonly count: number }> {
@@ -196,7 +196,7 @@ export class RemoteLog {
       store.transaction(() => {
         for (const node of page.nodes) store.putRemote(node);
       });
-      through = Math.max(through, page.seq);
+      through = Math.max(through, page.through ?? page.seq);
       count += page.nodes.length;
       if (page.next !== undefined) progress(observer, count);
       after = page.next;
