@@ -133,6 +133,20 @@ test("a file that is changed again while its new version is on its way has no co
   expect(readFileSync(join(folder.path, "f"), "utf8")).toBe("third");
 });
 
+test("what this device deletes while others write is known to be deleted [Y4, I43]", async () => {
+  const server = await createServer({ data: join(scratch, "deletes-data") });
+  servers.push(server);
+  const folder = new Folder("deletes", server);
+  folder.write("f", "first");
+  folder.write("g", "second");
+  await folder.sync();
+  rmSync(join(folder.path, "f"));
+  folder.beforePost = () => call(server, "PUT", "h", "of somebody else");
+  expect(await folder.sync()).toMatchObject({ end: "in_sync", conflicts: 0 });
+  expect(folder.names().toSorted()).toEqual(["g", "h"]);
+  await expect(call(server, "GET", "f")).rejects.toThrow("404");
+});
+
 test("a tree that changes while a new device reads it is whole with the events of that time [L7]", async () => {
   const server = await createServer({ data: join(scratch, "joins-data") });
   servers.push(server);

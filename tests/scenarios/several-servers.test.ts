@@ -1,6 +1,6 @@
 /**
- * `synced serve --shared` as three processes on one real PostgreSQL and one bucket. Rules:
- * P11-P13, Y22, H43. `SYNCED_TEST_ROUNDS` sets how often a server is killed.
+ * `synced serve --shared` as three processes on one real PostgreSQL and one bucket. Rules: P11-P13,
+ * Y22, H43. `SYNCED_TEST_ROUNDS` sets how often a server is killed.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
@@ -122,7 +122,6 @@ test(
       await waitFor("devices that are in sync again", () =>
         devices.every((one, index) => one.events("in_sync").length > (before[index] ?? 0)),
       );
-      if (round % 10 === 9) await work.require();
     }
     await poster.stop();
     await work.require();
