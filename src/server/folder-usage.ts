@@ -2,13 +2,16 @@
  * Keeps count of a folder's live contents, commit by commit, so that nodes are counted only once.
  * Rules: V3.
  *
- * It counts when somebody first asks. If a commit does not follow the counted head, because another
- * server was first, it forgets its count, and the next question counts again.
+ * It counts when somebody first asks. If commits do not follow the counted head, because another
+ * server was first, the next question follows the log from there.
  */
+import type { ServedEvent } from "../core/event.ts";
 import type { FolderName } from "../core/identifier.ts";
-import type { RemoteNode, Sequence } from "../core/node.ts";
+import { EVENTS_PER_PAGE_MAX } from "../core/limits.ts";
+import type { Content, RemoteNode, Sequence } from "../core/node.ts";
 import type { FolderUsage, MetadataStore } from "../ports/metadata-store.ts";
 import type { Quota } from "./ports.ts";
+import { previousContents } from "./previous-contents.ts";
 
 export interface UsageChange {
   readonly expectedHead: Sequence;
@@ -19,11 +22,11 @@ export interface UsageChange {
 }
 
 export class UsageTally {
-  readonly #metadata: MetadataStore;
+  readonly #metadata: Pick<MetadataStore, "usage" | "events" | "eventsAt">;
   readonly #folder: FolderName;
   #known: FolderUsage | undefined;
 
-  constructor(metadata: MetadataStore, folder: FolderName) {
+  constructor(metadata: Pick<MetadataStore, "usage" | "events" | "eventsAt">, folder: FolderName) {
     this.#metadata = metadata;
     this.#folder = folder;
   }
@@ -33,23 +36,39 @@ export class UsageTally {
     const known = this.#known;
     // A count newer than the caller's head is right too, because a commit came between.
     if (known !== undefined && known.seq >= head) return known;
-    this.#known = await this.#metadata.usage(this.#folder);
+    const isNear = known !== undefined && head - known.seq <= EVENTS_PER_PAGE_MAX;
+    const followed = isNear ? await this.#follow(known) : undefined;
+    const read = followed ?? (await this.#metadata.usage(this.#folder));
+    // A commit of this server may have come meanwhile.
+    if (this.#known === undefined || this.#known.seq < read.seq) this.#known = read;
     return this.#known;
   }
 
   /** Called for each commit of this server, in order. */
   commit({ expectedHead, head, before, after }: UsageChange): void {
     const known = this.#known;
-    if (known === undefined) return;
-    if (known.seq !== expectedHead) {
-      if (known.seq < expectedHead) this.#known = undefined;
-      return;
-    }
+    if (known === undefined || known.seq !== expectedHead) return;
     const usage = { ...known, seq: head };
     const changed = new Set(after.map(({ id }) => id));
-    for (const node of before) if (changed.has(node.id)) count(usage, node, -1);
-    for (const node of after) count(usage, node, 1);
+    for (const { id, deleted, content } of before) {
+      if (changed.has(id) && !deleted) count(usage, content, -1);
+    }
+    for (const { deleted, content } of after) if (!deleted) count(usage, content, 1);
     this.#known = usage;
+  }
+
+  /** Takes in what others committed. @returns undefined if the log does not tell all of it */
+  async #follow(known: FolderUsage): Promise<FolderUsage | undefined> {
+    const page = { after: known.seq, limit: EVENTS_PER_PAGE_MAX };
+    const { events } = await this.#metadata.events(this.#folder, page);
+    const previous = await previousContents(this.#metadata, this.#folder, events);
+    const usage = { ...known, seq: events.at(-1)?.seq ?? known.seq };
+    for (const event of events) {
+      const replaced = previous.get(event.seq);
+      if (event.kind === "modify" && replaced === undefined) return undefined;
+      countEvent(usage, event, replaced);
+    }
+    return usage;
   }
 }
 
@@ -60,8 +79,29 @@ export function quotaOf(quota: Quota | undefined, folder: FolderName): number | 
 
 type Counts = { -readonly [Name in keyof FolderUsage]: number };
 
-function count(usage: Counts, { content, deleted }: RemoteNode, sign: 1 | -1): void {
-  if (deleted) return;
+/** @param previous the content that a modify replaced */
+function countEvent(
+  usage: Counts,
+  { kind, content }: Pick<ServedEvent, "kind" | "content">,
+  previous: Content | undefined,
+): void {
+  switch (kind) {
+    case "create":
+      count(usage, content, 1);
+      break;
+    case "modify":
+      if (previous !== undefined) count(usage, previous, -1);
+      count(usage, content, 1);
+      break;
+    case "delete":
+      count(usage, content, -1);
+      break;
+    case "move":
+      break;
+  }
+}
+
+function count(usage: Counts, content: Content, sign: 1 | -1): void {
   switch (content.kind) {
     case "file":
       usage.files += sign;

@@ -7,6 +7,8 @@ import fc from "fast-check";
 import { type NodeId, ROOT_ID } from "../../src/core/identifier.ts";
 import type { Content, RemoteNode } from "../../src/core/node.ts";
 import type { Batch, Group, Op } from "../../src/core/op.ts";
+import type { MetadataStore } from "../../src/ports/metadata-store.ts";
+import { createSequencer } from "../../src/server/sequencer.ts";
 import { verifyData } from "../../src/server/verify.ts";
 import { fileOf, nodeId } from "../generate/trees.ts";
 import {
@@ -112,6 +114,40 @@ test("any batches leave a valid tree, a sound chain and rows that are the fold [
       }),
     ),
     { numRuns: 150 },
+  );
+}, 180_000);
+
+test("another server of the same data counts once what lives, and then follows the log [V3]", async () => {
+  await fc.assert(
+    fc.asyncProperty(wishes, wishes, (batches, more) =>
+      withWorld(async (world) => {
+        let counts = 0;
+        const usage = async () => {
+          counts += 1;
+          return await world.metadata.usage(FOLDER);
+        };
+        // Its methods use private fields.
+        const metadata: MetadataStore = new Proxy(world.metadata, {
+          get(target, name) {
+            if (name === "usage") return usage;
+            const value: unknown = Reflect.get(target, name, target);
+            return typeof value === "function" ? value.bind(target) : value;
+          },
+        });
+        const { objects, clock, random } = world;
+        const other = createSequencer({ metadata, objects, clock, random });
+        for (const some of [batches, more]) {
+          await postAll(world, some);
+          const counted = await world.metadata.usage(FOLDER);
+          expect(await other.usage(FOLDER)).toMatchObject(counted);
+          await postAll({ ...world, sequencer: other }, some);
+        }
+        expect(await other.usage(FOLDER)).toMatchObject(await world.metadata.usage(FOLDER));
+        expect(counts).toBe(1);
+        await other.close();
+      }),
+    ),
+    { numRuns: 60 },
   );
 }, 180_000);
 
