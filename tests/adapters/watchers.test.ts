@@ -16,6 +16,7 @@ import {
   unlinkSync,
   writeFileSync,
 } from "node:fs";
+import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { createNativeWatcher } from "../../src/adapters/watch/native.ts";
 import { createChokidarWatcher } from "../../src/adapters/watch/polling.ts";
@@ -25,6 +26,8 @@ import { type Runtime, type Script, spawnLimitedScript, spawnScript } from "./pr
 
 const INTERVAL_MS = 50;
 const PATIENCE_MS = 60_000;
+/** More than there are threads in the pool, however many processors there are. */
+const FOLDER_COUNT = 100;
 
 let root: string;
 let drop: () => void;
@@ -215,6 +218,29 @@ test.skipIf(process.platform !== "linux")(
   },
   180_000,
 );
+
+test("many folders watched at once leave threads to everybody else [Y13]", async () => {
+  const watches: Watch[] = [];
+  try {
+    for (let folder = 0; folder < FOLDER_COUNT; folder += 1) {
+      const path = join(root, `${folder}`);
+      mkdirSync(path);
+      const ignore = {
+        overflow: () => undefined,
+        failed: () => undefined,
+        restored: () => undefined,
+      };
+      const watcher = createNativeWatcher(path);
+      watches.push(await watcher.watch({ ...ignore, changed: (name) => hints.push(name) }));
+    }
+    const others = stat(root).then(() => "done");
+    expect(await Promise.race([others, Bun.sleep(PATIENCE_MS)])).toBe("done");
+    writeFileSync(join(root, `${FOLDER_COUNT - 1}/last`), "x");
+    await hinted("last");
+  } finally {
+    for (const each of watches) each.close();
+  }
+});
 
 test("what cannot be watched stops nothing else, and is watched as soon as it can be [F57, Y12]", async () => {
   const name = "n".repeat(200);

@@ -7,28 +7,17 @@
  * moved, `follow` gives its watch the new path.
  */
 
-import { closeSync, readdirSync, read as readFrom } from "node:fs";
+import { readdirSync } from "node:fs";
 import { join } from "node:path";
-import process from "node:process";
 import { STATE_DIRECTORY } from "../../core/state-directory.ts";
-import { type NativeCalls, nativeCalls } from "../runtime/native-calls.ts";
+import { type CloseEvents, type CloseListener, listenToCloses } from "./close-events.ts";
 
-const IN_CLOSE_WRITE = 0x8;
-const IN_Q_OVERFLOW = 0x4000;
-const IN_IGNORED = 0x8000;
-const IN_ONLYDIR = 0x0100_0000;
-const IN_DONT_FOLLOW = 0x0200_0000;
-const IN_EXCL_UNLINK = 0x0400_0000;
-const IN_CLOEXEC = 0x8_0000;
-const MASK = IN_CLOSE_WRITE | IN_ONLYDIR | IN_DONT_FOLLOW | IN_EXCL_UNLINK;
 /** ENOSPC: no watches are left, or no memory for them. */
 const ENOSPC = 28;
 const ENOMEM = 12;
-/** The bytes of `struct inotify_event` before the name: watch, mask, cookie, length of the name. */
-const EVENT_BYTES = 16;
-const BUFFER_BYTES = 64 * 1024;
 /** So many directories are listed before other work may run. */
 const DIRECTORIES_PER_TURN = 50;
+
 interface Handler {
   /** @param path relative to the root. */
   closed(path: string): void;
@@ -37,65 +26,47 @@ interface Handler {
 }
 
 export class CloseWatch {
-  readonly #native: NativeCalls;
-  readonly #fd: number;
   readonly #rootPath: string;
-  readonly #handler: Handler;
+  readonly #listener: CloseListener;
+  /** Undefined where the system has none, and once this is closed. */
+  #events: CloseEvents | undefined;
   /** Paths of the watched directories, relative to the root. */
   readonly #paths = new Map<number, string>();
-  readonly #buffer = Buffer.alloc(BUFFER_BYTES);
   /** Directories that are still to be listed. */
   readonly #waiting: string[] = [];
-  #isClosed = false;
 
-  /** @returns undefined if the system does not have it. */
-  static begin(rootPath: string, handler: Handler): CloseWatch | undefined {
-    const native = nativeCalls();
-    // Deno's numbers for files are not the kernel's.
-    if (native === undefined || !("bun" in process.versions)) return undefined;
-    const fd = native.call("inotify_init1", IN_CLOEXEC);
-    return fd < 0 ? undefined : new CloseWatch(native, fd, rootPath, handler);
-  }
-
-  private constructor(native: NativeCalls, fd: number, rootPath: string, handler: Handler) {
-    this.#native = native;
-    this.#fd = fd;
+  constructor(rootPath: string, handler: Handler) {
     this.#rootPath = rootPath;
-    this.#handler = handler;
-    const root = this.#add(rootPath);
-    if (root >= 0) {
-      this.#paths.set(root, "");
-      this.#listen();
-      this.follow("");
-    } else {
-      // Without a watch, nothing would ever wake the thread that reads.
-      this.#isClosed = true;
-      closeSync(fd);
-    }
+    this.#listener = {
+      closed: (watch, name) => {
+        const directory = this.#paths.get(watch);
+        if (directory !== undefined) handler.closed(join(directory, name));
+      },
+      ended: (watch) => this.#paths.delete(watch),
+      overflow: () => handler.overflow(),
+    };
+    this.#events = listenToCloses(this.#listener);
+    this.follow("");
   }
 
   /** The directory at the path may be new, or may have come from elsewhere. */
   follow(path: string): void {
-    if (this.#isClosed || path.split("/").includes(STATE_DIRECTORY)) return;
+    if (this.#events === undefined || path.split("/").includes(STATE_DIRECTORY)) return;
     this.#waiting.push(path);
     if (this.#waiting.length === 1) setImmediate(() => this.#walk());
   }
 
   close(): void {
-    if (this.#isClosed) return;
-    this.#isClosed = true;
-    // Removing a watch wakes the thread that reads.
-    const watch = this.#add("/");
-    if (watch >= 0) this.#native.call("inotify_rm_watch", this.#fd, watch);
-    for (const known of this.#paths.keys()) this.#native.call("inotify_rm_watch", this.#fd, known);
+    this.#events?.leave(this.#listener);
+    this.#events = undefined;
   }
 
   #walk(): void {
     for (let count = 0; count < DIRECTORIES_PER_TURN; count += 1) {
       const path = this.#waiting.pop();
-      if (path === undefined || this.#isClosed) return;
+      if (path === undefined || this.#events === undefined) return;
       const absolute = join(this.#rootPath, path);
-      const watch = this.#add(absolute);
+      const watch = this.#events.add(absolute, this.#listener);
       if (watch === -ENOSPC || watch === -ENOMEM) return this.close();
       if (watch < 0) continue;
       this.#paths.set(watch, path);
@@ -104,37 +75,6 @@ export class CloseWatch {
       }
     }
     if (this.#waiting.length > 0) setImmediate(() => this.#walk());
-  }
-
-  #add(absolute: string): number {
-    const name = Buffer.from(`${absolute}\0`);
-    return this.#native.call("inotify_add_watch", this.#fd, this.#native.address(name), MASK);
-  }
-
-  #listen(): void {
-    readFrom(this.#fd, this.#buffer, 0, BUFFER_BYTES, null, (error, count) => {
-      if (this.#isClosed || error !== null) {
-        this.#isClosed = true;
-        closeSync(this.#fd);
-        return;
-      }
-      this.#take(count);
-      this.#listen();
-    });
-  }
-
-  #take(count: number): void {
-    for (let at = 0; at + EVENT_BYTES <= count; ) {
-      const watch = this.#buffer.readInt32LE(at);
-      const mask = this.#buffer.readUInt32LE(at + 4);
-      const end = at + EVENT_BYTES + this.#buffer.readUInt32LE(at + 12);
-      const name = this.#buffer.toString("utf8", at + EVENT_BYTES, end).replace(/\0+$/, "");
-      at = end;
-      const directory = this.#paths.get(watch);
-      if ((mask & IN_Q_OVERFLOW) !== 0) this.#handler.overflow();
-      else if ((mask & IN_IGNORED) !== 0) this.#paths.delete(watch);
-      else if (directory !== undefined) this.#handler.closed(join(directory, name));
-    }
   }
 }
 

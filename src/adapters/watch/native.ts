@@ -80,7 +80,7 @@ class NativeWatch implements Watch {
     watcher.on("close", () => {
       if (watcher === this.#watcher) this.#fail("watching ended");
     });
-    this.#closes = CloseWatch.begin(this.#rootPath, {
+    this.#closes = new CloseWatch(this.#rootPath, {
       closed: (path) => reportChange(this.#handler, path),
       overflow: () => this.#handler.overflow(),
     });
