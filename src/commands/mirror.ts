@@ -48,7 +48,7 @@ export function startMirror(options: MirrorOptions): Mirror {
 }
 
 async function followFolders(options: MirrorOptions, signal: AbortSignal): Promise<void> {
-  const clients = new Map<FolderName, Promise<void>>();
+  const clients = new Map<FolderName, { readonly ending: AbortController; ended: Promise<void> }>();
   let isFull = false;
   while (!signal.aborted) {
     for (const folder of await options.server.folders()) {
@@ -58,13 +58,20 @@ async function followFolders(options: MirrorOptions, signal: AbortSignal): Promi
         isFull = true;
         break;
       }
-      clients.set(folder, keepFolder(options, folder, signal));
+      const ending = new AbortController();
+      clients.set(folder, { ending, ended: keepFolder(options, folder, ending.signal) });
       // To open a copy keeps the processor busy, and the server must answer meanwhile.
       await systemClock.sleep(START_PAUSE_MS, signal);
     }
     await systemClock.sleep(LOOK_INTERVAL_MS, signal);
   }
-  await Promise.all(clients.values());
+  // Each waits for the disk as it closes its database. A turn for each lets the server answer, and
+  // end in time whatever they do (H25).
+  for (const { ending } of clients.values()) {
+    ending.abort();
+    await systemClock.yield();
+  }
+  await Promise.all(Array.from(clients.values(), ({ ended }) => ended));
 }
 
 function sayFull({ output, directory }: MirrorOptions, folder: FolderName): void {

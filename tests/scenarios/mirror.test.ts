@@ -1,6 +1,9 @@
 /** `synced serve --mirror DIR`: the real binary keeps plain copies of its folders. Rules: V6. */
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "../../server.ts";
+import { startMirror } from "../../src/commands/mirror.ts";
+import { createOutput } from "../../src/commands/output.ts";
 import { bestOf, timeOf } from "../timing.ts";
 import { ensureBinary, type RunningSynced, Scratch, startServer } from "./binary.ts";
 
@@ -105,4 +108,35 @@ describe("synced serve --mirror", () => {
     rmSync(scratch.join("mirror", "default"));
     await until(() => mirrored("default/a.txt") === "one");
   });
+});
+
+test("copies end one after the other, so that others get their turns meanwhile [H25, V7]", async () => {
+  const FOLDERS = 20;
+  const inside = await createServer({ data: scratch.join("inside"), port: 0, token: TOKEN });
+  for (let folder = 0; folder < FOLDERS; folder += 1) {
+    await fetch(`${inside.url}/v1/folders/f${folder}`, {
+      method: "PUT",
+      headers: { authorization: `Bearer ${TOKEN}`, "content-type": "application/json" },
+      body: "{}",
+    });
+  }
+  const output = createOutput({ json: false, quiet: true, verbose: false });
+  const copies = startMirror({ server: inside, directory: scratch.join("copies"), output });
+  const states = Array.from({ length: FOLDERS }, (_, n) =>
+    scratch.join(`copies/f${n}/.synced/state.db-wal`),
+  );
+  await until(() => states.every((path) => existsSync(path)));
+  // SQLite removes this file when it closes the database.
+  const leftAtTurns = new Set<number>();
+  const stopped = copies.stop();
+  let isStopped = false;
+  void stopped.then(() => {
+    isStopped = true;
+  });
+  while (!isStopped) {
+    leftAtTurns.add(states.filter((path) => existsSync(path)).length);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  await inside.close();
+  expect(leftAtTurns.size).toBeGreaterThan(FOLDERS / 2);
 });
