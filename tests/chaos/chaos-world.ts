@@ -97,12 +97,14 @@ export class ChaosWorld {
   }
 
   async startServer(): Promise<void> {
+    // Its room may come back while it starts.
+    const isDiskFull = this.serverDisk?.isFull === true;
     this.server.start();
     const deadlineMs = performance.now() + SERVER_STARTS_WITHIN_MS;
     while (!(await this.#isServing())) {
       if (performance.now() > deadlineMs) return;
       if (!this.server.isRunning) {
-        this.#forgiveFullDisk();
+        if (isDiskFull) this.#forgiveFullDisk();
         return;
       }
       await Bun.sleep(50);
@@ -111,8 +113,8 @@ export class ChaosWorld {
 
   /** On a disk that takes nothing its database cannot be opened: it says so, and ends. */
   #forgiveFullDisk(): void {
-    const isTold = this.server.lastEvent("error")?.["code"] === "storage_full";
-    if (isTold && this.serverDisk?.isFull === true) this.server.surprise = undefined;
+    if (this.server.lastEvent("error")?.["code"] === "storage_full")
+      this.server.surprise = undefined;
   }
 
   /** While the server is stopped. */

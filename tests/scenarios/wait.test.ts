@@ -132,6 +132,10 @@ describe("wait for other devices", () => {
 describe("devices", () => {
   test("says who is in sync, who is behind, and who holds a change [X7]", async () => {
     const [alpha, beta] = await lab.pair();
+    await waitFor(
+      "the reports",
+      async () => (await lab.get<{ devices: unknown[] }>("devices")).devices.length === 2,
+    );
     await beta.stop();
     for (const name of ["a", "b", "c"]) writeFileSync(alpha.join(name), name);
     expect((await runSynced(["wait", alpha.path])).exitCode).toBe(0);
