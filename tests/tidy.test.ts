@@ -520,6 +520,11 @@ describe("sizes and markers", () => {
     expect(wrong).toEqual([]);
   });
 
+  test("no test waits within a matcher: there Bun runs the event loop inside itself", () => {
+    const waits = /\.(?:rejects|resolves)\b|\bexpect\(async\b/;
+    expect(SOURCES.flatMap((source) => linesMatching(source, source.code, waits))).toEqual([]);
+  });
+
   test("no drawers: a helper is named after the concept that it serves", () => {
     const drawer = /(?:^|\/)(?:utils?|helpers?|common|misc|shared)(?:\/|\.ts$)/;
     expect(SOURCES.map(({ path }) => path).filter((path) => drawer.test(path))).toEqual([]);

@@ -7,6 +7,7 @@ import { systemRandom } from "../../src/adapters/runtime/random.ts";
 import type { Digest } from "../../src/core/digest.ts";
 import type { ObjectStore, StoredObject } from "../../src/ports/object-store.ts";
 import { objectOf, objectStoreContract } from "../contracts/object-store-contract.ts";
+import { failureOf } from "../failure.ts";
 import { SERVER } from "../server/server-world.ts";
 import { BUCKET_KEY, bucketAt, makeBucket, SmallBucket } from "./bucket.ts";
 import { type CephServer, HAS_CEPH, startCeph } from "./ceph-server.ts";
@@ -145,7 +146,7 @@ describe("a bucket that does as it is told", () => {
   test("what does not pass is said at once, with the next step, and nothing is stored [P9]", async () => {
     const object = objectOf(1, 200_000);
     bucket.faults.push({ status: 403, code: "InvalidAccessKeyId" });
-    await expect(store.put([object])).rejects.toMatchObject({
+    expect(await failureOf(store.put([object]))).toMatchObject({
       code: "temporarily_unavailable",
       message: expect.stringContaining("check SYNCED_BUCKET_URL with its region"),
     });
@@ -157,14 +158,16 @@ describe("a bucket that does as it is told", () => {
 
   test("a bucket that takes no more is said as full [P9, O10]", async () => {
     bucket.faults.push({ status: 403, code: "QuotaExceeded" });
-    await expect(store.put([objectOf(1, 200_000)])).rejects.toMatchObject({ code: "storage_full" });
+    expect(await failureOf(store.put([objectOf(1, 200_000)]))).toMatchObject({
+      code: "storage_full",
+    });
   });
 
   test("a segment that is gone is damage, and a new upload heals it [P8, I37]", async () => {
     const object = objectOf(1, 200_000);
     await store.put([object]);
     bucket.objects.clear();
-    await expect(store.get(object.digest)).rejects.toMatchObject({ code: "chunk_corrupt" });
+    expect(await failureOf(store.get(object.digest))).toMatchObject({ code: "chunk_corrupt" });
     expect(await store.damaged()).toEqual([object.digest]);
     await store.put([object]);
     expect(await store.get(object.digest)).toEqual(object.bytes);
@@ -212,7 +215,7 @@ describe("a bucket that does as it is told", () => {
   test("an upload whose end is not known is swept, in two steps [P10]", async () => {
     const lost = Array.from({ length: 5 }, () => "lost" as const);
     bucket.faults.push(...lost);
-    await expect(store.put([objectOf(1, 200_000)])).rejects.toMatchObject({
+    expect(await failureOf(store.put([objectOf(1, 200_000)]))).toMatchObject({
       code: "temporarily_unavailable",
     });
     expect(bucket.objects.size).toBe(2);
@@ -230,9 +233,9 @@ describe("a bucket that does as it is told", () => {
     const pool = new PostgresPool(database.server.url);
     const parts = { pool, serverId: SERVER, random: systemRandom };
     const open = (url: string) => openBucketObjectStore({ ...parts, bucket: bucketAt(url) });
-    await expect(open(`${bucket.url}/other`)).rejects.toMatchObject({ code: "server_changed" });
+    expect(await failureOf(open(`${bucket.url}/other`))).toMatchObject({ code: "server_changed" });
     bucket.objects.set("format", new TextEncoder().encode(`synced bucket 1 ${"0".repeat(32)}\n`));
-    await expect(open(bucket.url)).rejects.toMatchObject({ code: "server_changed" });
+    expect(await failureOf(open(bucket.url))).toMatchObject({ code: "server_changed" });
     pool.close();
   });
 });
@@ -257,7 +260,7 @@ describe.skipIf(!HAS_CEPH)("Ceph", () => {
   });
 
   test("a bucket that is not there is said [P9]", async () => {
-    await expect(openStore(`s3://127.0.0.1:${ceph.port}/no-such-bucket`)).rejects.toMatchObject({
+    expect(await failureOf(openStore(`s3://127.0.0.1:${ceph.port}/no-such-bucket`))).toMatchObject({
       code: "temporarily_unavailable",
       message: expect.stringContaining("there is no such bucket"),
     });

@@ -8,6 +8,7 @@ import type { MetadataStore } from "../../src/ports/metadata-store.ts";
 import type { KnownObject, ObjectRecords } from "../../src/ports/object-records.ts";
 import { batchTouches } from "../../src/server/batch-touches.ts";
 import { decide } from "../../src/server/commit.ts";
+import { failureOf } from "../failure.ts";
 import { fileOf, nodeId } from "../generate/trees.ts";
 import { batchOf, create, FOLDER, hexId, remove } from "../server/server-world.ts";
 
@@ -194,7 +195,7 @@ function condemning(): void {
     const nowhere = parseFolderName("nowhere");
     const version = await records.version();
     const recording = { version, objects: [chunk("one")], children: [], timeMs: 0 };
-    await expect(records.record(nowhere, recording)).rejects.toMatchObject({
+    expect(await failureOf(records.record(nowhere, recording))).toMatchObject({
       code: "folder_not_found",
     });
   });

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { createRouter } from "../../src/http/router.ts";
 import { parseEventPage, parseTreePage } from "../../src/protocol/parse-answer.ts";
 import type { Sequencer } from "../../src/server/sequencer.ts";
+import { failureOf } from "../failure.ts";
 import { BASE, type Fixture, FOLDER, id, openFixture, problemOf } from "./fixture.ts";
 
 let fixture: Fixture;
@@ -300,7 +301,7 @@ describe("GET events as a stream", () => {
         byteCount += value.length;
       }
     };
-    await expect(drain()).rejects.toMatchObject({ code: "request_timeout" });
+    expect(await failureOf(drain())).toMatchObject({ code: "request_timeout" });
     await fixture.clock.advance(0);
     expect(fixture.clock.sleepCount).toBe(0);
   });

@@ -18,6 +18,7 @@ import type { PackObject } from "../../src/protocol/messages.ts";
 import { encodePack } from "../../src/protocol/pack.ts";
 import type { ServerApi } from "../../src/protocol/server-api.ts";
 import { createServerApi } from "../../src/protocol/server-api-client.ts";
+import { failureOf } from "../failure.ts";
 import { type Fixture, FOLDER, HandClock, id, openFixture, TOKEN } from "./fixture.ts";
 
 let fixture: Fixture;
@@ -210,25 +211,25 @@ describe("createServerApi()", () => {
   test("the server's own code comes through [H1]", async () => {
     const { cursor } = await batchOf();
     const ahead = { ...cursor, seq: cursor.seq + 1 };
-    await expect(api.events({ after: ahead, limit: 1 }, signal)).rejects.toMatchObject({
+    expect(await failureOf(api.events({ after: ahead, limit: 1 }, signal))).toMatchObject({
       code: "cursor_ahead",
     });
     const other = { ...cursor, hash: sha256("other") };
-    await expect(api.events({ after: other, limit: 1 }, signal)).rejects.toMatchObject({
+    expect(await failureOf(api.events({ after: other, limit: 1 }, signal))).toMatchObject({
       code: "log_diverged",
     });
-    await expect(collect(api.stream({ after: other }, signal))).rejects.toMatchObject({
+    expect(await failureOf(collect(api.stream({ after: other }, signal)))).toMatchObject({
       code: "log_diverged",
     });
     const digests = [sha256("never")];
-    await expect(collect(api.fetchObjects(digests, signal))).rejects.toMatchObject({
+    expect(await failureOf(collect(api.fetchObjects(digests, signal)))).toMatchObject({
       code: "chunk_missing",
     });
   });
 
   test("an aborted call rejects with an AbortError [H1]", async () => {
     const aborted = AbortSignal.abort();
-    await expect(api.hello(aborted)).rejects.toMatchObject({ name: "AbortError" });
+    expect(await failureOf(api.hello(aborted))).toMatchObject({ name: "AbortError" });
   });
 });
 
@@ -318,7 +319,7 @@ describe("a server that lies (B60-B68)", () => {
   ];
   test.each(pages)("%s is a protocol violation [H8]", async (_name, page) => {
     const liar = apiOver(async () => json(page));
-    await expect(liar.events({ after: CURSOR, limit: 10 }, signal)).rejects.toMatchObject({
+    expect(await failureOf(liar.events({ after: CURSOR, limit: 10 }, signal))).toMatchObject({
       code: "protocol_violation",
     });
   });
@@ -388,7 +389,7 @@ describe("a server that lies (B60-B68)", () => {
     ],
   ];
   test.each(answers)("%s [H1]", async (_name, answer, code) => {
-    await expect(apiOver(async () => answer()).hello(signal)).rejects.toMatchObject({ code });
+    expect(await failureOf(apiOver(async () => answer()).hello(signal))).toMatchObject({ code });
   });
 
   const HTML = { headers: { "content-type": "text/html" } };
@@ -414,7 +415,7 @@ describe("a server that lies (B60-B68)", () => {
           folder: FOLDER,
           token: TOKEN,
         });
-        await expect(call(proxied)).rejects.toMatchObject({
+        expect(await failureOf(call(proxied))).toMatchObject({
           code: "body_refused",
           extensions: { status },
           message: expect.stringMatching(new RegExp(`http://localhost .*\\(${status}\\); `)),
@@ -450,12 +451,12 @@ describe("a server that lies (B60-B68)", () => {
     test(`${name} does not blame its body for a server that is away [H11, Y3]`, async () => {
       for (const status of [502, 404]) {
         const away = apiOver(async () => new Response("<html>", { ...HTML, status }));
-        await expect(call(away)).rejects.toMatchObject({
+        expect(await failureOf(call(away))).toMatchObject({
           code: status === 502 ? "server_unreachable" : "not_a_synced_server",
         });
       }
       const busy = apiOver(async () => new Response("<html>", { ...HTML, status: 429 }));
-      await expect(call(busy)).rejects.toMatchObject({ code: "server_unreachable" });
+      expect(await failureOf(call(busy))).toMatchObject({ code: "server_unreachable" });
     });
   }
 
@@ -471,7 +472,7 @@ describe("a server that lies (B60-B68)", () => {
     await clock.advance(9_000);
     expect(aborted).toEqual([]);
     await clock.advance(2_000);
-    await expect(hello).rejects.toMatchObject({ code: "server_unreachable" });
+    expect(await failureOf(hello)).toMatchObject({ code: "server_unreachable" });
     expect(aborted).toEqual([true]);
     expect(clock.sleepCount).toBe(0);
   });
@@ -489,7 +490,7 @@ describe("a server that lies (B60-B68)", () => {
       drops.write(new TextEncoder().encode("[")).catch(() => undefined);
       await clock.advance(1_000);
     }
-    await expect(hello).rejects.toMatchObject({ code: "server_unreachable" });
+    expect(await failureOf(hello)).toMatchObject({ code: "server_unreachable" });
     expect(clock.sleepCount).toBe(0);
   });
 
@@ -497,7 +498,7 @@ describe("a server that lies (B60-B68)", () => {
     const problem = { code: "forbidden", detail: "no\nFORGED\r\n\u2028FORGED", status: 403 };
     const headers = { "content-type": "application/problem+json" };
     const liar = apiOver(async () => json(problem, { status: 403, headers }));
-    await expect(liar.hello(signal)).rejects.toMatchObject({ message: "no FORGED FORGED" });
+    expect(await failureOf(liar.hello(signal))).toMatchObject({ message: "no FORGED FORGED" });
   });
 
   test("a stream that is silent for 45 s is given up [H6]", async () => {
@@ -511,7 +512,7 @@ describe("a server that lies (B60-B68)", () => {
     messages.catch(() => undefined);
     await clock.advance(44_000);
     await clock.advance(2_000);
-    await expect(messages).rejects.toMatchObject({ code: "server_unreachable" });
+    expect(await failureOf(messages)).toMatchObject({ code: "server_unreachable" });
   });
 
   test("each piece of a stream gives it another 45 s [H6]", async () => {
@@ -556,7 +557,9 @@ describe("a server that lies (B60-B68)", () => {
   ];
   test.each(streams)("a stream that %s [H6]", async (_name, answer, code) => {
     const liar = apiOver(async () => answer());
-    await expect(collect(liar.stream({ after: CURSOR }, signal))).rejects.toMatchObject({ code });
+    expect(await failureOf(collect(liar.stream({ after: CURSOR }, signal)))).toMatchObject({
+      code,
+    });
   });
 
   const [one, two] = [objectOf("one"), objectOf("two")];
@@ -572,12 +575,14 @@ describe("a server that lies (B60-B68)", () => {
   test.each(packs)("a pack with %s [C5]", async (_name, pack, code) => {
     const headers = { "content-type": "application/vnd.synced.pack" };
     const liar = apiOver(async () => new Response(pack, { headers }));
-    await expect(collect(liar.fetchObjects([one.digest], signal))).rejects.toMatchObject({ code });
+    expect(await failureOf(collect(liar.fetchObjects([one.digest], signal)))).toMatchObject({
+      code,
+    });
   });
 
   test("a list of missing objects that asks for more than was offered (B68) [O6]", async () => {
     const liar = apiOver(async () => json({ missing: [two.digest] }));
-    await expect(liar.missing([one.digest], signal)).rejects.toMatchObject({
+    expect(await failureOf(liar.missing([one.digest], signal))).toMatchObject({
       code: "protocol_violation",
     });
   });
@@ -590,6 +595,8 @@ describe("a server that lies (B60-B68)", () => {
       cursor: CURSOR,
       groups: [[create("x")]],
     };
-    await expect(liar.postOps(batch, signal)).rejects.toMatchObject({ code: "protocol_violation" });
+    expect(await failureOf(liar.postOps(batch, signal))).toMatchObject({
+      code: "protocol_violation",
+    });
   });
 });

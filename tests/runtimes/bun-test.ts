@@ -111,27 +111,8 @@ function claimsOn(value: unknown, isMeant: boolean) {
   return Object.fromEntries(entries.map(([name, holds]) => [name, claim(name, holds)]));
 }
 
-async function reasonOf(promise: unknown): Promise<unknown> {
-  try {
-    await promise;
-  } catch (error) {
-    return error;
-  }
-  throw new Error("The promise was kept");
-}
-
-/** A promise is rejected with an error that has these parts, or says these words. */
-function rejection(promise: unknown) {
-  const claims = async (name: string, of: (error: unknown) => unknown, wanted: unknown) =>
-    claimsOn(of(await reasonOf(promise)), true)[name]?.(wanted);
-  return {
-    toMatchObject: (parts: unknown) => claims("toMatchObject", (error) => error, parts),
-    toThrow: (words: unknown = "") => claims("toContain", String, words),
-  };
-}
-
 export function expect(value: unknown) {
-  return { ...claimsOn(value, true), not: claimsOn(value, false), rejects: rejection(value) };
+  return { ...claimsOn(value, true), not: claimsOn(value, false) };
 }
 
 export interface Tally {
