@@ -106,7 +106,7 @@ async function serve(data: string, ...more: readonly string[]) {
   return await runSynced(["serve", "--data", data, "--port", "0", ...more], { env: places });
 }
 
-/** Starts the server, and stops the devices meanwhile, so that nothing changes. */
+/** Of a server that no device reaches, so that nothing changes meanwhile. It ends then. */
 async function answers(where: Readonly<Record<string, string>>): Promise<readonly string[]> {
   for (const name of Object.keys(env)) delete env[name];
   Object.assign(env, where);
@@ -124,12 +124,14 @@ async function answers(where: Readonly<Record<string, string>>): Promise<readonl
     const text = await answer.text();
     found.push(`${route} ${answer.status} ${text.replaceAll(REQUEST_ID, "")}`);
   }
+  await lab.stopServer();
   for (const device of pair) device.running.signal("SIGCONT");
   return found;
 }
 
 /** The devices go on, with the bytes of before and with new ones. */
 async function goOn(name: string): Promise<void> {
+  await lab.startServer();
   pair[0].write(`${name}-0`, noise(3, LARGE_BYTES));
   pair[1].write(`${name}-1`, name);
   await lab.settled(pair, 60_000);
@@ -156,7 +158,6 @@ test("data go to PostgreSQL and a bucket, killed at any step, and devices go on 
   await lab.stopServer();
   await withoutEnd(() => killWhen(isAt("nodes")));
   const before = await answers({});
-  await lab.stopServer();
   const done = await migrate();
   expect([done.exitCode, done.stdout]).toEqual([0, expect.stringContaining('"repeated":false')]);
   expect((await migrate()).stdout).toContain('"repeated":true');
@@ -171,7 +172,6 @@ test("data go to PostgreSQL and a bucket, killed at any step, and devices go on 
 
 test("data come back to the directory, killed at any step, and devices go on [P14]", async () => {
   const before = await answers(places);
-  await lab.stopServer();
   await withoutEnd(async () => {
     for (const kind of KINDS) await killWhen(isAt(kind), "--back");
     // Then no server can change the source any more.
@@ -201,7 +201,6 @@ test("data come back to the directory, killed at any step, and devices go on [P1
 test("they come to another directory, too, and what is another server's is refused [P14]", async () => {
   expect((await migrate()).exitCode).toBe(0);
   const there = await answers(places);
-  await lab.stopServer();
   const other = scratch.join("other");
   const moved = await runSynced(["migrate", "--back", "--data", other], { env: places });
   expect([moved.exitCode, moved.stderr]).toEqual([0, expect.stringContaining("synced serve")]);
@@ -210,7 +209,6 @@ test("they come to another directory, too, and what is another server's is refus
   const old = lab.data;
   lab.data = other;
   expect(await answers({})).toEqual([...there]);
-  await lab.stopServer();
   lab.data = old;
 
   // One byte is not what it was.
