@@ -125,6 +125,21 @@ test("a truncated segment is damage, a lost one is a lost object, and a put heal
   await store.close();
 });
 
+test("a row that says too much of a segment's last object is found, and put right [I37]", async () => {
+  const directory = scratch();
+  const store = openDiskObjectStore({ directory });
+  const objects = [objectOf(8, 100_000), objectOf(9, 300_000)];
+  await store.put(objects);
+  const database = new DatabaseSync(join(directory, "objects.db"));
+  database.exec("UPDATE places SET size = size | 4194304 WHERE offset > 0");
+  database.close();
+  const last = objects.find(({ digest }) => placeOf(directory, digest).offset > 0);
+  expect(await store.check()).toEqual([expect.stringContaining(last?.digest ?? "")]);
+  for (const { digest, bytes } of objects) expect(await store.get(digest)).toEqual(bytes);
+  expect(await store.check()).toEqual([]);
+  await store.close();
+});
+
 test("a segment that a crash left without places is not written over [O7]", async () => {
   const directory = scratch();
   const first = openDiskObjectStore({ directory });

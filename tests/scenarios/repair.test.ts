@@ -97,7 +97,7 @@ async function fillWithHistory({ lab, devices }: Awaited<ReturnType<typeof openL
 
 function isAffected(finding: Finding, flip: Flip, owners: Owners): boolean {
   const { path, message } = finding;
-  if (path === undefined) return message.includes(JSON.stringify(flip.path));
+  if (path === undefined) return message.includes(flip.digest ?? JSON.stringify(flip.path));
   if (flip.path !== undefined) return `/${path}`.endsWith(`/${flip.path}`);
   return owners.get(flip.digest ?? "")?.paths.has(path) === true;
 }

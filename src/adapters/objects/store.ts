@@ -14,7 +14,7 @@ import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { type Digest, digestToBytes, isDigest, sha256 } from "../../core/digest.ts";
 import { SyncedError } from "../../core/error.ts";
-import { HEALED_KNOWN_MS, OBJECT_SIZE_BYTES_MAX } from "../../core/limits.ts";
+import { HEALED_KNOWN_MS } from "../../core/limits.ts";
 import type {
   Damage,
   ObjectMemory,
@@ -25,6 +25,7 @@ import type {
 import type { Page } from "../../ports/page.ts";
 import { hex, integer } from "../metadata/rows.ts";
 import { SqliteDatabase } from "../sqlite/database.ts";
+import { correctSize, isPossible, placeIn, placesBeyond } from "./places.ts";
 import { ObjectRemoval } from "./removal.ts";
 import { StorageReserve } from "./reserve.ts";
 import { ObjectSegments, type SegmentPlace, type WrittenSegment } from "./segments.ts";
@@ -245,7 +246,8 @@ class DiskObjectStore implements ObjectStore {
     const strays = readdirSync(this.#directory).filter(
       (name) => name !== TEMPORARY && name !== SEGMENTS && !isLooseFolder(name),
     );
-    return [...this.#db.check(), ...strays.map((name) => `unknown entry objects/${name}`)];
+    const unknown = strays.map((name) => `unknown entry objects/${name}`);
+    return [...this.#db.check(), ...placesBeyond(this.#db), ...unknown];
   }
 
   async close(): Promise<void> {
@@ -426,11 +428,7 @@ class DiskObjectStore implements ObjectStore {
 
   #placeOf(digest: Digest): SegmentPlace | undefined {
     this.#refuseFailed();
-    const sql = "SELECT segment, offset, size FROM places WHERE digest = ?";
-    const row = this.#db.row(sql, digestToBytes(digest));
-    if (row === undefined) return undefined;
-    const [segment, offset] = [integer(row, "segment"), integer(row, "offset")];
-    return { segment, offset, size: integer(row, "size") };
+    return placeIn(this.#db, digest);
   }
 
   async #looseSize(digest: Digest): Promise<number | undefined> {
@@ -455,8 +453,11 @@ class DiskObjectStore implements ObjectStore {
     const place = this.#placeOf(digest);
     if (place !== undefined && !isPossible(place)) throw this.#corrupt(digest, "its row is wrong");
     try {
-      if (place !== undefined) return await this.#segments.read(place, memory);
-      return await readFile(this.#loosePath(digest));
+      if (place === undefined) return await readFile(this.#loosePath(digest));
+      const bytes = await this.#segments.read(place, memory);
+      const isRowWrong = bytes.length < place.size && sha256(bytes) === digest;
+      if (isRowWrong && !this.#isReader) correctSize(this.#db, digest, bytes.length);
+      return bytes;
     } catch (error) {
       // RACE: its segment may just have been written anew. Then it has another place.
       const isMoved = this.#placeOf(digest)?.segment !== place?.segment;
@@ -480,11 +481,6 @@ class DiskObjectStore implements ObjectStore {
     const message = `Cannot store objects in "${this.#directory}": ${describe(error)}`;
     return new SyncedError(code, message, { cause: error });
   }
-}
-
-/** No memory is made for a size that no object has. */
-function isPossible({ offset, size }: SegmentPlace): boolean {
-  return offset >= 0 && size >= 0 && size <= OBJECT_SIZE_BYTES_MAX;
 }
 
 function isLooseFolder(name: string): boolean {
