@@ -199,7 +199,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   };
   try {
     if (isExposed) requireSharedToken(options);
-    const newToken = isExposed ? makeFirstToken(options, backend.tokens) : undefined;
+    const newToken = isExposed ? await makeFirstToken(options, backend.tokens) : undefined;
     const files = tlsFilesOf(options, isExposed);
     const tls = files === undefined ? undefined : readTlsFiles(files);
     const { handle, metrics } = backend;
@@ -257,12 +257,12 @@ function requireSharedToken({ isShared, token, isOpenToAll }: ServerOptions): vo
 }
 
 /** @returns the file with the token; undefined if one is wanted already, or none shall be */
-function makeFirstToken(
+async function makeFirstToken(
   { data, token, isOpenToAll }: ServerOptions,
   tokens: Tokens,
-): string | undefined {
+): Promise<string | undefined> {
   if (token !== undefined || isOpenToAll === true || !tokens.isEmpty) return undefined;
-  const { text } = tokens.make({ label: "first start", access: "admin", folders: "all" });
+  const { text } = await tokens.make({ label: "first start", access: "admin", folders: "all" });
   const file = join(data, "admin.token");
   writeFileSync(file, `${text}\n`, { mode: 0o600, flush: true });
   return file;
@@ -366,7 +366,6 @@ async function openBackend(options: ServerOptions, loopbackOnly: boolean): Promi
     clock: systemClock,
     secret: systemSecret,
   });
-  const orders = new Orders({ store: directory.orders, clock: systemClock });
   const ticketKey =
     shared === undefined ? systemSecret() : hmacSha256(shared.key, options.token ?? "");
   const routing = {
@@ -384,8 +383,9 @@ async function openBackend(options: ServerOptions, loopbackOnly: boolean): Promi
     page: (await loadPageFiles()) ?? "not built",
     tickets: new Tickets(systemClock, ticketKey),
     readiness,
-    // Other servers would not know of them.
-    ...(shared === undefined ? { tokens, links, orders } : undefined),
+    tokens,
+    links,
+    orders: new Orders({ store: directory.orders, clock: systemClock }),
     ...(options.behindProxy === undefined ? undefined : { behindProxy: options.behindProxy }),
     ...(options.onAdminUse === undefined ? undefined : { onAdminUse: options.onAdminUse }),
     ...(options.onRefusal === undefined ? undefined : { onRefusal: options.onRefusal }),

@@ -11,6 +11,7 @@ import { DatabaseSync } from "node:sqlite";
 import { SyncedError } from "../core/error.ts";
 import type { ServerId } from "../core/identifier.ts";
 import type { HistoryStore } from "../ports/history-store.ts";
+import type { LinkStore } from "../ports/link-store.ts";
 import type { LogNews } from "../ports/log-news.ts";
 import type { MetadataStore } from "../ports/metadata-store.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
@@ -26,6 +27,7 @@ import { openSqliteHistoryStore } from "./history/store.ts";
 import { openSqliteMetadataStore } from "./metadata/store.ts";
 import { openDiskObjectStore } from "./objects/store.ts";
 import { openSqliteOrderStore } from "./orders/store.ts";
+import type { SharedTokens } from "./postgres-metadata/shared-access.ts";
 import { systemRandom } from "./runtime/random.ts";
 import { keepOthersOut } from "./sqlite/private-file.ts";
 import { type AccessStore, openSqliteTokenStore } from "./tokens/store.ts";
@@ -45,9 +47,12 @@ export interface DataDirectory {
   close(): Promise<void>;
 }
 
-/** Of several servers with the same metadata and objects. Tokens, links and orders are none's. */
+/** Of several servers with the same metadata and objects. */
 export interface SharedData {
   readonly news: LogNews;
+  readonly tokens: SharedTokens;
+  readonly links: LinkStore;
+  readonly orders: OrderStore;
   /** 256 bits as hex, the same for all of them. */
   readonly key: string;
 }
@@ -90,7 +95,7 @@ export function openBeside(
   unlock: () => void,
   { objects: objectsElsewhere, ...elsewhere }: Elsewhere = {},
 ): DataDirectory {
-  // Others would not know of it.
+  // Others would not know of what is in it; of webhooks, there are none then.
   const fileOf = (name: string) => (elsewhere.shared === undefined ? join(path, name) : ":memory:");
   let tokens: AccessStore | undefined;
   let history: HistoryStore | undefined;
@@ -115,8 +120,10 @@ export function openBeside(
       unlock();
     };
     const { serverId } = metadata;
-    const stores = { metadata, objects, history: derived, tokens: openedTokens };
-    return { ...stores, ...elsewhere, orders: openedOrders, serverId, close };
+    const { shared } = elsewhere;
+    const tokensOfAll = { ...openedTokens, ...shared?.tokens, ...shared?.links };
+    const stores = { metadata, objects, history: derived, tokens: tokensOfAll };
+    return { ...stores, ...elsewhere, orders: shared?.orders ?? openedOrders, serverId, close };
   } catch (error) {
     // All is closed when these return, so there is nothing to await.
     void elsewhere.shared?.news.stop();

@@ -1,7 +1,7 @@
 /**
  * A server's data directory whose metadata are in PostgreSQL, and its objects in it or in a bucket.
  * Tokens and the derived history stay in it. Of several servers that share the database and the
- * bucket each has a directory of its own. Rules: P6, P7, P11, O7, I44.
+ * bucket each has a directory of its own, for its history alone. Rules: P6, P7, P11, P15, O7, I44.
  *
  * Its `format` names the server that the database holds, and where the objects are. Another
  * database, or another place, would make garbage of all objects.
@@ -12,11 +12,19 @@ import type { MetadataStore } from "../ports/metadata-store.ts";
 import { type BucketPlace, parseBucketKey, parseBucketUrl } from "./bucket/address.ts";
 import { Bucket } from "./bucket/client.ts";
 import { FORMAT_NAME, openBucketObjectStore } from "./bucket/store.ts";
-import { type DataDirectory, type Elsewhere, enterData, openBeside } from "./data-directory.ts";
+import {
+  type DataDirectory,
+  type Elsewhere,
+  enterData,
+  openBeside,
+  type SharedData,
+} from "./data-directory.ts";
 import { type DataFormat, readFormat, writeFormat } from "./data-format.ts";
 import { createFetchTransport } from "./network/fetch-transport.ts";
 import { PostgresLogNews, parseListenUrl } from "./postgres-metadata/news.ts";
 import { PostgresPool } from "./postgres-metadata/pool.ts";
+import { SharedRecords } from "./postgres-metadata/records.ts";
+import { sharedLinks, sharedOrders, sharedTokens } from "./postgres-metadata/shared-access.ts";
 import { requireAlone, shareTables } from "./postgres-metadata/sharing.ts";
 import { openPostgresMetadataStore } from "./postgres-metadata/store.ts";
 import { systemClock } from "./runtime/clock.ts";
@@ -67,11 +75,14 @@ export async function openSplitDirectory(
     unlock();
     throw error;
   }
-  const { metadata, key, elsewhere } = opened;
-  if (key === undefined) return openBeside(path, metadata, unlock, elsewhere);
+  const { metadata, sharing, elsewhere } = opened;
+  if (sharing === undefined) return openBeside(path, metadata, unlock, elsewhere);
+  const { key, records, access } = sharing;
   const id = systemRandom.id<string>();
-  const news = new PostgresLogNews({ pool, listenUrl, clock: systemClock, id });
-  return openBeside(path, metadata, unlock, { ...elsewhere, shared: { news, key } });
+  const lookToo = () => records.refresh();
+  const news = new PostgresLogNews({ pool, listenUrl, clock: systemClock, id, lookToo });
+  records.tellBy(() => news.tell());
+  return openBeside(path, metadata, unlock, { ...elsewhere, shared: { news, key, ...access } });
 }
 
 interface OpenedPlaces {
@@ -80,18 +91,33 @@ interface OpenedPlaces {
   readonly metadata: MetadataStore;
 }
 
-/** @returns also the key of all servers that share the database */
+/** The key and the records that all servers of a database have. */
+interface Sharing {
+  readonly key: string;
+  readonly records: SharedRecords;
+  readonly access: Pick<SharedData, "tokens" | "links" | "orders">;
+}
+
+async function joinOthers(pool: PostgresPool): Promise<Sharing> {
+  const key = await shareTables(pool, systemSecret());
+  const records = new SharedRecords(pool);
+  const tokens = sharedTokens(records);
+  const access = { tokens, links: sharedLinks(records), orders: sharedOrders(records) };
+  await records.refresh();
+  return { key, records, access };
+}
+
 async function openElsewhere(
   { isShared = false }: SplitPlaces,
   { pool, bucket, metadata: { serverId } }: OpenedPlaces,
-): Promise<{ readonly elsewhere: Elsewhere; readonly key?: string }> {
+): Promise<{ readonly elsewhere: Elsewhere; readonly sharing?: Sharing }> {
   const probe = async () => {
     await Promise.all([pool.read("SELECT 1"), bucket?.get(FORMAT_NAME, { at: 0, length: 1 })]);
   };
   if (bucket === undefined) return { elsewhere: { probe } };
   const objects = await openBucketObjectStore({ pool, bucket, serverId, random: systemRandom });
   const elsewhere = { probe, objects };
-  return isShared ? { elsewhere, key: await shareTables(pool, systemSecret()) } : { elsewhere };
+  return isShared ? { elsewhere, sharing: await joinOthers(pool) } : { elsewhere };
 }
 
 /** @throws {SyncedError} `usage` if servers would share what is in a directory */

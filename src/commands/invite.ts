@@ -30,7 +30,7 @@ export const command = defineCommand({
     },
     ...commonFlags,
   },
-  run({ args }) {
+  async run({ args }) {
     const output = createOutput(args);
     const lifeMs = parseDurationFlag("expires", args.expires);
     if (lifeMs > LIFE_MS_MAX) {
@@ -50,7 +50,7 @@ export const command = defineCommand({
       const [folder, ...others] = grant.folders === "all" ? [] : grant.folders;
       const code = encodeInvitation({
         serverUrl: reachableUrl(url),
-        secret: tokens.invite({ ...grant, lifeMs }),
+        secret: await tokens.invite({ ...grant, lifeMs }),
         ...(fingerprint === undefined ? undefined : { fingerprint }),
         ...(folder === undefined || others.length > 0 ? undefined : { folder }),
       });

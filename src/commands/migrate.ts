@@ -95,7 +95,7 @@ function tellPeople(
   }
   output.say(
     `Tokens, links, pauses and webhooks stay in "${data}", and hold for the server that runs on ` +
-      "it. With --shared only the token of --token-file holds, and there are no links",
+      "it. Servers with --shared begin without; make tokens anew",
   );
   output.say(
     "metadata.db, objects.db and objects there are the copy of before; nothing needs them",

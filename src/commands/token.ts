@@ -35,7 +35,7 @@ export const command = defineCommand({
     ),
     ...commonFlags,
   },
-  run({ args }) {
+  async run({ args }) {
     const output = createOutput(args);
     const { action, id } = args;
     const isRevocation = action === "revoke";
@@ -48,8 +48,8 @@ export const command = defineCommand({
     }
     const opened = openTokens(resolve(args.data));
     try {
-      if (action === "create") create(opened.tokens, args, output);
-      else if (id !== undefined) revoke(opened.tokens, id, output);
+      if (action === "create") await create(opened.tokens, args, output);
+      else if (id !== undefined) await revoke(opened.tokens, id, output);
       else list(opened.list(), output);
       return EXIT.done;
     } finally {
@@ -84,24 +84,24 @@ export function readGrant(flags: GrantFlags) {
   return { access, label, folders } as const;
 }
 
-function create(
+async function create(
   tokens: Tokens,
   flags: GrantFlags & { readonly expires?: string | undefined },
   output: Output,
-): void {
+): Promise<void> {
   const { expires } = flags;
   const life =
     expires === undefined ? undefined : { lifeMs: parseDurationFlag("expires", expires) };
   const isFirst = tokens.isEmpty;
-  const { record, text } = tokens.make({ ...readGrant(flags), ...life });
+  const { record, text } = await tokens.make({ ...readGrant(flags), ...life });
   output.event("token_created", { ...told(record), token: text });
   if (isFirst) output.say("From now on the server wants a token from everybody");
   output.say(`Made token ${record.id}: ${described(record)}. It is shown this once:`);
   if (!output.isJson) process.stdout.write(`${text}\n`);
 }
 
-function revoke(tokens: Tokens, id: string, output: Output): void {
-  const wasGood = tokens.revoke(id);
+async function revoke(tokens: Tokens, id: string, output: Output): Promise<void> {
+  const wasGood = await tokens.revoke(id);
   output.event("token_revoked", { id });
   output.say(wasGood ? `Revoked token ${id}` : `Token ${id} was revoked before`);
 }

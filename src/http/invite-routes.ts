@@ -19,7 +19,7 @@ export function inviteRoutes({ tokens, clock }: RouterOptions): readonly Route[]
           async handle(call) {
             const body = await readJson(call, { bytesMax: BODY_BYTES_MAX, clock });
             const { secret, label } = parseRedemption(body);
-            const { text } = tokens.redeem(secret, label);
+            const { text } = await tokens.redeem(secret, label);
             return jsonAnswer({ token: text });
           },
         },

@@ -42,8 +42,8 @@ export function linkRoutes(options: RouterOptions): readonly Route[] {
       methods: {
         DELETE: {
           needs: "write",
-          handle(call) {
-            links.revoke(namesOf(options, folderOf(call)), segment(call, 5));
+          async handle(call) {
+            await links.revoke(namesOf(options, folderOf(call)), segment(call, 5));
             return emptyAnswer(204);
           },
         },
@@ -74,10 +74,13 @@ function linksRoute(options: RouterOptions, history: History, links: Links): Rou
       GET: {
         needs: "write",
         handle: (call) =>
-          answerInTurn(async () => ({ links: links.list(namesOf(options, folderOf(call))) }), {
-            turns,
-            ...sendingOf(options, call),
-          }),
+          answerInTurn(
+            async () => ({ links: await links.list(namesOf(options, folderOf(call))) }),
+            {
+              turns,
+              ...sendingOf(options, call),
+            },
+          ),
       },
       POST: {
         needs: "write",
@@ -117,7 +120,7 @@ interface Opening {
 
 async function openLink(opening: Opening, call: Call): Promise<Response> {
   try {
-    const link = opening.links.open(segment(call, 2));
+    const link = await opening.links.open(segment(call, 2));
     await requirePassword(opening, call, link);
     const response = await show(opening, call, link);
     response.headers.set("x-robots-tag", "noindex");

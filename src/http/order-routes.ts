@@ -41,7 +41,7 @@ export function orderRoutes({ orders, sequencer, clock }: RouterOptions): readon
             const place = await placeOf(call);
             const id = parseId<OrderId>(segment(call, 7));
             const body = await readJson(call, { bytesMax: ORDER_BODY_BYTES_MAX, clock });
-            orders.give(place, id, parseOrder(body));
+            await orders.give(place, id, parseOrder(body));
             return emptyAnswer(204);
           },
         },
@@ -49,7 +49,7 @@ export function orderRoutes({ orders, sequencer, clock }: RouterOptions): readon
         DELETE: {
           needs: "read",
           async handle(call) {
-            orders.done(await placeOf(call), parseId<OrderId>(segment(call, 7)));
+            await orders.done(await placeOf(call), parseId<OrderId>(segment(call, 7)));
             return emptyAnswer(204);
           },
         },

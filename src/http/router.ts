@@ -36,6 +36,7 @@ import { pageRoutes } from "./page-routes.ts";
 import { planRoutes } from "./plan-routes.ts";
 import { parseQuery, rawPath } from "./target.ts";
 import { timeRoutes } from "./time-routes.ts";
+import { bearerOf } from "./token-check.ts";
 import { tokenRoutes } from "./token-routes.ts";
 
 export type { RouterOptions } from "./endpoint.ts";
@@ -94,6 +95,8 @@ export function createRouter(options: RouterOptions): Router {
       throw new SyncedError("temporarily_unavailable", "The server is stopping");
     }
     const { raw, path } = context.req;
+    const looking = options.tokens?.lookFor(bearerOf(raw.headers.get("authorization")));
+    if (looking !== undefined) await looking;
     callers.set(raw, admit(raw, path, context.env.peer));
     await next();
   });

@@ -16,6 +16,11 @@ import { Refusals } from "./refusals.ts";
 /** Two joined Authorization headers contain a comma and a space, so they do not match (B47). */
 const BEARER = /^bearer ([A-Za-z0-9._~+/-]+=*)$/i;
 
+/** The text that a request shows as its token; empty if it shows none. */
+export function bearerOf(header: string | null): string {
+  return BEARER.exec(header ?? "")?.[1] ?? "";
+}
+
 const ANYBODY: Caller = { grant: EVERYTHING };
 
 export type TokenCheckOptions = Pick<
@@ -49,9 +54,9 @@ export function createTokenCheck(
   };
   return (header, address) => {
     if (own === undefined && (tokens === undefined || tokens.isEmpty)) return ANYBODY;
-    const shown = BEARER.exec(header ?? "")?.[1];
+    const shown = bearerOf(header);
     // Whoever shows none guesses nothing.
-    if (shown === undefined) throw wrongToken();
+    if (shown === "") throw wrongToken();
     try {
       return find(shown, address);
     } catch (error) {

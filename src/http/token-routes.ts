@@ -30,7 +30,7 @@ export function tokenRoutes(options: RouterOptions): readonly Route[] {
           needs: "admin",
           parameters: ["after", "limit"],
           handle: (call) =>
-            answerInTurn(async () => tokensPage(tokens, call), {
+            answerInTurn(() => tokensPage(tokens, call), {
               turns,
               ...sendingOf(options, call),
             }),
@@ -40,7 +40,7 @@ export function tokenRoutes(options: RouterOptions): readonly Route[] {
           takes: "json",
           async handle(call) {
             const body = await readJson(call, { bytesMax: BODY_BYTES_MAX, clock });
-            const { record, text } = tokens.make(parseTokenRequest(body));
+            const { record, text } = await tokens.make(parseTokenRequest(body));
             return jsonAnswer({ ...shown(record), token: text }, 201);
           },
         },
@@ -51,12 +51,13 @@ export function tokenRoutes(options: RouterOptions): readonly Route[] {
       methods: {
         DELETE: {
           needs: "admin",
-          handle(call) {
+          async handle(call) {
             const id = segment(call, 3);
+            await tokens.refresh();
             if (tokens.find(id) === undefined) {
               throw new SyncedError("not_found", `Cannot revoke "${id}": there is no such token`);
             }
-            tokens.revoke(id);
+            await tokens.revoke(id);
             return emptyAnswer(204);
           },
         },
@@ -65,7 +66,8 @@ export function tokenRoutes(options: RouterOptions): readonly Route[] {
   ];
 }
 
-function tokensPage(tokens: Tokens, call: Call): object {
+async function tokensPage(tokens: Tokens, call: Call): Promise<object> {
+  await tokens.refresh();
   const limit = limitOf(call, EVENTS_PER_PAGE_MAX);
   const after = call.query.get("after");
   const first = after === undefined ? undefined : tokens.find(after)?.id;

@@ -1,12 +1,12 @@
 /**
- * LinkStore: the share links of one server. Synchronous and durable, as TokenStore, with which it
- * lies. Rules: H40.
+ * LinkStore: the share links of one server. It lies with TokenStore and is as that: synchronous
+ * look-ups, durable writes. Rules: H40.
  */
 import type { Brand } from "../core/brand.ts";
 import type { Digest } from "../core/digest.ts";
 import type { FolderName, NodeId } from "../core/identifier.ts";
 import type { Sequence } from "../core/node.ts";
-import type { TokenId } from "./token-store.ts";
+import type { Refreshed, TokenId } from "./token-store.ts";
 
 /** 16 lower-case hex digits. No secret: it names a link in lists. */
 export type LinkId = Brand<string, "LinkId">;
@@ -32,14 +32,14 @@ export interface LinkRecord {
   readonly expiresMs: number;
 }
 
-export interface LinkStore {
+export interface LinkStore extends Refreshed {
   /** False if there is one of that id already; nothing is changed then. */
-  addLink(record: LinkRecord): boolean;
+  addLink(record: LinkRecord): Promise<boolean>;
   findLink(id: LinkId): LinkRecord | undefined;
   /** By time of creation. */
   links(): readonly LinkRecord[];
   /** @returns false if there is none */
-  removeLink(id: LinkId): boolean;
+  removeLink(id: LinkId): Promise<boolean>;
 }
 
 /** Turns passwords into texts that cannot be turned back. Each call takes some 50 ms. */

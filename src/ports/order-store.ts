@@ -1,6 +1,6 @@
 /**
- * OrderStore: orders that wait for the devices that they are for. Rules: V9. Synchronous, and
- * durable when a call returns.
+ * OrderStore: orders that wait for the devices that they are for. Rules: V9. Look-ups are
+ * synchronous; writes are durable when they resolve.
  */
 import type { DeviceOrder, GivenOrder } from "../core/device-order.ts";
 import type { DeviceId, Epoch, OrderId } from "../core/identifier.ts";
@@ -21,11 +21,13 @@ export interface OrderStore {
    *
    * @returns false if too many wait in that folder; nothing is kept then
    */
-  give(place: OrderPlace, given: NewOrder): boolean;
+  give(place: OrderPlace, given: NewOrder): Promise<boolean>;
   /** By device. @param sinceMs older ones do not count */
   waiting(epoch: Epoch, sinceMs: number): readonly WaitingOrder[];
   /** No error if there is no such order. */
-  done(place: OrderPlace, id: OrderId): void;
+  done(place: OrderPlace, id: OrderId): Promise<void>;
+  /** Calls `listener` for each order that another server gave. Absent where there is none. */
+  watch?(listener: (place: OrderPlace) => void): void;
   close(): void;
 }
 

@@ -1,9 +1,9 @@
 /**
  * TokenStore: the tokens of one server, and which devices used them. Rules: K2-K4.
  *
- * Synchronous: each call is one step to all callers in this process, and a look-up takes a few
- * microseconds. Other processes may read and write the same store meanwhile; each call sees what
- * they have done. Writes are durable when they return, unless they say otherwise.
+ * Look-ups are synchronous and take a few microseconds. Other processes may read and write the same
+ * store meanwhile; each call sees what they have done, or did before the last `refresh`. Writes are
+ * durable when they resolve, unless they say otherwise.
  */
 import type { Access } from "../core/access.ts";
 import type { Brand } from "../core/brand.ts";
@@ -45,23 +45,33 @@ export interface InviteRecord extends Pick<TokenRecord, "label" | "access" | "fo
   readonly expiresMs: number;
 }
 
-export interface TokenStore {
+/** Of stores that only now and then look what other servers did. */
+export interface Refreshed {
+  /**
+   * Looks now. Absent where each call sees it anyway.
+   *
+   * @param isWhole true to see when tokens were used, too
+   */
+  refresh?(isWhole?: boolean): Promise<void>;
+}
+
+export interface TokenStore extends Refreshed {
   /** True if no token was ever added. */
   isEmpty(): boolean;
   /** False if there is one of that id already; nothing is changed then. */
-  add(record: TokenRecord): boolean;
+  add(record: TokenRecord): Promise<boolean>;
   find(id: TokenId): TokenRecord | undefined;
   /** By time of creation. Revoked and expired ones stay, so that their holders are told. */
   list(): readonly TokenRecord[];
   /** @returns false if there is none, or if it was revoked before */
-  revoke(id: TokenId, nowMs: number): boolean;
-  addInvite(record: InviteRecord): void;
+  revoke(id: TokenId, nowMs: number): Promise<boolean>;
+  addInvite(record: InviteRecord): Promise<void>;
   /**
    * Takes an invite that is good at that time away, once, whoever else asks for it meanwhile.
    *
    * @returns undefined if there is none
    */
-  takeInvite(digest: Digest, nowMs: number): InviteRecord | undefined;
+  takeInvite(digest: Digest, nowMs: number): Promise<InviteRecord | undefined>;
   /** A crash may forget it. */
   used(id: TokenId, nowMs: number): void;
   /** A crash may forget it. */

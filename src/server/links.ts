@@ -80,7 +80,7 @@ export class Links {
         createdMs,
         expiresMs: createdMs + lifeMs,
       };
-      if (store.addLink(record)) return { record, text };
+      if (await store.addLink(record)) return { record, text };
     }
   }
 
@@ -89,9 +89,9 @@ export class Links {
    *
    * @throws {SyncedError} `not_found`; `link_expired` only to who has the whole link
    */
-  open(text: string): LinkRecord {
+  async open(text: string): Promise<LinkRecord> {
     const id = LINK.exec(text)?.[1] as LinkId | undefined;
-    const record = id === undefined ? undefined : this.#parts.store.findLink(id);
+    const record = id === undefined ? undefined : await this.#find(id);
     const isRight = equalDigests(sha256(text), record?.digest ?? NO_LINK);
     if (record === undefined || !isRight) throw noLink();
     this.#requireGood(record);
@@ -106,7 +106,8 @@ export class Links {
   }
 
   /** Also those that are over, oldest first. @param names all that the folder ever had */
-  list(names: ReadonlySet<string>): readonly LinkInfo[] {
+  async list(names: ReadonlySet<string>): Promise<readonly LinkInfo[]> {
+    await this.#parts.store.refresh?.();
     const links = this.#parts.store.links().filter(({ folder }) => names.has(folder));
     return links.map((link) => this.info(link));
   }
@@ -126,11 +127,12 @@ export class Links {
   }
 
   /** @throws {SyncedError} `not_found` */
-  revoke(names: ReadonlySet<string>, id: string): void {
+  async revoke(names: ReadonlySet<string>, id: string): Promise<void> {
     const { store } = this.#parts;
+    await store.refresh?.();
     const found = store.links().find((link) => link.id === id && names.has(link.folder));
     if (found === undefined) throw noLink();
-    store.removeLink(found.id);
+    await store.removeLink(found.id);
     this.#opened.delete(found.id);
   }
 
@@ -158,6 +160,13 @@ export class Links {
     } finally {
       this.#waiting -= 1;
     }
+  }
+
+  /** Another server may just have made it. */
+  async #find(id: LinkId): Promise<LinkRecord | undefined> {
+    const { store } = this.#parts;
+    if (store.findLink(id) === undefined) await store.refresh?.();
+    return store.findLink(id);
   }
 
   #requireGood(record: LinkRecord): void {

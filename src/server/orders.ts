@@ -17,17 +17,19 @@ export class Orders {
   constructor({ store, clock }: { readonly store: OrderStore; readonly clock: Clock }) {
     this.#store = store;
     this.#clock = clock;
+    store.watch?.((place) => this.#wake(place));
   }
 
   /** @throws {SyncedError} `rate_limited` */
-  give(place: OrderPlace, id: OrderId, order: DeviceOrder): void {
+  async give(place: OrderPlace, id: OrderId, order: DeviceOrder): Promise<void> {
     const givenMs = this.#clock.now();
-    const isGiven = this.#store.give(place, { id, order, givenMs, sinceMs: this.#sinceMs });
+    const given = { id, order, givenMs, sinceMs: this.#sinceMs };
+    const isGiven = await this.#store.give(place, given);
     if (!isGiven) {
       const message = "Cannot give the order: too many wait for the devices of this folder";
       throw new SyncedError("rate_limited", message);
     }
-    for (const listener of this.#listeners.get(keyOf(place)) ?? []) listener();
+    this.#wake(place);
   }
 
   /** Of all devices of a folder, by device. */
@@ -39,8 +41,8 @@ export class Orders {
     return this.waiting(epoch).filter((order) => order.device === device);
   }
 
-  done(place: OrderPlace, id: OrderId): void {
-    this.#store.done(place, id);
+  async done(place: OrderPlace, id: OrderId): Promise<void> {
+    await this.#store.done(place, id);
   }
 
   /** Calls `listener` for each order that is given to the device. @returns what ends that */
@@ -54,6 +56,10 @@ export class Orders {
         this.#listeners.delete(key);
       }
     };
+  }
+
+  #wake(place: OrderPlace): void {
+    for (const listener of this.#listeners.get(keyOf(place)) ?? []) listener();
   }
 
   get #sinceMs(): number {

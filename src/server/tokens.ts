@@ -55,7 +55,7 @@ export class Tokens {
   }
 
   /** @throws {SyncedError} `usage` if there are too many */
-  make({ label, access, folders, lifeMs }: TokenRequest): MadeToken {
+  async make({ label, access, folders, lifeMs }: TokenRequest): Promise<MadeToken> {
     const { store, clock, secret } = this.#parts;
     if (store.list().length >= TOKENS_MAX) {
       throw new SyncedError("usage", `Cannot make another token: there are ${TOKENS_MAX}`);
@@ -67,17 +67,17 @@ export class Tokens {
       const text = `sy-${id}-${secret()}`;
       const digest = sha256(text);
       const record: TokenRecord = { id, digest, label, access, folders, createdMs, ...expiry };
-      if (store.add(record)) return { record, text };
+      if (await store.add(record)) return { record, text };
     }
   }
 
   /** @returns the secret of an invitation to one token, good once and for `lifeMs` */
-  invite({ label, access, folders, lifeMs }: Required<TokenRequest>): string {
+  async invite({ label, access, folders, lifeMs }: Required<TokenRequest>): Promise<string> {
     const { store, clock, secret } = this.#parts;
     const text = secret();
     const createdMs = clock.now();
     const expiresMs = createdMs + lifeMs;
-    store.addInvite({ digest: sha256(text), label, access, folders, createdMs, expiresMs });
+    await store.addInvite({ digest: sha256(text), label, access, folders, createdMs, expiresMs });
     return text;
   }
 
@@ -85,15 +85,15 @@ export class Tokens {
    * @param label the new device's name, where the invitation has no label
    * @throws {SyncedError} `unauthenticated` if there is no such invitation, or not any more
    */
-  redeem(text: string, label: string): MadeToken {
+  async redeem(text: string, label: string): Promise<MadeToken> {
     const { store, clock } = this.#parts;
-    const invite = store.takeInvite(sha256(text), clock.now());
+    const invite = await store.takeInvite(sha256(text), clock.now());
     if (invite === undefined) {
       const message = "Cannot answer: the invitation was used, has expired, or was never made";
       throw new SyncedError("unauthenticated", message);
     }
     const { access, folders } = invite;
-    return this.make({ label: invite.label === "" ? label : invite.label, access, folders });
+    return await this.make({ label: invite.label === "" ? label : invite.label, access, folders });
   }
 
   /**
@@ -117,6 +117,23 @@ export class Tokens {
     return record;
   }
 
+  /**
+   * Another server may just have made that token.
+   *
+   * @returns undefined if there is nothing to look for
+   */
+  lookFor(text: string): Promise<void> | undefined {
+    const { store } = this.#parts;
+    const id = TOKEN.exec(text)?.[1] as TokenId | undefined;
+    if (id === undefined || store.find(id) !== undefined) return undefined;
+    return store.refresh?.();
+  }
+
+  /** Sees what other servers did up to now. */
+  async refresh(): Promise<void> {
+    await this.#parts.store.refresh?.(true);
+  }
+
   /** Checks a token again that `check` let through. @throws as `check` does */
   confirm(id: TokenId): void {
     const record = this.#parts.store.find(id);
@@ -135,13 +152,13 @@ export class Tokens {
   }
 
   /** @returns false if it was revoked before. @throws {SyncedError} `invalid_id`, `usage` */
-  revoke(text: string): boolean {
+  async revoke(text: string): Promise<boolean> {
     const { store, clock } = this.#parts;
     const id = parseTokenId(text);
     if (store.find(id) === undefined) {
       throw new SyncedError("usage", `Cannot revoke "${id}": there is no such token`);
     }
-    return store.revoke(id, clock.now());
+    return await store.revoke(id, clock.now());
   }
 
   sawDevice(token: TokenId, folder: FolderName, device: DeviceId): void {

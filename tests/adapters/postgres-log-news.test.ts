@@ -33,7 +33,8 @@ async function openServer(listenUrl: string, isFirst: boolean): Promise<Server> 
   const metadata = isFirst ? await database.emptyStore() : await database.store();
   const pool = new PostgresPool(database.server.url);
   const id = systemRandom.id<string>();
-  const news = new PostgresLogNews({ pool, listenUrl, clock: systemClock, id });
+  const lookToo = async () => undefined;
+  const news = new PostgresLogNews({ pool, listenUrl, clock: systemClock, id, lookToo });
   const scratch = makeScratchFolder();
   const objects = openDiskObjectStore({ directory: scratch.root });
   const ports = { metadata, objects, clock: systemClock, random: systemRandom, news };

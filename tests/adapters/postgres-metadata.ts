@@ -37,7 +37,7 @@ export async function startMetadataDatabase(): Promise<MetadataDatabase> {
       // Making the tables takes a second.
       const tables = await admin`SELECT relname AS name FROM pg_class
         WHERE relnamespace = to_regnamespace('synced') AND relkind = 'r'
-          AND relname NOT IN ('version', 'turns')`;
+          AND relname NOT IN ('version', 'turns', 'records_version')`;
       await admin.unsafe(tables.map(({ name }) => `DELETE FROM synced.${name};`).join(""));
       return await store();
     },

@@ -172,7 +172,8 @@ async function launch(
     child.once("error", reject);
     child.once("exit", fail);
     child.stderr?.on("data", (bytes: Uint8Array) => {
-      if (said.length < 10_000) said += new TextDecoder().decode(bytes);
+      // Whoever tries to connect meanwhile is refused, and that is said, hundreds of times.
+      said = (said + new TextDecoder().decode(bytes)).slice(-10_000);
       if (!said.includes("ready to accept connections")) return;
       clearTimeout(timer);
       child.off("exit", fail);

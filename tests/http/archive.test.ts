@@ -103,14 +103,18 @@ describe("a ticket", () => {
   test("expires, cannot be changed, and dies with its token [K7]", async () => {
     await put("a", "one");
     const get = (ticket: string) => fixture.call("GET", `${BASE}/files?path=a&ticket=${ticket}`);
-    const { text, record } = fixture.tokens.make({ label: "", access: "read", folders: "all" });
+    const { text, record } = await fixture.tokens.make({
+      label: "",
+      access: "read",
+      folders: "all",
+    });
     const ticket = await ticketFor({ authorization: `Bearer ${text}` });
     expect((await get(ticket)).status).toBe(200);
     const later = ticket.replace(/^\d+/, (ms) => String(Number(ms) + 1));
     for (const wrong of [later, ticket.slice(0, -1), "", "%00"]) {
       await expectProblem(await get(wrong), 401, "ticket_expired");
     }
-    fixture.tokens.revoke(record.id);
+    await fixture.tokens.revoke(record.id);
     await expectProblem(await get(ticket), 401, "token_revoked");
     const own = await ticketFor();
     await fixture.clock.advance(600_000);

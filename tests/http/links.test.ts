@@ -43,8 +43,8 @@ function basic(password: string) {
 
 describe("a link to a directory", () => {
   test("shows what is in it and below, as it was, to somebody without a token [H40]", async () => {
-    fixture.tokens.make({ label: "", access: "admin", folders: "all" });
-    const { text } = fixture.tokens.make({ label: "", access: "write", folders: "all" });
+    await fixture.tokens.make({ label: "", access: "admin", folders: "all" });
+    const { text } = await fixture.tokens.make({ label: "", access: "write", folders: "all" });
     const headers = { authorization: `Bearer ${text}` };
     const { address, at } = await make({ path: "shared" }, { headers });
     const changed = { headers, body: "second" };
@@ -136,20 +136,25 @@ describe("a link to a directory", () => {
 
 /** As a device with a token makes it. */
 async function owned(fields: Readonly<Record<string, unknown>>) {
-  return await make(fields, { headers: writer() });
+  return await make(fields, { headers: await writer() });
 }
 
-function writer(lifeMs?: number) {
+async function writer(lifeMs?: number) {
   const life = lifeMs === undefined ? {} : { lifeMs };
-  const { text } = fixture.tokens.make({ label: "", access: "write", folders: "all", ...life });
+  const { text } = await fixture.tokens.make({
+    label: "",
+    access: "write",
+    folders: "all",
+    ...life,
+  });
   return { authorization: `Bearer ${text}` };
 }
 
 describe("a link", () => {
   test("ends when it is revoked, and only its own folder's writers may do that [H41]", async () => {
-    const headers = writer();
+    const headers = await writer();
     const { id, address } = await make({ path: "shared/a.txt" }, { headers });
-    const { text } = fixture.tokens.make({ label: "", access: "read", folders: "all" });
+    const { text } = await fixture.tokens.make({ label: "", access: "read", folders: "all" });
     const reader = { headers: { authorization: `Bearer ${text}` } };
     await expectProblem(
       await fixture.call("DELETE", `${BASE}/links/${id}`, reader),
@@ -169,7 +174,7 @@ describe("a link", () => {
 
   test("ends with its time, and with its maker's token [H41]", async () => {
     const short = await owned({ path: "shared", lifeMs: 1000 });
-    const headers = writer(DAY_MS / 2);
+    const headers = await writer(DAY_MS / 2);
     const long = await make({ path: "shared" }, { headers });
     await fixture.clock.advance(1001);
     await expectProblem(await fixture.call("GET", short.address), 410, "link_expired");
@@ -236,6 +241,6 @@ test.each([
   [{ path: "shared", secret: "mine" }, 400, "unknown_field"],
 ])("%o makes no link [H40, H8]", async (fields, status, code) => {
   const json = { lifeMs: DAY_MS, ...fields };
-  const response = await fixture.call("POST", `${BASE}/links`, { json, headers: writer() });
+  const response = await fixture.call("POST", `${BASE}/links`, { json, headers: await writer() });
   await expectProblem(response, status, code);
 });

@@ -60,7 +60,7 @@ describe("wrong tokens from one address [K8, B45]", () => {
 
   test("do not keep out a token that was made: nobody guesses those", async () => {
     const router = routerWith({});
-    const { text } = fixture.tokens.make({ label: "", access: "read", folders: "all" });
+    const { text } = await fixture.tokens.make({ label: "", access: "read", folders: "all" });
     await guess(router, "10.0.0.1", REFUSED_TOKENS_MAX + 5);
     expect(await statusOf(router, "10.0.0.1", bearer(text))).toBe(200);
     const wrong = bearer(text.replace(/.$/, (last) => (last === "0" ? "1" : "0")));

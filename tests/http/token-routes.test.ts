@@ -26,7 +26,7 @@ beforeEach(async () => {
   uses = [];
   const onAdminUse = (use: AdminUse) => uses.push(use);
   router = createRouter({ ...fixture.options, loopbackOnly: false, onAdminUse });
-  admin = made("admin");
+  admin = await made("admin");
 });
 
 afterEach(async () => {
@@ -34,8 +34,8 @@ afterEach(async () => {
   await fixture.close();
 });
 
-function made(access: Access, folders: "all" | (typeof FOLDER)[] = "all"): string {
-  return fixture.tokens.make({ label: "", access, folders }).text;
+async function made(access: Access, folders: "all" | (typeof FOLDER)[] = "all"): Promise<string> {
+  return (await fixture.tokens.make({ label: "", access, folders })).text;
 }
 
 interface Asked {
@@ -91,7 +91,7 @@ describe("an admin of all folders [K14]", () => {
   });
 
   test("reads the list by pages", async () => {
-    for (let count = 0; count < 5; count++) made("read");
+    for (let count = 0; count < 5; count++) await made("read");
     const seen: string[] = [];
     let query = "?limit=2";
     for (;;) {
@@ -129,7 +129,12 @@ describe("an admin of all folders [K14]", () => {
 });
 
 test("nobody else comes near tokens, and what they tried is told [K1, K14]", async () => {
-  const others = [made("write"), made("read"), made("admin", [FOLDER]), made("write", [OTHER])];
+  const others = [
+    await made("write"),
+    await made("read"),
+    await made("admin", [FOLDER]),
+    await made("write", [OTHER]),
+  ];
   const before = JSON.stringify(fixture.tokens.list().map(({ usedMs: _, ...rest }) => rest));
   for (const token of others) {
     const json = { access: "admin" };
@@ -168,7 +173,7 @@ test("each use by an admin is told with who and whence, and a flood is counted [
 
 describe("one requester begins only so much [H23]", () => {
   test("event streams of one token, while others still get theirs", async () => {
-    const token = made("read");
+    const token = await made("read");
     const open = async (shown: string) => {
       const headers = { accept: "text/event-stream" };
       return await ask("GET", `${BASE}/events?after=0`, { token: shown, headers });
@@ -178,7 +183,7 @@ describe("one requester begins only so much [H23]", () => {
     );
     expect(streams.every(({ status }) => status === 200)).toBe(true);
     await expectProblem(await open(token), 429, "too_many_streams");
-    streams.push(await open(made("read")));
+    streams.push(await open(await made("read")));
     expect(streams.at(-1)?.status).toBe(200);
     await streams[0]?.body?.cancel();
     streams.push(await open(token));
@@ -188,7 +193,7 @@ describe("one requester begins only so much [H23]", () => {
   });
 
   test("new folders, and none that are there already", async () => {
-    const token = made("write");
+    const token = await made("write");
     const put = (name: string, shown = token, peer?: string) =>
       ask("PUT", `/v1/folders/${name}`, { token: shown, ...(peer === undefined ? {} : { peer }) });
     for (let count = 0; count < FOLDERS_MADE_MAX; count++) await put(`f${count}`);
@@ -202,15 +207,15 @@ describe("one requester begins only so much [H23]", () => {
   });
 
   test("devices that report, and none that are known", async () => {
-    const token = made("read");
+    const token = await made("read");
     const { epoch, hash } = await fixture.sequencer.folder(FOLDER);
     const json = { name: "D", applied: { epoch, seq: 0, hash } };
-    const report = (name: string, shown = token) =>
-      ask("PUT", `${BASE}/devices/${id(name)}`, { token: shown, json });
+    const report = async (name: string, shown: string = token) =>
+      await ask("PUT", `${BASE}/devices/${id(name)}`, { token: shown, json });
     for (let count = 0; count < DEVICES_REPORTED_MAX; count++) await report(`d${count}`);
     await expectProblem(await report("more"), 429, "rate_limited");
     expect((await report("d7")).status).toBe(204);
-    expect((await report("more", made("read"))).status).toBe(204);
+    expect((await report("more", await made("read"))).status).toBe(204);
     expect(await fixture.sequencer.devices(FOLDER, { limit: 5_000 })).toHaveLength(
       DEVICES_REPORTED_MAX + 1,
     );

@@ -35,8 +35,8 @@ afterEach(async () => {
   await fixture.close();
 });
 
-function make(access: Access, ...folders: FolderName[]): MadeToken {
-  return fixture.tokens.make({
+async function make(access: Access, ...folders: FolderName[]): Promise<MadeToken> {
+  return await fixture.tokens.make({
     label: "",
     access,
     folders: folders.length === 0 ? "all" : folders,
@@ -114,7 +114,7 @@ async function expectRefusals(
 
 describe("every endpoint refuses", () => {
   test("no token, an unknown one, a wrong secret, a part of one [K2, K3]", async () => {
-    const made = make("admin");
+    const made = await make("admin");
     const wrong = [
       "",
       TOKEN,
@@ -132,9 +132,9 @@ describe("every endpoint refuses", () => {
   });
 
   test("a revoked and an expired token, and says so to its holder only [K4]", async () => {
-    const revoked = make("admin");
-    fixture.tokens.revoke(revoked.record.id);
-    const expired = fixture.tokens.make({
+    const revoked = await make("admin");
+    await fixture.tokens.revoke(revoked.record.id);
+    const expired = await fixture.tokens.make({
       label: "",
       access: "admin",
       folders: "all",
@@ -153,8 +153,8 @@ describe("every endpoint refuses", () => {
   test("too little access [K1]", async () => {
     const refused = (allowed: readonly Need[]) => (asked: Asked) =>
       allowed.includes(asked.needs) ? undefined : ([403, "forbidden"] as const);
-    await expectRefusals(bearer(make("read")), refused(["token", "read"]));
-    await expectRefusals(bearer(make("read", FOLDER)), ({ needs, pattern }) => {
+    await expectRefusals(bearer(await make("read")), refused(["token", "read"]));
+    await expectRefusals(bearer(await make("read", FOLDER)), ({ needs, pattern }) => {
       const isAboutAll = !pattern.includes(":folder") && needs !== "token";
       return isAboutAll || needs === "write" ? [403, "forbidden"] : undefined;
     });
@@ -164,9 +164,9 @@ describe("every endpoint refuses", () => {
     const isAboutFolder = ({ pattern }: Asked) => pattern.includes(":folder");
     const refusal = (asked: Asked) =>
       isAboutFolder(asked) ? ([404, "folder_not_found"] as const) : undefined;
-    const scoped = bearer(make("admin", FOLDER));
+    const scoped = bearer(await make("admin", FOLDER));
     await expectRefusals(scoped, refusal, OTHER);
-    const all = bearer(make("admin"));
+    const all = bearer(await make("admin"));
     for (const asked of endpoints()) {
       await ask(asked, OTHER, all);
       await ask(asked, FOLDER, scoped);
@@ -187,7 +187,7 @@ describe("every endpoint refuses", () => {
 
 describe("a good token", () => {
   test("is let in to whatever its access allows, and lists only its folders [K1]", async () => {
-    const read = bearer(make("read", OTHER));
+    const read = bearer(await make("read", OTHER));
     const list = await fixture.call("GET", "/v1/folders", { headers: read });
     const { folders } = (await list.json()) as { folders: { name: string }[] };
     expect(folders.map(({ name }) => name)).toEqual([OTHER]);
@@ -197,7 +197,7 @@ describe("a good token", () => {
       expect([401, 403]).not.toContain(response.status);
     }
     const newcomer = parseFolderName("newcomer");
-    const write = bearer(make("write", newcomer));
+    const write = bearer(await make("write", newcomer));
     const path = `/v1/folders/${newcomer}`;
     expect((await fixture.call("PUT", path, { headers: write })).status).toBe(201);
     expect((await fixture.call("PUT", path, { headers: write })).status).toBe(200);
@@ -205,19 +205,19 @@ describe("a good token", () => {
 
   test("is beside the server's own, and once there was one the server is not open [K3]", async () => {
     expect((await fixture.call("GET", BASE)).status).toBe(200);
-    const made = make("read");
+    const made = await make("read");
     expect((await fixture.call("GET", BASE)).status).toBe(401);
-    fixture.tokens.revoke(made.record.id);
+    await fixture.tokens.revoke(made.record.id);
     expect((await fixture.call("GET", BASE)).status).toBe(401);
     const guarded = createRouter({ ...fixture.options, token: TOKEN });
-    for (const { text } of [make("read"), { text: TOKEN }]) {
+    for (const { text } of [await make("read"), { text: TOKEN }]) {
       const request = new Request(`http://localhost${BASE}`, { headers: bearer({ text }) });
       expect((await guarded.fetch(request)).status).toBe(200);
     }
   });
 
   test("is noted with its last use and its devices [K5]", async () => {
-    const { record, text } = make("read", FOLDER);
+    const { record, text } = await make("read", FOLDER);
     const { epoch, hash } = await fixture.sequencer.folder(FOLDER);
     const report = { name: "LAPTOP", applied: { epoch, seq: 0, hash } };
     const path = `${BASE}/devices/${id("laptop")}`;
@@ -229,7 +229,7 @@ describe("a good token", () => {
 
 describe("what is under way when a token is revoked [K4, I40]", () => {
   test("an upload is refused when it has arrived, and nothing is committed", async () => {
-    const made = make("write");
+    const made = await make("write");
     const uploads: [string, string, string][] = [
       ["PUT", `${BASE}/files?path=a.txt`, "text/plain"],
       ["POST", `${BASE}/chunks`, "application/vnd.synced.pack"],
@@ -252,7 +252,7 @@ describe("what is under way when a token is revoked [K4, I40]", () => {
       return { more, answer: fixture.call(method, path, { headers, body }) };
     });
     await fixture.clock.advance(10);
-    fixture.tokens.revoke(made.record.id);
+    await fixture.tokens.revoke(made.record.id);
     for (const { more, answer } of answers) {
       more("}");
       await expectProblem(await answer, 401, "token_revoked");
@@ -261,8 +261,8 @@ describe("what is under way when a token is revoked [K4, I40]", () => {
   });
 
   test("its streams end within the time of a look, others stay", async () => {
-    const revoked = make("read");
-    const kept = make("read");
+    const revoked = await make("read");
+    const kept = await make("read");
     const headers = { accept: "text/event-stream" };
     const open = async (made: MadeToken) => {
       const path = `${BASE}/events?after=0`;
@@ -278,7 +278,7 @@ describe("what is under way when a token is revoked [K4, I40]", () => {
     const [first, second, other] = [await open(revoked), await open(revoked), await open(kept)];
     await fixture.clock.advance(TOKEN_CHECK_INTERVAL_MS);
     expect(first.state.ended).toBe(false);
-    fixture.tokens.revoke(revoked.record.id);
+    await fixture.tokens.revoke(revoked.record.id);
     await fixture.clock.advance(TOKEN_CHECK_INTERVAL_MS);
     await Promise.all([first.reading, second.reading]);
     expect(other.state.ended).toBe(false);
@@ -287,14 +287,14 @@ describe("what is under way when a token is revoked [K4, I40]", () => {
   });
 
   test("a long download breaks off", async () => {
-    const made = make("write");
+    const made = await make("write");
     const headers = bearer(made);
     const path = `${BASE}/files?path=large`;
     const body = new Uint8Array(12 * 1024 * 1024).map((_, index) => (index * index) >> 7);
     expect((await fixture.call("PUT", path, { headers, body })).status).toBe(201);
     const reader = (await fixture.call("GET", path, { headers })).body?.getReader();
     expect((await reader?.read())?.done).toBe(false);
-    fixture.tokens.revoke(made.record.id);
+    await fixture.tokens.revoke(made.record.id);
     const rest = (async () => {
       while (!(await reader?.read())?.done);
     })();
@@ -310,7 +310,7 @@ describe("an invitation [K12, B49]", () => {
     fixture.tokens.invite({ label, access: "read", folders: [FOLDER], lifeMs: DAY_MS });
 
   test("becomes one token, with its grant and the device's name", async () => {
-    const secret = invite();
+    const secret = await invite();
     const { token } = (await (await redeem(secret)).json()) as { token: string };
     expect(fixture.tokens.check(token)).toMatchObject({
       label: "PHONE",
@@ -318,19 +318,19 @@ describe("an invitation [K12, B49]", () => {
       folders: [FOLDER],
     });
     await expectProblem(await redeem(secret), 401, "unauthenticated");
-    const labelled = (await (await redeem(invite("mine"))).json()) as { token: string };
+    const labelled = (await (await redeem(await invite("mine"))).json()) as { token: string };
     expect(fixture.tokens.check(labelled.token).label).toBe("mine");
   });
 
   test("is one token's, however many ask at once", async () => {
-    const secret = invite();
+    const secret = await invite();
     const answers = await Promise.all(Array.from({ length: 20 }, () => redeem(secret)));
     expect(answers.filter(({ status }) => status === 200)).toHaveLength(1);
     expect(answers.filter(({ status }) => status === 401)).toHaveLength(19);
   });
 
   test("ends with its time, and is not guessed", async () => {
-    const secret = invite();
+    const secret = await invite();
     for (const wrong of [secret.slice(1), secret.toUpperCase(), "", "0".repeat(64)]) {
       await expectProblem(await redeem(wrong), 401, "unauthenticated");
     }
@@ -340,7 +340,7 @@ describe("an invitation [K12, B49]", () => {
   });
 
   test("alone does not close a server that is open yet, its token does [K3]", async () => {
-    const secret = invite();
+    const secret = await invite();
     expect((await fixture.call("GET", BASE)).status).toBe(200);
     await redeem(secret);
     expect((await fixture.call("GET", BASE)).status).toBe(401);

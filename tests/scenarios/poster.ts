@@ -7,15 +7,20 @@ const ROOT = "0".repeat(32);
 /** Makes directories, and repeats each op until it is answered. */
 export class Poster {
   readonly #folderUrls: () => readonly string[];
+  readonly #restMs: number;
   readonly #device = randomId();
   /** By op id, the seq that a server said. */
   readonly answered = new Map<string, number>();
   #isStopped = false;
   #running: Promise<void> | undefined;
 
-  /** @param folderUrls asked before each try; they are used in turn */
-  constructor(folderUrls: () => readonly string[]) {
+  /**
+   * @param folderUrls asked before each try; they are used in turn
+   * @param restMs after each op
+   */
+  constructor(folderUrls: () => readonly string[], { restMs = 0 } = {}) {
     this.#folderUrls = folderUrls;
+    this.#restMs = restMs;
   }
 
   start(): void {
@@ -40,6 +45,7 @@ export class Poster {
         }
         await Bun.sleep(20);
       }
+      if (this.#restMs > 0) await Bun.sleep(this.#restMs);
     }
   }
 

@@ -66,7 +66,9 @@ function formerData(): string {
 function device(name: string, servers: readonly Lab[]): Device {
   const path = scratch.join(name);
   mkdirSync(path);
-  return new Device(name, { path, url: () => servers.map(({ url }) => url).join(",") });
+  const url = () => servers.map((one) => one.url).join(",");
+  // So many changes in a minute look like an accident.
+  return new Device(name, { path, url, arguments: ["--guard", "off"] });
 }
 
 /** All servers say the same head, and all devices are there. */
@@ -105,28 +107,26 @@ test("a change at one server reaches a device at the other within a moment [P12]
 test(
   "servers killed in turn cost no op and no byte, double none, and nobody says offline [P11, P12, Y22]",
   async () => {
-    const poster = new Poster(() => labs.map((lab) => lab.folderUrl));
-    poster.start();
+    const answered = new Map<string, number>();
     const work = new Work();
     for (let round = 0; round < ROUNDS; round += 1) {
+      // With rests, so that sixty rounds do not end in a directory of a hundred thousand.
+      const poster = new Poster(() => labs.map((lab) => lab.folderUrl), { restMs: 50 });
+      poster.start();
       const killed = labs[round % 3];
-      const before = devices.map((one) => one.events("in_sync").length);
       work.change(round);
-      const wanted = poster.answered.size + 3;
-      await waitFor("ops that are answered", () => poster.answered.size >= wanted);
+      await waitFor("ops that are answered", () => poster.answered.size >= 3);
       await killed?.stopServer("SIGKILL");
       const more = poster.answered.size + 5;
       await waitFor("ops that the others answer", () => poster.answered.size >= more);
       await killed?.startServer();
+      await poster.stop();
+      for (const [opId, seq] of poster.answered) answered.set(opId, seq);
       // Two servers that fail one after the other, before either took anything, are offline.
-      await waitFor("devices that are in sync again", () =>
-        devices.every((one, index) => one.events("in_sync").length > (before[index] ?? 0)),
-      );
+      await work.require();
     }
-    await poster.stop();
-    await work.require();
     for (const one of devices) expect(one.events("offline")).toEqual([]);
-    await requireEachOnce(labs[0].folderUrl, poster.answered);
+    await requireEachOnce(labs[0].folderUrl, answered);
     await answerOfAll("index?limit=1000");
     for (const { path } of devices) {
       expect(await runSynced(["check", path, "--read-data"])).toMatchObject({ exitCode: 0 });

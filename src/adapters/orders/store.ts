@@ -27,7 +27,7 @@ CREATE TABLE orders (
 export function openSqliteOrderStore(path: string): OrderStore {
   const db = new SqliteDatabase(path, MIGRATIONS);
   return {
-    give: ({ epoch, device }, { id, order, givenMs, sinceMs }) =>
+    give: async ({ epoch, device }, { id, order, givenMs, sinceMs }) =>
       db.write("full", () => {
         db.run("DELETE FROM orders WHERE given_ms < ?", sinceMs);
         db.run(
@@ -57,7 +57,7 @@ export function openSqliteOrderStore(path: string): OrderStore {
           sinceMs,
         )
         .map(toOrder),
-    done: ({ epoch, device }, id) =>
+    done: async ({ epoch, device }, id) =>
       void db.write("full", () =>
         db.run("DELETE FROM orders WHERE epoch = ? AND device = ? AND id = ?", epoch, device, id),
       ),

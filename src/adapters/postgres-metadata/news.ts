@@ -40,6 +40,8 @@ export interface PostgresLogNewsOptions {
   readonly clock: Clock;
   /** Another one for each server. */
   readonly id: string;
+  /** Looks at what else others may have changed, each time that heads are read. */
+  readonly lookToo: () => Promise<void>;
 }
 
 /** @throws {SyncedError} `usage` for an illegal URL */
@@ -103,13 +105,14 @@ export class PostgresLogNews implements LogNews {
   }
 
   async #run(): Promise<void> {
-    const { clock } = this.#options;
+    const { clock, lookToo } = this.#options;
     const { signal } = this.#stopping;
     while (!signal.aborted) {
       this.#listen();
       this.#news = new AbortController();
       try {
         await this.#look();
+        await lookToo();
       } catch (error) {
         // PostgreSQL is away: requests say so, and the next look is a second away.
         if (!(error instanceof SyncedError)) throw error;

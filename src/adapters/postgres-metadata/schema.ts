@@ -181,12 +181,28 @@ CREATE TABLE synced.former_names (
 );
 `;
 
+/** For several servers: tokens, links and orders, as `records.ts` keeps them. */
+const VERSION_5 = `
+CREATE TABLE synced.records_version (
+  singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+  version bigint NOT NULL
+);
+INSERT INTO synced.records_version (version) VALUES (0);
+CREATE TABLE synced.records (
+  kind text COLLATE "C" NOT NULL,
+  id text COLLATE "C" NOT NULL,
+  body text NOT NULL,
+  PRIMARY KEY (kind, id)
+);
+`;
+
 /** Entry n brings the tables from version n to n + 1. Released entries are never edited. */
 export const POSTGRES_METADATA_MIGRATIONS: readonly string[] = [
   VERSION_1,
   VERSION_2,
   VERSION_3,
   VERSION_4,
+  VERSION_5,
 ];
 
 /** In the order of `eventValues`. */

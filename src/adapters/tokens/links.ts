@@ -5,13 +5,14 @@ import type { SqliteDatabase, SqlRow } from "../sqlite/database.ts";
 
 export function linksIn(db: SqliteDatabase): LinkStore {
   return {
-    addLink: (record) => db.write("full", () => db.run(INSERT, ...valuesOf(record))) === 1,
+    addLink: async (record) => db.write("full", () => db.run(INSERT, ...valuesOf(record))) === 1,
     findLink(id) {
       const row = db.row("SELECT * FROM links WHERE id = ?", id);
       return row === undefined ? undefined : toLink(row);
     },
     links: () => db.rows("SELECT * FROM links ORDER BY created_ms, id").map(toLink),
-    removeLink: (id) => db.write("full", () => db.run("DELETE FROM links WHERE id = ?", id)) === 1,
+    removeLink: async (id) =>
+      db.write("full", () => db.run("DELETE FROM links WHERE id = ?", id)) === 1,
   };
 }
 

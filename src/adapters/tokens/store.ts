@@ -32,19 +32,19 @@ export function openSqliteTokenStore(path: string): AccessStore {
     ...linksIn(db),
     ...webhooksIn(db),
     isEmpty: () => db.row("SELECT 1 FROM tokens LIMIT 1") === undefined,
-    add: (record) => db.write("full", () => db.run(INSERT, ...valuesOf(record))) === 1,
+    add: async (record) => db.write("full", () => db.run(INSERT, ...valuesOf(record))) === 1,
     find(id) {
       const row = db.row("SELECT * FROM tokens WHERE id = ?", id);
       return row === undefined ? undefined : toRecord(row);
     },
     list: () => db.rows("SELECT * FROM tokens ORDER BY created_ms, id").map(toRecord),
-    revoke: (id, nowMs) => db.write("full", () => db.run(REVOKE, nowMs, id)) === 1,
-    addInvite: ({ digest, label, access, folders, createdMs, expiresMs }) =>
+    revoke: async (id, nowMs) => db.write("full", () => db.run(REVOKE, nowMs, id)) === 1,
+    addInvite: async ({ digest, label, access, folders, createdMs, expiresMs }) =>
       db.write("full", () => {
         db.run("DELETE FROM invites WHERE expires_ms <= ?", createdMs);
         db.run(INVITE, digest, label, access, namesOf(folders), createdMs, expiresMs);
       }),
-    takeInvite: (digest, nowMs) =>
+    takeInvite: async (digest, nowMs) =>
       db.write("full", () => {
         const row = db.row(
           "SELECT * FROM invites WHERE digest = ? AND expires_ms > ?",
