@@ -14,7 +14,7 @@ import {
   openDataReader,
   openTokenStore,
 } from "./adapters/data-directory.ts";
-import { isDataDirectory, requireOwnMetadata, requireOwnTokens } from "./adapters/data-format.ts";
+import { isDataDirectory, isOneOfSeveral, requireOwnMetadata } from "./adapters/data-format.ts";
 import { createDiskFileSystem } from "./adapters/disk/filesystem.ts";
 import {
   deleteFolder,
@@ -251,16 +251,34 @@ export interface OpenedTokens {
  * Opens the tokens of a data directory, also while a server runs on it. That server goes by what is
  * done at once.
  *
- * @throws {SyncedError} `usage` if no server has its data there; `data_newer`, `damage_found`,
- * `data_not_writable`
+ * @param metadataUrl where they are, if the directory is that of one of several servers
+ * @throws {SyncedError} `usage` if no server has its data there, or the URL is missing;
+ * `data_newer`, `damage_found`, `data_not_writable`; what keeps it from PostgreSQL
  */
-export function openTokens(path: string): OpenedTokens {
+export async function openTokens(
+  path: string,
+  metadataUrl: string | undefined,
+): Promise<OpenedTokens> {
   requireData(path, "the tokens");
-  requireOwnTokens(path);
-  const store = openTokenStore(path);
+  const store = isOneOfSeveral(path)
+    ? await openSharedTokens(path, metadataUrl)
+    : openTokenStore(path);
   const tokens = new Tokens({ store, clock: systemClock, secret: systemSecret });
   const address = readServerAddress(path);
   return { tokens, address, list: () => listTokens(path, store), close: () => store.close() };
+}
+
+async function openSharedTokens(
+  path: string,
+  metadataUrl: string | undefined,
+): Promise<TokenStore> {
+  if (metadataUrl === undefined) {
+    const claim = "its server shares them with others; name their PostgreSQL with --metadata-url";
+    throw new SyncedError("usage", `Cannot open the tokens of "${path}": ${claim}`);
+  }
+  // Loaded here, so that others do not wait for the driver.
+  const { openTokensOfAll } = await import("./adapters/split-directory.ts");
+  return await openTokensOfAll(path, metadataUrl);
 }
 
 function listTokens(path: string, store: TokenStore): readonly TokenInfo[] {

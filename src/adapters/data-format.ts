@@ -97,13 +97,9 @@ export function hasMetadataElsewhere(path: string): boolean {
   return "serverId" in format && format.isBound;
 }
 
-/** @throws {SyncedError} `usage` if other servers share what the directory would hold */
-export function requireOwnTokens(path: string): void {
-  if (readFormat(path).kind !== "shared") return;
-  const claim =
-    "it is that of one of several servers, whose tokens are not in it; ask one of them with the " +
-    "token of --token-file: POST /v1/tokens makes one, GET lists them";
-  throw new SyncedError("usage", `Cannot use "${path}" so: ${claim}`);
+/** True of a server that shares metadata and objects with others. */
+export function isOneOfSeveral(path: string): boolean {
+  return readFormat(path).kind === "shared";
 }
 
 /** @throws {SyncedError} `usage` if the metadata are in PostgreSQL; as `readFormat` does */

@@ -9,6 +9,7 @@
 import { SyncedError } from "../core/error.ts";
 import type { ServerId } from "../core/identifier.ts";
 import type { MetadataStore } from "../ports/metadata-store.ts";
+import type { TokenStore } from "../ports/token-store.ts";
 import { type BucketPlace, parseBucketKey, parseBucketUrl } from "./bucket/address.ts";
 import { Bucket } from "./bucket/client.ts";
 import { FORMAT_NAME, openBucketObjectStore } from "./bucket/store.ts";
@@ -83,6 +84,28 @@ export async function openSplitDirectory(
   const news = new PostgresLogNews({ pool, listenUrl, clock: systemClock, id, lookToo });
   records.tellBy(() => news.tell());
   return openBeside(path, metadata, unlock, { ...elsewhere, shared: { news, key, ...access } });
+}
+
+/**
+ * Opens the tokens of all servers that share a database, beside them.
+ *
+ * @param path the directory of one of them
+ * @throws {SyncedError} as `openPostgresMetadataStore` does
+ */
+export async function openTokensOfAll(path: string, metadataUrl: string): Promise<TokenStore> {
+  const pool = new PostgresPool(metadataUrl);
+  const { serverId } = ownerOf(readFormat(path));
+  const metadata = await openPostgresMetadataStore({ pool, serverId });
+  const records = new SharedRecords(pool);
+  const tokens = sharedTokens(records);
+  const close = () => void metadata.close();
+  try {
+    await records.refresh(true);
+    return { ...tokens, sawDevice: () => undefined, devices: () => [], close };
+  } catch (error) {
+    close();
+    throw error;
+  }
 }
 
 interface OpenedPlaces {

@@ -11,6 +11,7 @@ import { encodeInvitation } from "../protocol/invite.ts";
 import { openTokens } from "../storage.ts";
 import { commonFlags, fingerprintFlag, parseDurationFlag, textFlag } from "./flags.ts";
 import { createOutput } from "./output.ts";
+import { metadataFlags, readMetadataUrl } from "./places.ts";
 import { parseOneUrl, reachableUrl } from "./server-url.ts";
 import { grantFlags, readGrant } from "./token.ts";
 
@@ -23,6 +24,7 @@ export const command = defineCommand({
     data: { ...textFlag("data", "DIR", "Data directory"), default: "./storage" },
     server: textFlag("server", "URL", "How others reach the server; else as it was started"),
     ...fingerprintFlag,
+    ...metadataFlags,
     ...grantFlags,
     expires: {
       ...textFlag("expires", "TIME", "How long the invitation is good, at most 7d"),
@@ -37,7 +39,7 @@ export const command = defineCommand({
       throw new SyncedError("usage", `Cannot use --expires "${args.expires}": at most 7d`);
     }
     const grant = readGrant(args);
-    const opened = openTokens(resolve(args.data));
+    const opened = await openTokens(resolve(args.data), readMetadataUrl(args));
     try {
       const { address, tokens } = opened;
       const url = args.server === undefined ? address?.url : parseOneUrl(args.server, "server");

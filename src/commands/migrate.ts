@@ -9,7 +9,7 @@ import { EXIT } from "../core/exit-code.ts";
 import { type Migrated, migrateData } from "../storage.ts";
 import { commonFlags, switchFlag, textFlag } from "./flags.ts";
 import { createOutput, type Output } from "./output.ts";
-import { readBucket, readUrl } from "./places.ts";
+import { metadataFlags, readBucket, readMetadataUrl } from "./places.ts";
 import { count } from "./progress.ts";
 
 const PROGRESS_INTERVAL_MS = 2000;
@@ -21,12 +21,7 @@ export const command = defineCommand({
   },
   args: {
     data: { ...textFlag("data", "DIR", "Data directory"), default: "./storage" },
-    "metadata-url": textFlag(
-      "metadata-url",
-      "URL",
-      "PostgreSQL, postgres://USER:PASSWORD@HOST/DATABASE",
-    ),
-    "metadata-url-file": textFlag("metadata-url-file", "FILE", "File that holds that URL"),
+    ...metadataFlags,
     "bucket-url": textFlag("bucket-url", "URL", "Bucket, s3://HOST/BUCKET/PREFIX"),
     "bucket-key-file": textFlag(
       "bucket-key-file",
@@ -38,10 +33,7 @@ export const command = defineCommand({
   },
   async run({ args }) {
     const output = createOutput(args);
-    const metadataUrl = readUrl("metadata-url", {
-      url: args["metadata-url"],
-      file: args["metadata-url-file"],
-    });
+    const metadataUrl = readMetadataUrl(args);
     const bucket = readBucket(args, process.env);
     if (metadataUrl === undefined || bucket === undefined) {
       throw new SyncedError("usage", "Cannot move data: name both --metadata-url and --bucket-url");

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import type { BucketPlace } from "../adapters/bucket/address.ts";
 import { reasonOf } from "../adapters/disk/system-error.ts";
 import { SyncedError } from "../core/error.ts";
+import { textFlag } from "./flags.ts";
 
 /**
  * A URL with a password in it, from the flag or from the file that the flag's twin names.
@@ -16,6 +17,25 @@ export function readUrl(
   if (file === undefined) return url;
   if (url === undefined) return readSecret(file, "the URL's file");
   throw new SyncedError("usage", `Cannot use both --${name} and --${name}-file: name one`);
+}
+
+export const metadataFlags = {
+  "metadata-url": textFlag(
+    "metadata-url",
+    "URL",
+    "PostgreSQL, postgres://USER:PASSWORD@HOST/DATABASE",
+  ),
+  "metadata-url-file": textFlag("metadata-url-file", "FILE", "File that holds that URL"),
+} as const;
+
+export function readMetadataUrl(flags: {
+  readonly "metadata-url"?: string | undefined;
+  readonly "metadata-url-file"?: string | undefined;
+}): string | undefined {
+  return readUrl("metadata-url", {
+    url: flags["metadata-url"],
+    file: flags["metadata-url-file"],
+  });
 }
 
 /** @throws {SyncedError} `usage` if there is no key, or its file cannot be read */

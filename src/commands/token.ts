@@ -12,6 +12,7 @@ import { DEVICE_NAME_LENGTH_MAX } from "../core/limits.ts";
 import { openTokens, type TokenInfo, type Tokens } from "../storage.ts";
 import { commonFlags, parseDurationFlag, textFlag } from "./flags.ts";
 import { createOutput, type Output } from "./output.ts";
+import { metadataFlags, readMetadataUrl } from "./places.ts";
 import { count, quoted } from "./progress.ts";
 
 /** Of a token that shall be made. */
@@ -27,6 +28,7 @@ export const command = defineCommand({
     action: { type: "positional", description: "create, list or revoke", required: true },
     id: { type: "positional", description: "Which token to revoke", required: false },
     data: { ...textFlag("data", "DIR", "Data directory"), default: "./storage" },
+    ...metadataFlags,
     ...grantFlags,
     expires: textFlag(
       "expires",
@@ -46,7 +48,7 @@ export const command = defineCommand({
       const claim = isRevocation ? "say which: synced token list shows their ids" : "one is enough";
       throw new SyncedError("usage", `Cannot take these arguments for "${action}": ${claim}`);
     }
-    const opened = openTokens(resolve(args.data));
+    const opened = await openTokens(resolve(args.data), readMetadataUrl(args));
     try {
       if (action === "create") await create(opened.tokens, args, output);
       else if (id !== undefined) await revoke(opened.tokens, id, output);

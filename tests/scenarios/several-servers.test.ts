@@ -250,5 +250,5 @@ test("all that is kept is sound, and only --shared may use it [P11]", async () =
   const [inDirectory] = await serve({ SYNCED_BUCKET_URL: "" }, "--data", scratch.join("objects"));
   expect(inDirectory).toBe(2);
   const tokens = await runSynced(["token", "list", "--data", labs[0].data]);
-  expect([tokens.exitCode, tokens.stderr]).toEqual([2, expect.stringContaining("--token-file")]);
+  expect([tokens.exitCode, tokens.stderr]).toEqual([2, expect.stringContaining("--metadata-url")]);
 }, 60_000);
