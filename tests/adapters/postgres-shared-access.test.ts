@@ -1,7 +1,7 @@
 /** Tokens, links and orders of two servers on one PostgreSQL. */
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "bun:test";
 import { PostgresPool } from "../../src/adapters/postgres-metadata/pool.ts";
-import { SharedRecords } from "../../src/adapters/postgres-metadata/records.ts";
+import { RECORDS_UNLESS, SharedRecords } from "../../src/adapters/postgres-metadata/records.ts";
 import {
   sharedLinks,
   sharedOrders,
@@ -95,6 +95,14 @@ test("an invitation is one token's, at whichever server it is shown [K12, P15]",
   expect(await b.tokens.takeInvite(late.digest, 110)).toBeUndefined();
   await a.records.refresh();
   expect(a.records.of("invite").size).toBe(0);
+});
+
+test("a look that finds nothing new reads no record [P15]", async () => {
+  await a.tokens.add(tokenOf("aa"));
+  const [{ version } = { version: -1 }] = await database.admin`
+    SELECT version FROM synced.records_version`;
+  const plan = `EXPLAIN (ANALYZE) ${RECORDS_UNLESS.replace("$1", String(version))}`;
+  expect(JSON.stringify(await database.admin.unsafe(plan))).toContain("never executed");
 });
 
 test("a link is there for all, until one removes it [H40, P15]", async () => {

@@ -178,8 +178,8 @@ class Work {
   }
 }
 
-test("PostgreSQL that is killed, and a server that stands still, cost no op [P2, P5, P12]", async () => {
-  const poster = new Poster(() => labs.map((lab) => lab.folderUrl));
+async function breakParts(): Promise<void> {
+  const poster = new Poster(() => labs.map((lab) => lab.folderUrl), { restMs: 50 });
   poster.start();
   const afterMore = async () => {
     const wanted = poster.answered.size + 3;
@@ -189,6 +189,8 @@ test("PostgreSQL that is killed, and a server that stands still, cost no op [P2,
     for (let file = 0; file < 20; file += 1) {
       devices[file % 3]?.write(`away-${round}/${file}`, `away ${round} ${file}`);
     }
+    bucket.faults.push("cut", "lost", { status: 503, code: "SlowDown" });
+    devices[round % 3]?.write("away-large", noise(round, 700_000));
     await afterMore();
     await database.stop("kill");
     await database.start();
@@ -202,7 +204,13 @@ test("PostgreSQL that is killed, and a server that stands still, cost no op [P2,
   await poster.stop();
   await settled();
   await requireEachOnce(labs[1].folderUrl, poster.answered);
-}, 180_000);
+}
+
+test(
+  "a killed PostgreSQL, a server that stands still, and a bucket that fails cost no op [P2, P5, P9, P12]",
+  breakParts,
+  120_000 + ROUNDS * 30_000,
+);
 
 test("a server that stops sends its readers to the other first [H43]", async () => {
   const [first, second] = labs;

@@ -5,6 +5,7 @@
  * A write changes their version in the same statement. So a server that finds the version it knows
  * has nothing to read.
  */
+import { SyncedError } from "../../core/error.ts";
 import { integer, text } from "../metadata/rows.ts";
 import type { PostgresPool } from "./pool.ts";
 
@@ -13,10 +14,11 @@ export type RecordKind = "token" | "revoked" | "used" | "invite" | "link" | "ord
 /** By id, what the writer said of it. */
 export type Records = ReadonlyMap<string, string>;
 
-/** One row without a record if the version is $1. */
-const READ = `
-SELECT v.version, r.kind, r.id, r.body
-FROM synced.records_version AS v LEFT JOIN synced.records AS r ON v.version <> $1`;
+/** One row without a record if the version is $1, without a look at the records. */
+export const RECORDS_UNLESS = `
+SELECT v.version, r.kind, r.id, r.body FROM synced.records_version AS v LEFT JOIN LATERAL (
+  SELECT kind, id, body FROM synced.records WHERE v.version <> $1 OFFSET 0
+) AS r ON true`;
 
 /** @param change returns the rows that it changed */
 function withVersion(change: string): string {
@@ -34,10 +36,15 @@ const PUT = withVersion(REPLACE);
 const REMOVE = withVersion(`
   DELETE FROM synced.records WHERE kind = $1 AND id = $2 AND body = coalesce($3, body)`);
 
+/** No records have this version. */
+const NONE = -1;
+
 export class SharedRecords {
   readonly #pool: PostgresPool;
   readonly #watchers = new Set<() => void>();
-  #version = -1;
+  #version = NONE;
+  /** True if the next look reads all. */
+  #isWhole = false;
   #records = new Map<RecordKind, Map<string, string>>();
   #reading: Promise<void> = Promise.resolve();
   #next: Promise<void> | undefined;
@@ -67,7 +74,7 @@ export class SharedRecords {
    * @param isWhole true for what was only noted, too
    */
   refresh(isWhole = false): Promise<void> {
-    if (isWhole) this.#version = -1;
+    this.#isWhole ||= isWhole;
     // A look that is under way may have missed it.
     this.#next ??= this.#reading.then(() => {
       this.#next = undefined;
@@ -104,14 +111,17 @@ export class SharedRecords {
     const [row] = await this.#pool.write(statement, ...parameters);
     if (row === undefined) return undefined;
     this.#tell();
-    await this.refresh();
+    // It is done. If PostgreSQL is away now, it is known here later.
+    await this.refresh().catch(ignoreTrouble);
     return text(row, "body");
   }
 
   async #read(): Promise<void> {
-    const rows = await this.#pool.read(READ, this.#version);
+    const known = this.#isWhole ? NONE : this.#version;
+    this.#isWhole = false;
+    const rows = await this.#pool.read(RECORDS_UNLESS, known);
     const [first] = rows;
-    if (first === undefined || integer(first, "version") === this.#version) return;
+    if (first === undefined || integer(first, "version") === known) return;
     const records = new Map<RecordKind, Map<string, string>>();
     for (const row of rows) {
       if (row["kind"] === null) continue;
@@ -123,4 +133,8 @@ export class SharedRecords {
     this.#version = integer(first, "version");
     for (const watcher of this.#watchers) watcher();
   }
+}
+
+function ignoreTrouble(error: unknown): void {
+  if (!(error instanceof SyncedError)) throw error;
 }
