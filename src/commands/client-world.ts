@@ -7,7 +7,7 @@ import { acquireFolderLock } from "../adapters/disk/folder-lock.ts";
 import { createFetchTransport, type Trust } from "../adapters/network/fetch-transport.ts";
 import { openFolder } from "../adapters/open-folder.ts";
 import { systemClock } from "../adapters/runtime/clock.ts";
-import { createIdleMemory } from "../adapters/runtime/idle-memory.ts";
+import { idleMemory } from "../adapters/runtime/idle-memory.ts";
 import { systemRandom } from "../adapters/runtime/random.ts";
 import { createStateStoreHome } from "../adapters/state/home.ts";
 import { createNativeWatcher } from "../adapters/watch/native.ts";
@@ -53,8 +53,6 @@ export function openClientWorld(options: ClientWorldOptions): OpenedClientWorld 
     const message = `Made the folder "${folder.path}": it was not there`;
     observer.emit({ event: "notice", code: "folder_created", message });
   }
-  // A client reports everything that it does, so after a while without a report it is at rest.
-  const memory = createIdleMemory();
   const world: ClientWorld = {
     fs: folder.fs,
     watcher: createWatcher(folder.path, options),
@@ -62,7 +60,8 @@ export function openClientWorld(options: ClientWorldOptions): OpenedClientWorld 
     random: systemRandom,
     observer: {
       emit(event) {
-        memory.touch();
+        // A client reports everything that it does, so it is at rest after a while without one.
+        idleMemory.touch();
         observer.emit(event);
       },
     },
@@ -72,7 +71,6 @@ export function openClientWorld(options: ClientWorldOptions): OpenedClientWorld 
   return {
     world,
     close() {
-      memory.close();
       folder.fs.close();
       lock?.release();
     },

@@ -10,7 +10,7 @@ import { SyncedError } from "../../core/error.ts";
 import { errorCode } from "../disk/calls.ts";
 import { watchOpenFiles } from "../disk/open-files.ts";
 import { reasonOf } from "../disk/system-error.ts";
-import { createIdleMemory } from "../runtime/idle-memory.ts";
+import { idleMemory } from "../runtime/idle-memory.ts";
 import { LongTurn } from "./long-turn.ts";
 
 export interface ListenOptions {
@@ -62,11 +62,10 @@ export async function listen(options: ListenOptions): Promise<Listener> {
 function listenWithBun(first: ListenOptions): Listener {
   const { port } = first;
   let options = first;
-  const memory = createIdleMemory();
   const turn = new LongTurn();
   let isOpen = true;
   const heard = ({ headers }: Request) => {
-    memory.touch();
+    idleMemory.touch();
     const isStream = headers.get("accept") === EVENT_STREAM_TYPE;
     if (turn.hear(isStream) && isOpen) openAnew();
   };
@@ -106,7 +105,6 @@ function listenWithBun(first: ListenOptions): Listener {
     },
     stop() {
       isOpen = false;
-      memory.close();
       files.close();
       const all = [...former, server];
       const stopAll = async (force: boolean) => {

@@ -15,15 +15,19 @@ const LOOK_MS = 100;
 /** A collection takes 12 to 18 ms, or more where much is in use: a twentieth of the time at most. */
 const PAUSE_FACTOR = 20;
 
-export interface IdleMemory {
+interface IdleMemory {
   /** Tells that something happens now. */
   touch(): void;
-  close(): void;
 }
 
-/** @returns one that does nothing if the runtime has no such call (Deno). */
-export function createIdleMemory(): IdleMemory {
-  if (typeof Bun === "undefined") return { touch() {}, close() {} };
+/**
+ * One for the process, because its memory is one: each of a hundred copies (`--mirror`) would
+ * collect all of it again, in the same turn. Does nothing if the runtime has no such call (Deno).
+ */
+export const idleMemory = createIdleMemory();
+
+function createIdleMemory(): IdleMemory {
+  if (typeof Bun === "undefined") return { touch() {} };
   let timer: ReturnType<typeof setTimeout> | undefined;
   let touchedAtMs = 0;
   let lookAtMs = 0;
@@ -57,10 +61,6 @@ export function createIdleMemory(): IdleMemory {
       touchedAtMs = performance.now();
       if (touchedAtMs >= lookAtMs) look();
       if (timer === undefined) wait(IDLE_MS);
-    },
-    close() {
-      clearTimeout(timer);
-      timer = undefined;
     },
   };
 }
