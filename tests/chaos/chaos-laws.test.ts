@@ -160,6 +160,12 @@ describe("violationsOf() says nothing", () => {
     expect(story.ends(end, { ...START, c: file("anew"), f: file("") })).toEqual([]);
   });
 
+  test("where one renames a file that another one empties [R3]", () => {
+    const story = new Story().writes("A", "a", "one", "").renames("B", "one", "a", "c");
+    const { a: _, ...others } = START;
+    expect(story.ends({ ...others, c: file("") }, { ...others, c: START.a })).toEqual([]);
+  });
+
   test("where one fills an empty file that another one replaces [R3, R4]", () => {
     const began = { ...START, e: file("") };
     const story = new Story(began).deletes("B", "", "e").makes("B", "anew", "e");

@@ -20,7 +20,7 @@
  * - One person's name and another's directory may make a place that a third one chose (R6).
  */
 import type { Snapshot } from "../scenarios/snapshot.ts";
-import { type Aspect, type ChaosLedger, nameOf, type Piece, parentOf } from "./chaos-ledger.ts";
+import { type Aspect, type ChaosLedger, EMPTY, nameOf, type Piece, parentOf } from "./chaos-ledger.ts";
 import {
   contentIn,
   contentsIn,
@@ -276,7 +276,8 @@ function undonePlaces({ ledger, stopped, end }: Round): Violation[] {
       ...contendersOf(ledger, at, piece),
     ]);
     if (around.some((other) => other !== device)) continue;
-    if (ledger.pieceOf(contentIn(end.get(path))) === piece) continue;
+    const content = contentIn(end.get(path));
+    if (content === EMPTY || ledger.pieceOf(content) === piece) continue;
     found.push({
       what: `name undone: ${device} put ${piece.label} at ${path}; there is ${end.get(path) ?? "nothing"}`,
       paths: [path],
