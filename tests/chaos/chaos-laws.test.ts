@@ -161,7 +161,7 @@ describe("violationsOf() says nothing", () => {
   });
 
   test("where one renames a file that another one empties [R3]", () => {
-    const story = new Story().writes("A", "a", "one", "").renames("B", "one", "a", "c");
+    const story = new Story().writes("B", "a", "one", "").renames("A", "one", "a", "c");
     const { a: _, ...others } = START;
     expect(story.ends({ ...others, c: file("") }, { ...others, c: START.a })).toEqual([]);
   });

@@ -20,7 +20,14 @@
  * - One person's name and another's directory may make a place that a third one chose (R6).
  */
 import type { Snapshot } from "../scenarios/snapshot.ts";
-import { type Aspect, type ChaosLedger, EMPTY, nameOf, type Piece, parentOf } from "./chaos-ledger.ts";
+import {
+  type Aspect,
+  type ChaosLedger,
+  EMPTY,
+  nameOf,
+  type Piece,
+  parentOf,
+} from "./chaos-ledger.ts";
 import {
   contentIn,
   contentsIn,
