@@ -1,6 +1,7 @@
 /** The log goes on while a client posts: what it planned before is planned anew. Rules: Y9, R3, R7. */
 import { afterAll, expect, test } from "bun:test";
 import {
+  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -28,6 +29,8 @@ afterAll(async () => {
 class Folder {
   readonly path: string;
   readonly #server: Server;
+  /** Batches of ops that it posted. */
+  posts = 0;
   /** Runs once, before the next batch of ops reaches the server. */
   beforePost: () => Promise<unknown> = async () => undefined;
   /** Runs once, while the server reads the next page of the tree. */
@@ -53,6 +56,7 @@ class Folder {
     const opened = openClientWorld({ folderPath, observer, poll: false, isDryRun: false });
     const transport = async (request: Request): Promise<Response> => {
       if (request.url.endsWith("/ops")) {
+        this.posts += 1;
         const { beforePost } = this;
         this.beforePost = async () => undefined;
         await beforePost();
@@ -97,6 +101,31 @@ async function call(server: Server, method: string, name: string, body?: string)
   const request = new Request(url, body === undefined ? { method } : { method, body });
   const { ok, status } = await server.handle(request);
   if (!ok) throw new Error(`${method} ${name} answered ${status}`);
+}
+
+/** More than one batch of ops. */
+const MANY = 1_001;
+
+for (const [title, directory] of [
+  ["in a directory", "d"],
+  ["beside each other", "."],
+] as const) {
+  test(`files ${title} that another device makes first are not posted [Y9, O2, R9]`, async () => {
+    const data = join(scratch, `${title}-data`);
+    const server = await createServer({ data });
+    servers.push(server);
+    const first = new Folder(`${title}-first`, server);
+    const second = new Folder(`${title}-second`, server);
+    mkdirSync(join(first.path, directory), { recursive: true });
+    for (let index = 0; index < MANY; index += 1) {
+      first.write(join(directory, `file-${index}`), `${index}`);
+    }
+    cpSync(first.path, second.path, { recursive: true, preserveTimestamps: true });
+    second.beforePost = () => first.sync();
+    expect(await second.sync()).toMatchObject({ end: "in_sync", conflicts: 0, problems: 0 });
+    expect(second.posts).toBe(1);
+    expect(await call(server, "GET", join(directory, `file-${MANY - 1}`))).toBeUndefined();
+  });
 }
 
 /** In a folder with "f", whose next version is known and not yet on the disk when `meanwhile` runs. */

@@ -7,7 +7,7 @@
  */
 import { SyncedError } from "../../core/error.ts";
 import { groupOps } from "../../core/group-ops.ts";
-import type { DeviceId, NodeId } from "../../core/identifier.ts";
+import { type DeviceId, type NodeId, ROOT_ID } from "../../core/identifier.ts";
 import { sameBytes } from "../../core/node.ts";
 import { type Batch, type Group, setsContent } from "../../core/op.ts";
 import type { Plan } from "../../core/transition.ts";
@@ -117,8 +117,10 @@ export class Posting {
 
   async #postBatch(packed: Batch, signal: AbortSignal): Promise<boolean> {
     const { ports, deferred, log } = this.#parts;
-    const batch = { ...packed, groups: this.room.fitting(packed.groups) };
-    if (batch.groups.length === 0) return false;
+    const fitting = this.room.fitting(packed.groups);
+    const batch = { ...packed, groups: this.#withoutOutdated(fitting) };
+    const isMoved = batch.groups.length < fitting.length;
+    if (batch.groups.length === 0) return isMoved;
     // Waits for the disk while the bytes are on their way.
     const nodes = batch.groups.flatMap((group) => group.map((op) => op.node));
     const durable = makeDurableOrDefer(ports, deferred, nodes);
@@ -137,7 +139,29 @@ export class Posting {
     const unknown =
       groups.length === 0 ? [] : await this.#sendInHalves({ ...batch, groups }, signal);
     own.answered({ ...batch, groups: batch.groups.filter((group) => !unknown.includes(group)) });
-    return groups.length > unknown.length;
+    return isMoved || groups.length > unknown.length;
+  }
+
+  /**
+   * Leaves out what the server would refuse for all that the log says by now: another device made
+   * something in its place, or its directory was refused. Two devices that join with the same files
+   * would send most of them twice.
+   */
+  #withoutOutdated(groups: readonly Group[]): readonly Group[] {
+    const { remote } = this.#parts.ports.store;
+    const made = new Set<NodeId>();
+    return groups.filter((group) => {
+      const creates = group.filter((op) => op.kind === "create");
+      for (const { node } of creates) made.add(node);
+      const isOutdated = creates.some(
+        ({ parent, name }) =>
+          (parent !== ROOT_ID && !made.has(parent) && remote.get(parent) === undefined) ||
+          // In a larger group the other node may leave.
+          (group.length === 1 && remote.child(parent, name) !== undefined),
+      );
+      if (isOutdated) for (const { node } of creates) made.delete(node);
+      return !isOutdated;
+    });
   }
 
   /** A full server takes no bytes, but it takes ops that need none. */
