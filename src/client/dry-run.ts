@@ -108,9 +108,7 @@ export async function planDryRun(
         );
         return { ...steps, head, left: left.size, problems, complete };
       }
-      store.transaction(() => {
-        for (const { local, remote } of plan.adoptions) store.adopt(local, remote);
-      });
+      store.adopt(plan.adoptions);
     }
     throw new Error("Broken invariant: adoption ends");
   } finally {

@@ -193,8 +193,7 @@ export class MergedTree implements TreeView {
       for (const loser of occupants) {
         if (loser === winner) continue;
         if (this.#isAdoptable(loser, winner)) {
-          adoptions.push({ local: loser, remote: winner });
-          this.#set(loser, undefined);
+          this.#adopt(loser, winner, adoptions);
         } else if (this.#isEmptyAndNew(loser) && this.get(winner)?.content.kind === "file") {
           this.#set(loser, undefined);
         } else {
@@ -206,13 +205,30 @@ export class MergedTree implements TreeView {
   }
 
   /**
+   * Adopts a directory along with all in it. Otherwise each level would want a plan of its own.
+   */
+  #adopt(loser: NodeId, winner: NodeId, adoptions: Adoption[]): void {
+    const pending: Adoption[] = [{ local: loser, remote: winner }];
+    for (const adoption of pending) {
+      const { local, remote } = adoption;
+      adoptions.push(adoption);
+      const isDirectory = this.#dirty.get(local)?.content.kind === "directory";
+      this.#set(local, undefined);
+      for (const { id, name } of isDirectory ? this.#input.local.children(local) : []) {
+        const child = this.#dirty.get(id);
+        if (child?.parent !== local || child.name !== name) continue;
+        const [other, more] = this.#occupants({ parent: remote, name });
+        if (other === undefined || more !== undefined) continue;
+        if (this.#isAdoptable(id, other)) pending.push({ local: id, remote: other });
+      }
+    }
+  }
+
+  /**
    * The node that the log has there; else the lowest id, which is the same on every device.
    */
   #winner(place: Place, occupants: readonly NodeId[]): NodeId {
-    const inLog = occupants.find((id) => {
-      const remote = this.#input.remote.get(id);
-      return remote !== undefined && samePlace(remote, place);
-    });
+    const inLog = occupants.find((id) => this.#isInLogAt(id, place));
     const winner = inLog ?? [...occupants].sort()[0];
     assert(winner !== undefined, "a place with a collision has an occupant");
     return winner;
@@ -297,10 +313,17 @@ export class MergedTree implements TreeView {
 
   #occupants(place: Place): readonly NodeId[] {
     const result = [...(this.#places.get(placeKey(place)) ?? [])];
+    // The log has one node in a place.
+    if (result.some((id) => this.#isInLogAt(id, place))) return result;
     // A node that is not dirty has the same place in the remote tree as in the others.
     const still = this.#input.remote.child(place.parent, place.name);
     if (still !== undefined && !this.#dirty.has(still.id)) result.push(still.id);
     return result;
+  }
+
+  #isInLogAt(id: NodeId, place: Place): boolean {
+    const remote = this.#input.remote.get(id);
+    return remote !== undefined && samePlace(remote, place);
   }
 
   #set(id: NodeId, state: NodeState | undefined): void {

@@ -18,6 +18,7 @@ import type { Cursor, Event } from "../core/event.ts";
 import type { HeldKind } from "../core/guard.ts";
 import type { DeviceId, FolderName, NodeId, ServerId } from "../core/identifier.ts";
 import type { BaseNode, LocalNode, RemoteNode } from "../core/node.ts";
+import type { Adoption } from "../core/transition.ts";
 import type { TreeView } from "../core/tree.ts";
 
 /** This device's server, folder and id. Written when the folder joins. */
@@ -190,10 +191,10 @@ export interface StateStore {
    */
   forget(id: NodeId): void;
   /**
-   * A local-only node turned out to be the server's node. Gives it that id, also as the parent of
-   * its local children.
+   * Local-only nodes turned out to be the server's nodes. Gives them these ids, also as the parents
+   * of their local children.
    */
-  adopt(local: NodeId, remote: NodeId): void;
+  adopt(adoptions: readonly Adoption[]): void;
   /**
    * Drops all bases, because the state was rolled back or the log diverged. Every local and remote
    * node keeps a row of its own, and all are dirty.

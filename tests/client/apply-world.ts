@@ -199,7 +199,7 @@ export class ApplyWorld extends ScanWorld {
       for (const id of plan.agreed) store.agree(id);
       for (const id of plan.skipped) store.forget(id);
       if (plan.adoptions.length === 0) return plan;
-      for (const { local, remote } of plan.adoptions) store.adopt(local, remote);
+      store.adopt(plan.adoptions);
     }
   }
 

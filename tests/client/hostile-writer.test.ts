@@ -116,7 +116,7 @@ class Device {
       ignores: () => false,
       device: "laptop",
     });
-    for (const { local, remote } of plan.adoptions) store.adopt(local, remote);
+    store.adopt(plan.adoptions);
     for (const id of plan.settled) store.settle(id);
     for (const id of plan.agreed) store.agree(id);
     await applyTransitions(this.ports, plan.transitions, { deviceName: "laptop" }, signal);

@@ -425,7 +425,7 @@ export function stateStoreContract(name: string, open: () => StateStore): void {
         store.putLocal(localNode(1, "d", DIRECTORY));
         store.putLocal(localNode(2, "x", a, { parent: nodeId(1) }));
         store.putRemote(remoteNode(3, "d", DIRECTORY));
-        store.adopt(nodeId(1), nodeId(3));
+        store.adopt([{ local: nodeId(1), remote: nodeId(3) }]);
         expect(store.local.get(nodeId(1))).toBeUndefined();
         expect(store.local.get(nodeId(3))).toMatchObject({ name: "d", identity: "i1" });
         expect(pathOf(store.local, nodeId(2))).toBe("d/x");
@@ -434,11 +434,30 @@ export function stateStoreContract(name: string, open: () => StateStore): void {
         expect(store.base.get(nodeId(3))).toMatchObject({ contentVersion: 3, stamp: "s1" });
       });
 
+      test("adopt() rekeys a directory along with what is in it [R9]", () => {
+        store.putLocal(localNode(1, "d", DIRECTORY));
+        store.putLocal(localNode(2, "x", a, { parent: nodeId(1) }));
+        store.putLocal(localNode(5, "own", b, { parent: nodeId(1) }));
+        store.putRemote(remoteNode(3, "d", DIRECTORY));
+        store.putRemote(remoteNode(4, "x", a, { parent: nodeId(3) }));
+        store.adopt([
+          { local: nodeId(1), remote: nodeId(3) },
+          { local: nodeId(2), remote: nodeId(4) },
+        ]);
+        expect(pathOf(store.local, nodeId(4))).toBe("d/x");
+        expect(pathOf(store.local, nodeId(5))).toBe("d/own");
+        expect([nodeId(1), nodeId(2)].map((id) => store.local.get(id))).toEqual([
+          undefined,
+          undefined,
+        ]);
+        expect(store.dirty()).toEqual([nodeId(3), nodeId(4), nodeId(5)]);
+      });
+
       test("adopt() puts a node in the place of one that was gone locally [R9]", () => {
         putSettled(store, 1, "a", a);
         store.removeLocal(nodeId(1));
         store.putLocal(localNode(2, "a", a));
-        store.adopt(nodeId(2), nodeId(1));
+        store.adopt([{ local: nodeId(2), remote: nodeId(1) }]);
         expect(store.local.get(nodeId(1))).toMatchObject({ identity: "i2", content: a });
         expect(store.dirty()).toEqual([]);
       });

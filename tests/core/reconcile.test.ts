@@ -212,6 +212,8 @@ describe("reconcile() of directories", () => {
     world.putRemote({ id: same, parent: there, name: "same", content: text("same", "2") });
     const plans = world.converge();
     expect(tree(world)).toEqual(["d/", "d/here=here", "d/same=same"]);
+    const adopted = plans.map(({ adoptions }) => adoptions.length).filter((count) => count > 0);
+    expect(adopted).toEqual([2]);
     expect(plans.flatMap((plan) => plan.transitions.map((step) => step.kind))).toEqual([
       "metadata",
     ]);

@@ -61,7 +61,7 @@ function createStore(db: StateDatabase): StateStore {
     agree: (id) => trees.agree(id),
     putBase: (node) => trees.putBase(node),
     forget: (id) => trees.forget(id),
-    adopt: (local, remote) => trees.adopt(local, remote),
+    adopt: (adoptions) => trees.adopt(adoptions),
     clearBase: () => trees.clearBase(),
     overlaid: () => trees.overlaid(),
     baseFileCount: () => trees.baseFileCount(),

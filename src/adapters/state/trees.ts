@@ -14,6 +14,7 @@ import {
   sameContent,
   samePlace,
 } from "../../core/node.ts";
+import type { Adoption } from "../../core/transition.ts";
 import type { TreeView } from "../../core/tree.ts";
 import { NodeRows, type OverlayRow } from "./cache.ts";
 import type { StateDatabase } from "./database.ts";
@@ -275,25 +276,31 @@ export class StateTrees {
     });
   }
 
-  adopt(local: NodeId, remote: NodeId): void {
+  adopt(adoptions: readonly Adoption[]): void {
+    const ids = new Map(adoptions.map(({ local, remote }) => [local, remote]));
     this.#db.together(() => {
-      const node = this.local.get(local);
-      assert(node !== undefined && this.remote.get(local) === undefined, `${local} is only local`);
-      assert(this.local.get(remote) === undefined, `${remote} is not yet local`);
-      // A node with a base was deleted on the server. It is now gone on both sides, and waits to be
-      // settled.
-      if (this.base.get(local) !== undefined) this.removeLocal(local);
-      else {
-        this.#deleteLocal(local);
-        this.#dirty.clear(local);
-      }
-      const { parent, name, content, identity, stamp } = node;
-      this.putLocal({ id: remote, parent, name, content, identity, stamp });
-      for (const child of this.local.children(local)) {
-        this.putLocal({ ...child, parent: remote });
-      }
-      this.#db.run("UPDATE OR REPLACE conflict SET node = ?2 WHERE node = ?1", local, remote);
+      for (const adoption of adoptions) this.#adopt(adoption, ids);
     });
+  }
+
+  #adopt({ local, remote }: Adoption, ids: ReadonlyMap<NodeId, NodeId>): void {
+    const node = this.local.get(local);
+    assert(node !== undefined && this.remote.get(local) === undefined, `${local} is only local`);
+    assert(this.local.get(remote) === undefined, `${remote} is not yet local`);
+    // A node with a base was deleted on the server. It is now gone on both sides, and waits to be
+    // settled.
+    if (this.base.get(local) !== undefined) this.removeLocal(local);
+    else {
+      this.#deleteLocal(local);
+      this.#dirty.clear(local);
+    }
+    const { name, content, identity, stamp } = node;
+    const parent = ids.get(node.parent) ?? node.parent;
+    this.putLocal({ id: remote, parent, name, content, identity, stamp });
+    for (const child of content.kind === "directory" ? this.local.children(local) : []) {
+      if (!ids.has(child.id)) this.putLocal({ ...child, parent: remote });
+    }
+    this.#db.run("UPDATE OR REPLACE conflict SET node = ?2 WHERE node = ?1", local, remote);
   }
 
   clearBase(): void {

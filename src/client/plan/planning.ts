@@ -93,9 +93,7 @@ export class Planning {
     if (plan.adoptions.length === 0) {
       return (await this.#earlier.learn(plan, signal)) ? undefined : plan;
     }
-    store.transaction(() => {
-      for (const { local, remote } of plan.adoptions) store.adopt(local, remote);
-    });
+    store.adopt(plan.adoptions);
     return undefined;
   }
 }
