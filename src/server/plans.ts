@@ -5,9 +5,12 @@
  * ids, also after a restart, so that a plan which was half done goes on where it ended. If bytes
  * that it needs were let go meanwhile (U7), it is another plan.
  */
+import { acceptedOp } from "../core/accept.ts";
+import { opBodyDigest } from "../core/canonical.ts";
+import type { Digest } from "../core/digest.ts";
 import { SyncedError } from "../core/error.ts";
 import type { Cursor, ServedEvent } from "../core/event.ts";
-import type { DeviceId, FolderName, NodeId } from "../core/identifier.ts";
+import type { DeviceId, FolderName, NodeId, OpId } from "../core/identifier.ts";
 import { OPS_PER_BATCH_MAX } from "../core/limits.ts";
 import type { RemoteNode, Sequence } from "../core/node.ts";
 import { type Group, type Op, setsPlace } from "../core/op.ts";
@@ -151,6 +154,8 @@ class Applying {
   readonly #folder: FolderName;
   readonly #made: Made;
   readonly #device: DeviceId;
+  /** Of its ops. */
+  readonly #bodies: ReadonlyMap<OpId, Digest>;
   readonly #seqs: Sequence[] = [];
   readonly #skipped: Skipped[] = [];
 
@@ -163,6 +168,7 @@ class Applying {
     this.#folder = folder;
     this.#made = made;
     this.#device = device;
+    this.#bodies = new Map(made.groups.flat().map((op) => [op.opId, opBodyDigest(op)]));
   }
 
   async apply(partial: boolean): Promise<PlanResult> {
@@ -192,9 +198,10 @@ class Applying {
     const ops = groups.flat().map(({ opId }) => ({ device: this.#device, opId }));
     const nothing = { nodes: [], places: [], deleted: [], objects: [], cursors: [] };
     const loaded = await this.#sources.metadata.load(this.#folder, { ...nothing, ops });
-    const done = new Map(loaded.ops.map(({ opId, seq }) => [opId, seq]));
+    // Whoever may write can take an id of the plan's first. Such an op is none of the plan.
+    const done = new Map(loaded.ops.map(({ opId, body, seq }) => [`${opId} ${body}`, seq]));
     return groups.filter((group) => {
-      const seqs = group.flatMap(({ opId }) => done.get(opId) ?? []);
+      const seqs = group.flatMap(({ opId }) => done.get(`${opId} ${this.#bodies.get(opId)}`) ?? []);
       for (const seq of seqs) this.#seqs.push(seq);
       return seqs.length < group.length;
     });
@@ -215,10 +222,16 @@ class Applying {
   }
 
   async #isChanged({ contentVersion, placeVersion }: RemoteNode): Promise<boolean> {
-    const { id, ground } = this.#made;
-    const later = [contentVersion, placeVersion].filter((seq) => seq > ground.head.seq);
+    const { seq: head } = this.#made.ground.head;
+    const later = [contentVersion, placeVersion].filter((seq) => seq > head);
     const events = await this.#sources.metadata.eventsAt(this.#folder, later);
-    return events.some(({ approval }) => approval !== id);
+    return events.some((event) => !this.#isOwn(event));
+  }
+
+  /** Its approval proves nothing: anybody may name the plan's. */
+  #isOwn(event: ServedEvent): boolean {
+    if (event.device !== this.#device) return false;
+    return this.#bodies.get(event.opId) === opBodyDigest(acceptedOp(event));
   }
 
   async #staleError(stale: readonly Op[]): Promise<SyncedError> {

@@ -4,7 +4,8 @@
  */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import type { DeviceId, NodeId } from "../../src/core/identifier.ts";
+import { sha256 } from "../../src/core/digest.ts";
+import { type DeviceId, type NodeId, type OpId, parseId } from "../../src/core/identifier.ts";
 import { type RemoteNode, type Sequence, sameContent, samePlace } from "../../src/core/node.ts";
 import type { Batch } from "../../src/core/op.ts";
 import { formatTime } from "../../src/core/time.ts";
@@ -28,7 +29,7 @@ import {
   type Tree,
   treesOf,
 } from "./past-world.ts";
-import { create, DIRECTORY, FOLDER, hexId, modify, move, remove } from "./server-world.ts";
+import { batchOf, create, DIRECTORY, FOLDER, hexId, modify, move, remove } from "./server-world.ts";
 
 const ME = hexId<DeviceId>("e", 1);
 const RUNS = { numRuns: 15 };
@@ -378,6 +379,24 @@ describe("a plan", () => {
         done: 1,
         skipped: [{ node: a, path: "dir/a", code: "changed_since" }],
       });
+    });
+  });
+
+  test("is not mistaken for another change that bears its name, or its ops' ids [E9]", async () => {
+    await withStory(async ({ history, actApproved, sequencer, cursor }) => {
+      const plan = await show(history, request);
+      // The ids follow from the plan's, so whoever may write can take them first.
+      await actApproved(1, [modify(a, fileOf("three"), 4)], plan.id);
+      const stale = await apply(history, request, plan).catch((error) => error.code);
+      expect(stale).toBe("plan_stale");
+      const anew = await show(history, request);
+      const opId = parseId<OpId>(sha256(`${anew.id}\nop 1`).slice(0, 32));
+      const c = hexId<NodeId>("c", 9);
+      const taken = { ...create(c, "c", fileOf("one")), opId };
+      await sequencer.commit(FOLDER, batchOf(await cursor(), [[taken]], ME));
+      const result = await apply(history, request, anew);
+      expect(result.done).toBe(1);
+      expect(result.skipped.map(({ code }) => code)).toEqual(["idempotency_key_reused"]);
     });
   });
 
