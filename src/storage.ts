@@ -22,7 +22,7 @@ import {
   listFolders,
   renameFolder,
 } from "./adapters/metadata/folder-names.ts";
-import { readLogHeads } from "./adapters/metadata/log-heads.ts";
+import { type LogHead, readLogHeads } from "./adapters/metadata/log-heads.ts";
 import { type Mended, mendMetadata } from "./adapters/metadata/mend.ts";
 import type { Migrated, MigrateRequest } from "./adapters/migrate.ts";
 import { createFetchTransport } from "./adapters/network/fetch-transport.ts";
@@ -30,14 +30,15 @@ import { systemClock } from "./adapters/runtime/clock.ts";
 import { systemRandom, systemSecret } from "./adapters/runtime/random.ts";
 import { readServerAddress, type ServerAddress } from "./adapters/server-address.ts";
 import { readReportsIn } from "./adapters/server-data.ts";
+import type { AccessOfAll } from "./adapters/split-directory.ts";
 import { SyncedError } from "./core/error.ts";
-import type { DeviceId, FolderName } from "./core/identifier.ts";
+import { type DeviceId, type FolderName, parseFolderName } from "./core/identifier.ts";
 import { UNNAMED_AGE_MS_MIN } from "./core/limits.ts";
 import type { Sequence } from "./core/node.ts";
 import { formatTime } from "./core/time.ts";
 import { webhookSecretOf } from "./core/webhook.ts";
 import type { TokenRecord, TokenStore } from "./ports/token-store.ts";
-import type { Webhook, WebhookId } from "./ports/webhook-store.ts";
+import type { Webhook, WebhookId, WebhookStore } from "./ports/webhook-store.ts";
 import { type Collected, type CollectOptions, collectGarbage } from "./server/collect-garbage.ts";
 import { type Exported, exportTree } from "./server/export.ts";
 import type { Finding } from "./server/finding.ts";
@@ -261,24 +262,21 @@ export async function openTokens(
 ): Promise<OpenedTokens> {
   requireData(path, "the tokens");
   const store = isOneOfSeveral(path)
-    ? await openSharedTokens(path, metadataUrl)
+    ? (await openAccess(path, metadataUrl)).tokens
     : openTokenStore(path);
   const tokens = new Tokens({ store, clock: systemClock, secret: systemSecret });
   const address = readServerAddress(path);
   return { tokens, address, list: () => listTokens(path, store), close: () => store.close() };
 }
 
-async function openSharedTokens(
-  path: string,
-  metadataUrl: string | undefined,
-): Promise<TokenStore> {
+async function openAccess(path: string, metadataUrl: string | undefined): Promise<AccessOfAll> {
   if (metadataUrl === undefined) {
-    const claim = "its server shares them with others; name their PostgreSQL with --metadata-url";
-    throw new SyncedError("usage", `Cannot open the tokens of "${path}": ${claim}`);
+    const claim = "its server shares it with others; name their PostgreSQL with --metadata-url";
+    throw new SyncedError("usage", `Cannot use "${path}" so: ${claim}`);
   }
   // Loaded here, so that others do not wait for the driver.
-  const { openTokensOfAll } = await import("./adapters/split-directory.ts");
-  return await openTokensOfAll(path, metadataUrl);
+  const { openAccessOfAll } = await import("./adapters/split-directory.ts");
+  return await openAccessOfAll(path, metadataUrl);
 }
 
 function listTokens(path: string, store: TokenStore): readonly TokenInfo[] {
@@ -304,52 +302,92 @@ export interface OpenedWebhooks {
   /** Of what happens from now on. @param webhook without a secret: one is made */
   add(
     webhook: Pick<Webhook, "url" | "filter" | "folders"> & { readonly secret?: string | undefined },
-  ): Webhook;
-  list(): readonly WebhookInfo[];
+  ): Promise<Webhook>;
+  list(): Promise<readonly WebhookInfo[]>;
   /** @throws {SyncedError} `not_found` */
-  remove(id: string): void;
+  remove(id: string): Promise<void>;
   /** Sends a message that is about no event. @throws {SyncedError} `not_found` */
   test(id: string): Promise<Outcome>;
   close(): void;
 }
 
 const WEBHOOK_ID_LENGTH = 16;
+const FOLDERS_PER_PAGE = 1000;
+
+/** Webhooks, and the logs that they may be about. */
+interface WebhookPlace {
+  readonly store: WebhookStore;
+  heads(): Promise<readonly LogHead[]>;
+  close(): void;
+}
+
+async function openWebhookPlace(
+  path: string,
+  metadataUrl: string | undefined,
+): Promise<WebhookPlace> {
+  if (!isOneOfSeveral(path)) {
+    requireOwnMetadata(path);
+    const store = openTokenStore(path);
+    const heads = async () => readLogHeads(join(path, "metadata.db"));
+    return { store, heads, close: () => store.close() };
+  }
+  const { webhooks, metadata, close } = await openAccess(path, metadataUrl);
+  const heads = async () => {
+    const found: LogHead[] = [];
+    for (let page = await metadata.folders({ limit: FOLDERS_PER_PAGE }); page.length > 0; ) {
+      for (const { folder, head } of page) {
+        found.push({ folder: folder.name, epoch: head.epoch, head: head.seq });
+      }
+      const after = found.at(-1)?.folder ?? "";
+      page = await metadata.folders({ after: parseFolderName(after), limit: FOLDERS_PER_PAGE });
+    }
+    return found;
+  };
+  return { store: webhooks, heads, close };
+}
 
 /**
  * Opens the webhooks of a data directory, also while a server runs on it.
  *
- * @throws {SyncedError} as `openTokens` does; `usage` if its metadata are in PostgreSQL
+ * @throws {SyncedError} as `openTokens` does; `usage` if its metadata are in PostgreSQL, and no
+ * other server shares them
  */
-export function openWebhooks(path: string): OpenedWebhooks {
+export async function openWebhooks(
+  path: string,
+  metadataUrl: string | undefined,
+): Promise<OpenedWebhooks> {
   requireData(path, "the webhooks");
-  requireOwnMetadata(path);
-  const store = openTokenStore(path);
-  const heads = () => readLogHeads(join(path, "metadata.db"));
+  const { store, heads, close } = await openWebhookPlace(path, metadataUrl);
   const find = (id: string): Webhook => {
     const found = store.webhooks().find((webhook) => webhook.id === id);
     if (found !== undefined) return found;
     throw new SyncedError("not_found", `There is no webhook "${id}": see synced webhook list`);
   };
   return {
-    add({ url, filter, folders, secret = webhookSecretOf(systemSecret()) }) {
+    async add({ url, filter, folders, secret = webhookSecretOf(systemSecret()) }) {
       const id = systemSecret().slice(0, WEBHOOK_ID_LENGTH) as WebhookId;
       const createdMs = systemClock.now();
       const webhook = { id, url, secret, filter, folders, createdMs, isStopped: false };
-      const cursors = heads().map(({ epoch, head }) => ({ webhook: id, epoch, seq: head }));
-      store.addWebhook(webhook, cursors);
+      const known = await heads();
+      const cursors = known.map(({ epoch, head }) => ({ webhook: id, epoch, seq: head }));
+      await store.addWebhook(webhook, cursors);
       return webhook;
     },
-    list: () =>
-      store.webhooks().map((webhook) => {
-        const own = heads().filter(
-          ({ folder }) => webhook.folders === "all" || webhook.folders.includes(folder),
-        );
-        const behind = own.reduce((sum, { epoch, head }) => {
-          return sum + Math.max(0, head - (store.cursor(webhook.id, epoch)?.seq ?? 0));
-        }, 0);
-        return { ...webhook, behind };
-      }),
-    remove: (id) => void store.removeWebhook(find(id).id),
+    async list() {
+      const known = await heads();
+      return await Promise.all(
+        store.webhooks().map(async (webhook) => {
+          let behind = 0;
+          for (const { folder, epoch, head } of known) {
+            if (webhook.folders !== "all" && !webhook.folders.includes(folder)) continue;
+            const cursor = await store.cursor(webhook.id, epoch);
+            behind += Math.max(0, head - (cursor?.seq ?? 0));
+          }
+          return { ...webhook, behind };
+        }),
+      );
+    },
+    remove: async (id) => void (await store.removeWebhook(find(id).id)),
     async test(id) {
       const timestamp = formatTime(systemClock.now());
       const body = JSON.stringify({ type: "webhook.test", timestamp, data: {} });
@@ -357,7 +395,7 @@ export function openWebhooks(path: string): OpenedWebhooks {
       const world = { transport: createFetchTransport(), clock: systemClock };
       return await deliver(world, find(id), message, new AbortController().signal);
     },
-    close: () => store.close(),
+    close,
   };
 }
 

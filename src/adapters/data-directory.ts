@@ -16,6 +16,7 @@ import type { LogNews } from "../ports/log-news.ts";
 import type { MetadataStore } from "../ports/metadata-store.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
 import type { OrderStore } from "../ports/order-store.ts";
+import type { WebhookStore } from "../ports/webhook-store.ts";
 import {
   notWritable,
   readFormat,
@@ -52,6 +53,7 @@ export interface SharedData {
   readonly news: LogNews;
   readonly tokens: SharedTokens;
   readonly links: LinkStore;
+  readonly webhooks: WebhookStore;
   readonly orders: OrderStore;
   /** 256 bits as hex, the same for all of them. */
   readonly key: string;
@@ -95,7 +97,7 @@ export function openBeside(
   unlock: () => void,
   { objects: objectsElsewhere, ...elsewhere }: Elsewhere = {},
 ): DataDirectory {
-  // Others would not know of what is in it; of webhooks, there are none then.
+  // Others would not know of what is in it.
   const fileOf = (name: string) => (elsewhere.shared === undefined ? join(path, name) : ":memory:");
   let tokens: AccessStore | undefined;
   let history: HistoryStore | undefined;
@@ -121,7 +123,8 @@ export function openBeside(
     };
     const { serverId } = metadata;
     const { shared } = elsewhere;
-    const tokensOfAll = { ...openedTokens, ...shared?.tokens, ...shared?.links };
+    const { tokens: sharedTokens, links, webhooks } = shared ?? {};
+    const tokensOfAll = { ...openedTokens, ...sharedTokens, ...links, ...webhooks };
     const stores = { metadata, objects, history: derived, tokens: tokensOfAll };
     return { ...stores, ...elsewhere, orders: shared?.orders ?? openedOrders, serverId, close };
   } catch (error) {

@@ -10,6 +10,7 @@ import { SyncedError } from "../core/error.ts";
 import type { ServerId } from "../core/identifier.ts";
 import type { MetadataStore } from "../ports/metadata-store.ts";
 import type { TokenStore } from "../ports/token-store.ts";
+import type { WebhookStore } from "../ports/webhook-store.ts";
 import { type BucketPlace, parseBucketKey, parseBucketUrl } from "./bucket/address.ts";
 import { Bucket } from "./bucket/client.ts";
 import { FORMAT_NAME, openBucketObjectStore } from "./bucket/store.ts";
@@ -26,6 +27,7 @@ import { PostgresLogNews, parseListenUrl } from "./postgres-metadata/news.ts";
 import { PostgresPool } from "./postgres-metadata/pool.ts";
 import { SharedRecords } from "./postgres-metadata/records.ts";
 import { sharedLinks, sharedOrders, sharedTokens } from "./postgres-metadata/shared-access.ts";
+import { sharedWebhooks } from "./postgres-metadata/shared-webhooks.ts";
 import { requireAlone, shareTables } from "./postgres-metadata/sharing.ts";
 import { openPostgresMetadataStore } from "./postgres-metadata/store.ts";
 import { systemClock } from "./runtime/clock.ts";
@@ -78,30 +80,39 @@ export async function openSplitDirectory(
   }
   const { metadata, sharing, elsewhere } = opened;
   if (sharing === undefined) return openBeside(path, metadata, unlock, elsewhere);
-  const { key, records, access } = sharing;
-  const id = systemRandom.id<string>();
+  const { key, records, access, id } = sharing;
   const lookToo = () => records.refresh();
   const news = new PostgresLogNews({ pool, listenUrl, clock: systemClock, id, lookToo });
   records.tellBy(() => news.tell());
   return openBeside(path, metadata, unlock, { ...elsewhere, shared: { news, key, ...access } });
 }
 
+/** Of all servers that share a database. */
+export interface AccessOfAll {
+  readonly tokens: TokenStore;
+  readonly webhooks: WebhookStore;
+  readonly metadata: Pick<MetadataStore, "folders">;
+  close(): void;
+}
+
 /**
- * Opens the tokens of all servers that share a database, beside them.
+ * Opens who may come in, and who is told, beside the servers.
  *
  * @param path the directory of one of them
  * @throws {SyncedError} as `openPostgresMetadataStore` does
  */
-export async function openTokensOfAll(path: string, metadataUrl: string): Promise<TokenStore> {
+export async function openAccessOfAll(path: string, metadataUrl: string): Promise<AccessOfAll> {
   const pool = new PostgresPool(metadataUrl);
   const { serverId } = ownerOf(readFormat(path));
   const metadata = await openPostgresMetadataStore({ pool, serverId });
   const records = new SharedRecords(pool);
-  const tokens = sharedTokens(records);
   const close = () => void metadata.close();
+  const noDevices = { sawDevice: () => undefined, devices: () => [], close };
+  const tokens = { ...sharedTokens(records), ...noDevices };
+  const webhooks = sharedWebhooks(pool, records, systemRandom.id<string>());
   try {
     await records.refresh(true);
-    return { ...tokens, sawDevice: () => undefined, devices: () => [], close };
+    return { tokens, webhooks, metadata, close };
   } catch (error) {
     close();
     throw error;
@@ -118,16 +129,23 @@ interface OpenedPlaces {
 interface Sharing {
   readonly key: string;
   readonly records: SharedRecords;
-  readonly access: Pick<SharedData, "tokens" | "links" | "orders">;
+  readonly access: Pick<SharedData, "tokens" | "links" | "orders" | "webhooks">;
+  /** Another one for each server. */
+  readonly id: string;
 }
 
 async function joinOthers(pool: PostgresPool): Promise<Sharing> {
   const key = await shareTables(pool, systemSecret());
   const records = new SharedRecords(pool);
-  const tokens = sharedTokens(records);
-  const access = { tokens, links: sharedLinks(records), orders: sharedOrders(records) };
+  const id = systemRandom.id<string>();
+  const access = {
+    tokens: sharedTokens(records),
+    links: sharedLinks(records),
+    orders: sharedOrders(records),
+    webhooks: sharedWebhooks(pool, records, id),
+  };
   await records.refresh();
-  return { key, records, access };
+  return { key, records, access, id };
 }
 
 async function openElsewhere(

@@ -14,6 +14,7 @@ import type { Webhook } from "../ports/webhook-store.ts";
 import { type OpenedWebhooks, openWebhooks } from "../storage.ts";
 import { commonFlags, textFlag } from "./flags.ts";
 import { createOutput, type Output } from "./output.ts";
+import { metadataFlags, readMetadataUrl } from "./places.ts";
 import { count, quoted } from "./progress.ts";
 import { shownTime } from "./shown-time.ts";
 
@@ -24,6 +25,7 @@ const args = {
   on: { ...textFlag("on", "ACTION,...:PATTERN", "add: of which changes"), default: "any" },
   folder: textFlag("folder", "NAME,...", "add: only of these folders; of all if absent"),
   "secret-file": textFlag("secret-file", "FILE", "add: whsec_...; a new one is made if absent"),
+  ...metadataFlags,
   ...commonFlags,
 } as const;
 
@@ -40,11 +42,11 @@ export const command = defineCommand({
       const claim = action === "add" ? "name a URL" : "synced webhook list shows the ids";
       throw new SyncedError("usage", `Cannot take these arguments for "${action}": ${claim}`);
     }
-    const opened = openWebhooks(resolve(flags.data));
+    const opened = await openWebhooks(resolve(flags.data), readMetadataUrl(flags));
     try {
-      if (target === undefined) return list(opened, output);
-      if (action === "add") return add(opened, { ...flags, url: target }, output);
-      if (action === "remove") return remove(opened, target, output);
+      if (target === undefined) return await list(opened, output);
+      if (action === "add") return await add(opened, { ...flags, url: target }, output);
+      if (action === "remove") return await remove(opened, target, output);
       return await test(opened, target, output);
     } finally {
       opened.close();
@@ -59,13 +61,17 @@ interface NewWebhookFlags {
   readonly "secret-file"?: string | undefined;
 }
 
-function add(opened: OpenedWebhooks, flags: NewWebhookFlags, output: Output): ExitCode {
+async function add(
+  opened: OpenedWebhooks,
+  flags: NewWebhookFlags,
+  output: Output,
+): Promise<ExitCode> {
   const url = parseReceiver(flags.url);
   parseWebhookFilter(flags.on);
   const names = flags.folder?.split(",").map((name) => parseFolderName(name.trim()));
   const file = flags["secret-file"];
   const secret = file === undefined ? undefined : readSecret(file);
-  const made = opened.add({ url, filter: flags.on, folders: names ?? "all", secret });
+  const made = await opened.add({ url, filter: flags.on, folders: names ?? "all", secret });
   const { id } = made;
   const isNew = secret === undefined;
   output.event("webhook_added", { ...told(made), ...(isNew ? { secret: made.secret } : {}) });
@@ -77,8 +83,8 @@ function add(opened: OpenedWebhooks, flags: NewWebhookFlags, output: Output): Ex
   return EXIT.done;
 }
 
-function list(opened: OpenedWebhooks, output: Output): ExitCode {
-  const webhooks = opened.list();
+async function list(opened: OpenedWebhooks, output: Output): Promise<ExitCode> {
+  const webhooks = await opened.list();
   for (const { behind, ...webhook } of webhooks) {
     const lag = behind === 0 ? "all told" : `${count(behind, "event")} to look at`;
     const fields = { ...told(webhook), behind };
@@ -88,8 +94,8 @@ function list(opened: OpenedWebhooks, output: Output): ExitCode {
   return EXIT.done;
 }
 
-function remove(opened: OpenedWebhooks, id: string, output: Output): ExitCode {
-  opened.remove(id);
+async function remove(opened: OpenedWebhooks, id: string, output: Output): Promise<ExitCode> {
+  await opened.remove(id);
   output.event("webhook_removed", { id });
   output.say(`Removed webhook ${id}: nothing more is sent to it`);
   return EXIT.done;

@@ -1,6 +1,6 @@
 /**
- * WebhookStore: whom the server tells of changes, and how far each was told. Synchronous and
- * durable, as TokenStore, with which it lies; other processes change it meanwhile. Rules: W1-W4.
+ * WebhookStore: whom the server tells of changes, and how far each was told. Durable, as
+ * TokenStore, with which it lies; other processes change it meanwhile. Rules: W1-W4.
  */
 import type { Brand } from "../core/brand.ts";
 import type { Epoch, FolderName } from "../core/identifier.ts";
@@ -26,6 +26,15 @@ export interface Webhook {
   readonly isStopped: boolean;
 }
 
+export type WebhookState = Pick<Webhook, "failingSinceMs" | "trouble" | "isStopped">;
+
+/** Of several servers one tells. */
+export interface TellersTurn {
+  /** True if it is this one, for the next 15 s. Whoever tells asks every second. */
+  take(): Promise<boolean>;
+  leave(): Promise<void>;
+}
+
 /** How far a webhook was told of one log. */
 export interface WebhookCursor {
   readonly webhook: WebhookId;
@@ -38,13 +47,18 @@ export interface WebhookCursor {
 
 export interface WebhookStore {
   /** With the events from which on it is told, by log. Logs that are not named begin at 0. */
-  addWebhook(webhook: Webhook, cursors: readonly WebhookCursor[]): void;
+  addWebhook(webhook: Webhook, cursors: readonly WebhookCursor[]): Promise<void>;
   /** By time of creation. */
   webhooks(): readonly Webhook[];
   /** @returns false if there is none */
-  removeWebhook(id: WebhookId): boolean;
-  cursor(webhook: WebhookId, epoch: Epoch): WebhookCursor | undefined;
-  /** Nothing is written if the webhook is gone. @param barrier "normal": a crash may forget it */
-  setCursor(cursor: WebhookCursor, barrier: "full" | "normal"): void;
-  setState(id: WebhookId, state: Pick<Webhook, "failingSinceMs" | "trouble" | "isStopped">): void;
+  removeWebhook(id: WebhookId): Promise<boolean>;
+  cursor(webhook: WebhookId, epoch: Epoch): Promise<WebhookCursor | undefined>;
+  /**
+   * @param barrier "normal": a crash may forget it
+   * @returns false if the webhook is gone, or another server tells: then nothing is written
+   */
+  setCursor(cursor: WebhookCursor, barrier: "full" | "normal"): Promise<boolean>;
+  setState(id: WebhookId, state: WebhookState): Promise<void>;
+  /** Absent where no other server has the same webhooks. */
+  readonly turn?: TellersTurn;
 }

@@ -6,6 +6,7 @@
  * Write order: must: how far the delivery goes, then the request, then the cursor. A kill between
  * them sends the same events once more, under the same id.
  */
+import { SyncedError } from "../core/error.ts";
 import {
   WEBHOOK_POLL_MS,
   WEBHOOK_RETRY_MS_MAX,
@@ -75,20 +76,29 @@ class Teller implements Webhooks {
     this.#woken.abort();
     await this.#running;
     await Promise.all(this.#busy.values());
+    // If PostgreSQL is away, the turn ends by itself.
+    await this.#options.store.turn?.leave().catch(ignoreTrouble);
   }
 
   async #run(): Promise<void> {
-    const { clock, store, sequencer } = this.#options;
+    const { clock, sequencer } = this.#options;
     const unsubscribe = sequencer.subscribeAll(() => this.#woken.abort());
     while (!this.#stopping.signal.aborted) {
       this.#woken = new AbortController();
-      // Commands add and remove webhooks in the store meanwhile.
-      const webhooks = store.webhooks().filter(({ isStopped }) => !isStopped);
-      const logs = webhooks.length === 0 ? [] : await this.#logs();
-      for (const webhook of webhooks) this.#begin(webhook, logs);
+      await this.#beginAll().catch(ignoreTrouble);
       await clock.sleep(WEBHOOK_POLL_MS, this.#woken.signal);
     }
     unsubscribe();
+  }
+
+  async #beginAll(): Promise<void> {
+    const { store } = this.#options;
+    // Commands add and remove webhooks in the store meanwhile.
+    const webhooks = store.webhooks().filter(({ isStopped }) => !isStopped);
+    if (webhooks.length === 0) return;
+    if (store.turn !== undefined && !(await store.turn.take())) return;
+    const logs = await this.#logs();
+    for (const webhook of webhooks) this.#begin(webhook, logs);
   }
 
   async #logs(): Promise<readonly FollowedLog[]> {
@@ -134,7 +144,8 @@ class Teller implements Webhooks {
       }
     } catch (error) {
       // The store's trouble: the server as a whole learns of it elsewhere, and this is tried again.
-      this.#fail(webhook, error instanceof Error ? error.message : String(error));
+      const why = error instanceof Error ? error.message : String(error);
+      await this.#fail(webhook, why).catch(ignoreTrouble);
     }
   }
 
@@ -147,10 +158,11 @@ class Teller implements Webhooks {
   async #deliverNext(webhook: Webhook, log: FollowedLog): Promise<"more" | "none" | "failed"> {
     const { store, metadata } = this.#options;
     const { epoch, head } = log;
-    const known = store.cursor(webhook.id, epoch) ?? { webhook: webhook.id, epoch, seq: 0 };
+    const found = await store.cursor(webhook.id, epoch);
+    const known = found ?? { webhook: webhook.id, epoch, seq: 0 };
     if (known.seq > head) {
       // An older backup of the log is here: from its end on all is news again.
-      store.setCursor({ webhook: webhook.id, epoch, seq: head }, "full");
+      await store.setCursor({ webhook: webhook.id, epoch, seq: head }, "full");
       return "none";
     }
     if (known.seq === head) return "none";
@@ -160,26 +172,26 @@ class Teller implements Webhooks {
     const { last, message } = looked;
     const done = { webhook: webhook.id, epoch, seq: last };
     if (message === undefined) {
-      store.setCursor(done, "normal");
-      return last < head ? "more" : "none";
+      const isKept = await store.setCursor(done, "normal");
+      return isKept && last < head ? "more" : "none";
     }
-    store.setCursor({ ...known, sendingTo: last }, "full");
+    if (!(await store.setCursor({ ...known, sendingTo: last }, "full"))) return "none";
     const outcome = await deliver(this.#options, webhook, message, this.#stopping.signal);
     if (this.#stopping.signal.aborted && outcome.kind !== "delivered") return "failed";
     if (outcome.kind === "failed") {
-      this.#fail(webhook, outcome.why);
+      await this.#fail(webhook, outcome.why);
       return "failed";
     }
     if (outcome.kind === "stopped") {
-      this.#stop(webhook);
+      await this.#stop(webhook);
       return "failed";
     }
-    store.setCursor(done, "full");
-    this.#recover(webhook);
-    return last < head ? "more" : "none";
+    const isKept = await store.setCursor(done, "full");
+    await this.#recover(webhook);
+    return isKept && last < head ? "more" : "none";
   }
 
-  #fail(webhook: Webhook, why: string): void {
+  async #fail(webhook: Webhook, why: string): Promise<void> {
     const { clock, random, store, onNotice } = this.#options;
     const { id } = webhook;
     const { count } = this.#tries.get(id) ?? { count: 0 };
@@ -189,22 +201,27 @@ class Teller implements Webhooks {
     if (count > 0) return;
     const trouble = why.slice(0, WEBHOOK_TROUBLE_LENGTH_MAX);
     const failingSinceMs = webhook.failingSinceMs ?? clock.now();
-    store.setState(id, { failingSinceMs, trouble, isStopped: false });
     const message = `Cannot deliver to webhook ${id}: ${trouble}; trying again until it works`;
     onNotice({ code: "webhook_trouble", id, message });
+    await store.setState(id, { failingSinceMs, trouble, isStopped: false });
   }
 
-  #stop({ id }: Webhook): void {
+  async #stop({ id }: Webhook): Promise<void> {
     const { store, onNotice } = this.#options;
-    store.setState(id, { trouble: "it answered 410", isStopped: true });
+    await store.setState(id, { trouble: "it answered 410", isStopped: true });
     const message = `Webhook ${id} answered 410, gone: nothing more is sent to it`;
     onNotice({ code: "webhook_stopped", id, message });
   }
 
-  #recover({ id }: Webhook): void {
+  async #recover({ id }: Webhook): Promise<void> {
     if (!this.#tries.delete(id)) return;
     const { store, onNotice } = this.#options;
-    store.setState(id, { isStopped: false });
+    await store.setState(id, { isStopped: false });
     onNotice({ code: "webhook_delivered", id, message: `Webhook ${id} takes deliveries again` });
   }
+}
+
+/** The store is away. The server as a whole learns of it elsewhere, and this is tried again. */
+function ignoreTrouble(error: unknown): void {
+  if (!(error instanceof SyncedError)) throw error;
 }

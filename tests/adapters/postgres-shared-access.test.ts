@@ -7,11 +7,14 @@ import {
   sharedOrders,
   sharedTokens,
 } from "../../src/adapters/postgres-metadata/shared-access.ts";
+import { sharedWebhooks } from "../../src/adapters/postgres-metadata/shared-webhooks.ts";
+import { systemRandom } from "../../src/adapters/runtime/random.ts";
 import { type Digest, sha256 } from "../../src/core/digest.ts";
 import { type DeviceId, type Epoch, type OrderId, ROOT_ID } from "../../src/core/identifier.ts";
 import type { LinkId, LinkRecord } from "../../src/ports/link-store.ts";
 import type { OrderPlace } from "../../src/ports/order-store.ts";
 import type { InviteRecord, TokenId, TokenRecord } from "../../src/ports/token-store.ts";
+import type { Webhook, WebhookId } from "../../src/ports/webhook-store.ts";
 import { waitFor } from "../scenarios/lab.ts";
 import { FOLDER, hexId } from "../server/server-world.ts";
 import { type MetadataDatabase, startMetadataDatabase } from "./postgres-metadata.ts";
@@ -43,7 +46,8 @@ function openServer() {
     sharedLinks(records),
     sharedOrders(records),
   ];
-  return { pool, records, told, tokens, links, orders };
+  const webhooks = sharedWebhooks(pool, records, systemRandom.id<string>());
+  return { pool, records, told, tokens, links, orders, webhooks };
 }
 
 function tokenOf(id: string, createdMs = 1000): TokenRecord {
@@ -124,6 +128,30 @@ test("a link is there for all, until one removes it [H40, P15]", async () => {
   ]);
   await a.links.refresh?.();
   expect(a.links.links()).toEqual([]);
+});
+
+test("one server at a time tells webhooks, and writes how far it told [W2, P17]", async () => {
+  const [first, second] = [a.webhooks, b.webhooks];
+  const id = "aa" as WebhookId;
+  const common = { id, url: "http://receiver.test/", secret: "", filter: "any", createdMs: 1 };
+  const webhook: Webhook = { ...common, folders: "all", isStopped: false };
+  const cursor = (seq: number) => ({ webhook: id, epoch: hexId<Epoch>("e", 1), seq });
+  await first.addWebhook(webhook, [cursor(1)]);
+  expect([await first.turn?.take(), await second.turn?.take()]).toEqual([true, false]);
+  expect(await first.setCursor({ ...cursor(2), sendingTo: 5 }, "full")).toBe(true);
+  expect(await second.setCursor(cursor(9), "full")).toBe(false);
+  expect(await second.cursor(id, cursor(0).epoch)).toEqual({ ...cursor(2), sendingTo: 5 });
+  await database.admin`UPDATE synced.leases SET until = now() - interval '1 second'`;
+  expect([await second.turn?.take(), await first.turn?.take()]).toEqual([true, false]);
+  expect(await first.setCursor(cursor(5), "full")).toBe(false);
+  await second.setState(id, { trouble: "it is away", failingSinceMs: 7, isStopped: false });
+  await a.records.refresh();
+  expect(first.webhooks()).toEqual([{ ...webhook, trouble: "it is away", failingSinceMs: 7 }]);
+  expect([await first.removeWebhook(id), await second.removeWebhook(id)]).toEqual([true, false]);
+  expect(await second.setCursor(cursor(5), "full")).toBe(false);
+  expect(await second.cursor(id, cursor(0).epoch)).toBeUndefined();
+  await second.turn?.leave();
+  expect(await first.turn?.take()).toBe(true);
 });
 
 test("an order reaches whoever listens at the other server, and the last one counts [V9, P15]", async () => {

@@ -1,6 +1,6 @@
 /**
  * Tokens, links, orders and more at two servers of the same data: made at one, used at the other.
- * Rules: P11, P15, P16, K4, K7, H40, V9, O14.
+ * Rules: P11, P15-P17, W2, K4, K7, H40, V9, O14.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { chmodSync, writeFileSync } from "node:fs";
@@ -161,19 +161,79 @@ test("a plan that one server showed is done by another [E10, P11]", async () => 
   expect((await ask(a, "GET", `${FOLDER}/files?path=unwanted`)).status).toBe(404);
 }, 60_000);
 
+test("a webhook is told once of what all servers take, whichever of them dies [W2, P17]", async () => {
+  /** By message id: a kill may send one twice, under the same id. */
+  const told = new Map<string, readonly number[]>();
+  let count = 0;
+  const receiver = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    async fetch(request) {
+      const { data } = await request.json();
+      const seqs = (data.events ?? []).map(({ seq }: { seq: number }) => seq);
+      told.set(request.headers.get("webhook-id") ?? "", seqs);
+      count += 1;
+      return new Response("");
+    },
+  });
+  const run = async (...args: readonly string[]) => {
+    const place = ["--data", a.data, "--metadata-url", database.url, "--json"];
+    const ended = await runSynced(["webhook", ...args, ...place]);
+    expect([ended.stderr, ended.exitCode]).toEqual([expect.any(String), 0]);
+    return ended.stdout;
+  };
+  const headOf = async (lab: Lab) => Number((await (await ask(lab, "GET", FOLDER)).json()).head);
+  const first = await headOf(a);
+  const { id } = JSON.parse(await run("add", `http://127.0.0.1:${receiver.port}/hook`));
+  const put = async (lab: Lab, name: string) => {
+    expect((await ask(lab, "PUT", `${FOLDER}/files?path=${name}`, { body: name })).ok).toBe(true);
+  };
+  const areTold = async (lab: Lab) => {
+    const head = await headOf(lab);
+    await waitFor("all that was told", () => [...told.values()].flat().length >= head - first);
+    const wanted = Array.from({ length: head - first }, (_, index) => first + 1 + index);
+    expect([...told.values()].flat()).toEqual(wanted);
+  };
+  await Promise.all(
+    [a, b].map(async (lab) => {
+      for (let file = 0; file < 15; file += 1) await put(lab, `told-${lab.url.length}-${file}`);
+    }),
+  );
+  await areTold(a);
+  expect(count).toBe(told.size);
+  for (const [killed, other] of [
+    [a, b],
+    [b, a],
+  ] as const) {
+    await killed.stopServer("SIGKILL");
+    for (let file = 0; file < 3; file += 1) await put(other, `told-after-${file}`);
+    await areTold(other);
+    await killed.startServer();
+  }
+  expect(await run("list")).toContain('"behind":0');
+  await run("remove", id);
+  await put(a, "untold");
+  await Bun.sleep(3_000);
+  expect([...told.values()].flat()).not.toContain(await headOf(a));
+  await receiver.stop(true);
+}, 180_000);
+
 test("a quota holds for what all servers take together [O14, V3]", async () => {
   const put = async (lab: Lab, name: string) => {
     const body = crypto.getRandomValues(new Uint8Array(40_000));
     return (await ask(lab, "PUT", `${FOLDER}/files?path=${name}`, { body })).status;
   };
+  const usageAt = async (lab: Lab) => await (await ask(lab, "GET", `${FOLDER}/usage`)).json();
+  const { bytes: before } = await usageAt(a);
+  const fitting = Math.floor((1_048_576 - before) / 40_000);
   const statuses = [];
   for (let count = 0; count < 30; count += 1) {
     statuses.push(...(await Promise.all([put(a, `of-a-${count}`), put(b, `of-b-${count}`)])));
   }
-  expect(statuses.filter((status) => status === 201)).toHaveLength(26);
+  expect(statuses.filter((status) => status === 201)).toHaveLength(fitting);
   for (const lab of [a, b]) {
-    const usage = await (await ask(lab, "GET", `${FOLDER}/usage`)).json();
-    expect(usage).toMatchObject({ bytes: 26 * 40_000 + 5, quotaBytes: 1_048_576 });
+    const bytes = before + fitting * 40_000;
+    expect(await usageAt(lab)).toMatchObject({ bytes, quotaBytes: 1_048_576 });
   }
 }, 120_000);
 

@@ -60,9 +60,9 @@ afterEach(async () => {
   await world.close();
 });
 
-function add(filter = "any"): void {
+async function add(filter = "any"): Promise<void> {
   const common = { id: ID, url: "http://receiver.test/hook", secret: SECRET, isStopped: false };
-  store.addWebhook({ ...common, filter, folders: "all", createdMs: 1 }, []);
+  await store.addWebhook({ ...common, filter, folders: "all", createdMs: 1 }, []);
 }
 
 function start(): void {
@@ -110,7 +110,7 @@ async function make(name: string, parent?: NodeId): Promise<NodeId> {
 
 describe("a webhook", () => {
   test("is told of all that matches, once, in order, and signed [W1, W2]", async () => {
-    add("create,rename:src/**");
+    await add("create,rename:src/**");
     const src = await make("src");
     const other = await make("other");
     const a = await make("a", src);
@@ -131,11 +131,11 @@ describe("a webhook", () => {
     });
     await settle();
     expect(taken.flatMap(({ seqs }) => seqs)).toEqual([3, 4, 5]);
-    expect(store.cursor(ID, epoch)?.seq).toBe(6);
+    expect((await store.cursor(ID, epoch))?.seq).toBe(6);
   });
 
   test("that was away for an hour gets everything, and was asked seldom [W3]", async () => {
-    add();
+    await add();
     answer = 503;
     start();
     for (let index = 0; index < 30; index++) await make(`early ${index}`);
@@ -157,7 +157,7 @@ describe("a webhook", () => {
   });
 
   test("gets the same message again from the next server, if its answer was lost [W2]", async () => {
-    add();
+    await add();
     await make("one");
     answer = undefined;
     start();
@@ -172,7 +172,7 @@ describe("a webhook", () => {
   });
 
   test("that never answers is given up for a while after 15 s [W3]", async () => {
-    add();
+    await add();
     answer = undefined;
     await make("one");
     start();
@@ -184,7 +184,7 @@ describe("a webhook", () => {
   });
 
   test("that says it is gone hears no more [W3]", async () => {
-    add();
+    await add();
     answer = 410;
     await make("one");
     start();
@@ -196,7 +196,7 @@ describe("a webhook", () => {
   });
 
   test("holds up neither commits nor another receiver [W4]", async () => {
-    add();
+    await add();
     const told: string[] = [];
     others = told;
     const other = {
@@ -204,7 +204,7 @@ describe("a webhook", () => {
       url: "http://other.test/",
       secret: SECRET,
     };
-    store.addWebhook(
+    await store.addWebhook(
       { ...other, filter: "any", folders: "all", createdMs: 2, isStopped: false },
       [],
     );
@@ -218,11 +218,28 @@ describe("a webhook", () => {
     expect(taken).toEqual([]);
   });
 
+  test("is told nothing more once it was removed, however much waits [W1]", async () => {
+    await add();
+    for (let count = 0; count < 250; count += 1) await make(`made-${count}`);
+    const { setCursor, removeWebhook } = store;
+    store = {
+      ...store,
+      setCursor: async (cursor, barrier) => {
+        const isKept = await setCursor(cursor, barrier);
+        await removeWebhook(ID);
+        return isKept;
+      },
+    };
+    start();
+    await settle();
+    expect(taken.map(({ seqs }) => seqs.length)).toEqual([100]);
+  });
+
   test("begins again at the end of a log that was restored [W3]", async () => {
-    add();
+    await add();
     await make("one");
     const { epoch } = await world.sequencer.folder(FOLDER);
-    store.setCursor({ webhook: ID, epoch, seq: 10 }, "full");
+    await store.setCursor({ webhook: ID, epoch, seq: 10 }, "full");
     start();
     await settle();
     await make("two");

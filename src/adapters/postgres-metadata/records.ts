@@ -9,7 +9,15 @@ import { SyncedError } from "../../core/error.ts";
 import { integer, text } from "../metadata/rows.ts";
 import type { PostgresPool } from "./pool.ts";
 
-export type RecordKind = "token" | "revoked" | "used" | "invite" | "link" | "order";
+export type RecordKind =
+  | "token"
+  | "revoked"
+  | "used"
+  | "invite"
+  | "link"
+  | "order"
+  | "webhook"
+  | "webhook_state";
 
 /** By id, what the writer said of it. */
 export type Records = ReadonlyMap<string, string>;

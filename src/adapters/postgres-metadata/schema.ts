@@ -196,6 +196,21 @@ CREATE TABLE synced.records (
 );
 `;
 
+/** For several servers: which of them tells webhooks, and how far each was told. */
+const VERSION_6 = `
+CREATE TABLE synced.leases (
+  name text COLLATE "C" PRIMARY KEY,
+  holder text COLLATE "C" NOT NULL,
+  until timestamptz NOT NULL
+);
+CREATE TABLE synced.webhook_cursors (
+  webhook text COLLATE "C" NOT NULL,
+  epoch text COLLATE "C" NOT NULL,
+  body text NOT NULL,
+  PRIMARY KEY (webhook, epoch)
+);
+`;
+
 /** Entry n brings the tables from version n to n + 1. Released entries are never edited. */
 export const POSTGRES_METADATA_MIGRATIONS: readonly string[] = [
   VERSION_1,
@@ -203,6 +218,7 @@ export const POSTGRES_METADATA_MIGRATIONS: readonly string[] = [
   VERSION_3,
   VERSION_4,
   VERSION_5,
+  VERSION_6,
 ];
 
 /** In the order of `eventValues`. */

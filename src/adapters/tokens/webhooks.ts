@@ -7,7 +7,7 @@ export function webhooksIn(db: SqliteDatabase): WebhookStore {
   const put = ({ webhook, epoch, seq, sendingTo }: WebhookCursor) =>
     db.run(CURSOR, webhook, epoch, seq, sendingTo ?? null);
   return {
-    addWebhook: (webhook, cursors) =>
+    addWebhook: async (webhook, cursors) =>
       db.write("full", () => {
         const { id, url, secret, filter, folders, createdMs } = webhook;
         const names = folders === "all" ? null : folders.join(" ");
@@ -15,22 +15,23 @@ export function webhooksIn(db: SqliteDatabase): WebhookStore {
         for (const cursor of cursors) put(cursor);
       }),
     webhooks: () => db.rows("SELECT * FROM webhooks ORDER BY created_ms, id").map(toWebhook),
-    removeWebhook: (id) =>
+    removeWebhook: async (id) =>
       db.write("full", () => {
         db.run("DELETE FROM webhook_cursors WHERE webhook = ?", id);
         return db.run("DELETE FROM webhooks WHERE id = ?", id) === 1;
       }),
-    cursor(webhook, epoch) {
+    async cursor(webhook, epoch) {
       const sql = "SELECT * FROM webhook_cursors WHERE webhook = ? AND epoch = ?";
       const row = db.row(sql, webhook, epoch);
       return row === undefined ? undefined : toCursor(row);
     },
-    setCursor: (cursor, barrier) =>
+    setCursor: async (cursor, barrier) =>
       db.write(barrier, () => {
         const isThere = db.row("SELECT 1 FROM webhooks WHERE id = ?", cursor.webhook);
         if (isThere !== undefined) put(cursor);
+        return isThere !== undefined;
       }),
-    setState: (id, { failingSinceMs = null, trouble = null, isStopped }) =>
+    setState: async (id, { failingSinceMs = null, trouble = null, isStopped }) =>
       void db.write("normal", () => db.run(STATE, failingSinceMs, trouble, isStopped ? 1 : 0, id)),
   };
 }
