@@ -189,8 +189,10 @@ async function breakParts(): Promise<void> {
     for (let file = 0; file < 20; file += 1) {
       devices[file % 3]?.write(`away-${round}/${file}`, `away ${round} ${file}`);
     }
-    bucket.faults.push("cut", "lost", { status: 503, code: "SlowDown" });
-    devices[round % 3]?.write("away-large", noise(round, 700_000));
+    // Those of the round before may not have met a request.
+    const slow = { status: 503, code: "SlowDown" };
+    bucket.faults.splice(0, bucket.faults.length, "lost", slow);
+    devices[round % 3]?.write("away-large", noise(round, 2_000_000));
     await afterMore();
     await database.stop("kill");
     await database.start();
@@ -201,6 +203,7 @@ async function breakParts(): Promise<void> {
     labs[round % 3]?.signalServer("SIGCONT");
     await afterMore();
   }
+  bucket.faults.length = 0;
   await poster.stop();
   await settled();
   await requireEachOnce(labs[1].folderUrl, poster.answered);
