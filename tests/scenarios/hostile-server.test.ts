@@ -30,6 +30,8 @@ interface Way {
   readonly lie: (server: LyingServer) => Lie | Promise<Lie>;
   /** Part of what it says. */
   readonly says?: string;
+  /** What the user does before. */
+  readonly first?: (folder: Folder) => void;
 }
 
 const json = (value: unknown, init?: ResponseInit) => Response.json(value, init);
@@ -422,6 +424,136 @@ const LEGAL: readonly Way[] = [
   },
 ];
 
+/** The user has something to send: a file of two chunks at least, beside one that is ignored. */
+const withNews = (folder: Folder) => {
+  writeFileSync(`${folder.path}/.syncedignore`, "secret\n");
+  writeFileSync(`${folder.path}/secret`, SECRET);
+  writeFileSync(`${folder.path}/news`, "news ".repeat(100_000));
+};
+const SECRET = "what is sent to nobody";
+const isOps = (route: string) => route === "/folders/default/ops";
+const groupsOf = async (request: Request) =>
+  ((await request.clone().json()) as { groups: { opId: string }[][] }).groups;
+/** Answers posted ops without having looked at them. */
+const ops = (result: (group: number, head: number) => unknown) => (server: LyingServer) => {
+  const lie: Lie = async (request, route) => {
+    if (!isOps(route)) return undefined;
+    const head = await server.head();
+    const groups = await groupsOf(request);
+    return json({
+      results: groups.map((_, index) => result(index, head)),
+      head: head + groups.length,
+      hash: "0".repeat(64),
+    });
+  };
+  return lie;
+};
+/** A body that goes on for ever. */
+const endless = (head: string, piece: string, type: string) => () => {
+  let isFirst = true;
+  const bytes = new TextEncoder().encode(piece.repeat(4_096));
+  const body = new ReadableStream({
+    pull(controller) {
+      controller.enqueue(isFirst ? new TextEncoder().encode(head) : bytes);
+      isFirst = false;
+    },
+  });
+  return new Response(body, { headers: { "content-type": type } });
+};
+
+/** Lies to a device that has something to send. */
+const ANSWERS: readonly Way[] = [
+  {
+    what: "that it misses objects of files that nobody sends",
+    exits: [0, 3, 12],
+    first: withNews,
+    lie: () => async (request, route) => {
+      if (!route.endsWith("/chunks/missing")) return undefined;
+      const { digests } = (await request.clone().json()) as { digests: string[] };
+      return json({ missing: [...digests, sha256(SECRET), sha256("text 1")] });
+    },
+  },
+  {
+    what: "that it wants objects of files that are ignored",
+    exits: [0],
+    first: withNews,
+    lie: () => (_, route) =>
+      route.endsWith("/chunks/wanted") ? json({ wanted: [sha256(SECRET)] }) : undefined,
+  },
+  {
+    what: "that each op lacks its objects, for ever",
+    exits: [3, 11, 12],
+    first: withNews,
+    lie: ops(() => ({ status: "refused", code: "chunk_missing", detail: "no", op: 0 })),
+  },
+  {
+    what: "results for no op",
+    exits: [12],
+    first: withNews,
+    lie: () => (_, route) => (isOps(route) ? json({ results: [], head: {} }) : undefined),
+  },
+  {
+    what: "that ops became events that are not in its log",
+    exits: [3, 11, 12],
+    first: withNews,
+    lie: ops((index, head) => ({ status: "accepted", seqs: [head + 1 + index] })),
+  },
+  {
+    what: "that ops became events of long ago",
+    exits: [3, 11, 12],
+    first: withNews,
+    lie: ops(() => ({ status: "accepted", seqs: [1] })),
+  },
+  {
+    what: "that each version is another one",
+    exits: [3, 11, 12],
+    first: withNews,
+    lie: ops(() => ({ status: "refused", code: "version_conflict", detail: "no", op: 0 })),
+  },
+  {
+    what: "limits that let nothing through",
+    exits: [0, 3, 12],
+    first: withNews,
+    lie: atHello((t) => ({
+      ...t,
+      limits: { packBytesMax: 0, opsPerBatchMax: 0, fileBytesMax: 0 },
+    })),
+  },
+  {
+    what: "a page of events that never ends",
+    exits: [11, 12],
+    lie: instead(isEvents, endless('{"epoch":"', "e", "application/json")),
+  },
+  {
+    what: "a list of what is missing that never ends",
+    exits: [3, 11, 12],
+    first: withNews,
+    lie: instead(
+      (route) => route.endsWith("/chunks/missing"),
+      endless('{"missing":[', `"${"0".repeat(64)}",`, "application/json"),
+    ),
+  },
+  {
+    what: "the deletion of everything, with orders to approve it",
+    exits: [10],
+    lie: async (server) => {
+      const events = await forged((log) => {
+        for (const id of files(log)) log.change("delete", id);
+      })(server);
+      return async (request, route) => {
+        if (!/\/orders$/.test(route)) return await events(request, route);
+        const held = [...server.heldIds].map((id, at) => ({
+          id: hexId(0xdef000 + at),
+          time: "2026-01-01T00:00:00.000Z",
+          order: { kind: "approve", held: id },
+        }));
+        return json({ orders: held });
+      };
+    },
+    says: "Held",
+  },
+];
+
 class Folder {
   readonly scratch = new Scratch();
   readonly path = this.scratch.join("folder");
@@ -504,19 +636,21 @@ describe("a hostile server", () => {
 });
 
 describe("a hostile server with a legal log", () => {
-  for (const way of [...CONTENTS, ...LEGAL].filter(isWanted)) {
+  for (const way of [...CONTENTS, ...LEGAL, ...ANSWERS].filter(isWanted)) {
     test(`that tells ${way.what} loses nobody's file, and a sound one goes on [B61, B87, B88]`, async () => {
       const server = await LyingServer.open();
       const folder = new Folder();
       try {
         expect((await folder.once(server)).exitCode).toBe(0);
         const { canary } = folder;
+        way.first?.(folder);
         await expectHalt(folder, server, way);
         const texts = readdirSync(folder.path, { recursive: true, withFileTypes: true })
           .filter((entry) => entry.isFile() && !entry.parentPath.includes(".synced"))
           .map((entry) => readFileSync(`${entry.parentPath}/${entry.name}`, "utf8"));
         for (let at = 0; at < FILES; at += 1) expect(texts).toContain(`text ${at}`);
         expect(folder.canary).toBe(canary);
+        expect(server.sent.some((body) => body.includes(SECRET))).toBe(false);
         await server.put("after", "that");
         expect([0, 3]).toContain((await folder.once(server)).exitCode);
         expect(readFileSync(`${folder.path}/after`, "utf8")).toBe("that");

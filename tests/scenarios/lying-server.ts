@@ -17,6 +17,10 @@ export class LyingServer {
   readonly url: string;
   /** Authorization headers that came, by route. */
   readonly authorised: string[] = [];
+  /** Bodies of objects that came. */
+  readonly sent: Buffer[] = [];
+  /** Of held changes that devices reported. */
+  readonly heldIds = new Set<string>();
   #cut = new AbortController();
   readonly #fixture: Fixture;
   readonly #listener: ReturnType<typeof Bun.serve>;
@@ -45,6 +49,7 @@ export class LyingServer {
   async #answer(request: Request): Promise<Response> {
     const { pathname, search } = new URL(request.url);
     if (request.headers.has("authorization")) this.authorised.push(pathname);
+    await this.#remember(request, pathname);
     const lie = await this.lie(request, `${pathname.replace("/v1", "")}${search}`);
     if (lie !== undefined) return lie;
     const answer = await this.#fixture.router.fetch(request);
@@ -53,6 +58,16 @@ export class LyingServer {
     const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
     answer.body.pipeTo(writable, { signal: this.#cut.signal }).catch(() => {});
     return new Response(readable, { headers: answer.headers });
+  }
+
+  async #remember(request: Request, path: string): Promise<void> {
+    if (request.method === "POST" && path.endsWith("/chunks")) {
+      this.sent.push(Buffer.from(await request.clone().arrayBuffer()));
+    }
+    if (request.method !== "PUT" || !/\/devices\/[0-9a-f]+$/.test(path)) return;
+    for (const id of (await request.clone().text()).match(/(?<="id":")[0-9a-f]+/g) ?? []) {
+      this.heldIds.add(id);
+    }
   }
 
   /** Ends the event streams that are open. */
