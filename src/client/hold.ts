@@ -407,14 +407,14 @@ export function verdictOn(
   const seenUp: Witness = {
     tree: store.local,
     wasSeenGoing: (id) => store.wasSeenGoing(id),
-    wasMadeByDeleter: (id) => store.birth(id)?.device === device,
+    isOfMaker: (id) => store.birth(id)?.device === device,
     ageMs,
   };
   const seenDown: Witness = {
     tree: store.remote,
     // Only the deleting device can know. If it had not seen it, it asked its user.
     wasSeenGoing: () => true,
-    wasMadeByDeleter: (id) => store.birth(id) !== undefined,
+    isOfMaker: (id) => store.birth(id) !== undefined,
     ageMs,
   };
   const fileCount = store.baseFileCount();

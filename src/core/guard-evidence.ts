@@ -27,8 +27,8 @@ export interface Witness {
    * True if the user was seen taking the file away. A lost disk or a missed change never looks so.
    */
   wasSeenGoing(id: NodeId): boolean;
-  /** True if the device that deletes the node also made it. */
-  wasMadeByDeleter(id: NodeId): boolean;
+  /** True if the device that deletes or overwrites the node also made it. */
+  isOfMaker(id: NodeId): boolean;
   /** How long ago a node was made; undefined if that was long ago or is not known. */
   ageMs(id: NodeId): number | undefined;
 }
@@ -75,10 +75,8 @@ export interface Losses {
  * folder stays.
  */
 export function isSpared({ base, deletes, recent, truncations, seen, max }: Losses): boolean {
-  const isOwnYoung = (id: NodeId): boolean =>
-    seen.wasMadeByDeleter(id) && (seen.ageMs(id) ?? Number.POSITIVE_INFINITY) < GUARD_OWN_AGE_MS;
-  const now = new Map([...deletes].filter(([id]) => !isOwnYoung(id)));
-  const before = [...recent].filter(([id]) => !isOwnYoung(id)).map(([, loss]) => loss);
+  const now = new Map([...deletes].filter(([id]) => !isOwnYoung(id, seen)));
+  const before = [...recent].filter(([id]) => !isOwnYoung(id, seen)).map(([, loss]) => loss);
   if (now.size + before.length <= max) return true;
   const live = [...now].filter(([id]) => seen.wasSeenGoing(id)).map(([, loss]) => loss);
   const directory = commonDirectory([...live, ...before], now.size + before.length);
@@ -88,6 +86,11 @@ export function isSpared({ base, deletes, recent, truncations, seen, max }: Loss
   const isBelow = ({ above }: Loss): boolean => above.includes(directory);
   const elsewhere = now.size - live.filter(isBelow).length;
   return elsewhere + before.filter((loss) => !isBelow(loss)).length <= max;
+}
+
+/** G6: true if the device that deletes or overwrites the node made it within a day. */
+export function isOwnYoung(id: NodeId, seen: Witness): boolean {
+  return seen.isOfMaker(id) && (seen.ageMs(id) ?? Number.POSITIVE_INFINITY) < GUARD_OWN_AGE_MS;
 }
 
 /** The deepest directory that holds nearly all the losses; undefined if that is the root. */

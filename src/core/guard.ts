@@ -9,6 +9,7 @@ import { sha256 } from "./digest.ts";
 import {
   deletionsOf,
   extensionOf,
+  isOwnYoung,
   isSpared,
   type Loss,
   renamedBesides,
@@ -346,11 +347,19 @@ function massRenames({ input, found, others, seen, of }: Scope): readonly {
 /** Only such an extension is shown, because it comes from a file's name and may hold anything. */
 const SHOWABLE = /^[\w-]{1,24}$/;
 
-function holdOverwrites({ input, found, others, of }: Scope, count: number, hold: Hold): void {
-  const { overwrites } = found;
+function holdOverwrites(scope: Scope, count: number, hold: Hold): void {
+  const { found, others, of } = scope;
   const max = Math.max(count, GUARD_OVERWRITE_SHARE * of);
-  if (overwrites.size === 0 || overwrites.size + others.overwrites.size <= max) return;
-  hold("overwriting", overwrites, `overwrite ${overwrites.size} of ${input.fileCount} files`);
+  if (found.overwrites.size + others.overwrites.size <= max) return;
+  const now = withoutReason(found.overwrites, scope);
+  if (now.length === 0 || now.length + withoutReason(others.overwrites, scope).length <= max)
+    return;
+  hold("overwriting", now, `overwrite ${now.length} of ${scope.input.fileCount} files`);
+}
+
+/** G6 */
+function withoutReason(overwrites: ReadonlySet<NodeId>, { seen }: Scope): readonly NodeId[] {
+  return [...overwrites].filter((id) => !isOwnYoung(id, seen));
 }
 
 /** Over a longer time more may go, but never nearly all. */
@@ -367,7 +376,8 @@ interface SlowScope {
 }
 
 /** G14: holds what takes a folder apart in parts, each of which is small enough for a minute. */
-function holdSlow({ input, found, seen }: Scope, { earlier, kinds, hold }: SlowScope): void {
+function holdSlow(scope: Scope, { earlier, kinds, hold }: SlowScope): void {
+  const { input, found, seen } = scope;
   const { base, fileCount, setting } = input;
   const { deletes, overwrites, truncations } = found;
   for (const { ms, name, deleteTimes, overwriteShare } of SLOW_WINDOWS) {
@@ -392,9 +402,11 @@ function holdSlow({ input, found, seen }: Scope, { earlier, kinds, hold }: SlowS
     if (mayDelete && deleted > max && !isSpared(evidence)) {
       hold("deletion", deletes.keys(), `delete ${deleted} of ${of} files within ${name}`);
     }
-    const overwritten = overwrites.size + others.overwrites.size;
-    if (mayOverwrite && overwritten > overwritesMax(of)) {
-      hold("overwriting", overwrites, `overwrite ${overwritten} of ${of} files within ${name}`);
+    if (!mayOverwrite) continue;
+    const now = withoutReason(overwrites, scope);
+    const overwritten = now.length + withoutReason(others.overwrites, scope).length;
+    if (now.length > 0 && overwritten > overwritesMax(of)) {
+      hold("overwriting", now, `overwrite ${overwritten} of ${of} files within ${name}`);
     }
   }
 }

@@ -35,7 +35,7 @@ class BirthWorld {
     kind: Event["kind"],
     node: number,
     device = ours,
-    more: Partial<Pick<Event, "approval" | "batch">> = {},
+    more: Partial<Pick<Event, "approval" | "batch" | "content">> = {},
   ): void {
     this.#seq += 1;
     const content = fileContent(`${node}`);
@@ -97,6 +97,16 @@ test("a birth outlives its maker's deletion, and nobody else's [G6]", () => {
   world.fold("delete", 1, ours);
   world.fold("delete", 2, ours);
   world.fold("delete", 3, theirs);
+  expect([1, 2, 3].map((node) => world.knows(node))).toEqual([true, false, true]);
+});
+
+test("a birth outlives its maker's overwriting, and nobody else's [G6]", () => {
+  const world = new BirthWorld().inSync();
+  for (const node of [1, 2, 3]) world.fold("create", node, theirs);
+  world.fold("modify", 1, theirs, { content: fileContent("other") });
+  world.fold("modify", 2, ours, { content: fileContent("other") });
+  const touched = { ...fileContent("3"), executable: true };
+  world.fold("modify", 3, ours, { content: touched });
   expect([1, 2, 3].map((node) => world.knows(node))).toEqual([true, false, true]);
 });
 

@@ -68,8 +68,8 @@ export class GuardWorld {
       .filter((path) => path.startsWith(below));
   }
 
-  /** Made so long ago by whoever deletes it in these tests. */
-  madeByDeleter(paths: Iterable<string>, ageMs = 60_000): this {
+  /** Made so long ago by whoever changes it in these tests. */
+  madeByChanger(paths: Iterable<string>, ageMs = 60_000): this {
     for (const path of paths) this.#births.set(this.id(path), NOW_MS - ageMs);
     return this;
   }
@@ -135,7 +135,7 @@ export class GuardWorld {
     const { base, local, remote } = this.world;
     const emptied = new Set(circumstances.emptied?.map((path) => this.id(path)));
     const known: Omit<Witness, "tree" | "wasSeenGoing"> = {
-      wasMadeByDeleter: (id) => this.#births.has(id),
+      isOfMaker: (id) => this.#births.has(id),
       ageMs: (id) => {
         const atMs = this.#births.get(id);
         return atMs === undefined ? undefined : NOW_MS - atMs;

@@ -134,7 +134,7 @@ describe("an emptied folder [G3]", () => {
       what: "11 files, made a moment ago, whatever may go",
       world: () => {
         const world = new GuardWorld(many(11, "build/{n}"));
-        return world.madeByDeleter(world.files()).remove("here", world.files());
+        return world.madeByChanger(world.files()).remove("here", world.files());
       },
       circumstances: { setting: { kind: "count", count: 1_000 } },
       held: "delete all 11 files",
@@ -183,7 +183,7 @@ describe("what this device made itself within a day [G6]", () => {
   const clean = (ageMs: number): GuardWorld => {
     const world = new GuardWorld([...many(100, "d{n}/a.c"), ...many(100, "d{n}/a.o")]);
     const built = many(100, "d{n}/a.o");
-    return world.madeByDeleter(built, ageMs).remove("here", built);
+    return world.madeByChanger(built, ageMs).remove("here", built);
   };
   check([
     { what: "make clean, an hour later", world: () => clean(DAY_MS / 24) },
@@ -194,14 +194,14 @@ describe("what this device made itself within a day [G6]", () => {
       world: () => {
         const world = spread(100);
         const made = world.files().slice(0, 60);
-        return world.madeByDeleter(made).remove("there", made);
+        return world.madeByChanger(made).remove("there", made);
       },
     },
     {
       what: "its own, and many that are not",
       world: () => {
         const world = spread(200);
-        world.madeByDeleter(world.files().slice(0, 50));
+        world.madeByChanger(world.files().slice(0, 50));
         return world.remove("here", world.files().slice(0, 102));
       },
       held: "delete 102 of 200",
@@ -301,7 +301,7 @@ describe("files of which nothing is left [G7]", () => {
       what: "60 of 80, made a moment ago, below one directory, whatever may go",
       world: () => {
         const world = project(80, 80);
-        world.madeByDeleter(world.files());
+        world.madeByChanger(world.files());
         return world.write("here", many(80, "build/{n}.o"), () => "");
       },
       circumstances: { setting: { kind: "count", count: 1_000 } },
@@ -388,7 +388,7 @@ describe("many files get one new extension [G8]", () => {
       world: () => {
         const world = spread(300);
         const victims = world.files().slice(0, 200);
-        world.madeByDeleter(victims, 5_000);
+        world.madeByChanger(victims, 5_000);
         return world.create("here", appended(victims), 1_000).remove("here", victims);
       },
       circumstances: { setting: { kind: "percent", percent: 100 } },
@@ -399,7 +399,7 @@ describe("many files get one new extension [G8]", () => {
       world: () => {
         const world = new GuardWorld(many(80, "src/{n}.o"));
         const built = world.files();
-        world.madeByDeleter(built, 1_000);
+        world.madeByChanger(built, 1_000);
         world.create("here", many(80, "src/{n}.c"), 5_000);
         return world.remove("here", built.slice(0, 70));
       },
@@ -431,6 +431,23 @@ describe("many files get other bytes [G2]", () => {
     { what: "1,000 of 1,200", world: () => edited(1_200, 1_000) },
     { what: "1,001 of 1,200", world: () => edited(1_200, 1_001), held: "overwrite 1001 of 1200" },
     { what: "half of 2,400", world: () => edited(2_400, 1_200) },
+  ]);
+});
+
+describe("who made files within a day overwrites them [G6]", () => {
+  const rewritten = (side: "here" | "there", ageMs: number): GuardWorld => {
+    const world = spread(1_200);
+    world.madeByChanger(world.files(), ageMs);
+    return world.write(side, world.files(), (path) => `other ${path}`);
+  };
+  check([
+    { what: "a build, an hour later", world: () => rewritten("here", DAY_MS / 24) },
+    { what: "from the server", world: () => rewritten("there", DAY_MS / 24) },
+    {
+      what: "days later",
+      world: () => rewritten("there", 2 * DAY_MS),
+      held: "overwrite 1200 of 1200",
+    },
   ]);
 });
 

@@ -2,13 +2,14 @@
  * Births: who made a node lately, and when, as far as this device saw it happen. Rules: G6.
  *
  * Nodes that were in the folder or in the log before the first full scan was through have an
- * unknown maker. If a device deletes a node that another one made, its birth is forgotten, unless a
- * plan does: there a person saw what goes. So a birth that is left on a deleted node says that its
- * maker deleted it, or a person who looked.
+ * unknown maker. If a device deletes or overwrites a node that another one made, its birth is
+ * forgotten, unless a plan does: there a person saw what goes. So a birth that is left on such a
+ * node says that its maker did it, or a person who looked.
  */
 import type { Event } from "../../core/event.ts";
 import type { BatchId, DeviceId, NodeId } from "../../core/identifier.ts";
 import { GUARD_OWN_AGE_MS } from "../../core/limits.ts";
+import { sameBytes } from "../../core/node.ts";
 import { isPlanBatch } from "../../core/plan-id.ts";
 import { KEPT, readKept, writeKept } from "./kept-values.ts";
 import type { ClientPorts } from "./ports.ts";
@@ -56,13 +57,15 @@ export class Births {
     const { kind, node, device, content } = event;
     if (content.kind === "directory") return;
     const { store, clock } = this.#ports;
-    if (kind === "delete") {
+    const before = store.remoteRow(node);
+    const isOverwritten = before !== undefined && !sameBytes(before.content, content);
+    if (kind === "delete" || isOverwritten) {
       const birth = store.birth(node);
       const isKept = birth === undefined || birth.device === device || this.#isOfPlan(event);
       if (!isKept) store.putBirth(node, undefined);
     }
     // A node that was deleted and is back was made earlier.
-    if (kind !== "create" || store.remoteRow(node) !== undefined) return;
+    if (kind !== "create" || before !== undefined) return;
     if (!this.#isSettled()) {
       const since = device === this.#device ? undefined : this.#scannedAt();
       if (since === undefined || event.seq <= since) return;
