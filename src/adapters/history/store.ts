@@ -91,7 +91,8 @@ class SqliteHistoryStore implements HistoryStore {
       const opened: Span[] = [];
       const closed: Span[] = [];
       for (const event of events) {
-        const before = this.#closeSpan(folder, event);
+        // The log makes only nodes that are not there (O2), so none of these ends another span.
+        const before = event.kind === "create" ? undefined : this.#closeSpan(folder, event);
         if (before !== undefined) closed.push(before);
         if (event.kind !== "delete") opened.push(this.#openSpan(folder, event));
         this.#countActivity(folder, event);
