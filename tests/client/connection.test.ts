@@ -239,9 +239,12 @@ test("events that come while a client is busy do not pile up: the gap is filled 
   const world = await joined(() => undefined);
   const busy = Promise.withResolvers<void>();
   let pages = 0;
+  /** Of each stream. */
+  const begunAfter: number[] = [];
   world.answer = async (request) => {
-    const { pathname } = new URL(request.url);
-    if (pathname.endsWith("/events") && !isStream(request)) pages += 1;
+    const { pathname, searchParams } = new URL(request.url);
+    if (isStream(request)) begunAfter.push(Number(searchParams.get("after")));
+    else if (pathname.endsWith("/events")) pages += 1;
     if (pathname.endsWith("/ops")) await busy.promise;
     return undefined;
   };
@@ -256,6 +259,9 @@ test("events that come while a client is busy do not pile up: the gap is filled 
   expect(world.folder.disk.at("d0-0")?.kind).toBe("directory");
   expect(world.folder.disk.at("d2-999")?.kind).toBe("directory");
   expect(pages).toBeGreaterThanOrEqual(3);
+  // What the pages brought comes by no stream.
+  expect(begunAfter).toHaveLength(1);
+  expect(begunAfter[0]).toBeGreaterThan(3 * OPS_PER_BATCH_MAX);
   await world.stop();
 });
 

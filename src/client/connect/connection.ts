@@ -30,6 +30,7 @@ export class Connection {
   #leftAtMs = Number.NEGATIVE_INFINITY;
   #isLeaving = false;
   #stream: AbortController | undefined;
+  #hasOverflowed = false;
   /** How many tries in a row found no server. */
   #failures = 0;
   #isStreamLive = false;
@@ -80,8 +81,22 @@ export class Connection {
     this.offlineReason = undefined;
     // A server that greets but has taken nothing so far must take something first.
     if (this.#saidTrouble === undefined) this.#tellOnline();
+    this.follow(log, signal);
+  }
+
+  /**
+   * The stream was ended because too many of its events wait (H16). It would go on bringing events
+   * that pages have brought by then, and a client that is slow would get all of them twice.
+   */
+  get hasOverflowed(): boolean {
+    return this.#hasOverflowed;
+  }
+
+  /** Begins the stream at the cursor, unless there is one. */
+  follow(log: RemoteLog, signal: AbortSignal): void {
     const askAtMs = this.#ports.clock.monotonic() + STREAM_GREETING_MS;
     this.#dueAtMs = this.#isStreamLive ? undefined : askAtMs;
+    this.#hasOverflowed = false;
     if (this.#stream !== undefined) return;
     log.dropStreamed();
     const stream = new AbortController();
@@ -168,6 +183,7 @@ export class Connection {
     this.#stream?.abort();
     this.#stream = undefined;
     this.#isStreamLive = false;
+    this.#hasOverflowed = false;
   }
 
   #backOff(failures: number, cause: unknown): number {
@@ -200,8 +216,14 @@ export class Connection {
           this.#wake();
         }
         if (message.kind !== "event") continue;
-        log.take(message.event);
-        if (message.event.groupEnd) this.#wake();
+        if (log.take(message.event)) {
+          if (message.event.groupEnd) this.#wake();
+          continue;
+        }
+        this.#endStream();
+        this.#hasOverflowed = true;
+        this.#wake();
+        return;
       }
     } catch (error) {
       cause = error;

@@ -71,13 +71,15 @@ export class RemoteLog {
   }
 
   /**
-   * Keeps an event of the live stream for the next cycle. If too many wait, all are dropped, and
-   * pages fill the gap.
+   * Keeps an event of the live stream for the next cycle.
+   *
+   * @returns false if too many wait. Pages bring it, and what follows it.
    */
-  take(event: ServedEvent): void {
-    if (this.#streamed.length >= STREAM_EVENTS_KEPT_MAX) this.#streamed = [];
-    this.#streamed.push(event);
+  take(event: ServedEvent): boolean {
     this.head = Math.max(this.head, event.seq);
+    if (this.#streamed.length >= STREAM_EVENTS_KEPT_MAX) return false;
+    this.#streamed.push(event);
+    return true;
   }
 
   /** A new stream begins. Events of an earlier one may be of a log that is gone. */

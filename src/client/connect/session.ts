@@ -122,11 +122,13 @@ export class Session {
    */
   async keepUp(signal: AbortSignal): Promise<void> {
     const { connection, log } = this;
+    const hasNews = log.hasStreamed || log.isBehind || connection.hasOverflowed;
     if (connection.isDue) {
       await this.attempt(() => this.#connect(signal), true);
-    } else if (connection.isOnline && (log.hasStreamed || log.isBehind)) {
+    } else if (connection.isOnline && hasNews) {
       await this.attempt(async () => {
         if (!(await log.foldStreamed(signal)) || log.isBehind) await this.#pull(signal);
+        if (connection.hasOverflowed) connection.follow(log, signal);
       });
     }
   }
