@@ -250,7 +250,10 @@ test("events that come while a client is busy do not pile up: the gap is filled 
   };
   world.make("b");
   await world.pass(1_000);
-  for (let batch = 0; batch < 3; batch++) await makeDirectories(world, batch, OPS_PER_BATCH_MAX);
+  for (let batch = 0; batch < 3; batch++) {
+    const names = Array.from({ length: OPS_PER_BATCH_MAX }, (_, index) => `d${batch}-${index}`);
+    await makeDirectories(world, batch, names);
+  }
   await world.pass(1_000);
   expect(world.folder.disk.at("d2-999")).toBeUndefined();
   busy.resolve();
@@ -265,19 +268,53 @@ test("events that come while a client is busy do not pile up: the gap is filled 
   await world.stop();
 });
 
+test("a device leaves to another one what that is about to make [Y23, R9]", async () => {
+  const world = await joined(() => undefined);
+  const held = Promise.withResolvers<void>();
+  const posted: string[][] = [];
+  world.answer = async (request) => {
+    if (!new URL(request.url).pathname.endsWith("/ops")) return undefined;
+    const { groups } = JSON.parse(await request.clone().text());
+    posted.push(groups.flat().map(({ name }: { name: string }) => name));
+    await held.promise;
+    return undefined;
+  };
+  const names = Array.from({ length: OPS_PER_BATCH_MAX + 20 }, (_, index) => `d${index}`);
+  world.make(...names.map((name) => `${name}/`));
+  await world.pass(1_000);
+  const [first = []] = posted;
+  expect(first).toHaveLength(OPS_PER_BATCH_MAX);
+  await makeDirectories(world, 0, first);
+  held.resolve();
+  const rest = names.filter((name) => !first.includes(name));
+  await world.pass(500);
+  await makeDirectories(world, 1, rest.slice(10));
+  await world.pass(1_000);
+  await makeDirectories(world, 2, rest.slice(0, 10));
+  await world.pass(20_000);
+  expect(world.status.state).toBe("in_sync");
+  expect(world.said("conflict")).toEqual([]);
+  expect(posted).toHaveLength(1);
+  await world.stop();
+});
+
 function id(text: string): string {
   return text.padStart(32, "0");
 }
 
-async function makeDirectories(world: LoopWorld, batch: number, count: number): Promise<void> {
+async function makeDirectories(
+  world: LoopWorld,
+  batch: number,
+  names: readonly string[],
+): Promise<void> {
   const { epoch, head, hash } = JSON.parse(await world.call(FOLDER_URL)) as Record<string, unknown>;
-  const groups = Array.from({ length: count }, (_, index) => [
+  const groups = names.map((name, index) => [
     {
       kind: "create",
       opId: id(`a${batch}${index}`),
       node: id(`b${batch}000${index}`),
       parent: id(""),
-      name: `d${batch}-${index}`,
+      name,
       content: { kind: "directory" },
       base: 0,
     },

@@ -9,7 +9,7 @@ import { SyncedError } from "../../core/error.ts";
 import { groupOps } from "../../core/group-ops.ts";
 import { type DeviceId, type NodeId, ROOT_ID } from "../../core/identifier.ts";
 import { sameBytes } from "../../core/node.ts";
-import { type Batch, type Group, setsContent } from "../../core/op.ts";
+import { type Batch, type Group, type GroupResult, setsContent } from "../../core/op.ts";
 import type { Plan } from "../../core/transition.ts";
 import type { RemoteLog } from "../connect/remote-log.ts";
 import type { ClientPorts } from "../folder/ports.ts";
@@ -20,6 +20,13 @@ import { packBatches } from "./pack-batches.ts";
 import { lacksRoom, ServerRoom } from "./server-room.ts";
 import { type SupplyReport, suppliesOf, supplyContents } from "./supply.ts";
 import { PackSize } from "./upload.ts";
+
+/** Fewer are no sign that another device joins with the same files. */
+const LATE_GROUPS_MIN = 100;
+/** Longer than a device needs for a batch of small files. */
+const OTHERS_QUIET_MS = 1_000;
+/** This device's own files wait as long. */
+const OTHERS_WAIT_MS_MAX = 10_000;
 
 export interface PostingParts {
   readonly ports: ClientPorts;
@@ -45,6 +52,8 @@ export class Posting {
   readonly #answers: Answers;
   readonly #packSize = new PackSize();
   #rescan = new Set<string>();
+  /** True if others were faster with all of the last batch. */
+  #isLate = false;
 
   constructor(parts: PostingParts) {
     this.room = new ServerRoom(parts.ports);
@@ -94,10 +103,25 @@ export class Posting {
     for (const batch of packBatches(this.#parts, groups)) {
       signal.throwIfAborted();
       if (await this.#postBatch(batch, signal)) moved = true;
+      if (this.#isLate) await this.#letOthersFinish(signal);
     }
     // If only our own ops came, there is nothing to ask for.
     if (!moved || log.isBehind) await log.catchUp(signal);
     return moved;
+  }
+
+  /** Y23: who plans and sends between the batches of another device costs both more than it saves. */
+  async #letOthersFinish(signal: AbortSignal): Promise<void> {
+    const { ports, log } = this.#parts;
+    const { clock } = ports;
+    this.#isLate = false;
+    const untilMs = clock.monotonic() + OTHERS_WAIT_MS_MAX;
+    let known: number;
+    do {
+      known = log.newsCount;
+      await clock.sleep(OTHERS_QUIET_MS, signal);
+      await log.catchUp(signal);
+    } while (log.newsCount !== known && clock.monotonic() < untilMs);
   }
 
   /** O13: not one byte of them is sent. */
@@ -216,6 +240,7 @@ export class Posting {
       throw new SyncedError("protocol_violation", "Server answered for another number of groups");
     }
     log.head = Math.max(log.head, head);
+    this.#isLate = groups.length >= LATE_GROUPS_MIN && results.every(isMadeByOthers);
     const paths = this.#answers.pathsOf(groups);
     const isKnown = await log.foldOwn(posted, answer, signal);
     this.#answers.take(groups, results, paths);
@@ -224,6 +249,11 @@ export class Posting {
     await log.catchUp(signal);
     this.#answers.checkAccepted(groups, results);
   }
+}
+
+function isMadeByOthers(result: GroupResult): boolean {
+  if (result.status === "accepted") return false;
+  return result.code === "name_taken" || result.code === "parent_missing";
 }
 
 function mayOnlyRead(cause: unknown): boolean {
