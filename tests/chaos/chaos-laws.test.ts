@@ -166,6 +166,22 @@ describe("violationsOf() says nothing", () => {
     expect(story.ends({ ...others, c: file("") }, { ...others, c: START.a })).toEqual([]);
   });
 
+  test("where one renames a file over one of two that are the same, and another one edits that [R3]", () => {
+    const story = new Story({ ...START, e: START.a, f: START.a }).renames("A", "two", "d/b", "f");
+    const copy = { "f (conflict A 2026-11-28 123456)": file("two") };
+    story.ledger.holds(undefined, digestOf("of B"));
+    const end = { ...START, e: START.a, f: file("of B"), ...copy };
+    const { "d/b": _, ...others } = end;
+    expect(story.ends(others)).not.toContain("needless copy");
+  });
+
+  test("where one swaps names by a temporary one, and another one sets a mode [A15]", () => {
+    const story = new Story().renames("A", "one", "a", ".a.tmp").renames("A", "two", "d/b", "a");
+    story.renames("A", "one", ".a.tmp", "d/b").sets("B", "one", { mode: true });
+    const end = { d: "directory", "d/b": file("one"), a: file("two") };
+    expect(story.ends(end)).not.toContain("mode undone");
+  });
+
   test("where one fills an empty file that another one replaces [R3, R4]", () => {
     const began = { ...START, e: file("") };
     const story = new Story(began).deletes("B", "", "e").makes("B", "anew", "e");

@@ -163,6 +163,9 @@ function needlessCopies(round: Round): Violation[] {
     // One wrote to it while another one put there what only he knew (A15).
     if (isTouched && ledger.maySeemSavedOver(piece)) continue;
     if (isTouched && (ledger.rejoins.size > 0 || mayClash(ledger, piece))) continue;
+    // It was renamed over one of several files with the same bytes: who changed that is not told.
+    const met = [...piece.paths].map((at) => contentIn(start.get(at)));
+    if (met.some((content) => content !== undefined && ledger.isOfSeveral(content))) continue;
     found.push({
       what: `needless copy: ${path} of ${piece.label}, which nobody else changed`,
       paths: [path],

@@ -228,9 +228,18 @@ export class ChaosLedger {
     return this.#hasOthers(this.#visitors, piece);
   }
 
-  /** True where a client may take another file for the piece's next version (A15). */
+  /**
+   * True where a client may take another file for the piece's next version, or the piece for that
+   * of another file (A15).
+   */
   maySeemSavedOver(piece: Piece): boolean {
-    return this.#hasOthers(this.#saved, piece);
+    return this.#hasOthers(this.#saved, piece) || this.#hasOthers(this.#savedOver(piece), piece);
+  }
+
+  /** Labels of what stood where the piece came from a temporary name, or as a new one. */
+  #savedOver(piece: Piece): ReadonlyMap<string, ReadonlySet<string>> {
+    const isSaved = (path: string) => this.#saved.get(path)?.has(piece.label) === true;
+    return new Map([...this.#visitors].filter(([path]) => isSaved(path)));
   }
 
   #hasOthers(labels: ReadonlyMap<string, ReadonlySet<string>>, piece: Piece): boolean {
