@@ -104,6 +104,10 @@ function Toolbar({ folder, canWrite }: PartProps) {
           onInput={(event) => {
             filter.value = event.currentTarget.value;
           }}
+          onKeyDown={({ key }) => {
+            // Chromium empties the field and tells nobody, since it loses the focus (`keys.ts`).
+            if (key === "Escape") filter.value = "";
+          }}
         />
       </label>
       <span class="buttons">

@@ -69,6 +69,12 @@ export function Search({
           placeholder="Part of a name"
           value={text}
           onInput={(event) => setText(event.currentTarget.value)}
+          onKeyDown={(event) => {
+            if (event.key !== "Escape") return;
+            // Chromium would empty the field, tell nobody, and leave the dialog open.
+            event.preventDefault();
+            onClose();
+          }}
         />
         <label class="switch">
           <input
