@@ -504,3 +504,36 @@ test("a directory that goes after its files leaves nothing to wait for [A4] [Y1]
   await world.settle("d");
   expect(world.paths()).toEqual([]);
 });
+
+test("another name beside the old one is found without a hint of it [A4]", async () => {
+  const world = new ScanWorld();
+  world.make("d/a", "d/sub/b");
+  await world.agree();
+  const before = world.ids();
+  world.move("d/a", "d/c");
+  await world.settle("d/a");
+  world.move("d", "e");
+  await world.settle("d");
+  const { e, "e/c": file, "e/sub/b": below } = world.ids();
+  expect([e, file, below]).toEqual([before["d"], before["d/a"], before["d/sub/b"]]);
+});
+
+test("a directory is not listed at each loss where that takes long [A4]", async () => {
+  const names = Array.from({ length: 10 }, (_, index) => `f${index}`);
+  const world = new ScanWorld();
+  world.make(...names);
+  await world.agree();
+  let lists = 0;
+  world.onCall = (name) => {
+    if (name !== "list") return undefined;
+    lists++;
+    world.clock.elapsedMs += 500;
+    return undefined;
+  };
+  for (const name of names) {
+    world.remove(name);
+    await world.settle(name);
+  }
+  expect(world.paths()).toEqual([]);
+  expect(lists).toBe(1);
+});

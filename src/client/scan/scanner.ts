@@ -61,6 +61,11 @@ const BATCH_NODES = 500;
 /** A shorter scan is not worth a report. */
 const PROGRESS_AFTER_MS = 1_000;
 const PROGRESS_INTERVAL_MS = 500;
+/**
+ * To list a directory of 10,000 files takes 50 ms. One that loses a file again and again may take
+ * up a twentieth of one processor.
+ */
+const BESIDE_REST_RATIO = 20;
 /** For paths whose wait is over but where something still stood in the way. */
 const BLOCKED_REVISIT_MS = 50;
 
@@ -78,6 +83,7 @@ export class Scanner {
   /** Paths where found nodes wait for missing ones to leave. */
   #blockedPaths: readonly string[] = [];
   #emptied: readonly Emptied[] = [];
+  #besideAtMs = 0;
   /** False until everything was looked at, because before that some rules files are not known. */
   #isWarm = false;
 
@@ -179,6 +185,7 @@ export class Scanner {
     this.#ignoreFiles.former.beginScan();
     const run = this.#begin(root, { paths, isTold }, signal);
     if (paths === undefined) this.#loadDeviceRules(run);
+    else await this.#lookBeside(run);
 
     for (let task = run.next(); task !== undefined && !signal.aborted; task = run.next()) {
       await scanDirectory(run, task);
@@ -260,6 +267,29 @@ export class Scanner {
       if (path !== undefined && this.#disappearances.counts(id, now)) paths.push(path);
     }
     return paths.length === 0 ? paths : [...paths, ...this.#blockedPaths];
+  }
+
+  /**
+   * A thing that is to count as gone may have another name beside its old one, of which no hint
+   * came (A4). Found there later, it would be something new, without what others did to it.
+   */
+  async #lookBeside(run: ScanRun): Promise<void> {
+    const { clock, store } = this.#ports;
+    const startedMs = clock.monotonic();
+    if (startedMs < this.#besideAtMs) return;
+    const directories = new Set<NodeId>();
+    for (const id of this.#disappearances.ids()) {
+      const parent = store.local.get(id)?.parent;
+      if (parent === undefined || this.#disappearances.has(parent)) continue;
+      if (this.#disappearances.counts(id, startedMs)) directories.add(parent);
+    }
+    for (const id of directories) {
+      const path = pathOf(store.local, id);
+      if (path === undefined) continue;
+      await scanDirectory(run, { id, path, names: undefined, deep: false, under: undefined });
+    }
+    const nowMs = clock.monotonic();
+    this.#besideAtMs = nowMs + BESIDE_REST_RATIO * (nowMs - startedMs);
   }
 
   #loadDeviceRules(run: ScanRun): void {
