@@ -6,9 +6,10 @@ import { LongTurn } from "../../src/adapters/network/long-turn.ts";
 import { bestOf } from "../timing.ts";
 
 const TRIES = 3;
-const FLOOD_MS = 3_000;
+/** Without the rule nothing else runs in all of this time. */
+const FLOOD_MS = 8_000;
 const ANSWER_MS = 5;
-const GAP_MS_MAX = 1_500;
+const GAP_MS_MAX = 5_000;
 const FLOOD = join(import.meta.dir, "processes", "connections.ts");
 
 test("a thousand streams at once are not too many, 250 other requests are [H20]", () => {
