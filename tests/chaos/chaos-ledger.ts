@@ -80,7 +80,7 @@ export class ChaosLedger {
   #renames: (readonly [string, string])[] = [];
   /** Labels of what stood at a path. */
   readonly #visitors = new Map<string, Set<string>>();
-  /** Those of them that came from a temporary name, or are new in the round. */
+  /** Those of them that had a temporary name, or are new in the round. */
   readonly #saved = new Map<string, Set<string>>();
   readonly #variants = new Map<string, readonly string[]>();
   #journal: JournalLine[] = [];
@@ -236,7 +236,7 @@ export class ChaosLedger {
     return this.#hasOthers(this.#saved, piece) || this.#hasOthers(this.#savedOver(piece), piece);
   }
 
-  /** Labels of what stood where the piece came from a temporary name, or as a new one. */
+  /** Labels of what stood where the piece came though it had a temporary name, or was new. */
   #savedOver(piece: Piece): ReadonlyMap<string, ReadonlySet<string>> {
     const isSaved = (path: string) => this.#saved.get(path)?.has(piece.label) === true;
     return new Map([...this.#visitors].filter(([path]) => isSaved(path)));
@@ -344,8 +344,8 @@ export class ChaosLedger {
   placed(piece: Piece | undefined, device: string, from: string | undefined, to: string): void {
     const label = piece?.label ?? UNTOLD;
     addTo(this.#visitors, to, label);
-    const isTemporary = from !== undefined && looksTemporary(nameOf(from));
-    if (isTemporary || piece?.startPath === undefined) addTo(this.#saved, to, label);
+    const start = piece?.startPath;
+    if (start === undefined || looksTemporary(nameOf(start))) addTo(this.#saved, to, label);
     if (piece === undefined) return;
     piece.touchedBy.add(device);
     piece.movedBy.add(device);

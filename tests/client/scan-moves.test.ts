@@ -537,3 +537,29 @@ test("a directory is not listed at each loss where that takes long [A4]", async 
   expect(world.paths()).toEqual([]);
   expect(lists).toBe(1);
 });
+
+test("a file that passes through a temporary name stays itself [A15]", async () => {
+  const world = new ScanWorld();
+  world.make("a", "b");
+  await world.agree();
+  const { a = "", b = "" } = world.ids();
+  world.move("a", ".a.tmp");
+  await world.settle("a", ".a.tmp");
+  world.move("b", "a");
+  world.move(".a.tmp", "b");
+  await world.settle("a", "b", ".a.tmp");
+  expect(world.ids()).toEqual({ a: b, b: a });
+});
+
+test("it does so, too, where another file that was there is gone [A15]", async () => {
+  const world = new ScanWorld();
+  world.make("a", "b");
+  await world.agree();
+  const { a = "" } = world.ids();
+  world.move("a", ".a.tmp");
+  await world.settle("a", ".a.tmp");
+  world.remove("b");
+  world.move(".a.tmp", "b");
+  await world.settle("b", ".a.tmp");
+  expect(world.ids()).toEqual({ b: a });
+});

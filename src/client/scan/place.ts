@@ -97,9 +97,13 @@ function look(run: ScanRun, path: string): Stat | "absent" | "unknown" {
   }
 }
 
-/** True for a file that was written to be renamed over another one, or has such a name. */
+/**
+ * True for a file that was written to be renamed over another one, or has such a name. One that
+ * others know by an ordinary name only passes through a temporary one, as where two trade names.
+ */
 function isAtomicSave(run: ScanRun, { id, name, content }: LocalNode): boolean {
-  return content.kind === "file" && (run.overlay.isOnlyLocal(id) || looksTemporary(name));
+  const known = run.ports.store.base.get(id)?.name ?? name;
+  return content.kind === "file" && (run.overlay.isOnlyLocal(id) || looksTemporary(known));
 }
 
 async function move(run: ScanRun, task: Task, entry: Entry, node: LocalNode): Promise<void> {
