@@ -4,6 +4,7 @@
  * failed barrier ends it (I41).
  */
 import { closeSync, openSync, readSync } from "node:fs";
+import { dirname } from "node:path";
 import {
   DatabaseSync,
   type SQLInputValue,
@@ -11,6 +12,7 @@ import {
   type StatementSync,
 } from "node:sqlite";
 import { SyncedError } from "../../core/error.ts";
+import { isDiskFull } from "./full-disk.ts";
 import { keepPrivate } from "./private-file.ts";
 import { ReadTurn } from "./read-turn.ts";
 
@@ -205,6 +207,10 @@ export class SqliteDatabase {
       return new SyncedError("data_not_writable", message, { cause: error });
     }
     if (!/disk I\/O error/.test(error.message)) return error;
+    if (action === "open" && isDiskFull(dirname(this.#path))) {
+      const told = `Cannot open "${this.#path}": its disk is full; free some space`;
+      return new SyncedError("storage_full", told, { cause: error });
+    }
     // After a failed fsync nobody knows what is on the disk, so this connection never retries
     // (I41).
     this.#failed = new SyncedError("storage_failed", message, { cause: error });

@@ -3,15 +3,13 @@
  * client begins again as after a crash. Rules: S1, I41, F21, F27.
  */
 
-import { statfsSync } from "node:fs";
 import { dirname } from "node:path";
 import { SyncedError } from "../../core/error.ts";
 import { STATE_DATABASE } from "../../core/state-directory.ts";
 import { FileSystemError, type FileSystemErrorCode } from "../../ports/filesystem.ts";
+import { isDiskFull } from "../sqlite/full-disk.ts";
 
 const FULL = "database or disk is full";
-/** Bytes. SQLite extends its shared memory by 32 KiB. */
-const WORKING_BYTES = 64 * 1024;
 const IO_ERROR = /disk I\/O error/;
 /** Deno reports no SQLite code, so the texts of sqlite3_errstr() decide. */
 const TROUBLES: readonly (readonly [RegExp, FileSystemErrorCode, string])[] = [
@@ -33,7 +31,8 @@ const TROUBLES: readonly (readonly [RegExp, FileSystemErrorCode, string])[] = [
 export function stateTrouble(error: unknown, path?: string): unknown {
   if (!(error instanceof Error) || error instanceof SyncedError) return error;
   if (error instanceof FileSystemError) return error;
-  const isFullDisk = IO_ERROR.test(error.message) && path !== undefined && isFull(dirname(path));
+  const isFullDisk =
+    IO_ERROR.test(error.message) && path !== undefined && isDiskFull(dirname(path));
   const told = isFullDisk ? FULL : error.message;
   for (const [text, code, reason] of TROUBLES) {
     if (!text.test(told)) continue;
@@ -41,14 +40,4 @@ export function stateTrouble(error: unknown, path?: string): unknown {
     return new FileSystemError(code, STATE_DATABASE, message, error);
   }
   return error;
-}
-
-function isFull(directory: string): boolean {
-  try {
-    const { bavail, blocks, bsize } = statfsSync(directory);
-    // Some network file systems do not tell their size.
-    return blocks > 0 && bavail * bsize < WORKING_BYTES;
-  } catch {
-    return false;
-  }
 }
