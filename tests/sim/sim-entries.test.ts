@@ -103,3 +103,16 @@ test("a saved file that is renamed before a scan may be the file it was written 
   expect(saveAndRename("elsewhere")).toEqual([]);
   expect(saveAndRename("here")).toEqual(["file u0 u1 is gone"]);
 });
+
+test("who moves a file out of a directory of no name need not know of its move to another [R6]", () => {
+  const entries = new SimEntries();
+  const directory: SeenInode = { key: {}, kind: "directory", links: 1, recorded: "here" };
+  const moved = file("here");
+  entries.renamed("ada", [{ path: "u0", before: undefined, after: directory }]);
+  entries.renamed("ada", [{ path: "u0/u1", before: undefined, after: moved }]);
+  entries.agree([{ path: "u0", kind: "directory" }, seen("u0/u1")]);
+  entries.renamed("bob", renamed(moved, "u0/u1", "e/u1"));
+  entries.disown("u0");
+  entries.renamed("ada", renamed(moved, "u0/u1", "u1"));
+  expect(entries.undone([seen("e/u1")], false)).toEqual([]);
+});

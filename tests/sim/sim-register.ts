@@ -62,7 +62,8 @@ export class Register<Value> {
   }
 
   #replace(from: Value): void {
-    if (from === this.#initial || this.#given.get(from) !== 1) return;
+    // Undefined is whatever has no name, and need not be what somebody else gave.
+    if (from === undefined || from === this.#initial || this.#given.get(from) !== 1) return;
     for (const [device, value] of this.#acts) if (value === from) this.#acts.delete(device);
   }
 
